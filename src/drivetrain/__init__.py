@@ -1,0 +1,61 @@
+"""drivetrain: one engine for every vision framework.
+
+Importing this package imports no framework; each public name is loaded at its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivetrain._lazy import import_object
+
+if TYPE_CHECKING:
+    from drivetrain.artifact import Artifact
+    from drivetrain.data import Dataset, load_dataset
+    from drivetrain.engine import Engine
+    from drivetrain.engines.anomalib.engine import AnomalibEngine
+    from drivetrain.engines.lightning.engine import LightningEngine
+    from drivetrain.engines.openvino.engine import OpenVINOEngine
+    from drivetrain.engines.ultralytics.engine import UltralyticsEngine
+    from drivetrain.registry import EngineSpec, explain_dispatch, list_engines, list_models, register_engine
+    from drivetrain.runtime import Predictor, load
+    from drivetrain.types import Metrics, Prediction, Predictions, Task, TrainResult
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "AnomalibEngine": "drivetrain.engines.anomalib.engine:AnomalibEngine",
+    "Artifact": "drivetrain.artifact:Artifact",
+    "Dataset": "drivetrain.data:Dataset",
+    "Engine": "drivetrain.engine:Engine",
+    "EngineSpec": "drivetrain.registry:EngineSpec",
+    "LightningEngine": "drivetrain.engines.lightning.engine:LightningEngine",
+    "Metrics": "drivetrain.types:Metrics",
+    "OpenVINOEngine": "drivetrain.engines.openvino.engine:OpenVINOEngine",
+    "Prediction": "drivetrain.types:Prediction",
+    "Predictions": "drivetrain.types:Predictions",
+    "Predictor": "drivetrain.runtime:Predictor",
+    "Task": "drivetrain.types:Task",
+    "TrainResult": "drivetrain.types:TrainResult",
+    "UltralyticsEngine": "drivetrain.engines.ultralytics.engine:UltralyticsEngine",
+    "explain_dispatch": "drivetrain.registry:explain_dispatch",
+    "list_engines": "drivetrain.registry:list_engines",
+    "list_models": "drivetrain.registry:list_models",
+    "load": "drivetrain.runtime:load",
+    "load_dataset": "drivetrain.data:load_dataset",
+    "register_engine": "drivetrain.registry:register_engine",
+}
+
+__all__ = [*sorted(_PUBLIC), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'drivetrain' has no attribute {name!r}")
+    value = import_object(_PUBLIC[name])
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -1,0 +1,49 @@
+"""Import by name, at the moment of use."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+from drivetrain.errors import MissingDependencyError
+
+
+def import_object(path: str) -> Any:
+    """Import ``"package.module:Name"`` and return the object.
+
+    Raises:
+        ModuleNotFoundError: the module does not exist.
+        AttributeError: the module has no such name.
+    """
+    module, _, name = path.partition(":")
+    target: Any = importlib.import_module(module)
+    for part in name.split("."):
+        target = getattr(target, part)
+    return target
+
+
+def is_installed(package: str) -> bool:
+    """Whether the top-level package can be found, without importing it."""
+    return importlib.util.find_spec(package.partition(".")[0]) is not None
+
+
+def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
+    """Import an optional module, or say how to install it.
+
+    Args:
+        module: dotted name of the module.
+        extra: the extra of drivetrain that brings it.
+        purpose: what it is needed for, as the beginning of the message.
+
+    Raises:
+        MissingDependencyError: the module is not installed.
+    """
+    if not is_installed(module):
+        package = module.partition(".")[0]
+        raise MissingDependencyError(
+            f'{purpose or "This"} needs the package {package!r}, which is not installed. '
+            f'Install it with: pip install "drivetrain[{extra}]"'
+        )
+    return importlib.import_module(module)

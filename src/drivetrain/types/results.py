@@ -1,0 +1,114 @@
+"""What the verbs give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One row of the history of a training.
+
+    Attributes:
+        epoch: 0-based.
+        metrics: names and values, such as ``train/loss``, ``val/accuracy``, ``learning_rate``.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+
+
+class Metrics(Mapping[str, float]):
+    """Named numbers, read like a dict; the upstream's own are under ``upstream/...``.
+
+    Args:
+        values: scalar metrics. What is undefined is NaN.
+        per_class: metric name -> label name -> value.
+        tables: larger results, such as ``confusion_matrix``, as nested lists.
+        count: number of images they were computed on.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, float],
+        *,
+        per_class: Mapping[str, Mapping[str, float]] | None = None,
+        tables: Mapping[str, Any] | None = None,
+        count: int = 0,
+    ) -> None:
+        self._values = dict(values)
+        self.per_class = {name: dict(row) for name, row in (per_class or {}).items()}
+        self.tables = dict(tables or {})
+        self.count = count
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value:.4f}" for name, value in self._values.items())
+        return f"Metrics({numbers})"
+
+    def merged(self, extra: Mapping[str, float]) -> Metrics:
+        """These metrics with more scalars beside them."""
+        return Metrics({**self._values, **extra}, per_class=self.per_class, tables=self.tables, count=self.count)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"values": self._values, "per_class": self.per_class, "tables": self.tables, "count": self.count}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training left behind.
+
+    Attributes:
+        best_checkpoint: the state with the best validation metric; ``None`` if there was nothing to choose by.
+        last_checkpoint: the state at the end; ``None`` for models that keep none.
+        metrics: the validation metrics of the chosen state.
+        history: one record for each epoch.
+        overrides: options that the upstream replaced: name -> (asked, used).
+        work_dir: where all of it lies.
+        notes: what the user should know about how the options were carried out.
+    """
+
+    best_checkpoint: Path | None
+    last_checkpoint: Path | None
+    metrics: Metrics
+    history: tuple[EpochRecord, ...]
+    overrides: dict[str, tuple[Any, Any]]
+    work_dir: Path
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """How the artefact compares with the model it came from, on real images.
+
+    Attributes:
+        images: the files that were compared.
+        max_difference: the largest absolute difference of each compared quantity.
+        tolerance: what was allowed for each.
+        agreement: share of the images with the same decision, 0..1.
+        passed: whether everything is within its tolerance.
+        details: more numbers, for the reader of the report.
+    """
+
+    images: tuple[str, ...]
+    max_difference: dict[str, float]
+    tolerance: dict[str, float]
+    agreement: float
+    passed: bool
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)

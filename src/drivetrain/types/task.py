@@ -1,0 +1,36 @@
+"""What a model is asked to answer."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from drivetrain.errors import OptionError, near
+
+
+class Task(StrEnum):
+    """The tasks, by the field's own names."""
+
+    CLASSIFICATION = "classification"
+    MULTILABEL_CLASSIFICATION = "multilabel_classification"
+    DETECTION = "detection"
+    ORIENTED_DETECTION = "oriented_detection"
+    INSTANCE_SEGMENTATION = "instance_segmentation"
+    SEMANTIC_SEGMENTATION = "semantic_segmentation"
+    KEYPOINT_DETECTION = "keypoint_detection"
+    ANOMALY = "anomaly"
+    DEPTH = "depth"
+
+    @classmethod
+    def parse(cls, value: str | Task) -> Task:
+        """The task of that name.
+
+        Raises:
+            OptionError: there is no such task; the message lists them.
+        """
+        try:
+            return cls(value)
+        except ValueError:
+            names = [task.value for task in cls]
+            raise OptionError(
+                f"task={value!r} is not a task.{near(str(value), names)} Allowed: {', '.join(names)}."
+            ) from None
