@@ -1,0 +1,72 @@
+"""The one place where predictions become numbers, whatever framework they come from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+
+from drivetrain._lazy import import_object
+from drivetrain.metrics._join import Join
+from drivetrain.metrics._outcome import Outcome
+from drivetrain.types import Metrics, Predictions, Sample, Task
+
+__all__ = ["evaluate"]
+
+# task -> "module:function" that takes the pairs and the label names
+_EVALUATORS: dict[Task, str] = {
+    Task.CLASSIFICATION: "drivetrain.metrics.classification:multiclass",
+    Task.MULTILABEL_CLASSIFICATION: "drivetrain.metrics.classification:multilabel",
+    Task.DETECTION: "drivetrain.metrics.detection:boxes",
+    Task.INSTANCE_SEGMENTATION: "drivetrain.metrics.detection:instances",
+    Task.KEYPOINT_DETECTION: "drivetrain.metrics.detection:keypoints",
+    Task.ORIENTED_DETECTION: "drivetrain.metrics.oriented:oriented_boxes",
+    Task.SEMANTIC_SEGMENTATION: "drivetrain.metrics.dense:segmentation",
+    Task.DEPTH: "drivetrain.metrics.dense:depth",
+    Task.ANOMALY: "drivetrain.metrics.anomaly:anomaly",
+}
+
+
+def evaluate(
+    samples: Iterable[Sample], predictions: Predictions, *, task: Task | str, label_names: Sequence[str]
+) -> Metrics:
+    """Compare predictions with the annotations of the same images.
+
+    Samples and predictions are joined by path, so their order does not matter. Images in ``predictions.skipped``
+    are left out and listed in ``tables["skipped"]``. Where the label names of the predictions are the given ones in
+    another order, the predictions are renumbered by name.
+
+    Args:
+        samples: the annotated images; a generator is read once.
+        predictions: one answer for each image that was not skipped.
+        task: what was asked; it decides the metrics.
+        label_names: the names of the labels of the samples, by number.
+
+    Returns:
+        The metrics of the task. What is undefined is NaN, with one warning that gives the reasons.
+
+    Raises:
+        DataError: an image has no prediction, a prediction has no image, a path occurs twice, there is no image at
+            all, the label names differ, or an annotation that the task needs is absent or malformed.
+        MissingDependencyError: the metric needs an optional package.
+    """
+    chosen = Task.parse(task)
+    names = _distinct(label_names)
+    join = Join(samples, predictions, label_names=label_names, by_label=chosen not in (Task.ANOMALY, Task.DEPTH))
+    evaluator: Callable[..., Outcome] = import_object(_EVALUATORS[chosen])
+    outcome = evaluator(iter(join), names)
+    if outcome.undefined:
+        warnings.warn(f"Some metrics are undefined (NaN): {'; '.join(outcome.undefined)}.", stacklevel=2)
+    tables = dict(outcome.tables)
+    if join.skipped:
+        tables["skipped"] = [list(item) for item in join.skipped]
+    return Metrics(outcome.values, per_class=outcome.per_class, tables=tables, count=join.count)
+
+
+def _distinct(label_names: Sequence[str]) -> tuple[str, ...]:
+    """The names with repeated ones numbered, so that none hides another in a table."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for name in label_names:
+        seen[name] = seen.get(name, 0) + 1
+        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return tuple(distinct)
