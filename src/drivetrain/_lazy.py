@@ -43,7 +43,7 @@ def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
     if not is_installed(module):
         package = module.partition(".")[0]
         raise MissingDependencyError(
-            f'{purpose or "This"} needs the package {package!r}, which is not installed. '
+            f"{purpose or 'This'} needs the package {package!r}, which is not installed. "
             f'Install it with: pip install "drivetrain[{extra}]"'
         )
     return importlib.import_module(module)

@@ -1,0 +1,747 @@
+"""The engine: the factory over the registry and the common steps of every verb."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from drivetrain import registry
+from drivetrain.errors import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    DataError,
+    ExportError,
+    OptionError,
+    TrainingInterrupted,
+    UnsupportedError,
+    UnsupportedOptionError,
+    WorkDirError,
+)
+from drivetrain.options import (
+    AdaptiveBatchSize,
+    ExportFormat,
+    ExportPrecision,
+    Precision,
+    TrainOptions,
+    check_at_least,
+    check_names,
+)
+from drivetrain.progress import Progress, default_progress
+from drivetrain.registry import EngineSpec, Resolution
+from drivetrain.types.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from drivetrain.artifact import Artifact
+    from drivetrain.data import Dataset
+    from drivetrain.export.source import ExportSource
+    from drivetrain.run import Run
+    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
+
+_VERIFY_IMAGES = 8
+_DEFAULT_CONFIDENCE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What an engine's ``_fit`` hands back to the common part of ``train``.
+
+    Attributes:
+        best_checkpoint: the best state by the monitored metric; ``None`` if there was nothing to choose by.
+        last_checkpoint: the state at the end.
+        best_epoch: 0-based epoch of the best state.
+        overrides: options the upstream replaced: name -> (asked, used).
+        notes: what the user should know.
+    """
+
+    best_checkpoint: Path | None
+    last_checkpoint: Path | None
+    best_epoch: int | None = None
+    overrides: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Engine(ABC):
+    """Train, test, predict and export one model; calling it returns the engine of the model's framework.
+
+    Example::
+
+        engine = Engine("timm:resnet18", "flowers/")
+        engine.train(max_epochs=5)
+        engine.export("openvino")
+
+    Args:
+        model: an upstream object, a name (``drivetrain find`` lists them), a class path, a checkpoint, an exported
+            artefact, a recipe, or the work dir of a finished run.
+        data: a folder, file or zip, a ``datumaro.Dataset``, a :class:`drivetrain.Dataset`, or the framework's own data.
+        task: what to train for; taken from the data or the model if not given.
+        work_dir: where everything the run writes goes; a new folder below ``runs/`` if not given.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``.
+        engine: the name of the engine to use, whatever the model says.
+        model_args: arguments of the model's constructor, when the model is given by name or class path.
+
+    Raises:
+        ModelError: no engine serves the model.
+        MissingDependencyError: the engine's packages are not installed.
+        DataNotFoundError: ``data`` is a path that does not exist.
+    """
+
+    spec: ClassVar[EngineSpec]
+    #: Options of ``train`` that this engine cannot honour: name -> why, and what to do instead.
+    unsupported_options: ClassVar[Mapping[str, str]] = {}
+
+    def __new__(cls, model: Any = None, *_: Any, engine: str | None = None, **__: Any) -> Self:
+        """Return an object of the subclass that serves the model."""
+        if cls is not Engine:
+            return super().__new__(cls)
+        resolution = registry.resolve(model, engine=engine)
+        return super().__new__(registry.load_engine(resolution.spec))  # type: ignore[type-var]  # a subclass is a Self
+
+    def __init__(
+        self,
+        model: Any = None,
+        data: Any = None,
+        *,
+        task: str | None = None,
+        work_dir: str | Path | None = None,
+        device: str = "auto",
+        engine: str | None = None,
+        model_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.resolution: Resolution = registry.resolve(model, engine=engine or self.spec.name)
+        self.device = device
+        self.model_args = dict(model_args or {})
+        self.progress: Progress = default_progress()
+        self._model_text = _describe_model(model)
+        self._record = self._read_record()
+        self._data = self._check_data(data if data is not None else self._recorded_data())
+        self._task = Task.parse(task) if task is not None else None
+        self._work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else self._record_dir()
+        self._dataset: Dataset | None = None
+        self._label_names: tuple[str, ...] | None = None
+        self._state: Path | None = None
+        if self.model_args and not self._takes_model_args():
+            raise OptionError(
+                f"model_args={sorted(self.model_args)} cannot be given together with a ready model "
+                f"({self._model_text}). Set them on the model itself, or give the model by its name."
+            )
+
+    # --- what the engine knows -----------------------------------------------------------------------------------
+
+    @property
+    def task(self) -> Task:
+        """What the model is trained for.
+
+        Raises:
+            OptionError: neither the model nor the data say it.
+        """
+        if self._task is None:
+            self._task = self._find_task()
+        return self._task
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The name of each label, by its number; those of the model, else of the data."""
+        if self._label_names is None:
+            self._label_names = self._find_label_names()
+        return self._label_names
+
+    @property
+    def work_dir(self) -> Path:
+        """Where everything the run writes goes."""
+        if self._work_dir is None:
+            from drivetrain.run import default_work_dir
+
+            self._work_dir = default_work_dir(self._model_text, _describe_data(self._data))
+        return self._work_dir
+
+    @property
+    def has_native_data(self) -> bool:
+        """Whether the data are the framework's own and pass through untouched."""
+        return self._data is not None and self._is_native(self._data)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data as a drivetrain data set, with train, val and test subsets.
+
+        Raises:
+            DataError: no data were given, or they are the framework's own, which cannot be read from outside.
+        """
+        if self._dataset is None:
+            if self._data is None:
+                raise DataError(
+                    f"{type(self).__name__} has no data. Give them to the constructor: Engine(model, data), "
+                    "or --data on the command line."
+                )
+            if self.has_native_data:
+                raise DataError(f"The data are a {type(self._data).__name__}; this needs a data set that can be read.")
+            from drivetrain.data import load_dataset
+
+            self._dataset = load_dataset(self._data, task=self._task).with_splits()
+        return self._dataset
+
+    @property
+    @abstractmethod
+    def model(self) -> Any:
+        """The framework's own model object, built at the first use."""
+
+    # --- verbs ---------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        seed: int = 0,
+        deterministic: bool = False,
+        precision: Precision = "auto",
+        patience: int | None = None,
+        val_check_interval: int | None = None,
+        num_workers: int | None = None,
+        devices: int | Sequence[int] = 1,
+        callbacks: Sequence[Any] | None = None,
+        logger: Any = None,
+        metric: str | None = None,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        run_hpo: bool = False,
+        hpo_config: Mapping[str, Any] | None = None,
+        adaptive_bs: AdaptiveBatchSize = "none",
+        engine_args: Mapping[str, Any] | None = None,
+    ) -> TrainResult:
+        """Train the model; what is not given is the engine's own default for it.
+
+        Args:
+            max_epochs: how many times to go through the training images.
+            batch_size: images in a step.
+            learning_rate: the highest learning rate of the schedule.
+            image_size: of the model input in pixels, one number or (height, width).
+            seed: of everything random.
+            deterministic: use deterministic algorithms only.
+            precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
+            patience: stop after this many validations without a better metric.
+            val_check_interval: validate every so many epochs.
+            num_workers: processes or threads that load data.
+            devices: how many devices, or which.
+            callbacks: objects of the framework's own callback class.
+            logger: the framework's own logger object; a table of metrics is always written.
+            metric: the validation metric that chooses the best state, such as "val/accuracy".
+            checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
+            resume: go on from the last state of the work dir.
+            overwrite: replace the run that the work dir holds.
+            run_hpo: search the best options before training.
+            hpo_config: how to search.
+            adaptive_bs: find the batch size that fits: "none", "safe" or "full".
+            engine_args: passed unchanged to the upstream trainer; checked against its own options.
+
+        Returns:
+            The checkpoints, the metrics, the history, and the options that the upstream replaced.
+
+        Raises:
+            OptionError: an option has a wrong value, or cannot be honoured by this engine.
+            DataError: the data cannot be used for training.
+            WorkDirError: the work dir is taken or cannot be written.
+            CheckpointError: the checkpoint does not fit.
+            TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
+        """
+        given = {name: value for name, value in locals().items() if name in TrainOptions.names()}
+        options = TrainOptions(**given)
+        self._require("train")
+        self._check_options(options)
+        if self._data is None:
+            raise DataError("There are no data to train on. Give them: Engine(model, data), or --data FOLDER.")
+        from drivetrain.run import Run
+
+        run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
+        try:
+            fit = self._train_in(run, options)
+        except KeyboardInterrupt as error:
+            run.close("interrupted")
+            raise TrainingInterrupted(
+                f"Training was stopped; the last state is in {run.checkpoints}. Go on with it: resume=True, "
+                f"work_dir={str(self.work_dir)!r}."
+            ) from error
+        except BaseException as error:
+            run.close("failed", error=f"{type(error).__name__}: {error}")
+            raise
+        return self._finish(run, fit)
+
+    def test(
+        self,
+        data: Any = None,
+        *,
+        subset: str = "test",
+        checkpoint: str | Path | None = None,
+        batch_size: int | None = None,
+    ) -> Metrics:
+        """Measure the model on images with known answers.
+
+        Args:
+            data: other data than the engine's.
+            subset: "train", "val" or "test".
+            checkpoint: "best", "last" or a path; the best if there is one, else the last.
+            batch_size: images in a step.
+
+        Returns:
+            The metrics of the task, the same for every engine; the upstream's own are under "upstream/...".
+
+        Raises:
+            DataError: there are no such images, or their labels are not those of the model.
+            CheckpointError: the checkpoint does not fit.
+        """
+        self._require("test")
+        check_at_least("batch_size", batch_size, 1)
+        self._select_state(checkpoint)
+        if data is None and self.has_native_data:
+            return self._test_native(self._data, subset, batch_size)
+        if data is not None and self._is_native(data):
+            return self._test_native(data, subset, batch_size)
+        from drivetrain.metrics import evaluate
+
+        dataset = self._dataset_for_test(data, subset)
+        images = self._decode(dataset.paths, strict=False)
+        predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=0.0), images)
+        return evaluate(dataset, predictions, task=self.task, label_names=self.label_names)
+
+    def predict(
+        self,
+        source: Any = None,
+        *,
+        checkpoint: str | Path | None = None,
+        batch_size: int | None = None,
+        confidence: float | None = None,
+        strict: bool = False,
+        save_images: bool = False,
+    ) -> Predictions:
+        """Ask the model about images.
+
+        Args:
+            source: an array (H, W, 3) uint8 RGB, a file, folder, glob or video, a list of them, or a data set; the test
+                images of the engine's data if not given.
+            checkpoint: "best", "last" or a path; the best if there is one, else the last.
+            batch_size: images in a step.
+            confidence: leave out objects with a lower score (0..1).
+            strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
+            save_images: draw the answers on the images, in the folder "predictions" of the work dir.
+
+        Returns:
+            One prediction for each image, in the order of the images, in pixels of the original image.
+
+        Raises:
+            DataError: there are no images.
+            ImageError: an image cannot be read and ``strict`` is set.
+        """
+        self._require("predict")
+        check_at_least("batch_size", batch_size, 1)
+        if confidence is not None and not 0.0 <= confidence <= 1.0:
+            raise OptionError(f"confidence={confidence} must be between 0 and 1.")
+        self._select_state(checkpoint)
+        if source is None:
+            source = self.dataset.subset("test").paths
+        images = self._decode(source, strict=strict)
+        threshold = _DEFAULT_CONFIDENCE if confidence is None else confidence
+        predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=threshold), images)
+        if save_images:
+            from drivetrain.report import save_drawings
+
+            folder = self.work_dir / "predictions"
+            save_drawings(predictions, folder)
+            self.progress.note(f"Drawn predictions: {folder}")
+        return predictions
+
+    def export(
+        self,
+        format: ExportFormat = "openvino",  # noqa: A002  (the field's word)
+        *,
+        precision: ExportPrecision = "fp32",
+        checkpoint: str | Path | None = None,
+        name: str | None = None,
+        images: Sequence[str | Path] | None = None,
+        overwrite: bool = False,
+    ) -> Artifact:
+        """Write a deployable artefact, compared with the model on real images before it gets its name.
+
+        Args:
+            format: "openvino" or "onnx".
+            precision: of the stored weights, "fp32" or "fp16".
+            checkpoint: "best", "last" or a path; the best if there is one, else the last.
+            name: of the folder below "artifacts" in the work dir; format and precision if not given.
+            images: files to compare on; some validation or test images of the data if not given.
+            overwrite: replace an artefact of that name.
+
+        Returns:
+            The artefact; its report of the comparison lies beside it.
+
+        Raises:
+            ExportError: the model cannot be exported, or there are no images to compare on.
+            ParityError: the artefact does not answer as the model does; nothing is left under its name.
+        """
+        self._require("export")
+        self._select_state(checkpoint)
+        from drivetrain.export import export_artifact
+
+        pictures = [str(path) for path in images] if images is not None else self._verification_images()
+        return export_artifact(
+            self._export_source(format),
+            self._artifact_dir(name or f"{format}-{precision}"),
+            format=format,
+            precision=precision,
+            reference=self._reference,
+            images=pictures,
+            engine=self.spec.name,
+            model_name=self._model_text,
+            overwrite=overwrite,
+        )
+
+    # --- hooks of an engine --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _build(self, options: TrainOptions | None = None) -> None:
+        """Make the framework's model ready for the task and labels; called before anything uses it."""
+
+    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        """Train with the framework's own trainer; write ``checkpoints/{best,last}.*`` and call ``run.log_epoch``.
+
+        With ``resume`` go on from the last state in ``run.checkpoints``. On KeyboardInterrupt save the last state and
+        let it through.
+        """
+        raise UnsupportedError(f"{type(self).__name__} does not train.")
+
+    @abstractmethod
+    def _infer(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
+    ) -> Iterator[Prediction]:
+        """Answer about ``(path, (H, W, 3) uint8 RGB)`` images, one prediction each, in their order."""
+
+    def _load_state(self, checkpoint: Path) -> None:
+        """Give the model the weights of the engine's own checkpoint, with its labels, task and image size."""
+        raise UnsupportedError(f"{type(self).__name__} does not load checkpoints.")
+
+    def _warm_start(self, checkpoint: Path, run: Run) -> None:
+        """Take over from a checkpoint what fits, by class name where the label set differs; note what did not."""
+        raise UnsupportedError(f"{type(self).__name__} cannot start from a checkpoint.")
+
+    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
+        """What the export needs of the model."""
+        raise UnsupportedError(f"{type(self).__name__} does not export.")
+
+    def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
+        """Test on the framework's own data."""
+        raise UnsupportedError(
+            f"{type(self).__name__} cannot test on a {type(data).__name__} (subset={subset!r}, batch_size={batch_size})."
+        )
+
+    def _engine_arg_names(self) -> Sequence[str]:
+        """The names that ``engine_args`` may have: the upstream trainer's own."""
+        return ()
+
+    def _takes_model_args(self) -> bool:
+        """Whether the model is made here, so that constructor arguments make sense."""
+        from drivetrain.catalog import ModelEntry
+
+        return isinstance(self.resolution.model, type | ModelEntry)
+
+    def _is_native(self, data: Any) -> bool:
+        """Whether the data are the framework's own."""
+        return registry.claimed_by(type(data), self.spec.data_claims) is not None
+
+    def _find_task(self) -> Task:
+        """The task of the model, else of the data."""
+        if self._record:
+            return Task.parse(self._record["task"])
+        if self._data is None or self.has_native_data:
+            raise OptionError(
+                f"The task is not known. Give task=... to Engine; one of: {', '.join(task.value for task in Task)}."
+            )
+        return self.dataset.task
+
+    def _find_label_names(self) -> tuple[str, ...]:
+        """The labels of the model, else of the data."""
+        if self._record and self._record.get("label_names"):
+            return tuple(self._record["label_names"])
+        return self.dataset.label_names
+
+    # --- common steps --------------------------------------------------------------------------------------------
+
+    def _require(self, verb: str) -> None:
+        if verb not in self.spec.verbs:
+            raise UnsupportedError(
+                f"{type(self).__name__} cannot {verb}; it can {', '.join(self.spec.verbs)}. "
+                f"The model is {self._model_text}."
+            )
+
+    def _check_options(self, options: TrainOptions) -> None:
+        reasons = {
+            "run_hpo": "the search for options is not part of this version; set the options yourself",
+            "hpo_config": "the search for options is not part of this version",
+            "adaptive_bs": "the search for a batch size is not part of this version; give batch_size=...",
+            **self.unsupported_options,
+        }
+        for name, value in options.given().items():
+            if name in reasons:
+                raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {reasons[name]}.")
+        allowed = self._engine_arg_names()
+        check_names(f"engine_args of {type(self).__name__}", list(options.engine_args or {}), allowed)
+
+    def _train_in(self, run: Run, options: TrainOptions) -> FitResult:
+        if options.resume:
+            self._check_same_run(run.record)
+        if not self.has_native_data:
+            for note in self.dataset.notes:
+                run.note(note)
+        self._build(options)
+        if options.checkpoint is not None:
+            self._warm_start(self._find_checkpoint(options.checkpoint), run)
+        run.begin(self._describe(options))
+        return self._fit(options, run, resume=options.resume)
+
+    def _describe(self, options: TrainOptions) -> dict[str, Any]:
+        """What ``run.json`` says about the run before it starts."""
+        native = self.has_native_data
+        return {
+            "engine": self.spec.name,
+            "model": {"name": self._model_text, "args": self.model_args},
+            "task": self.task.value if self._task is not None or not native else None,
+            "label_names": list(self.label_names) if self._label_names is not None or not native else None,
+            "options": {name: getattr(options, name) for name in TrainOptions.names()},
+            "data": _describe_data(self._data) if native else _describe_dataset(self.dataset),
+        }
+
+    def _check_same_run(self, record: Mapping[str, Any]) -> None:
+        for what, ours, theirs in (
+            ("engine", self.spec.name, record.get("engine")),
+            ("model", self._model_text, record.get("model", {}).get("name")),
+        ):
+            if ours != theirs and Path(self._model_text) != self.work_dir:
+                raise CheckpointError(
+                    f"resume=True: the work dir {str(self.work_dir)!r} holds a run of {what} {theirs!r}, not {ours!r}. "
+                    "Give the same model, or another work_dir."
+                )
+
+    def _finish(self, run: Run, fit: FitResult) -> TrainResult:
+        from drivetrain.types.results import Metrics, TrainResult
+
+        for note in fit.notes:
+            run.note(note)
+        for name, (asked, used) in fit.overrides.items():
+            run.note(f"{name}={asked!r} was replaced by {used!r} by {self.spec.name}.")
+        best = next((record for record in run.history if record.epoch == fit.best_epoch), None)
+        chosen = best or (run.history[-1] if run.history else None)
+        self._state = fit.last_checkpoint
+        if fit.best_checkpoint is not None and fit.best_checkpoint != fit.last_checkpoint:
+            self._load_state(fit.best_checkpoint)
+            self._state = fit.best_checkpoint
+        result = TrainResult(
+            fit.best_checkpoint,
+            fit.last_checkpoint,
+            Metrics(chosen.metrics if chosen else {}),
+            tuple(run.history),
+            fit.overrides,
+            run.directory,
+            tuple(run.notes),
+        )
+        run.close(
+            "finished",
+            checkpoints={"best": _relative(fit.best_checkpoint, run), "last": _relative(fit.last_checkpoint, run)},
+            metrics=dict(result.metrics),
+            overrides=fit.overrides,
+        )
+        self._record = run.record
+        self._write_report(run, result)
+        return result
+
+    def _write_report(self, run: Run, result: TrainResult) -> None:
+        from drivetrain.report import write_report
+
+        write_report(
+            run.directory / "report.html",
+            title=f"{self._model_text} on {_describe_data(self._data)}",
+            run=run.record,
+            metrics=result.metrics,
+            history=result.history,
+            notes=result.notes,
+        )
+
+    def _decode(self, source: Any, *, strict: bool) -> _Decoded:
+        """The images of a source, decoded ahead in threads."""
+        return _Decoded(source, strict=strict)
+
+    def _collect(self, answers: Iterable[Prediction], images: _Decoded) -> Predictions:
+        from drivetrain.types.prediction import Predictions
+
+        items = list(answers)
+        return Predictions(items, task=self.task, label_names=self.label_names, skipped=images.skipped)
+
+    def _reference(self, images: Sequence[NDArray[np.uint8]]) -> Predictions:
+        """The model's own answers, for the comparison with an artefact."""
+        from drivetrain.types.prediction import Predictions
+
+        answers = self._infer(((f"#{n}", image) for n, image in enumerate(images)), batch_size=None, confidence=0.0)
+        return Predictions(answers, task=self.task, label_names=self.label_names)
+
+    def _dataset_for_test(self, data: Any, subset: str) -> Dataset:
+        if data is None:
+            dataset = self.dataset
+        else:
+            from drivetrain.data import load_dataset
+
+            dataset = load_dataset(self._check_data(data), task=self.task)
+        if dataset.label_names != self.label_names:
+            dataset = dataset.relabel(self.label_names)
+        chosen = dataset.subset(subset)
+        if len(chosen) == 0:
+            found = ", ".join(f"{name} ({count})" for name, count in dataset.subsets.items())
+            raise DataError(f"subset={subset!r} has no images. Subsets of the data: {found}.")
+        return chosen
+
+    def _verification_images(self) -> list[str]:
+        if self._data is None or self.has_native_data:
+            raise ExportError(
+                "The artefact is compared with the model on real images, and there are none. Give data to Engine, "
+                "or images=[...] to export."
+            )
+        for subset in ("val", "test", "train"):
+            paths = self.dataset.subset(subset).paths
+            if len(paths):
+                step = max(1, len(paths) // _VERIFY_IMAGES)
+                return [str(path) for path in paths[::step][:_VERIFY_IMAGES]]
+        raise ExportError("The data have no images to compare the artefact on.")
+
+    def _artifact_dir(self, name: str) -> Path:
+        if not name or Path(name).name != name or name.startswith("."):
+            raise OptionError(f"name={name!r} must be the name of a folder, without slashes.")
+        folder = self.work_dir / "artifacts"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkDirError(f"work_dir={str(self.work_dir)!r} cannot be written ({error.strerror}).") from error
+        return folder / name
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def _select_state(self, checkpoint: str | Path | None) -> None:
+        """Bring the model into the state that is asked for; without a wish and a run, it stays as it is."""
+        wanted = self._find_checkpoint(checkpoint) if checkpoint is not None else None
+        if wanted is None and self._state is None:
+            wanted = self._own_checkpoint()
+        if wanted is None:
+            self._build()
+        elif wanted != self._state:
+            self._load_state(wanted)
+            self._state = wanted
+
+    def _own_checkpoint(self) -> Path | None:
+        """The checkpoint that the model was given as, if it was."""
+        model = self.resolution.model
+        if not isinstance(model, Path) or model.suffix in self.spec.suffixes:
+            return None
+        if model.is_dir() and self._record:
+            return self._recorded_checkpoint("best") or self._recorded_checkpoint("last")
+        return None if model.is_dir() else model
+
+    def _find_checkpoint(self, checkpoint: str | Path) -> Path:
+        if checkpoint in ("best", "last"):
+            found = self._recorded_checkpoint(str(checkpoint))
+            if found is None:
+                raise CheckpointNotFoundError(
+                    f"checkpoint={checkpoint!r}: the run in {str(self.work_dir)!r} has none. "
+                    "Train first, or give a path."
+                )
+            return found
+        from drivetrain.checkpoint import require_file
+
+        path = Path(checkpoint).expanduser()
+        if path.is_dir() and (path / "run.json").is_file():
+            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            names = record.get("checkpoints", {})
+            path = path / (names.get("best") or names.get("last") or "checkpoints")
+        require_file(path)
+        return path
+
+    def _recorded_checkpoint(self, which: str) -> Path | None:
+        folder = self._record_dir() or self._work_dir
+        name = (self._record.get("checkpoints") or {}).get(which) if self._record else None
+        if folder is not None and name is not None and (folder / name).exists():
+            return folder / name
+        if folder is not None and (folder / "checkpoints").is_dir():
+            return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
+        return None
+
+    # --- the work dir as a model ---------------------------------------------------------------------------------
+
+    def _record_dir(self) -> Path | None:
+        model = self.resolution.model
+        return model.absolute() if isinstance(model, Path) and (model / "run.json").is_file() else None
+
+    def _read_record(self) -> dict[str, Any]:
+        folder = self._record_dir()
+        if folder is None:
+            return {}
+        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return record
+
+    def _recorded_data(self) -> Any:
+        data = self._record.get("data") if self._record else None
+        source = data.get("source") if isinstance(data, dict) else None
+        return source if source and Path(source).exists() else None
+
+    def _check_data(self, data: Any) -> Any:
+        if isinstance(data, str | Path) and not Path(data).expanduser().exists():
+            from drivetrain.errors import DataNotFoundError
+
+            raise DataNotFoundError(
+                f"data={str(data)!r} does not exist. Give a folder, a file or a zip that is there. "
+                f"Looked in: {Path.cwd()}"
+            )
+        return data
+
+
+class _Decoded:
+    """Images of a source as an iterator of ``(path, image)``, with those that could not be read on the side."""
+
+    def __init__(self, source: Any, *, strict: bool) -> None:
+        from drivetrain.runtime.sources import decode
+
+        self.skipped: list[tuple[str, str]] = []
+        self._images = decode(source, strict=strict, skipped=self.skipped)
+
+    def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        return iter(self._images)
+
+
+def _describe_model(model: Any) -> str:
+    if isinstance(model, str | Path):
+        path = Path(model).expanduser()
+        return str(path.absolute()) if path.exists() else str(model)
+    return f"{type(model).__module__}.{type(model).__qualname__}"
+
+
+def _describe_data(data: Any) -> str:
+    if isinstance(data, str | Path):
+        return Path(data).stem
+    return type(data).__name__ if data is not None else ""
+
+
+def _describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "source": dataset.source,
+        "format": dataset.format,
+        "fingerprint": dataset.fingerprint,
+        "subsets": dict(dataset.subsets),
+        "labels": len(dataset.label_names),
+    }
+
+
+def _relative(path: Path | None, run: Run) -> str | None:
+    if path is None:
+        return None
+    return str(path.relative_to(run.directory)) if path.is_relative_to(run.directory) else str(path)

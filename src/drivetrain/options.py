@@ -1,0 +1,140 @@
+"""The options of the verbs as frozen, checked records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from drivetrain.errors import OptionError, near
+
+AdaptiveBatchSize = Literal["none", "safe", "full"]
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+ExportFormat = Literal["openvino", "onnx"]
+ExportPrecision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """The arguments of :meth:`drivetrain.Engine.train`; see there for their meaning.
+
+    ``None`` means: the engine's own default for the model.
+
+    Raises:
+        OptionError: a value is not allowed.
+    """
+
+    max_epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    image_size: int | tuple[int, int] | None = None
+    seed: int = 0
+    deterministic: bool = False
+    precision: Precision = "auto"
+    patience: int | None = None
+    val_check_interval: int | None = None
+    num_workers: int | None = None
+    devices: int | Sequence[int] = 1
+    callbacks: Sequence[Any] | None = None
+    logger: Any = None
+    metric: str | None = None
+    checkpoint: str | Path | None = None
+    resume: bool = False
+    overwrite: bool = False
+    run_hpo: bool = False
+    hpo_config: Mapping[str, Any] | None = None
+    adaptive_bs: AdaptiveBatchSize = "none"
+    engine_args: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "patience", "val_check_interval"):
+            check_at_least(name, getattr(self, name), 1)
+        check_at_least("num_workers", self.num_workers, 0)
+        check_at_least("seed", self.seed, 0)
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise OptionError(f"learning_rate={self.learning_rate!r} must be greater than 0.")
+        check_choice("precision", self.precision, get_args(Precision))
+        check_choice("adaptive_bs", self.adaptive_bs, get_args(AdaptiveBatchSize))
+        check_image_size(self.image_size)
+        if isinstance(self.devices, int) and self.devices == 0:
+            raise OptionError("devices=0; give how many devices to use (at least 1), -1 for all, or a list of numbers.")
+        if self.resume and self.checkpoint is not None:
+            raise OptionError(
+                f"resume=True takes its state from the work dir, so checkpoint={str(self.checkpoint)!r} cannot be "
+                "given too. Leave out one of them: resume=True goes on with the run, "
+                "checkpoint=... starts a new one from it."
+            )
+        if self.resume and self.overwrite:
+            raise OptionError("resume=True and overwrite=True contradict each other; leave out one of them.")
+        if self.hpo_config is not None and not self.run_hpo:
+            raise OptionError("hpo_config is given but run_hpo is False; add run_hpo=True or leave hpo_config out.")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all options."""
+        return tuple(item.name for item in fields(cls))
+
+    def given(self) -> dict[str, Any]:
+        """The options whose value differs from the default."""
+        values = ((item, getattr(self, item.name)) for item in fields(self))
+        return {item.name: value for item, value in values if value != item.default}
+
+    @property
+    def image_size_hw(self) -> tuple[int, int] | None:
+        """``(height, width)``, or ``None`` if not given."""
+        if self.image_size is None:
+            return None
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        height, width = self.image_size
+        return height, width
+
+
+def check_at_least(name: str, value: int | None, least: int) -> None:
+    """Refuse a number below ``least``.
+
+    Raises:
+        OptionError: the value is too small or not a whole number.
+    """
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise OptionError(f"{name}={value!r} must be a whole number.")
+    if value < least:
+        raise OptionError(f"{name}={value} must be at least {least}.")
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that is not among the allowed ones.
+
+    Raises:
+        OptionError: it is not; the message lists the allowed values and the nearest.
+    """
+    if value not in allowed:
+        raise OptionError(f"{name}={value!r} is not allowed.{near(str(value), allowed)} Allowed: {', '.join(allowed)}.")
+
+
+def check_names(what: str, given: Sequence[str], allowed: Sequence[str]) -> None:
+    """Refuse names that do not exist, for open mappings such as ``engine_args``.
+
+    Raises:
+        OptionError: a name does not exist; the message has the nearest spelling.
+    """
+    for name in given:
+        if name not in allowed:
+            shown = ", ".join(sorted(allowed)[:40]) + (", ..." if len(allowed) > 40 else "")
+            raise OptionError(f"{what} has no option {name!r}.{near(name, allowed)} Allowed: {shown}.")
+
+
+def check_image_size(value: int | tuple[int, int] | None) -> None:
+    """Refuse an image size that is not one or two positive whole numbers.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if value is None:
+        return
+    sizes = (value,) if isinstance(value, int) else tuple(value)
+    if len(sizes) not in (1, 2) or not all(isinstance(size, int) and size >= 1 for size in sizes):
+        raise OptionError(f"image_size={value!r}; give one number of pixels, or (height, width).")

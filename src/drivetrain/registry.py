@@ -1,0 +1,458 @@
+"""Which engines there are, and which of them serves a model."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from drivetrain import checkpoint as checkpoints
+from drivetrain._lazy import import_object, is_installed
+from drivetrain.catalog import Listing, ModelEntry, ModelSource, listing
+from drivetrain.errors import (
+    AmbiguousModelError,
+    CheckpointError,
+    MissingDependencyError,
+    ModelError,
+    OptionError,
+    UnknownModelError,
+    near,
+)
+from drivetrain.types.task import Task
+
+if TYPE_CHECKING:
+    from drivetrain.engine import Engine
+
+GROUP = "drivetrain.engines"
+_E = TypeVar("_E", bound="type[Engine]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What is known of an engine without importing it.
+
+    Attributes:
+        name: of the engine, as in ``engine="anomalib"``.
+        class_path: ``"package.module:Class"``.
+        install: what to type if a package is missing, such as ``pip install "drivetrain[anomalib]"``.
+        packages: top-level packages that must be installed.
+        claims: classes it serves, as ``"top_package:ClassName"``, looked up along the MRO of the model.
+        data_claims: classes of native data that pass through untouched, in the same form.
+        sources: where names of models come from.
+        known_names: regular expressions of names it would offer, for the message when it is not installed.
+        tasks: what its models can be trained for.
+        verbs: what its models can do.
+        suffixes: model files it opens.
+        checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.checkpoint`).
+        upstream: distribution -> range of versions it holds for.
+        summary: one line.
+    """
+
+    name: str
+    class_path: str
+    install: str
+    packages: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    data_claims: tuple[str, ...] = ()
+    sources: tuple[ModelSource, ...] = ()
+    known_names: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    verbs: tuple[str, ...] = ("train", "test", "predict", "export")
+    suffixes: tuple[str, ...] = ()
+    checkpoint_marks: tuple[str, ...] = ()
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    summary: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The packages that are not installed."""
+        return tuple(package for package in self.packages if not is_installed(package))
+
+    def require_installed(self) -> None:
+        """Refuse an engine whose packages are not installed.
+
+        Raises:
+            MissingDependencyError: with the command that installs them.
+        """
+        if self.missing:
+            raise MissingDependencyError(
+                f"The engine {self.name!r} needs {', '.join(self.missing)}, which is not installed. "
+                f"Install it with: {self.install}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The outcome of a dispatch.
+
+    Attributes:
+        spec: the engine.
+        model: the model as the engine is to take it: an unwrapped object, a class, a :class:`ModelEntry`, or a path.
+        reason: why this engine, in one sentence.
+        rejected: engine name -> why not.
+    """
+
+    spec: EngineSpec
+    model: Any
+    reason: str
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+_registered: dict[str, EngineSpec] = {}
+_classes: dict[str, type[Engine]] = {}
+_from_packages: dict[str, EngineSpec] | None = None
+
+
+def register_engine(spec: EngineSpec, *, override: bool = False) -> Callable[[_E], _E]:
+    """Class decorator that makes an engine known in this process.
+
+    Packages announce theirs with the entry-point group ``drivetrain.engines`` instead, whose value is the path of an
+    :class:`EngineSpec`.
+
+    Args:
+        spec: what the engine serves.
+        override: replace an engine of the same name.
+
+    Raises:
+        ModelError: another engine has this name.
+    """
+
+    def register(cls: _E) -> _E:
+        known = engine_specs().get(spec.name)
+        if known is not None and known.class_path != spec.class_path and not override:
+            raise ModelError(
+                f"An engine named {spec.name!r} is already registered ({known.class_path}). "
+                "Choose another name, or pass override=True to replace it."
+            )
+        _registered[spec.name] = spec
+        _classes[spec.name] = cls
+        return cls
+
+    return register
+
+
+def refresh_engines() -> None:
+    """Forget what entry points said, so that packages installed since are seen."""
+    global _from_packages
+    _from_packages = None
+
+
+def engine_specs() -> dict[str, EngineSpec]:
+    """All known engines by name, installed or not; one broken plug-in is a warning and nothing more.
+
+    Raises:
+        ModelError: two packages announce the same name.
+    """
+    global _from_packages
+    if _from_packages is None:
+        _from_packages = dict(_announced())
+    return {**_from_packages, **_registered}
+
+
+def _announced() -> Iterator[tuple[str, EngineSpec]]:
+    seen: dict[str, str] = {}
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.name in seen and seen[point.name] != point.value:
+            raise ModelError(
+                f"Two packages announce an engine named {point.name!r}: {seen[point.name]} and {point.value}. "
+                "Uninstall one of them."
+            )
+        seen[point.name] = point.value
+        try:
+            spec = import_object(point.value)
+        except Exception as error:
+            warnings.warn(f"The engine plug-in {point.value} cannot be loaded: {error!r}", stacklevel=3)
+            continue
+        yield point.name, spec
+
+
+def list_engines() -> dict[str, EngineSpec]:
+    """All known engines by name; ``spec.missing`` tells which packages an engine still lacks."""
+    return engine_specs()
+
+
+def list_models(engine: str | None = None, *, task: str | Task | None = None, text: str = "") -> list[ModelEntry]:
+    """The models of every installed upstream.
+
+    Args:
+        engine: only those of this engine.
+        task: only those for this task.
+        text: only those whose full name contains it, without regard to case.
+
+    Raises:
+        OptionError: there is no such engine or task.
+    """
+    wanted = Task.parse(task) if task is not None else None
+    specs = [spec_by_name(engine)] if engine is not None else list(engine_specs().values())
+    return [
+        entry
+        for spec in specs
+        for source in _listings(spec)
+        for entry in source.models
+        if (wanted is None or wanted in entry.tasks) and text.lower() in entry.full_name.lower()
+    ]
+
+
+def spec_by_name(name: str) -> EngineSpec:
+    """The engine of that name.
+
+    Raises:
+        OptionError: there is none; the message lists them.
+    """
+    specs = engine_specs()
+    if name not in specs:
+        raise OptionError(f"engine={name!r} is not known.{near(name, specs)} Known: {', '.join(sorted(specs))}.")
+    return specs[name]
+
+
+def load_engine(spec: EngineSpec) -> type[Engine]:
+    """The class of an engine; this imports its framework.
+
+    Raises:
+        MissingDependencyError: its packages are not installed.
+    """
+    if spec.name in _classes:
+        return _classes[spec.name]
+    spec.require_installed()
+    cls: type[Engine] = import_object(spec.class_path)
+    return cls
+
+
+def explain_dispatch(model: Any, *, engine: str | None = None) -> str:
+    """Say which engine serves the model and why the others do not.
+
+    Raises:
+        ModelError: no engine serves it; the message says why.
+    """
+    resolution = resolve(model, engine=engine)
+    lines = [f"{resolution.spec.name}: {resolution.reason}"]
+    lines += [f"not {name}: {reason}" for name, reason in sorted(resolution.rejected.items())]
+    return "\n".join(lines)
+
+
+def resolve(model: Any, *, engine: str | None = None) -> Resolution:
+    """Choose the engine for a model, importing no framework that the model has not imported itself.
+
+    Args:
+        model: an object, a name, a class path, a checkpoint, an artefact, a recipe, or a work dir.
+        engine: the name of the engine to use whatever the model says.
+
+    Raises:
+        UnknownModelError: nothing offers it.
+        AmbiguousModelError: several sources offer it; the message lists the prefixed spellings.
+        MissingDependencyError: it is known, but its packages are not installed.
+        CheckpointNotFoundError: it looks like a file that does not exist.
+    """
+    forced = spec_by_name(engine) if engine is not None else None
+    if model is None:
+        raise ModelError("model is None. Give a model: an object, a name (drivetrain find lists them), or a path.")
+    if isinstance(model, str | Path):
+        resolution = _resolve_text(str(model), forced)
+    else:
+        resolution = _resolve_object(model, forced)
+    resolution.spec.require_installed()
+    others = {name: _why_not(spec) for name, spec in engine_specs().items() if name != resolution.spec.name}
+    return replace(resolution, rejected={**others, **resolution.rejected})
+
+
+def _why_not(spec: EngineSpec) -> str:
+    if spec.missing:
+        return f"{', '.join(spec.missing)} is not installed ({spec.install})"
+    return "does not claim it" + (f"; it serves {', '.join(spec.claims)}" if spec.claims else "")
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+def class_keys(cls: type) -> tuple[str, ...]:
+    """``"top_package:ClassName"`` of a class and its bases, nearest first."""
+    return tuple(f"{base.__module__.partition('.')[0]}:{base.__name__}" for base in cls.__mro__)
+
+
+def claimed_by(cls: type, claims: tuple[str, ...]) -> str | None:
+    """The nearest class in the MRO that is among the claims."""
+    return next((key for key in class_keys(cls) if key in claims), None)
+
+
+def unwrap(model: Any) -> Any:
+    """Take a model out of what torch.compile, DataParallel, DDP or PEFT put around it."""
+    wrappers = {
+        "torch:OptimizedModule": "_orig_mod",
+        "torch:DistributedDataParallel": "module",
+        "torch:DataParallel": "module",
+        "peft:PeftModel": "base_model",
+        "peft:BaseTuner": "model",
+    }
+    for _ in range(8):
+        wrapper = claimed_by(type(model), tuple(wrappers))
+        if wrapper is None:
+            return model
+        model = getattr(model, wrappers[wrapper])
+    return model
+
+
+def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
+    inner = model if isinstance(model, type) else unwrap(model)
+    cls = inner if isinstance(inner, type) else type(inner)
+    if forced is not None:
+        return Resolution(forced, inner, f"engine={forced.name!r} was asked for")
+    claims = {key: spec for spec in engine_specs().values() for key in spec.claims}
+    key = claimed_by(cls, tuple(claims))
+    if key is None:
+        raise UnknownModelError(
+            f"No engine serves a model of class {cls.__module__}.{cls.__qualname__}. Engines serve: "
+            f"{', '.join(sorted(claims))}. Give engine=... to choose one, or register your own with @register_engine."
+        )
+    if isinstance(inner, type):
+        raise ModelError(f"model is the class {cls.__name__} itself. Give an object: {cls.__name__}(...), or its name.")
+    return Resolution(claims[key], inner, f"{cls.__name__} is a {key.replace(':', '.')}")
+
+
+# --- names, paths ----------------------------------------------------------------------------------------------------
+
+
+def _resolve_text(text: str, forced: EngineSpec | None) -> Resolution:
+    path = Path(text).expanduser()
+    if path.exists():
+        return _resolve_path(path, forced)
+    specs = [forced] if forced is not None else list(engine_specs().values())
+    prefix, colon, name = text.partition(":")
+    if colon and any(source.prefix == prefix or spec.name == prefix for spec in specs for source in spec.sources):
+        specs = [spec for spec in specs if spec.name == prefix or any(s.prefix == prefix for s in spec.sources)]
+        return _resolve_name(name, specs, prefix=prefix)
+    if path.suffix in {".xml", ".onnx", *checkpoints.SUFFIXES} and _is_file_name(text, specs):
+        checkpoints.require_file(path)
+    return _resolve_name(text, specs)
+
+
+def _is_file_name(text: str, specs: list[EngineSpec]) -> bool:
+    """Whether a missing ``x.pt`` is a file and not a model whose name has a dot in it."""
+    return not any(source.find(text) for spec in specs for source in _listings(spec))
+
+
+def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
+    if path.is_dir():
+        if (path / "run.json").is_file():
+            return _resolve_work_dir(path, forced)
+        return _resolve_suffix(path, ".xml", forced, f"{path.name} is a folder")
+    if path.suffix in checkpoints.SUFFIXES:
+        return _resolve_checkpoint(path, forced)
+    return _resolve_suffix(path, path.suffix, forced, f"{path.name} ends in {path.suffix}")
+
+
+def _resolve_suffix(path: Path, suffix: str, forced: EngineSpec | None, reason: str) -> Resolution:
+    if forced is not None:
+        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
+    for spec in engine_specs().values():
+        if suffix in spec.suffixes:
+            return Resolution(spec, path, reason)
+    known = sorted({suffix for spec in engine_specs().values() for suffix in spec.suffixes})
+    raise UnknownModelError(
+        f"model={str(path)!r} is not something an engine opens. Engines open work dirs, artefact folders, checkpoints "
+        f"({', '.join(checkpoints.SUFFIXES)}) and files ending in {', '.join(known)}."
+    )
+
+
+def _resolve_work_dir(path: Path, forced: EngineSpec | None) -> Resolution:
+    try:
+        name = str(json.loads((path / "run.json").read_text(encoding="utf-8"))["engine"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / 'run.json'} cannot be read ({error!r}); the work dir is damaged.") from error
+    if forced is not None and forced.name != name:
+        raise OptionError(f"engine={forced.name!r}, but the work dir {str(path)!r} is of engine {name!r}.")
+    return Resolution(spec_by_name(name), path, f"the work dir was written by the engine {name!r}")
+
+
+def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
+    if forced is not None:
+        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
+    facts = checkpoints.read_facts(path)
+    for spec in engine_specs().values():
+        mark = next((mark for mark in spec.checkpoint_marks if facts.mentions(mark)), None)
+        if mark is not None:
+            return Resolution(spec, path, f"the checkpoint mentions {mark!r}")
+    raise CheckpointError(
+        f"model={str(path)!r} is a checkpoint of no known engine. If it holds only weights, name the model and give "
+        'the file as its weights: Engine("timm:resnet18", model_args={"pretrained": "' + str(path) + '"}).'
+    )
+
+
+def _listings(spec: EngineSpec) -> Iterator[Listing]:
+    for source in spec.sources:
+        found = listing(source)
+        if found is not None:
+            yield found
+
+
+def _resolve_name(name: str, specs: list[EngineSpec], prefix: str = "") -> Resolution:
+    hits = [
+        (spec, entry)
+        for spec in specs
+        for source in _listings(spec)
+        if prefix in ("", source.source, spec.name)
+        for entry in [source.find(name)]
+        if entry is not None
+    ]
+    exact = [(spec, entry) for spec, entry in hits if entry.name == name] or hits
+    if len(exact) > 1:
+        spellings = ", ".join(repr(entry.full_name) for _, entry in exact)
+        raise AmbiguousModelError(f"model={name!r} is offered by several sources. Write one of: {spellings}.")
+    if exact:
+        spec, entry = exact[0]
+        return Resolution(spec, entry, f"{entry.source} offers a model named {entry.name!r}")
+    if "." in name and "/" not in name:
+        return _resolve_class_path(name, specs)
+    raise _unknown(name, specs, prefix)
+
+
+def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
+    import re
+
+    for spec in specs:
+        if spec.missing and (prefix or any(re.fullmatch(pattern, name) for pattern in spec.known_names)):
+            return MissingDependencyError(
+                f"model={name!r} belongs to the engine {spec.name!r}, which needs {', '.join(spec.missing)}. "
+                f"Install it with: {spec.install}"
+            )
+    names = [entry.name for spec in specs for source in _listings(spec) for entry in source.models]
+    where = f" in {prefix}" if prefix else ""
+    return UnknownModelError(
+        f"model={name!r} is not known{where}.{near(name, names)} "
+        "List the models with: drivetrain find, or give a path or a class path (package.module.Class)."
+    )
+
+
+def _resolve_class_path(path: str, specs: list[EngineSpec]) -> Resolution:
+    """A class by its dotted path: imported only if its package is not the standard library, and never called here."""
+    module, _, name = path.replace(":", ".").rpartition(".")
+    top = module.partition(".")[0]
+    owner = next((spec for spec in specs for key in spec.claims if key.partition(":")[0] == top), None)
+    if owner is not None and owner.missing:
+        owner.require_installed()
+    if not top.isidentifier() or top in sys.stdlib_module_names or not _can_be_found(module):
+        raise _unknown(path, specs, "")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UnknownModelError(f"model={path!r} cannot be imported: {error}.") from error
+    if not isinstance(cls, type):
+        raise ModelError(f"model={path!r} is not a class but a {type(cls).__name__}; it was not called.")
+    claims = {key: spec for spec in specs for key in spec.claims}
+    key = claimed_by(cls, tuple(claims))
+    if key is None:
+        served = ", ".join(sorted(claims))
+        raise ModelError(f"model={path!r} is a class that no engine serves. Engines serve: {served}.")
+    return Resolution(claims[key], cls, f"{name} is a {key.replace(':', '.')}")
+
+
+def _can_be_found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,288 @@
+"""The work dir of a run: what was asked, what came out, and nothing half-written."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import getpass
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import drivetrain
+from drivetrain.errors import WorkDirError
+from drivetrain.progress import Progress
+from drivetrain.types.results import EpochRecord
+
+_SCHEMA = 1
+_WRITTEN = ("run.json", "metrics.csv", "report.html", "config.yaml", "checkpoints", "upstream", "predictions")
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new text, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def plain(value: Any) -> Any:
+    """The value as plain data for JSON; what has no plain form is described by its class."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return plain(value.item())
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def default_work_dir(model: str, data: str) -> Path:
+    """A new ``runs/<model>-<data>-<time>`` below the current folder; it is not made yet."""
+    parts = [re.sub(r"[^A-Za-z0-9_.+-]+", "-", part).strip("-.")[:40] for part in (model, data) if part]
+    stamp = datetime.now(UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / "-".join([*filter(None, parts), stamp])
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return path.absolute()
+
+
+class Run:
+    """One training in its work dir, held by a lock while it goes on.
+
+    Attributes:
+        directory: the work dir.
+        progress: where steps and notes are shown.
+        history: the records of the epochs so far, of earlier parts of a resumed run too.
+        record: the content of ``run.json``.
+    """
+
+    def __init__(self, directory: Path, progress: Progress) -> None:
+        self.directory = directory
+        self.progress = progress
+        self.history: list[EpochRecord] = []
+        self.record: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self._lock: IO[str] | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def metrics_csv(self) -> Path:
+        """The history as a table."""
+        return self.directory / "metrics.csv"
+
+    @classmethod
+    def open(cls, directory: Path, progress: Progress, *, resume: bool = False, overwrite: bool = False) -> Run:
+        """Take the work dir for a training.
+
+        Raises:
+            WorkDirError: it cannot be written, another process holds it, it holds a run already (and neither
+                ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
+        """
+        run = cls(directory, progress)
+        run._take()
+        try:
+            run._settle(resume=resume, overwrite=overwrite)
+        except BaseException:
+            run.release()
+            raise
+        return run
+
+    def _take(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.directory / ".lock").open("a+")
+        except OSError as error:
+            raise WorkDirError(
+                f"work_dir={str(self.directory)!r} cannot be written ({error.strerror or error}). "
+                "Give a folder that you may write to: work_dir=..."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            self._lock = None
+            raise WorkDirError(
+                f"work_dir={str(self.directory)!r} is held by another process ({holder}). "
+                "Wait for it, or give another work_dir."
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}")
+        self._lock.flush()
+
+    def _settle(self, *, resume: bool, overwrite: bool) -> None:
+        exists = (self.directory / "run.json").is_file()
+        if resume:
+            if not exists:
+                raise WorkDirError(
+                    f"work_dir={str(self.directory)!r} holds no run to resume. Leave out resume=True to begin one."
+                )
+            self.record = json.loads((self.directory / "run.json").read_text(encoding="utf-8"))
+            self.history = read_history(self.metrics_csv)
+            return
+        if exists and not overwrite:
+            status = json.loads((self.directory / "run.json").read_text(encoding="utf-8")).get("status", "unknown")
+            raise WorkDirError(
+                f"work_dir={str(self.directory)!r} holds a run already (status: {status}). Go on with it: resume=True; "
+                "replace it: overwrite=True; or give another work_dir."
+            )
+        if exists:
+            self._clear()
+
+    def _clear(self) -> None:
+        for name in _WRITTEN:
+            path = self.directory / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def begin(self, record: Mapping[str, Any]) -> None:
+        """Write ``run.json`` before anything is trained."""
+        parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
+        self.record = {
+            "schema": _SCHEMA,
+            "status": "running",
+            "drivetrain": drivetrain.__version__,
+            **plain(record),
+            "parts": plain(parts),
+            "environment": environment(),
+            "git": git_state(),
+        }
+        self.checkpoints.mkdir(exist_ok=True)
+        self._save()
+
+    def update(self, **values: Any) -> None:
+        """Add to ``run.json`` what became known later, such as the effective options of the upstream."""
+        self.record.update(plain(values))
+        self._save()
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> EpochRecord:
+        """Record an epoch: in the history, in ``metrics.csv``, and on the screen."""
+        record = EpochRecord(epoch, {name: float(value) for name, value in metrics.items()})
+        self.history = [old for old in self.history if old.epoch < epoch] + [record]
+        write_atomic(self.metrics_csv, history_table(self.history))
+        self.progress.epoch_end(record)
+        return record
+
+    def note(self, text: str) -> None:
+        """Tell the user something and keep it in the record."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.progress.note(text)
+
+    def close(self, status: str, **values: Any) -> None:
+        """Complete ``run.json`` and give the work dir free.
+
+        Args:
+            status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
+            **values: more entries for the record.
+        """
+        self.progress.stop()
+        if self.record:
+            self.record["parts"][-1].update({"ended": _now(), "status": status})
+            self.update(status=status, notes=self.notes, **values)
+        self.release()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _save(self) -> None:
+        write_atomic(self.directory / "run.json", json.dumps(self.record, indent=2, allow_nan=False) + "\n")
+
+
+def history_table(history: Sequence[EpochRecord]) -> str:
+    """The history as CSV: ``epoch`` and every metric that occurs, one row for each epoch."""
+    names = list(dict.fromkeys(name for record in history for name in record.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *names])
+    for record in history:
+        writer.writerow([record.epoch, *(repr(record.metrics[n]) if n in record.metrics else "" for n in names)])
+    return text.getvalue()
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """The inverse of :func:`history_table`; empty if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        EpochRecord(int(row["epoch"]), {k: float(v) for k, v in row.items() if k != "epoch" and v not in ("", None)})
+        for row in rows
+    ]
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, without importing anything heavy."""
+    versions = {}
+    for name in ("torch", "torchvision", "lightning", "timm", "anomalib", "ultralytics", "openvino", "numpy"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the checkout that the command was started in; ``None`` outside of one."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        commit, status = (
+            subprocess.run(  # noqa: S603  (fixed arguments)
+                [git, *arguments], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (subprocess.SubprocessError, OSError):
+        return None
+    return {"commit": commit, "clean": not status}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
