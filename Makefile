@@ -1,0 +1,50 @@
+# make demo: train, test, export and run a real classifier.  make test: the fast tests.  make check: style, types, layers.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check clean
+
+BIN := .venv/bin
+TEST_WORKERS ?= 2
+PYTEST_ARGS ?=
+PINNED := pyproject.toml $(wildcard requirements/*)
+
+# Nothing here may reach for the network once the install is over, and two workers must not ask for all cores each.
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 YOLO_OFFLINE=true YOLO_AUTOINSTALL=false WANDB_MODE=offline
+PYTEST = env $(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --junitxml=build/tests.xml $(PYTEST_ARGS)
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.test-ready  ## .venv with every extra and the development tools
+
+demo: .venv/.demo-ready  ## train, test, export and deploy an EfficientNet on real digits
+	@env $(OFFLINE) $(BIN)/python examples/mnist_demo.py
+
+test: .venv/.test-ready  ## the fast tests
+	@$(PYTEST) -m "not slow"
+	@echo "make test: the fast tests passed (all but those marked slow; make test-all runs these too). Results: build/tests.xml"
+
+test-all: .venv/.test-ready  ## every test
+	@$(PYTEST)
+	@echo "make test-all: every test passed. Results: build/tests.xml"
+
+check: .venv/.test-ready  ## ruff format, ruff check, mypy, import-linter
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@echo "make check: format, style, types and layers are clean."
+
+clean:  ## away with everything that was made, the virtual environment too
+	rm -rf .venv build demo runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: an install runs again only when what it depends on has changed. The tests' environment holds the demo's.
+.venv/.test-ready: $(PINNED)
+	@requirements/install.sh test
+	@touch .venv/.demo-ready $@
+
+.venv/.demo-ready: $(PINNED)
+	@requirements/install.sh demo
+	@touch $@
