@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from drivetrain import registry
 from drivetrain.errors import (
@@ -101,7 +101,7 @@ class Engine(ABC):
         if cls is not Engine:
             return super().__new__(cls)
         resolution = registry.resolve(model, engine=engine)
-        return super().__new__(registry.load_engine(resolution.spec))  # type: ignore[type-var]  # a subclass is a Self
+        return object.__new__(cast("type[Self]", registry.load_engine(resolution.spec)))
 
     def __init__(
         self,
@@ -183,7 +183,8 @@ class Engine(ABC):
                 raise DataError(f"The data are a {type(self._data).__name__}; this needs a data set that can be read.")
             from drivetrain.data import load_dataset
 
-            self._dataset = load_dataset(self._data, task=self._task).with_splits()
+            dataset = load_dataset(self._data, task=self._task)
+            self._dataset = dataset.with_splits() if "train" in dataset.subsets else dataset
         return self._dataset
 
     @property
@@ -496,6 +497,7 @@ class Engine(ABC):
         if options.resume:
             self._check_same_run(run.record)
         if not self.has_native_data:
+            self.dataset.subset("train")
             for note in self.dataset.notes:
                 run.note(note)
         self._build(options)
@@ -597,11 +599,7 @@ class Engine(ABC):
             dataset = load_dataset(self._check_data(data), task=self.task)
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
-        chosen = dataset.subset(subset)
-        if len(chosen) == 0:
-            found = ", ".join(f"{name} ({count})" for name, count in dataset.subsets.items())
-            raise DataError(f"subset={subset!r} has no images. Subsets of the data: {found}.")
-        return chosen
+        return dataset.subset(subset)
 
     def _verification_images(self) -> list[str]:
         if self._data is None or self.has_native_data:
@@ -610,10 +608,10 @@ class Engine(ABC):
                 "or images=[...] to export."
             )
         for subset in ("val", "test", "train"):
-            paths = self.dataset.subset(subset).paths
-            if len(paths):
+            if subset in self.dataset.subsets:
+                paths = self.dataset.subset(subset).paths
                 step = max(1, len(paths) // _VERIFY_IMAGES)
-                return [str(path) for path in paths[::step][:_VERIFY_IMAGES]]
+                return list(paths[::step][:_VERIFY_IMAGES])
         raise ExportError("The data have no images to compare the artefact on.")
 
     def _artifact_dir(self, name: str) -> Path:
@@ -641,12 +639,12 @@ class Engine(ABC):
 
     def _own_checkpoint(self) -> Path | None:
         """The checkpoint that the model was given as, if it was."""
-        model = self.resolution.model
+        model: Any = self.resolution.model
         if not isinstance(model, Path) or model.suffix in self.spec.suffixes:
             return None
-        if model.is_dir() and self._record:
+        if model.is_dir():
             return self._recorded_checkpoint("best") or self._recorded_checkpoint("last")
-        return None if model.is_dir() else model
+        return model
 
     def _find_checkpoint(self, checkpoint: str | Path) -> Path:
         if checkpoint in ("best", "last"):
