@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 
@@ -55,7 +56,8 @@ def evaluate(
     evaluator: Callable[..., Outcome] = import_object(_EVALUATORS[chosen])
     outcome = evaluator(iter(join), names)
     if outcome.undefined:
-        warnings.warn(f"Some metrics are undefined (NaN): {'; '.join(outcome.undefined)}.", stacklevel=2)
+        reasons = "; ".join(outcome.undefined)
+        warnings.warn(f"Some metrics are undefined (NaN): {reasons}.", stacklevel=_caller_level())
     tables = dict(outcome.tables)
     if join.skipped:
         tables["skipped"] = [list(item) for item in join.skipped]
@@ -70,3 +72,11 @@ def _distinct(label_names: Sequence[str]) -> tuple[str, ...]:
         seen[name] = seen.get(name, 0) + 1
         distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return tuple(distinct)
+
+
+def _caller_level() -> int:
+    """The stack level of the first caller outside drivetrain, so that a warning points at the user's line."""
+    level, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "drivetrain":
+        level, frame = level + 1, frame.f_back
+    return level
