@@ -264,7 +264,7 @@ class Engine(ABC):
 
         run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
         try:
-            fit = self._train_in(run, options)
+            return self._finish(run, self._train_in(run, options))
         except KeyboardInterrupt as error:
             run.close("interrupted")
             raise TrainingInterrupted(
@@ -274,7 +274,6 @@ class Engine(ABC):
         except BaseException as error:
             run.close("failed", error=f"{type(error).__name__}: {error}")
             raise
-        return self._finish(run, fit)
 
     def test(
         self,
@@ -438,7 +437,7 @@ class Engine(ABC):
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         """Test on the framework's own data."""
         raise UnsupportedError(
-            f"{type(self).__name__} cannot test on a {type(data).__name__} (subset={subset!r}, batch_size={batch_size})."
+            f"{type(self).__name__} cannot test on a {type(data).__name__}. Give a data set that can be read."
         )
 
     def _engine_arg_names(self) -> Sequence[str]:

@@ -91,6 +91,7 @@ class Run:
         self.record: dict[str, Any] = {}
         self.notes: list[str] = []
         self._lock: IO[str] | None = None
+        self._begun = False
 
     @property
     def checkpoints(self) -> Path:
@@ -183,6 +184,7 @@ class Run:
             "git": git_state(),
         }
         self.checkpoints.mkdir(exist_ok=True)
+        self._begun = True
         self._save()
 
     def update(self, **values: Any) -> None:
@@ -205,14 +207,14 @@ class Run:
             self.progress.note(text)
 
     def close(self, status: str, **values: Any) -> None:
-        """Complete ``run.json`` and give the work dir free.
+        """Complete ``run.json`` and give the work dir free; a run that never began leaves no trace.
 
         Args:
             status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
             **values: more entries for the record.
         """
         self.progress.stop()
-        if self.record:
+        if self._begun:
             self.record["parts"][-1].update({"ended": _now(), "status": status})
             self.update(status=status, notes=self.notes, **values)
         self.release()
@@ -220,6 +222,10 @@ class Run:
     def release(self) -> None:
         """Give the lock back."""
         if self._lock is not None:
+            if not (self.directory / "run.json").exists():
+                (self.directory / ".lock").unlink(missing_ok=True)
+                if not any(self.directory.iterdir()):
+                    self.directory.rmdir()
             self._lock.close()
             self._lock = None
 
