@@ -6,19 +6,17 @@ import sys
 from importlib.metadata import distributions
 
 
-def main() -> int:
-    """Look at the installed packages first, since two of them overwrite each other's files without a word."""
+def main() -> str | None:
+    """What is wrong, or nothing; the installed packages first, since two of them overwrite each other's files."""
     found = {(dist.name or "").lower().replace("_", "-") for dist in distributions()}
     wheels = sorted(name for name in found if name.startswith("opencv-") and "python" in name)
     if wheels != ["opencv-python-headless"]:
-        print(f"OpenCV: expected opencv-python-headless alone, found {wheels}", file=sys.stderr)
-        return 1
+        return f"OpenCV: expected opencv-python-headless alone, found {wheels}"
     import cv2
 
-    if "GUI:                           NONE" not in cv2.getBuildInformation():
-        print(f"OpenCV: {cv2.__file__} is not the headless build", file=sys.stderr)
-        return 1
-    return 0
+    if not any(line.split() == ["GUI:", "NONE"] for line in cv2.getBuildInformation().splitlines()):
+        return f"OpenCV: {cv2.__file__} is not the headless build"
+    return None
 
 
 if __name__ == "__main__":

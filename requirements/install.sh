@@ -65,12 +65,13 @@ fi
 log=.venv/pip-$tier.log
 : >"$log"
 pip() {
-  if ! .venv/bin/python -m pip -qq --no-input --disable-pip-version-check --log "$log" "$@" </dev/null; then
+  if ! .venv/bin/python -m pip --no-input --disable-pip-version-check "$@" </dev/null >>"$log" 2>&1; then
     echo "setup: 'pip $1' failed; its last lines (all of it: $log):" >&2
     tail -n 15 "$log" >&2
     exit 1
   fi
 }
+export PIP_PROGRESS_BAR=off
 
 say "pip install drivetrain[$extras] (PyTorch is large: 2 to 5 minutes on a new machine)"
 pip install -c requirements/constraints.txt -e ".[$extras]"

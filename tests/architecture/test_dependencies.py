@@ -1,0 +1,69 @@
+"""Every package that is imported is declared, explained and pinned."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def requirement_name(text: str) -> str:
+    return normal(re.match(r"[A-Za-z0-9._-]+", text).group())
+
+
+def declared() -> set[str]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)["project"]
+    rows = [*project["dependencies"], *(row for rows in project["optional-dependencies"].values() for row in rows)]
+    return {requirement_name(row) for row in rows} - {"drivetrain"}
+
+
+def pinned() -> set[str]:
+    lines = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return {requirement_name(line) for line in lines if line and not line.startswith("#")}
+
+
+def imported(folder: str) -> dict[str, str]:
+    """Top-level names imported anywhere below a folder: name -> one of the files."""
+    found: dict[str, str] = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            else:
+                continue
+            found |= {name.partition(".")[0]: path.name for name in names}
+    return found
+
+
+def test_every_imported_package_is_declared() -> None:
+    own = {"drivetrain", *sys.stdlib_module_names}
+    providers = packages_distributions()
+    undeclared = {
+        name: file
+        for name, file in imported("src").items()
+        if name not in own and not {normal(dist) for dist in providers.get(name, [name])} & declared()
+    }
+    assert not undeclared
+
+
+def test_every_declared_package_is_pinned() -> None:
+    assert not declared() - pinned() - {"rfdetr"}  # not part of `all`, so neither installed nor tested here
+
+
+def test_every_declared_package_has_its_reason_in_the_docs() -> None:
+    text = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    explained = {normal(name) for name in re.findall(r"^\| `([A-Za-z0-9._-]+)`", text, flags=re.MULTILINE)}
+    assert declared() - explained == set()
+    assert explained - declared() == set()

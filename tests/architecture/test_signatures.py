@@ -1,0 +1,49 @@
+"""Every engine's verbs are called alike: the base class holds the one contract."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from drivetrain import Engine, list_engines
+from drivetrain.options import TrainOptions
+from drivetrain.registry import load_engine
+
+VERBS = ("__init__", "train", "test", "predict", "export")
+OWN = ("anomalib", "lightning", "openvino", "ultralytics")
+
+
+def parameters(function: object) -> list[tuple[str, object, object, object]]:
+    signature = inspect.signature(function)
+    return [(p.name, p.kind, p.default, p.annotation) for p in signature.parameters.values()]
+
+
+def test_our_own_engines_are_all_registered() -> None:
+    assert set(OWN) <= set(list_engines())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("name", OWN)
+def test_verbs_have_the_signature_of_the_base(name: str, verb: str) -> None:
+    cls = load_engine(list_engines()[name])
+    assert issubclass(cls, Engine)
+    assert parameters(getattr(cls, verb)) == parameters(getattr(Engine, verb))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_engine_adds_no_public_name(name: str) -> None:
+    cls = load_engine(list_engines()[name])
+    assert {n for n in dir(cls) if not n.startswith("_")} == {n for n in dir(Engine) if not n.startswith("_")}
+
+
+def test_no_verb_swallows_arguments() -> None:
+    kinds = {p.kind for verb in VERBS for p in inspect.signature(getattr(Engine, verb)).parameters.values()}
+    assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+
+
+def test_train_options_are_the_arguments_of_train() -> None:
+    arguments = {p.name: p.default for p in inspect.signature(Engine.train).parameters.values() if p.name != "self"}
+    assert tuple(arguments) == TrainOptions.names()
+    defaults = TrainOptions()
+    assert arguments == {name: getattr(defaults, name) for name in TrainOptions.names()}
