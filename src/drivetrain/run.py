@@ -28,7 +28,16 @@ from drivetrain.progress import Progress
 from drivetrain.types.results import EpochRecord
 
 _SCHEMA = 1
-_WRITTEN = ("run.json", "metrics.csv", "report.html", "config.yaml", "checkpoints", "upstream", "predictions")
+_WRITTEN = (
+    "run.json",
+    "metrics.csv",
+    "report.html",
+    "config.yaml",
+    "checkpoints",
+    "upstream",
+    "predictions",
+    "artifacts",
+)
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -92,6 +101,7 @@ class Run:
         self.notes: list[str] = []
         self._lock: IO[str] | None = None
         self._begun = False
+        self._replaces = False
 
     @property
     def checkpoints(self) -> Path:
@@ -151,19 +161,20 @@ class Run:
                 raise WorkDirError(
                     f"work_dir={str(self.directory)!r} holds no run to resume. Leave out resume=True to begin one."
                 )
-            self.record = json.loads((self.directory / "run.json").read_text(encoding="utf-8"))
+            self.record = read_record(self.directory)
+            self.notes = list(self.record.get("notes", []))
             self.history = read_history(self.metrics_csv)
             return
         if exists and not overwrite:
-            status = json.loads((self.directory / "run.json").read_text(encoding="utf-8")).get("status", "unknown")
+            status = read_record(self.directory).get("status", "unknown")
             raise WorkDirError(
                 f"work_dir={str(self.directory)!r} holds a run already (status: {status}). Go on with it: resume=True; "
                 "replace it: overwrite=True; or give another work_dir."
             )
-        if exists:
-            self._clear()
+        self._replaces = exists
 
     def _clear(self) -> None:
+        """Remove what the run that is replaced has written, and nothing that the user put beside it."""
         for name in _WRITTEN:
             path = self.directory / name
             if path.is_dir():
@@ -172,7 +183,10 @@ class Run:
                 path.unlink(missing_ok=True)
 
     def begin(self, record: Mapping[str, Any]) -> None:
-        """Write ``run.json`` before anything is trained."""
+        """Write ``run.json`` before anything is trained; only now does a run that is replaced go away."""
+        if self._replaces:
+            self._clear()
+            self._replaces = False
         parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
         self.record = {
             "schema": _SCHEMA,
@@ -231,6 +245,24 @@ class Run:
 
     def _save(self) -> None:
         write_atomic(self.directory / "run.json", json.dumps(self.record, indent=2, allow_nan=False) + "\n")
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """The content of ``run.json`` in a work dir.
+
+    Raises:
+        WorkDirError: it is not there, or damaged.
+    """
+    path = directory / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkDirError(
+            f"{str(path)!r} cannot be read ({error}). Replace the run with overwrite=True, or give another work_dir."
+        ) from error
+    if not isinstance(record, dict):
+        raise WorkDirError(f"{str(path)!r} is not the record of a run. Give another work_dir.")
+    return record
 
 
 def history_table(history: Sequence[EpochRecord]) -> str:
