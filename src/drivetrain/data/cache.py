@@ -1,0 +1,79 @@
+"""Parsed tables kept between runs, as long as the files they came from stay the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from drivetrain.cache_dir import cache_dir
+from drivetrain.data.dataset import Dataset
+from drivetrain.data.tree import fingerprint_of
+from drivetrain.errors import DataError
+
+_VERSION = 1  # to be raised whenever a reader or a check gives another table for the same files
+
+
+def entry_path(source: Path, options: Mapping[str, Any]) -> Path:
+    """Where the table of this source, read with these options, is kept."""
+    key = fingerprint_of([str(_VERSION), str(source), json.dumps(options, sort_keys=True, default=str)])
+    return cache_dir() / "tables" / f"{key}.arrow"
+
+
+def recall(path: Path, state: str) -> Dataset | None:
+    """The kept table, or ``None`` if there is none, it is of other files, or it is damaged.
+
+    Args:
+        path: from :func:`entry_path`.
+        state: the fingerprint of the files of the source now.
+    """
+    try:
+        kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if kept["state"] != state or kept["outside"] != outside_state(kept["watched"]):
+            return None
+        return Dataset.load(path)
+    except (OSError, ValueError, KeyError, TypeError, DataError):
+        return None
+
+
+def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
+    """Keep a table; a cache that cannot be written is no reason to fail.
+
+    Args:
+        path: from :func:`entry_path`.
+        data: what to keep.
+        state: the fingerprint of the files of the source.
+        watched: files and folders outside the source that the table depends on.
+
+    Returns:
+        ``""``, or a note that says why nothing could be kept.
+    """
+    outside = sorted(watched)
+    text = json.dumps({"state": state, "watched": outside, "outside": outside_state(outside)})
+    try:
+        data.save(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.json")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path.with_suffix(".json"))
+    except OSError as error:
+        return f"The parsed data set could not be cached in {path.parent}: {error}."
+    return ""
+
+
+def outside_state(paths: Iterable[str]) -> str:
+    """A fingerprint of files, and of the files directly in folders."""
+    lines = []
+    for path in paths:
+        if Path(path).is_dir():
+            with os.scandir(path) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+            lines += [_line(entry.path, entry.stat()) for entry in found if entry.is_file()]
+        else:
+            lines.append(_line(path, os.stat(path)) if Path(path).exists() else f"{path}\0absent")  # noqa: PTH116
+    return fingerprint_of(lines)
+
+
+def _line(path: str, stat: os.stat_result) -> str:
+    return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"

@@ -1,0 +1,193 @@
+"""What is checked of every data set, whatever its format, before it becomes a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from drivetrain.data.geometry import complete_objects, scale_record, turn_record
+from drivetrain.data.headers import MISSING, Header, read_headers
+from drivetrain.data.record import Parsed, Record
+from drivetrain.errors import DataError, DataNotFoundError, ImageError
+from drivetrain.types import Task
+
+
+def check(parsed: Parsed, source: str, *, strict: bool = False) -> Parsed:
+    """Check and complete what a reader found; the records are changed in place.
+
+    Afterwards every record has the size of its upright image, an image id, boxes within the image in pixels, and an
+    area for each object. Images that cannot be used are in ``skipped``; what was changed is in ``notes``.
+
+    Args:
+        parsed: from a reader.
+        source: how to call the data set in messages.
+        strict: make a skipped image an error.
+
+    Raises:
+        DataNotFoundError: none of the named images exists.
+        ImageError: an image is skipped and ``strict`` is set.
+        DataError: nothing is left, a label is outside the label set, or there is one class only.
+    """
+    if not parsed.records:
+        raise DataError(f"{source}: read as {parsed.format!r}, but it holds no images.")
+    _check_labels(parsed, source)
+    _read_sizes(parsed, source)
+    _drop_repeated(parsed)
+    _note_shared(parsed)
+    complete_objects(parsed)
+    _number_images(parsed)
+    _check_classes(parsed, source)
+    _note_unannotated(parsed)
+    if parsed.skipped and strict:
+        path, reason = parsed.skipped[0]
+        more = f" ({len(parsed.skipped)} images in all)" if len(parsed.skipped) > 1 else ""
+        raise ImageError(f"strict=True: {path} {reason}{more}. Repair or remove it, or load without strict.")
+    if parsed.skipped:
+        path, reason = parsed.skipped[0]
+        count = len(parsed.skipped)
+        parsed.notes.append(f"{count} {'image was' if count == 1 else 'images were'} skipped: {path} {reason}.")
+    return parsed
+
+
+def _check_labels(parsed: Parsed, source: str) -> None:
+    count = len(parsed.label_names)
+    repeated = [name for name, times in Counter(parsed.label_names).items() if times > 1]
+    if repeated:
+        raise DataError(f"{source}: the label name {repeated[0]!r} is given twice. Labels need different names.")
+    for record in parsed.records:
+        for label in chain(record.labels, record.box_labels or ()):
+            if not 0 <= label < count:
+                raise DataError(
+                    f"{source}: {record.path} has the label number {label}, but the labels are 0 to {count - 1} "
+                    f"({', '.join(parsed.label_names[:5])}{', ...' if count > 5 else ''})."
+                )
+
+
+def _read_sizes(parsed: Parsed, source: str) -> None:
+    """Fill in the headers; records whose image or mask cannot be used go to ``skipped``."""
+    paths = list(dict.fromkeys(record.path for record in parsed.records))
+    masks = list(dict.fromkeys(record.mask_path for record in parsed.records if record.mask_path))
+    answers = dict(zip([*paths, *masks], read_headers([*paths, *masks]), strict=True))
+    missing = [path for path in paths if answers[path] == MISSING]
+    if len(missing) == len(paths):
+        raise DataNotFoundError(
+            f"{source}: none of the {len(paths)} images that it names exists, such as {missing[0]}. "
+            "Are the images beside the annotations, under the names that the annotations give?"
+        )
+    if missing:
+        parsed.notes.append(f"{len(missing)} annotated images do not exist: {_named(missing)}.")
+    kept = []
+    for record in parsed.records:
+        reason = _fault(record, answers)
+        if reason is None:
+            kept.append((record, answers[record.path]))
+        else:
+            parsed.skipped.append((record.path, reason))
+    if not kept:
+        path, reason = parsed.skipped[0]
+        raise ImageError(f"{source}: none of its {len(paths)} images can be used, such as {path}: {reason}.")
+    parsed.records = [record for record, _ in kept]
+    _turn(parsed, [header for _, header in kept if isinstance(header, Header)])
+
+
+def _fault(record: Record, answers: dict[str, Header | str]) -> str | None:
+    image = answers[record.path]
+    if isinstance(image, str):
+        return image
+    if record.mask_path is None:
+        return None
+    mask = answers[record.mask_path]
+    if isinstance(mask, str):
+        return f"has the mask {record.mask_path}, which {mask}"
+    if mask.size != image.size:
+        return f"is {_by(image.size)} pixels, but its mask {record.mask_path} is {_by(mask.size)}"
+    return None
+
+
+def _turn(parsed: Parsed, headers: Sequence[Header]) -> None:
+    """Bring annotations that were made on the image as it is stored to the upright image; scale fractions."""
+    turned = 0
+    different = []
+    for record, header in zip(parsed.records, headers, strict=True):
+        if record.normalised:
+            scale_record(record, header.size)
+        elif record.size is not None and record.size != header.size:
+            if record.size == header.stored_size:
+                turn_record(record, header)
+                turned += 1
+            else:
+                different.append((record.path, record.size, header.size))
+        record.size = header.size
+    if turned:
+        parsed.notes.append(
+            f"{turned} {'image is' if turned == 1 else 'images are'} stored on the side and annotated so: "
+            "the annotations were turned with the image."
+        )
+    if different:
+        path, stated, real = different[0]
+        parsed.notes.append(
+            f"{len(different)} annotations state another size than the image has, such as {path}: {_by(stated)} "
+            f"instead of {_by(real)} pixels (height x width). Their coordinates are used as they are."
+        )
+
+
+def _note_shared(parsed: Parsed) -> None:
+    """Tell of images with the same file in several subsets."""
+    subsets: dict[str, set[str]] = {}
+    for record in parsed.records:
+        subsets.setdefault(record.path, set()).add(record.subset)
+    shared = [path for path, names in subsets.items() if len(names) > 1]
+    if shared:
+        parsed.notes.append(f"{len(shared)} images are in more than one subset: {_named(shared)}.")
+
+
+def _drop_repeated(parsed: Parsed) -> None:
+    """Of records that are the same in every respect, keep one."""
+    seen: set[Any] = set()
+    kept = []
+    for record in parsed.records:
+        if (key := (record.path, record.subset)) in seen:
+            continue
+        seen.add(key)
+        kept.append(record)
+    if len(kept) < len(parsed.records):
+        count = len(parsed.records) - len(kept)
+        parsed.notes.append(f"{count} images are listed twice in the same subset; the first entry of each is used.")
+        parsed.records = kept
+
+
+def _number_images(parsed: Parsed) -> None:
+    """Keep the ids of the source where all images have one; otherwise number the images in order."""
+    if any(record.image_id is None for record in parsed.records):
+        for index, record in enumerate(parsed.records):
+            record.image_id = index
+
+
+def _check_classes(parsed: Parsed, source: str) -> None:
+    if parsed.task is Task.CLASSIFICATION and len({label for r in parsed.records for label in r.labels}) < 2:
+        found = parsed.label_names[parsed.records[0].labels[0]] if parsed.records[0].labels else "none"
+        raise DataError(
+            f"{source}: all images are of one class, {found!r}; a classifier needs two. To learn what is "
+            f"normal from one class, give task='anomaly' and normal={found!r}."
+        )
+
+
+def _note_unannotated(parsed: Parsed) -> None:
+    """Tell of images without annotations, where such images are not the rule."""
+    with_boxes = any(record.boxes is not None for record in parsed.records)
+    if with_boxes:
+        empty = [record.path for record in parsed.records if not record.boxes]
+    else:
+        empty = [record.path for record in parsed.records if not record.labels and record.mask_path is None]
+    if empty and parsed.task is not Task.ANOMALY:
+        parsed.notes.append(f"{len(empty)} of {len(parsed.records)} images have no annotations: {_named(empty)}.")
+
+
+def _named(paths: Sequence[str], most: int = 3) -> str:
+    return ", ".join(paths[:most]) + (", ..." if len(paths) > most else "")
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

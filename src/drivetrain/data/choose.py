@@ -1,0 +1,96 @@
+"""Which format a folder has: the most specific of those that read the most images."""
+
+from __future__ import annotations
+
+from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
+from drivetrain.data.record import Parsed, Request
+from drivetrain.data.tree import Tree
+from drivetrain.errors import DataError, DataFormatError, near
+
+_SHOWN = 8
+
+
+def choose(tree: Tree, request: Request) -> Parsed:
+    """Read the folder as the format that was asked for, or as the one that fits best.
+
+    Raises:
+        DataFormatError: the format is not known, or none fits; the message says what the folder holds.
+        DataError: the only format that fits cannot read the folder.
+    """
+    if request.format:
+        return _asked(tree, request)
+    if request.file is not None:
+        return _of_file(tree, request)
+    refusals: list[DataError] = []
+    for tier in sorted({entry.tier for entry in FORMATS.values()}, reverse=True):
+        candidates = [f for f in FORMATS.values() if f.tier == tier and f.detect(tree)]
+        parsed = _best(tree, request, candidates, refusals)
+        if parsed is not None:
+            return parsed
+    inner = tree.top_folders()
+    if len(inner) == 1 and not tree.by_folder[""]:
+        return choose(Tree(tree.root / inner[0]), request)
+    if refusals:
+        raise refusals[0]
+    raise DataFormatError(_nothing_fits(tree))
+
+
+def _asked(tree: Tree, request: Request) -> Parsed:
+    entry = FORMATS.get(request.format)
+    if entry is not None:
+        return entry.read(tree, request)
+    from drivetrain.data.readers.datumaro import known_formats, read
+
+    names = known_formats()
+    if request.format not in names:
+        raise DataFormatError(
+            f"format={request.format!r} is not known.{near(request.format, [*FORMATS, *names])} "
+            f"Own formats: {', '.join(FORMATS)}; through Datumaro: {', '.join(sorted(set(names) - set(FORMATS)))}."
+        )
+    return read(tree, request)
+
+
+def _of_file(tree: Tree, request: Request) -> Parsed:
+    assert request.file is not None
+    name = FILE_SUFFIXES[request.file.suffix.lower()]
+    return FORMATS[name].read(tree, request)
+
+
+def _best(tree: Tree, request: Request, candidates: list[Format], refusals: list[DataError]) -> Parsed | None:
+    """The candidate that reads the most images; of equals the one that comes first."""
+    found: list[tuple[str, Parsed]] = []
+    for entry in candidates:
+        try:
+            parsed = entry.read(tree, request)
+        except DataError as error:
+            refusals.append(error)
+            continue
+        if parsed.records:
+            found.append((entry.name, parsed))
+        if len(parsed.records) >= len(tree.images):
+            break
+    if not found:
+        return None
+    name, best = max(found, key=lambda item: len(item[1].records))
+    others = ", ".join(f"{other} {len(parsed.records)}" for other, parsed in found if other != name)
+    images = len(tree.images)
+    note = f"Read as {best.format!r}: {len(best.records)} images"
+    note += f" of {images} image files" if images != len(best.records) else ""
+    best.notes.insert(0, note + (f" (as other formats: {others})." if others else "."))
+    if refusals:
+        best.notes.append(f"Not read as another format: {refusals[0]}")
+    return best
+
+
+def _nothing_fits(tree: Tree) -> str:
+    images, files = len(tree.images), len(tree.files)
+    if not files:
+        return f"{tree.root} is empty."
+    if not images:
+        shown = ", ".join(list(tree.files)[:_SHOWN])
+        return f"{tree.root} holds no images and no annotation file that names some; it holds: {shown}."
+    return (
+        f"{tree.root} holds {images} images, but neither class folders nor annotations of a known format. Put the "
+        "images into one folder for each class, or add annotations (COCO .json, YOLO labels/, VOC Annotations/, "
+        ".csv), or name the format: load_dataset(..., format=...)."
+    )

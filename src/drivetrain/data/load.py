@@ -1,0 +1,200 @@
+"""From a folder, a file, an archive or an object to a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from drivetrain.data import cache as table_cache
+from drivetrain.data.check import check
+from drivetrain.data.choose import choose
+from drivetrain.data.dataset import Dataset, Facts
+from drivetrain.data.readers import FILE_SUFFIXES
+from drivetrain.data.record import Parsed, Request
+from drivetrain.data.table import build_table
+from drivetrain.data.tree import Tree, fingerprint_of
+from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, OptionError, near
+from drivetrain.types import Task
+
+Splits = Mapping[str, float] | Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the data lie: the folder, and the annotation file if one was named."""
+
+    folder: Path
+    file: Path | None
+
+
+def load_dataset(
+    source: Any,
+    format: str | None = None,  # noqa: A002
+    *,
+    task: str | Task | None = None,
+    splits: Splits | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    cache: bool = True,
+    allow_pickle: bool = False,
+    normal: str | Sequence[str] | None = None,
+) -> Dataset:
+    """Read a data set of any format.
+
+    Args:
+        source: a folder; an annotation file (``.csv``, ``.tsv``, COCO ``.json``, YOLO ``.yaml``); a ``.zip``; a
+            ``datumaro.Dataset``; or a :class:`Dataset`.
+        format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"kitti"``, or any
+            name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
+        task: what the annotations are to be used for; ``None`` to infer it from them.
+        splits: shares of ``train``, ``val`` and ``test`` to divide all images anew; ``None`` keeps the subsets of
+            the source.
+        seed: of the division.
+        strict: make an image that cannot be used, or a class without images, an error instead of a note.
+        cache: keep the parsed table in the user's cache and use it while the files stay the same.
+        allow_pickle: allow formats whose files may execute code when they are opened.
+        normal: names of the labels that are no anomalies; implies ``task="anomaly"`` for class folders and tables.
+
+    Returns:
+        The data set; ``notes`` says how the source was read and what was left out.
+
+    Raises:
+        DataNotFoundError: the source, or every image it names, does not exist.
+        DataFormatError: no format fits.
+        ImageError: an image cannot be used, with ``strict``.
+        DataError: the data cannot be used, or not for the task.
+        OptionError: an option has a value that is not allowed.
+
+    Example:
+        >>> from drivetrain import load_dataset
+        >>> load_dataset("bottles/", normal="fine")  # doctest: +SKIP
+        Dataset(209 images (train: 150, test: 59), 4 labels, task='anomaly', format='image_folder')
+    """
+    wanted = None if task is None else Task.parse(task)
+    names = (normal,) if isinstance(normal, str) else tuple(normal or ())
+    request = Request(
+        task=wanted,
+        normal=tuple(name.lower() for name in names),
+        strict=strict,
+        allow_pickle=allow_pickle,
+        format=format or "",
+    )
+    data = _loaded(source, request, cache=cache)
+    if wanted is not None and (data.task is not wanted or wanted is Task.CLASSIFICATION):
+        data = data.with_task(wanted)
+    return data if splits is None else data.split(**_shares(splits), seed=seed)
+
+
+def _loaded(source: Any, request: Request, *, cache: bool) -> Dataset:
+    if isinstance(source, Dataset):
+        if request.format or request.normal:
+            raise OptionError("format and normal are for sources that are still to be read; this is a Dataset already.")
+        return source
+    if _is_datumaro(source):
+        from drivetrain.data.readers.datumaro import from_datumaro
+
+        parsed = from_datumaro(source, request)
+        return _finished(parsed, Facts((), parsed.task, "datumaro.Dataset"), request)
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            f"source is a {type(source).__name__}; give a folder, a .csv, .json, .yaml or .zip file, "
+            "a datumaro.Dataset or a drivetrain Dataset."
+        )
+    return _from_disk(Path(source).expanduser(), request, cache=cache)
+
+
+def _from_disk(path: Path, request: Request, *, cache: bool) -> Dataset:
+    place = _locate(path)
+    request = replace(request, file=place.file)
+    tree = Tree(place.folder)
+    state = tree.fingerprint
+    options = {name: getattr(request, name) for name in ("task", "normal", "strict", "allow_pickle", "format", "file")}
+    entry = table_cache.entry_path(tree.root, options)
+    if cache and (kept := table_cache.recall(entry, state)) is not None:
+        return kept
+    parsed = choose(tree, request)
+    outside = _outside(tree, parsed)
+    facts = Facts((), parsed.task, str(path), root=str(tree.root), fingerprint=_fingerprint(state, outside, options))
+    data = _finished(parsed, facts, request)
+    if cache and (problem := table_cache.keep(entry, data, state, outside)):
+        return data.with_notes(problem)
+    return data
+
+
+def _finished(parsed: Parsed, facts: Facts, request: Request) -> Dataset:
+    check(parsed, facts.source, strict=request.strict)
+    table = build_table(parsed.records)
+    facts = replace(
+        facts,
+        label_names=tuple(parsed.label_names),
+        task=parsed.task,
+        format=parsed.format,
+        notes=tuple(parsed.notes),
+        skipped=tuple(parsed.skipped),
+        keypoint_names=parsed.keypoint_names,
+    )
+    if not facts.fingerprint:
+        facts = replace(facts, fingerprint=fingerprint_of([str(table.to_pylist()), str(facts.label_names)]))
+    return Dataset(table, facts)
+
+
+def _fingerprint(state: str, outside: Sequence[str], options: Mapping[str, Any]) -> str:
+    """Of the files and of how they are read; the folder itself may move."""
+    chosen = [f"{name}={options[name]}" for name in ("task", "normal", "format")]
+    file = options["file"]
+    return fingerprint_of([state, table_cache.outside_state(outside), *chosen, file.name if file else ""])
+
+
+def _outside(tree: Tree, parsed: Parsed) -> list[str]:
+    """The folders and files outside the tree that the records depend on."""
+    folders = {os.path.dirname(path) for record in parsed.records for path in (record.path, record.mask_path) if path}  # noqa: PTH120
+    paths = {*folders, *(str(path) for path in parsed.watched)}
+    return sorted(path for path in paths if path != str(tree.root) and tree.relative(path) is None)
+
+
+def _locate(path: Path) -> _Place:
+    if path.is_dir():
+        return _Place(path, None)
+    if not path.exists():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataNotFoundError(
+            f"{path} does not exist.{near(path.name, siblings)} Looked in {path.parent.absolute()}."
+        )
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        from drivetrain.data.archive import extracted
+
+        return _Place(extracted(path), None)
+    if suffix in FILE_SUFFIXES:
+        file = path.absolute()
+        folder = file.parent
+        return _Place(folder.parent if suffix == ".json" and folder.name == "annotations" else folder, file)
+    raise DataFormatError(
+        f"{path} is a file of a kind that is not read here; read are: a folder, .zip, "
+        f"{', '.join(sorted(FILE_SUFFIXES))}. An archive of another kind has to be unpacked first."
+    )
+
+
+def _shares(splits: Splits) -> dict[str, float]:
+    if not isinstance(splits, Mapping):
+        values = [float(value) for value in splits]
+        if len(values) != 3:
+            raise OptionError(f"splits={splits!r}: give three shares, of train, val and test, such as (0.8, 0.1, 0.1).")
+        return dict(zip(("train", "val", "test"), values, strict=True))
+    unknown = set(splits) - {"train", "val", "test"}
+    if unknown:
+        raise OptionError(f"splits={dict(splits)!r}: allowed names are train, val, test.")
+    return {name: float(splits.get(name, 0.0)) for name in ("train", "val", "test")}
+
+
+def _is_datumaro(source: object) -> bool:
+    """Whether it is a classic ``datumaro.Dataset``, known by the names of its classes."""
+    return any(
+        cls.__name__ == "Dataset"
+        and cls.__module__.partition(".")[0] == "datumaro"
+        and "experimental" not in cls.__module__
+        for cls in type(source).__mro__
+    )

@@ -1,0 +1,59 @@
+"""The formats and where their readers are; a reader is imported when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivetrain._lazy import import_object
+from drivetrain.data.record import Parsed, Request
+from drivetrain.data.tree import Tree
+
+Detect = Callable[[Tree], bool]
+"""Says from the names of the files, and a glance into few of them, whether a folder may have a format."""
+
+Read = Callable[[Tree, Request], Parsed]
+"""Reads the annotations of a folder; what is wrong with single images is left to the checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: what users call it.
+        module: the module with ``detect`` and ``read``.
+        tier: formats of a lower tier are tried only if none of a higher one reads anything.
+        pickle: whether reading it may execute code.
+    """
+
+    name: str
+    module: str
+    tier: int
+    pickle: bool = False
+
+    @property
+    def detect(self) -> Detect:
+        """The detector."""
+        found: Detect = import_object(f"{self.module}:detect")
+        return found
+
+    @property
+    def read(self) -> Read:
+        """The reader."""
+        found: Read = import_object(f"{self.module}:read")
+        return found
+
+
+_HERE = "drivetrain.data.readers"
+
+FORMATS = {
+    entry.name: entry
+    for entry in (
+        # the most specific first
+        Format("csv", f"{_HERE}.csv", 3),
+        Format("image_folder", f"{_HERE}.image_folder", 2),
+    )
+}
+
+FILE_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}

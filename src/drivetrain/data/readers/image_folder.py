@@ -1,0 +1,97 @@
+"""One folder for each class, as ImageNet has it, with or without a level of subsets above."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from drivetrain.data.record import SUBSET_SPELLINGS, Parsed, Record, Request, subset_name
+from drivetrain.data.tree import Tree
+from drivetrain.errors import DataError
+from drivetrain.types import Task
+
+NORMAL_NAMES = ("good", "normal", "ok")
+
+
+def detect(tree: Tree) -> bool:
+    """Whether there are images in folders."""
+    return any("/" in name for name in tree.images)
+
+
+def read(tree: Tree, request: Request) -> Parsed:
+    """The images of all class folders; deeper folders belong to the class above them.
+
+    Raises:
+        DataError: a class has no images and ``strict`` was asked, or a task that class folders cannot have.
+    """
+    tops = {name.partition("/")[0] for name in tree.images if "/" in name}
+    leveled = bool(tops) and all(subset_name(top) in ("train", "val", "test") and top for top in tops)
+    placed, unplaced = _place(tree, leveled)
+    classes = sorted({label for _, _, label in placed} | _empty_classes(tree, leveled))
+    task = request.task or (Task.ANOMALY if _is_one_class(placed, request) else Task.CLASSIFICATION)
+    normal = _normal_classes(classes, request) if task is Task.ANOMALY else set()
+    names = sorted(classes, key=lambda name: (name not in normal, name))
+    number = {name: index for index, name in enumerate(names)}
+    records = [
+        Record(
+            tree.absolute(path),
+            subset,
+            labels=[number[label]],
+            anomalous=label not in normal if task is Task.ANOMALY else None,
+        )
+        for path, subset, label in placed
+    ]
+    parsed = Parsed(records, names, task, "image_folder")
+    parsed.skipped = [(tree.absolute(path), "lies outside the class folders") for path in unplaced]
+    _note_empty(parsed, classes, placed, request)
+    return parsed
+
+
+def _place(tree: Tree, leveled: bool) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """``(path, subset, class)`` of each image, and the images that are in no class folder."""
+    placed, unplaced = [], []
+    depth = 2 if leveled else 1
+    for path in tree.images:
+        parts = path.split("/")
+        if len(parts) <= depth:
+            unplaced.append(path)
+        else:
+            placed.append((path, subset_name(parts[0]) if leveled else "train", parts[depth - 1]))
+    return placed, unplaced
+
+
+def _empty_classes(tree: Tree, leveled: bool) -> set[str]:
+    """The names of the class folders, those without images included."""
+    if not leveled:
+        return {name for name in tree.folders if "/" not in name}
+    parts = [name.split("/") for name in tree.folders]
+    return {part[1] for part in parts if len(part) == 2 and part[0].lower() in SUBSET_SPELLINGS}
+
+
+def _is_one_class(placed: list[tuple[str, str, str]], request: Request) -> bool:
+    if request.normal:
+        return True
+    training = {label for _, subset, label in placed if subset == "train"}
+    return len(training) == 1 and training.pop().lower() in NORMAL_NAMES
+
+
+def _normal_classes(classes: list[str], request: Request) -> set[str]:
+    wanted = request.normal or NORMAL_NAMES
+    found = {name for name in classes if name.lower() in wanted}
+    if not found:
+        argument = f"normal={', '.join(request.normal)!r}" if request.normal else "task='anomaly'"
+        raise DataError(
+            f"{argument}: no class folder is named {' or '.join(map(repr, wanted))}; the folders are: "
+            f"{', '.join(classes)}. Name the one with the normal images: load_dataset(..., normal={classes[0]!r})."
+        )
+    return found
+
+
+def _note_empty(parsed: Parsed, classes: list[str], placed: list[tuple[str, str, str]], request: Request) -> None:
+    counts = Counter(label for _, _, label in placed)
+    empty = [name for name in classes if not counts[name]]
+    if not empty:
+        return
+    text = f"{len(empty)} classes have no images: {', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}."
+    if request.strict:
+        raise DataError(f"strict=True: {text} Remove the empty folders or fill them.")
+    parsed.notes.append(text)

@@ -1,0 +1,113 @@
+"""What a reader hands over before anything is checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drivetrain.types import Task
+
+SUBSET_SPELLINGS = {
+    "train": "train",
+    "training": "train",
+    "trainval": "train",
+    "default": "train",
+    "": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "eval": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def subset_name(written: str) -> str:
+    """The canonical spelling of a subset: ``train``, ``val``, ``test``, or the name as it is written."""
+    return SUBSET_SPELLINGS.get(written.strip().lower(), written.strip())
+
+
+@dataclass(slots=True)
+class Record:
+    """One image as the source describes it; plain lists, so that building it is cheap.
+
+    Attributes:
+        path: the image file.
+        subset: canonical name.
+        size: ``(height, width)`` that the annotation states, ``None`` if it states none.
+        image_id: the number in the source; ``None`` to number the images in order.
+        labels: numbers of the image's labels.
+        boxes: flat ``x1, y1, x2, y2`` of each object, or ``None`` where objects are not annotated.
+        box_labels: one number for each object.
+        polygons: for each object its rings, each a flat list ``x, y, x, y, ...``.
+        rles: for each object a COCO run-length dict or ``None``.
+        keypoints: for each object a flat list ``x, y, visibility, ...``.
+        area: of each object, in square pixels; ``None`` to compute it.
+        iscrowd: for each object; ``None`` means no crowds.
+        mask_path: the class map or the defect mask.
+        anomalous: whether the image shows an anomaly.
+        normalised: whether the coordinates are fractions of the image size.
+    """
+
+    path: str
+    subset: str = "train"
+    size: tuple[int, int] | None = None
+    image_id: int | None = None
+    labels: list[int] = field(default_factory=list)
+    boxes: list[float] | None = None
+    box_labels: list[int] | None = None
+    polygons: list[list[list[float]]] | None = None
+    rles: list[dict[str, object] | None] | None = None
+    keypoints: list[list[float]] | None = None
+    area: list[float | None] | None = None
+    iscrowd: list[bool] | None = None
+    mask_path: str | None = None
+    anomalous: bool | None = None
+    normalised: bool = False
+
+
+@dataclass(slots=True)
+class Parsed:
+    """All that a reader found.
+
+    Attributes:
+        records: one for each image.
+        label_names: the name of each label, by its number.
+        task: what the annotations are for.
+        format: the name of the format.
+        notes: what the user should know.
+        skipped: ``(path, reason)`` of images that the reader left out.
+        keypoint_names: the name of each keypoint.
+        watched: folders and files outside the source that the result depends on.
+    """
+
+    records: list[Record]
+    label_names: list[str]
+    task: Task
+    format: str
+    notes: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    keypoint_names: tuple[str, ...] = ()
+    watched: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of a reader.
+
+    Attributes:
+        task: the task, or ``None`` to infer it.
+        normal: lower-case names of the classes that are not anomalies; empty for the usual names.
+        strict: whether a fault in the data is an error.
+        allow_pickle: whether formats that are pickles may be opened.
+        file: the annotation file that was given instead of a folder.
+        format: the format that was given, or ``""``.
+    """
+
+    task: Task | None = None
+    normal: tuple[str, ...] = ()
+    strict: bool = False
+    allow_pickle: bool = False
+    file: Path | None = None
+    format: str = ""
