@@ -28,14 +28,17 @@ class ModelSource:
         prefix: what stands before the colon in ``"timm:resnet18"``.
         package: the top-level package that must be installed.
         distribution: its name for ``importlib.metadata``, for the version.
-        listing: ``"module:function"`` without arguments that returns a list of dicts with the fields of
-            :class:`ModelEntry` (``source`` is filled in). It runs in a child process and may import the package.
+        listing: ``"module:function"`` without arguments that returns ``{"models": [...], "arguments": {family:
+            [...]}}``: dicts with the fields of :class:`ModelEntry` (``source`` is filled in) and of :class:`Argument`.
+            It runs in a child process and may import the package.
+        install: what to type if the package is missing; the engine's own if empty.
     """
 
     prefix: str
     package: str
     distribution: str
     listing: str
+    install: str = ""
 
 
 @dataclass(frozen=True, slots=True)

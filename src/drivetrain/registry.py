@@ -7,14 +7,14 @@ import importlib.metadata
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivetrain import checkpoint as checkpoints
 from drivetrain._lazy import import_object, is_installed
-from drivetrain.catalog import Listing, ModelEntry, ModelSource, listing
+from drivetrain.catalog import Listing, ModelEntry, ModelSource, installed_version, listing
 from drivetrain.errors import (
     AmbiguousModelError,
     CheckpointError,
@@ -166,6 +166,10 @@ def _announced() -> Iterator[tuple[str, EngineSpec]]:
         seen[point.name] = point.value
         try:
             spec = import_object(point.value)
+            if not isinstance(spec, EngineSpec):
+                raise TypeError(f"it is a {type(spec).__name__} and not an EngineSpec")
+            if spec.name != point.name:
+                raise ValueError(f"its spec is named {spec.name!r}, its entry point {point.name!r}")
         except Exception as error:
             warnings.warn(f"The engine plug-in {point.value} cannot be loaded: {error!r}", stacklevel=3)
             continue
@@ -236,12 +240,12 @@ def explain_dispatch(model: Any, *, engine: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def resolve(model: Any, *, engine: str | None = None) -> Resolution:
+def resolve(model: Any, *, engine: str | EngineSpec | None = None) -> Resolution:
     """Choose the engine for a model, importing no framework that the model has not imported itself.
 
     Args:
         model: an object, a name, a class path, a checkpoint, an artefact, a recipe, or a work dir.
-        engine: the name of the engine to use whatever the model says.
+        engine: the engine to use whatever the model says, by name, or by its spec if it is not registered.
 
     Raises:
         UnknownModelError: nothing offers it.
@@ -249,7 +253,7 @@ def resolve(model: Any, *, engine: str | None = None) -> Resolution:
         MissingDependencyError: it is known, but its packages are not installed.
         CheckpointNotFoundError: it looks like a file that does not exist.
     """
-    forced = spec_by_name(engine) if engine is not None else None
+    forced = spec_by_name(engine) if isinstance(engine, str) else engine
     if model is None:
         raise ModelError("model is None. Give a model: an object, a name (drivetrain find lists them), or a path.")
     if isinstance(model, str | Path):
@@ -302,7 +306,7 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
     cls = inner if isinstance(inner, type) else type(inner)
     if forced is not None:
         return Resolution(forced, inner, f"engine={forced.name!r} was asked for")
-    claims = {key: spec for spec in engine_specs().values() for key in spec.claims}
+    claims = _claims(engine_specs().values())
     key = claimed_by(cls, tuple(claims))
     if key is None:
         raise UnknownModelError(
@@ -311,7 +315,23 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
         )
     if isinstance(inner, type):
         raise ModelError(f"model is the class {cls.__name__} itself. Give an object: {cls.__name__}(...), or its name.")
-    return Resolution(claims[key], inner, f"{cls.__name__} is a {key.replace(':', '.')}")
+    return Resolution(_only(claims[key], key), inner, f"{cls.__name__} is a {key.replace(':', '.')}")
+
+
+def _claims(specs: Iterable[EngineSpec]) -> dict[str, list[EngineSpec]]:
+    claims: dict[str, list[EngineSpec]] = {}
+    for spec in specs:
+        for key in spec.claims:
+            claims.setdefault(key, []).append(spec)
+    return claims
+
+
+def _only(specs: list[EngineSpec], key: str) -> EngineSpec:
+    """The engine that claims a class; two of them cannot be told apart by the class."""
+    if len(specs) > 1:
+        spellings = " or ".join(f"engine={spec.name!r}" for spec in specs)
+        raise AmbiguousModelError(f"Several engines serve {key.replace(':', '.')}. Choose one: {spellings}.")
+    return specs[0]
 
 
 # --- names, paths ----------------------------------------------------------------------------------------------------
@@ -406,7 +426,7 @@ def _resolve_name(name: str, specs: list[EngineSpec], prefix: str = "") -> Resol
     if exact:
         spec, entry = exact[0]
         return Resolution(spec, entry, f"{entry.source} offers a model named {entry.name!r}")
-    if "." in name and "/" not in name:
+    if "." in name and "/" not in name and not prefix:
         return _resolve_class_path(name, specs)
     raise _unknown(name, specs, prefix)
 
@@ -420,6 +440,12 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
                 f"model={name!r} belongs to the engine {spec.name!r}, which needs {', '.join(spec.missing)}. "
                 f"Install it with: {spec.install}"
             )
+        for source in spec.sources:
+            if prefix == source.prefix and installed_version(source) is None:
+                return MissingDependencyError(
+                    f"model={prefix + ':' + name!r} needs the package {source.package!r}, which is not installed. "
+                    f"Install it with: {source.install or spec.install}"
+                )
     names = [entry.name for spec in specs for source in _listings(spec) for entry in source.models]
     where = f" in {prefix}" if prefix else ""
     return UnknownModelError(
@@ -443,12 +469,12 @@ def _resolve_class_path(path: str, specs: list[EngineSpec]) -> Resolution:
         raise UnknownModelError(f"model={path!r} cannot be imported: {error}.") from error
     if not isinstance(cls, type):
         raise ModelError(f"model={path!r} is not a class but a {type(cls).__name__}; it was not called.")
-    claims = {key: spec for spec in specs for key in spec.claims}
+    claims = _claims(specs)
     key = claimed_by(cls, tuple(claims))
     if key is None:
         served = ", ".join(sorted(claims))
         raise ModelError(f"model={path!r} is a class that no engine serves. Engines serve: {served}.")
-    return Resolution(claims[key], cls, f"{name} is a {key.replace(':', '.')}")
+    return Resolution(_only(claims[key], key), cls, f"{name} is a {key.replace(':', '.')}")
 
 
 def _can_be_found(module: str) -> bool:
