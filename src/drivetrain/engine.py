@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from drivetrain.options import (
 )
 from drivetrain.progress import Progress, default_progress
 from drivetrain.registry import EngineSpec, Resolution
+from drivetrain.run import read_record
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Engine(ABC):
     """
 
     spec: ClassVar[EngineSpec]
+    resolution: Resolution
     #: Options of ``train`` that this engine cannot honour: name -> why, and what to do instead.
     unsupported_options: ClassVar[Mapping[str, str]] = {}
 
@@ -101,7 +102,9 @@ class Engine(ABC):
         if cls is not Engine:
             return super().__new__(cls)
         resolution = registry.resolve(model, engine=engine)
-        return object.__new__(cast("type[Self]", registry.load_engine(resolution.spec)))
+        chosen = object.__new__(cast("type[Self]", registry.load_engine(resolution.spec)))
+        chosen.resolution = resolution
+        return chosen
 
     def __init__(
         self,
@@ -114,23 +117,31 @@ class Engine(ABC):
         engine: str | None = None,
         model_args: Mapping[str, Any] | None = None,
     ) -> None:
-        self.resolution: Resolution = registry.resolve(model, engine=engine or self.spec.name)
+        if engine not in (None, self.spec.name):
+            raise OptionError(
+                f"engine={engine!r} contradicts {type(self).__name__}; leave it out, or call Engine(...)."
+            )
+        if "resolution" not in vars(self):
+            self.resolution = registry.resolve(model, engine=self.spec)
+        if model_args and not self._takes_model_args():
+            raise OptionError(
+                f"model_args={sorted(model_args)} cannot be given together with a ready model "
+                f"({_describe_model(model)}). Set them on the model itself, or give the model by its name."
+            )
         self.device = device
-        self.model_args = dict(model_args or {})
         self.progress: Progress = default_progress()
-        self._model_text = _describe_model(model)
-        self._record = self._read_record()
+        self._record_dir = self._find_record_dir()
+        self._record = read_record(self._record_dir) if self._record_dir is not None else {}
+        recorded = self._record.get("model") or {}
+        self._model_text: str = recorded.get("name") or _describe_model(model)
+        self.model_args: dict[str, Any] = dict(model_args or recorded.get("args") or {})
         self._data = self._check_data(data if data is not None else self._recorded_data())
         self._task = Task.parse(task) if task is not None else None
-        self._work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else self._record_dir()
+        self._work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else self._record_dir
         self._dataset: Dataset | None = None
         self._label_names: tuple[str, ...] | None = None
         self._state: Path | None = None
-        if self.model_args and not self._takes_model_args():
-            raise OptionError(
-                f"model_args={sorted(self.model_args)} cannot be given together with a ready model "
-                f"({self._model_text}). Set them on the model itself, or give the model by its name."
-            )
+        self._chosen: Path | None = None
 
     # --- what the engine knows -----------------------------------------------------------------------------------
 
@@ -456,7 +467,7 @@ class Engine(ABC):
 
     def _find_task(self) -> Task:
         """The task of the model, else of the data."""
-        if self._record:
+        if self._record.get("task"):
             return Task.parse(self._record["task"])
         if self._data is None or self.has_native_data:
             raise OptionError(
@@ -466,7 +477,7 @@ class Engine(ABC):
 
     def _find_label_names(self) -> tuple[str, ...]:
         """The labels of the model, else of the data."""
-        if self._record and self._record.get("label_names"):
+        if self._record.get("label_names"):
             return tuple(self._record["label_names"])
         return self.dataset.label_names
 
@@ -522,7 +533,7 @@ class Engine(ABC):
             ("engine", self.spec.name, record.get("engine")),
             ("model", self._model_text, record.get("model", {}).get("name")),
         ):
-            if ours != theirs and Path(self._model_text) != self.work_dir:
+            if ours != theirs:
                 raise CheckpointError(
                     f"resume=True: the work dir {str(self.work_dir)!r} holds a run of {what} {theirs!r}, not {ours!r}. "
                     "Give the same model, or another work_dir."
@@ -538,9 +549,10 @@ class Engine(ABC):
         best = next((record for record in run.history if record.epoch == fit.best_epoch), None)
         chosen = best or (run.history[-1] if run.history else None)
         self._state = fit.last_checkpoint
-        if fit.best_checkpoint is not None and fit.best_checkpoint != fit.last_checkpoint:
-            self._load_state(fit.best_checkpoint)
-            self._state = fit.best_checkpoint
+        self._chosen = fit.best_checkpoint or fit.last_checkpoint
+        if self._chosen is not None and self._chosen != self._state:
+            self._load_state(self._chosen)
+            self._state = self._chosen
         result = TrainResult(
             fit.best_checkpoint,
             fit.last_checkpoint,
@@ -556,7 +568,7 @@ class Engine(ABC):
             metrics=dict(result.metrics),
             overrides=fit.overrides,
         )
-        self._record = run.record
+        self._record, self._record_dir = run.record, run.directory
         self._write_report(run, result)
         return result
 
@@ -627,9 +639,7 @@ class Engine(ABC):
 
     def _select_state(self, checkpoint: str | Path | None) -> None:
         """Bring the model into the state that is asked for; without a wish and a run, it stays as it is."""
-        wanted = self._find_checkpoint(checkpoint) if checkpoint is not None else None
-        if wanted is None and self._state is None:
-            wanted = self._own_checkpoint()
+        wanted = self._chosen or self._own_checkpoint() if checkpoint is None else self._find_checkpoint(checkpoint)
         if wanted is None:
             self._build()
         elif wanted != self._state:
@@ -658,36 +668,28 @@ class Engine(ABC):
 
         path = Path(checkpoint).expanduser()
         if path.is_dir() and (path / "run.json").is_file():
-            record = json.loads((path / "run.json").read_text(encoding="utf-8"))
-            names = record.get("checkpoints", {})
+            names = read_record(path).get("checkpoints") or {}
             path = path / (names.get("best") or names.get("last") or "checkpoints")
         require_file(path)
         return path
 
     def _recorded_checkpoint(self, which: str) -> Path | None:
-        folder = self._record_dir() or self._work_dir
-        name = (self._record.get("checkpoints") or {}).get(which) if self._record else None
-        if folder is not None and name is not None and (folder / name).exists():
+        folder = self._record_dir or self._work_dir
+        if folder is None:
+            return None
+        name = (self._record.get("checkpoints") or {}).get(which)
+        if name is not None and (folder / name).exists():
             return folder / name
-        if folder is not None and (folder / "checkpoints").is_dir():
-            return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
-        return None
+        return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
 
     # --- the work dir as a model ---------------------------------------------------------------------------------
 
-    def _record_dir(self) -> Path | None:
-        model = self.resolution.model
+    def _find_record_dir(self) -> Path | None:
+        model: Any = self.resolution.model
         return model.absolute() if isinstance(model, Path) and (model / "run.json").is_file() else None
 
-    def _read_record(self) -> dict[str, Any]:
-        folder = self._record_dir()
-        if folder is None:
-            return {}
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return record
-
     def _recorded_data(self) -> Any:
-        data = self._record.get("data") if self._record else None
+        data = self._record.get("data")
         source = data.get("source") if isinstance(data, dict) else None
         return source if source and Path(source).exists() else None
 
