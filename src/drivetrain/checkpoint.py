@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import pickletools
 import zipfile
-from collections.abc import Iterator
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, near
 
 SUFFIXES = (".ckpt", ".pt", ".pth")
 _MOST_BYTES = 256 * 1024 * 1024
+_MOST_PICKLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,8 @@ def read_facts(path: Path) -> CheckpointFacts:
     """
     require_file(path)
     try:
-        data = _pickle_of(path)
-        names, texts = set[str](), list[str]()
-        for opcode, argument in _operations(data):
-            if opcode == "GLOBAL":
-                names.add(str(argument).replace(" ", "."))
-            elif opcode == "STACK_GLOBAL" and len(texts) >= 2:
-                names.add(f"{texts[-2]}.{texts[-1]}")
-            elif isinstance(argument, str):
-                texts.append(argument)
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, IndexError) as error:
+        names, texts = _mentioned(_pickle_of(path))
+    except (ValueError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(
             f"checkpoint={str(path)!r} is not a torch checkpoint ({error}). "
             f"Give a file ending in {', '.join(SUFFIXES)} that a training wrote, or a work dir."
@@ -84,6 +79,43 @@ def _pickle_of(path: Path) -> bytes:
         return file.read(_MOST_BYTES)
 
 
-def _operations(data: bytes) -> Iterator[tuple[str, object]]:
-    for opcode, argument, _ in pickletools.genops(data):
-        yield opcode.name, argument
+def _mentioned(data: bytes) -> tuple[set[str], set[str]]:
+    """The names that unpickling would import and the strings, of the pickles that ``data`` begin with.
+
+    The older format of torch puts several pickles one after the other; only the first must be one.
+    """
+    stream = io.BytesIO(data)
+    names, texts = set[str](), set[str]()
+    for number in range(_MOST_PICKLES):
+        try:
+            _scan(stream, names, texts)
+        except ValueError:
+            if number == 0:
+                raise
+            break
+    return names, texts
+
+
+def _scan(stream: IO[bytes], names: set[str], texts: set[str]) -> None:
+    """Follow the strings of one pickle over its memo, as ``STACK_GLOBAL`` takes its two names from there."""
+    memo: dict[int, str] = {}
+    memo_size, last, strings = 0, "", ["", ""]
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == "GLOBAL":
+            names.add(last := str(argument).replace(" ", "."))
+        elif opcode.name == "STACK_GLOBAL":
+            names.add(last := ".".join(strings[-2:]))
+        elif opcode.name == "MEMOIZE":
+            memo[memo_size] = last
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memo[int(str(argument))] = last
+        elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            last = memo.get(int(str(argument)), "")
+            strings = [strings[-1], last]
+        elif isinstance(argument, str):
+            last = argument
+            strings = [strings[-1], last]
+            texts.add(last)
+        else:
+            last = ""
+        memo_size += opcode.name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT")

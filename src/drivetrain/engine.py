@@ -130,6 +130,8 @@ class Engine(ABC):
             )
         self.device = device
         self.progress: Progress = default_progress()
+        #: What repeats the run on the command line; ``train`` saves it as ``config.yaml`` before it begins.
+        self.config: Mapping[str, Any] | None = None
         self._record_dir = self._find_record_dir()
         self._record = read_record(self._record_dir) if self._record_dir is not None else {}
         recorded = self._record.get("model") or {}
@@ -513,7 +515,7 @@ class Engine(ABC):
         self._build(options)
         if options.checkpoint is not None:
             self._warm_start(self._find_checkpoint(options.checkpoint), run)
-        run.begin(self._describe(options))
+        run.begin(self._describe(options), config=self.config)
         return self._fit(options, run, resume=options.resume)
 
     def _describe(self, options: TrainOptions) -> dict[str, Any]:
@@ -677,7 +679,7 @@ class Engine(ABC):
         folder = self._record_dir or self._work_dir
         if folder is None:
             return None
-        name = (self._record.get("checkpoints") or {}).get(which)
+        name: str | None = (self._record.get("checkpoints") or {}).get(which)
         if name is not None and (folder / name).exists():
             return folder / name
         return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
@@ -686,7 +688,9 @@ class Engine(ABC):
 
     def _find_record_dir(self) -> Path | None:
         model: Any = self.resolution.model
-        return model.absolute() if isinstance(model, Path) and (model / "run.json").is_file() else None
+        if isinstance(model, Path) and (model / "run.json").is_file():
+            return model.absolute()
+        return None
 
     def _recorded_data(self) -> Any:
         data = self._record.get("data")

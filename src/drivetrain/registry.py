@@ -49,6 +49,7 @@ class EngineSpec:
         tasks: what its models can be trained for.
         verbs: what its models can do.
         suffixes: model files it opens.
+        checkpoint_suffixes: files that are checkpoints of this engine, beside those of torch.
         checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.checkpoint`).
         upstream: distribution -> range of versions it holds for.
         summary: one line.
@@ -65,6 +66,7 @@ class EngineSpec:
     tasks: tuple[Task, ...] = ()
     verbs: tuple[str, ...] = ("train", "test", "predict", "export")
     suffixes: tuple[str, ...] = ()
+    checkpoint_suffixes: tuple[str, ...] = ()
     checkpoint_marks: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
     summary: str = ""
@@ -346,9 +348,13 @@ def _resolve_text(text: str, forced: EngineSpec | None) -> Resolution:
     if colon and any(source.prefix == prefix or spec.name == prefix for spec in specs for source in spec.sources):
         specs = [spec for spec in specs if spec.name == prefix or any(s.prefix == prefix for s in spec.sources)]
         return _resolve_name(name, specs, prefix=prefix)
-    if path.suffix in {".xml", ".onnx", *checkpoints.SUFFIXES} and _is_file_name(text, specs):
+    if path.suffix in {*checkpoints.SUFFIXES, *_file_suffixes(specs)} and _is_file_name(text, specs):
         checkpoints.require_file(path)
     return _resolve_name(text, specs)
+
+
+def _file_suffixes(specs: Iterable[EngineSpec]) -> set[str]:
+    return {suffix for spec in specs for suffix in (*spec.suffixes, *spec.checkpoint_suffixes)}
 
 
 def _is_file_name(text: str, specs: list[EngineSpec]) -> bool:
@@ -370,9 +376,9 @@ def _resolve_suffix(path: Path, suffix: str, forced: EngineSpec | None, reason: 
     if forced is not None:
         return Resolution(forced, path, f"engine={forced.name!r} was asked for")
     for spec in engine_specs().values():
-        if suffix in spec.suffixes:
+        if suffix in (*spec.suffixes, *spec.checkpoint_suffixes):
             return Resolution(spec, path, reason)
-    known = sorted({suffix for spec in engine_specs().values() for suffix in spec.suffixes})
+    known = sorted(_file_suffixes(engine_specs().values()))
     raise UnknownModelError(
         f"model={str(path)!r} is not something an engine opens. Engines open work dirs, artefact folders, checkpoints "
         f"({', '.join(checkpoints.SUFFIXES)}) and files ending in {', '.join(known)}."
