@@ -33,7 +33,7 @@ check: .venv/.test-ready  ## ruff format, ruff check, mypy, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@echo "make check: format, style, types and layers are clean."
 
 clean:  ## away with everything that was made, the virtual environment too
