@@ -432,7 +432,7 @@ def _resolve_name(name: str, specs: list[EngineSpec], prefix: str = "") -> Resol
     if exact:
         spec, entry = exact[0]
         return Resolution(spec, entry, f"{entry.source} offers a model named {entry.name!r}")
-    if "." in name and "/" not in name and not prefix:
+    if ("." in name or ":" in name) and "/" not in name and not prefix:
         return _resolve_class_path(name, specs)
     raise _unknown(name, specs, prefix)
 
