@@ -123,7 +123,7 @@ def check_names(what: str, given: Sequence[str], allowed: Sequence[str]) -> None
     """
     for name in given:
         if name not in allowed:
-            shown = ", ".join(sorted(allowed)[:40]) + (", ..." if len(allowed) > 40 else "")
+            shown = ", ".join(sorted(allowed)[:40] or ["none"]) + (", ..." if len(allowed) > 40 else "")
             raise OptionError(f"{what} has no option {name!r}.{near(name, allowed)} Allowed: {shown}.")
 
 

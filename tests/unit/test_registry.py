@@ -136,7 +136,7 @@ def test_a_class_instead_of_an_object_is_refused() -> None:
 
 
 def test_none_is_refused() -> None:
-    with pytest.raises(ModelError, match="model is None"):
+    with pytest.raises(ModelError, match=r"model is None"):
         resolve(None)
 
 
@@ -237,7 +237,7 @@ def test_models_are_listed_by_engine_task_and_text() -> None:
     assert [entry.full_name for entry in list_models("anomalib")] == ["anomalib:Padim", "anomalib:Stfpm"]
     assert [entry.name for entry in list_models(task="anomaly", text="STF")] == ["Stfpm"]
     assert {entry.source for entry in list_models()} == set(MODELS)
-    with pytest.raises(OptionError, match="task='detect' is not a task"):
+    with pytest.raises(OptionError, match=r"task='detect' is not a task"):
         list_models(task="detect")
 
 
@@ -274,7 +274,7 @@ def test_a_class_path_that_no_engine_serves_is_refused(importable: Path) -> None
 
 
 def test_a_function_is_refused_and_not_called(importable: Path) -> None:
-    with pytest.raises(ModelError, match="is not a class but a function; it was not called"):
+    with pytest.raises(ModelError, match=r"is not a class but a function; it was not called"):
         resolve("stub_models.make")
     assert sys.modules["stub_models"].calls == []
 
@@ -340,7 +340,7 @@ def test_a_checkpoint_is_told_by_its_marks_and_never_run(tmp_path: Path) -> None
 
 def test_a_checkpoint_without_marks_says_what_to_do(tmp_path: Path) -> None:
     path = torch_file(tmp_path / "weights.pth", {"conv.weight": 1})
-    with pytest.raises(CheckpointError, match="is a checkpoint of no known engine.*name the model"):
+    with pytest.raises(CheckpointError, match=r"is a checkpoint of no known engine.*name the model"):
         resolve(path)
     assert resolve(path, engine="lightning").model == path
 
@@ -349,7 +349,7 @@ def test_a_missing_checkpoint_is_not_searched_for_elsewhere(tmp_path: Path) -> N
     torch_file(tmp_path / "best.ckpt", {})
     with pytest.raises(CheckpointNotFoundError, match=r"does not exist\. Did you mean 'best\.ckpt'\?"):
         resolve(str(tmp_path / "bets.ckpt"))
-    with pytest.raises(CheckpointNotFoundError, match="Nothing was downloaded"):
+    with pytest.raises(CheckpointNotFoundError, match=r"Nothing was downloaded"):
         resolve("model.xml")
 
 
@@ -378,10 +378,10 @@ def test_a_folder_without_a_run_is_an_artefact(tmp_path: Path) -> None:
 def test_a_work_dir_goes_to_the_engine_that_wrote_it(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"engine": "ultralytics"}))
     assert resolve(tmp_path).spec is ULTRALYTICS
-    with pytest.raises(OptionError, match="the work dir .* is of engine 'ultralytics'"):
+    with pytest.raises(OptionError, match=r"the work dir .* is of engine 'ultralytics'"):
         resolve(tmp_path, engine="anomalib")
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(CheckpointError, match="the work dir is damaged"):
+    with pytest.raises(CheckpointError, match=r"the work dir is damaged"):
         resolve(tmp_path)
 
 
@@ -398,7 +398,7 @@ def test_a_registered_engine_is_found_and_a_second_of_its_name_refused() -> None
     assert resolve(stub_class("mine", "Thing")()).spec is own
     assert registry.load_engine(own) is OwnEngine
     rival = spec("own", class_path="elsewhere:Engine")
-    with pytest.raises(ModelError, match="already registered.*override=True"):
+    with pytest.raises(ModelError, match=r"already registered.*override=True"):
         registry.register_engine(rival)(OwnEngine)  # type: ignore[type-var]  # stands for an engine
     registry.register_engine(rival, override=True)(OwnEngine)  # type: ignore[type-var]  # stands for an engine
     assert registry.spec_by_name("own") is rival
@@ -441,7 +441,7 @@ def test_two_packages_with_one_name_are_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, plugin: types.ModuleType
 ) -> None:
     entry_points(monkeypatch, [("good", "stub_plugin:SPEC"), ("good", "other_plugin:SPEC")])
-    with pytest.raises(ModelError, match="Two packages announce an engine named 'good': stub_plugin:SPEC and other"):
+    with pytest.raises(ModelError, match=r"Two packages announce an engine named 'good': stub_plugin:SPEC and other"):
         registry.list_engines()
 
 
