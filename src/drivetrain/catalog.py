@@ -118,13 +118,19 @@ def listing(source: ModelSource) -> Listing | None:
     if version is None:
         return None
     path = _cache_path(source, version)
-    cached = _read(path, source, version)
+    cached = cached_listing(source)
     if cached is not None:
         return cached
     print(f"Listing the models of {source.distribution} {version} (once per version) ...", file=sys.stderr)  # noqa: T201
     text = _ask_in_child(source)
     _write(path, text)
     return _parse(json.loads(text), source, version)
+
+
+def cached_listing(source: ModelSource) -> Listing | None:
+    """What the source offers if that was listed before; this never asks the package."""
+    version = installed_version(source)
+    return None if version is None else _read(_cache_path(source, version), source, version)
 
 
 def _cache_path(source: ModelSource, version: str) -> Path:

@@ -182,8 +182,13 @@ class Run:
             else:
                 path.unlink(missing_ok=True)
 
-    def begin(self, record: Mapping[str, Any]) -> None:
-        """Write ``run.json`` before anything is trained; only now does a run that is replaced go away."""
+    def begin(self, record: Mapping[str, Any], *, config: Mapping[str, Any] | None = None) -> None:
+        """Write ``run.json`` before anything is trained; only now does a run that is replaced go away.
+
+        Args:
+            record: what was asked for.
+            config: what repeats the run on the command line, for ``config.yaml``.
+        """
         if self._replaces:
             self._clear()
             self._replaces = False
@@ -199,6 +204,10 @@ class Run:
         }
         self.checkpoints.mkdir(exist_ok=True)
         self._begun = True
+        if config is not None:
+            import yaml
+
+            write_atomic(self.directory / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
         self._save()
 
     def update(self, **values: Any) -> None:

@@ -1,10 +1,29 @@
-"""The values that cross a boundary: numpy and the standard library only."""
+"""The values that cross a boundary: numpy and the standard library only, numpy only when one of them needs it."""
 
-from drivetrain.types.image_spec import ImageSpec
-from drivetrain.types.prediction import Prediction, Predictions
-from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult
-from drivetrain.types.sample import Sample
-from drivetrain.types.task import Task
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivetrain._lazy import import_object
+
+if TYPE_CHECKING:
+    from drivetrain.types.image_spec import ImageSpec
+    from drivetrain.types.prediction import Prediction, Predictions
+    from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult
+    from drivetrain.types.sample import Sample
+    from drivetrain.types.task import Task
+
+_PUBLIC = {
+    "EpochRecord": "drivetrain.types.results:EpochRecord",
+    "ImageSpec": "drivetrain.types.image_spec:ImageSpec",
+    "Metrics": "drivetrain.types.results:Metrics",
+    "ParityReport": "drivetrain.types.results:ParityReport",
+    "Prediction": "drivetrain.types.prediction:Prediction",
+    "Predictions": "drivetrain.types.prediction:Predictions",
+    "Sample": "drivetrain.types.sample:Sample",
+    "Task": "drivetrain.types.task:Task",
+    "TrainResult": "drivetrain.types.results:TrainResult",
+}
 
 __all__ = [
     "EpochRecord",
@@ -17,3 +36,15 @@ __all__ = [
     "Task",
     "TrainResult",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'drivetrain.types' has no attribute {name!r}")
+    value = import_object(_PUBLIC[name])
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

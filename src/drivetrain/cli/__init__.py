@@ -1,0 +1,1 @@
+"""The command line: each verb of the engine as a command."""

@@ -1,0 +1,143 @@
+"""The command line as options: config files, dotted overrides, and a readable message for every slip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivetrain.cli.config import load_yaml, read_config
+from drivetrain.cli.signature import Option, options_of
+from drivetrain.errors import OptionError, near
+
+#: Flags of the commands that run a verb.
+FLAGS = ("help", "quiet", "json", "debug", "print_config")
+_DOTTED = {"model": "model_args", "data": "data_args"}
+
+
+@dataclass(slots=True)
+class Request:
+    """What was asked for on the command line.
+
+    Attributes:
+        values: option -> value as written: texts from the command line, plain data from config files.
+        flags: those of :data:`FLAGS` that were given.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    flags: set[str] = field(default_factory=set)
+
+
+def read_request(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> Request:
+    """Take the command line of a verb apart; what is written on it overrides the config files.
+
+    Raises:
+        OptionError: an option or a key does not exist, or has no value or too many.
+    """
+    options = options_of(verb)
+    request, written = Request(), Request()
+    for name, values in _tokens(arguments):
+        if name in FLAGS:
+            if values:
+                raise OptionError(f"--{name} takes no value, but {values[0]!r} follows it.")
+            request.flags.add(name)
+        elif name == "config":
+            for path in values or _missing("config"):
+                _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "the key ")))
+        else:
+            _write(written.values, name, values, options, verb, verbs)
+    _merge(request.values, written.values)
+    return request
+
+
+def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each ``--name`` with the values that follow it."""
+    name: str | None = None
+    values: list[str] = []
+    for token in arguments:
+        if token in ("-h", "-c"):
+            token = {"-h": "--help", "-c": "--config"}[token]
+        if not token.startswith("--"):
+            if name is None:
+                raise OptionError(f"{token!r} has no option before it. Options are written as: --name value.")
+            values.append(token)
+            continue
+        if name is not None:
+            yield name, values
+        name, equals, value = token[2:].partition("=")
+        values = [value] if equals else []
+    if name is not None:
+        yield name, values
+
+
+def _missing(name: str) -> list[str]:
+    raise OptionError(f"--{name} needs a value.")
+
+
+def _write(
+    target: dict[str, Any],
+    name: str,
+    values: list[str],
+    options: Mapping[str, Option],
+    verb: str,
+    verbs: Sequence[str],
+) -> None:
+    head, dot, key = name.partition(".")
+    if dot:
+        option = options.get(_DOTTED.get(head, head))
+        if option is None or option.kind != "mapping":
+            _require_known(head, verb, verbs, "--")
+            raise OptionError(f"--{name}: {head} has no parts. Write --{head} VALUE.")
+        if len(values) != 1:
+            raise OptionError(f"--{name} takes one value, not {len(values)}. Write lists as '[1, 2]'.")
+        _merge(target, {option.name: _nested(key, load_yaml(values[0], f"--{name}"))})
+        return
+    _require_known(name, verb, verbs, "--")
+    target[name] = _joined(options[name], values)
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    result: dict[str, Any] = value
+    return result
+
+
+def _joined(option: Option, values: list[str]) -> Any:
+    if option.kind == "flag" and not values:
+        return True
+    if not values:
+        _missing(option.name)
+    if option.kind in ("object", "mapping"):
+        if len(values) > 1:
+            raise OptionError(
+                f"--{option.name} takes one value, not {len(values)}. Write it as one YAML text in quotes."
+            )
+        return load_yaml(values[0], f"--{option.name}")
+    if len(values) == 1:
+        return values[0]
+    if option.kind != "list":
+        raise OptionError(f"--{option.name} takes one value, not {len(values)}: {' '.join(values)}.")
+    return [load_yaml(value, f"--{option.name}") for value in values]
+
+
+def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> None:
+    options = options_of(verb)
+    if name in options:
+        return
+    owners = [other for other in verbs if other != verb and name in options_of(other)]
+    if owners:
+        raise OptionError(f"{prefix}{name} belongs to {' and '.join(owners)}, not to {verb}.")
+    allowed = [*options, "config", *FLAGS]
+    hint = near(name.replace("-", "_"), allowed)
+    raise OptionError(f"{prefix}{name} is not an option of {verb}.{hint} See all with: drivetrain {verb} --help.")
+
+
+def _merge(target: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    """Mappings are merged key by key, everything else is replaced."""
+    for key, value in extra.items():
+        old = target.get(key)
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            _merge(old, value)
+        else:
+            target[key] = value

@@ -1,0 +1,104 @@
+"""Config files: flat YAML, one key for each option of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from drivetrain.errors import OptionError
+
+#: What a config does not repeat: where the run goes, and what to do with what is there.
+_PLACE = ("work_dir", "resume", "overwrite")
+_PATHS = ("model", "data", "checkpoint")
+
+
+def load_yaml(text: str, what: str) -> Any:
+    """The value of a YAML text; ``1e-3`` is a number too.
+
+    Raises:
+        OptionError: the text is not YAML.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OptionError(f"{what}: {text!r} is not YAML ({_place(error)}).") from error
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads ``1e-3`` as a text; people mean a number."""
+    if not isinstance(value, str) or value[:1] not in "+-.0123456789":
+        return value
+    try:
+        return float(value) if "e" in value.lower() else value
+    except ValueError:
+        return value
+
+
+def _place(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+    return f"{where}{getattr(error, 'problem', None) or error}"
+
+
+def read_config(path: str, require_known: Callable[[str], None]) -> dict[str, Any]:
+    """The options in a config file, with ``model: {class_path, init_args}`` written out flat.
+
+    Args:
+        path: the file.
+        require_known: raises OptionError for a key that is no option.
+
+    Raises:
+        OptionError: the file cannot be read, is no mapping, or has a key that is no option.
+    """
+    import yaml
+
+    file = Path(path).expanduser()
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"--config {path} cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise OptionError(f"--config {path} is not YAML ({_place(error)}).") from error
+    if not isinstance(content, dict):
+        raise OptionError(f"--config {path} must hold options as 'name: value' lines, not a {type(content).__name__}.")
+    for key in content:
+        try:
+            require_known(str(key))
+        except OptionError as error:
+            raise OptionError(f"--config {path}: {error}") from None
+    return _flat_model(content, path)
+
+
+def _flat_model(content: dict[str, Any], path: str) -> dict[str, Any]:
+    model = content.get("model")
+    if not isinstance(model, dict):
+        return content
+    if not {"class_path"} <= set(model) <= {"class_path", "init_args"} or "model_args" in content:
+        raise OptionError(
+            f"--config {path}: model must be a name or a path, with its arguments in model_args: {{...}}; "
+            "or a mapping of class_path and init_args."
+        )
+    return {**content, "model": model["class_path"], "model_args": model.get("init_args") or {}}
+
+
+def repeatable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that repeat the run in another place: paths absolute, the work dir left out."""
+    kept = {name: value for name, value in values.items() if name not in _PLACE}
+    for name in _PATHS:
+        text = kept.get(name)
+        if isinstance(text, str | Path) and Path(text).expanduser().exists():
+            kept[name] = str(Path(text).expanduser().absolute())
+    return kept
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """The options as a config file."""
+    import yaml
+
+    from drivetrain.run import plain
+
+    return str(yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,140 @@
+"""The entry point of the command line: find the command, run it, and turn errors into messages and exit codes."""
+
+# ruff: noqa: T201, ARG001  (this module speaks to the terminal; showwarning has a fixed signature)
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from drivetrain._lazy import import_object
+from drivetrain.errors import DrivetrainError, ExportError, MissingDependencyError, OptionError, near
+
+#: Each verb is a method of ``Engine``; its options are the arguments of the constructor and of the method.
+VERBS = (
+    "train",
+    "test",
+    "predict",
+    "export",
+)
+#: The other commands: name -> (function that takes the arguments and returns the exit code, one line of help).
+COMMANDS = {
+    "find": ("drivetrain.cli.find:run", "List the models of every installed framework."),
+    "info": ("drivetrain.cli.info:run", "Explain a work dir, checkpoint, artefact or data set, or this installation."),
+}
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    the work itself failed (also: the exported artefact does not answer as the model does)
+  2    wrong input: an option, config file, model, data set, checkpoint or work dir
+  3    a package is missing; the message says how to install it
+  130  stopped by Ctrl-C; a training saves its last state first"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command of drivetrain.
+
+    Args:
+        argv: the words after ``drivetrain``; those of the process if not given.
+
+    Returns:
+        The exit code; see :data:`EXIT_CODES`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with _short_warnings():
+            return _dispatch(arguments)
+    except KeyboardInterrupt as error:
+        return _fail(error, str(error) or "Stopped.", 130, arguments)
+    except BrokenPipeError:
+        # The reader of our output has gone, as with "drivetrain find | head": nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except DrivetrainError as error:
+        return _fail(error, str(error), exit_code(error), arguments)
+    except Exception as error:
+        traceback.print_exc()
+        print(f"drivetrain: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show a warning as one line, without the line of code that it came from."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+            print(f"warning: {message}", file=sys.stderr)
+
+    before = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+def exit_code(error: DrivetrainError) -> int:
+    """The exit code of an error: 3 for a missing package, 1 for work that failed, 2 for wrong input."""
+    if isinstance(error, MissingDependencyError):
+        return 3
+    return 1 if isinstance(error, ExportError) or type(error) is DrivetrainError else 2
+
+
+def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    print(f"drivetrain: {message}", file=sys.stderr)
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments:
+        print(overview(), file=sys.stderr)
+        return 2
+    command, rest = arguments[0], arguments[1:]
+    if command in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if command == "--version":
+        import drivetrain
+
+        print(drivetrain.__version__)
+        return 0
+    if command in VERBS:
+        from drivetrain.cli.verb import run
+
+        return run(command, rest, VERBS)
+    if command in COMMANDS:
+        code: int = import_object(COMMANDS[command][0])(rest)
+        return code
+    known = [*VERBS, *COMMANDS]
+    raise OptionError(f"{command!r} is not a command.{near(command, known)} Commands: {', '.join(known)}.")
+
+
+def overview() -> str:
+    """The text of ``drivetrain --help``."""
+    from drivetrain.cli.signature import summary_of
+
+    lines = {**{verb: summary_of(verb) for verb in VERBS}, **{name: text for name, (_, text) in COMMANDS.items()}}
+    width = max(map(len, lines))
+    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in lines.items())
+    return (
+        "usage: drivetrain COMMAND [--option value ...]\n\n"
+        "One engine for every vision framework.\n\n"
+        f"commands:\n{commands}\n\n"
+        "  drivetrain COMMAND --help shows its options; drivetrain --version the version.\n\n"
+        f"{EXIT_CODES}"
+    )

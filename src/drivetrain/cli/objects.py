@@ -1,0 +1,65 @@
+"""Objects of a framework written as text: ``{class_path: ..., init_args: {...}}``, for the slots that take them."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from typing import Any
+
+from drivetrain.cli.signature import OBJECTS
+from drivetrain.errors import OptionError
+from drivetrain.options import check_names
+from drivetrain.registry import claimed_by
+
+
+def make_objects(name: str, value: Any) -> Any:
+    """The object or objects of an option.
+
+    Args:
+        name: of the option, one of :data:`OBJECTS`.
+        value: a mapping of ``class_path`` and ``init_args``, or a list of them.
+
+    Raises:
+        OptionError: it is something else, or the class is not one that the option takes; such a class is not called.
+    """
+    made = [_make(name, item) for item in (value if isinstance(value, list) else [value])]
+    return made if name == "callbacks" or isinstance(value, list) else made[0]
+
+
+def _make(name: str, value: Any) -> Any:
+    bases = " or ".join(claim.replace(":", ".") for claim in OBJECTS[name])
+    if not isinstance(value, dict) or not {"class_path"} <= set(value) <= {"class_path", "init_args"}:
+        raise OptionError(
+            f"{name}={value!r} is not an object that can be made. Write it as "
+            f"'{{class_path: package.module.Class, init_args: {{...}}}}', where Class is a subclass of {bases}."
+        )
+    path, arguments = str(value["class_path"]), value.get("init_args") or {}
+    cls = _find_class(name, path)
+    if claimed_by(cls, OBJECTS[name]) is None:
+        raise OptionError(f"{name}: {path!r} is not a subclass of {bases}; it was not called.")
+    if not isinstance(arguments, dict):
+        raise OptionError(f"{name}: init_args of {path!r} must be a mapping, not {arguments!r}.")
+    parameters = inspect.signature(cls).parameters
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        check_names(f"{name}: {path}", list(arguments), list(parameters))
+    try:
+        return cls(**arguments)
+    except Exception as error:
+        raise OptionError(f"{name}: {path} could not be made with {arguments!r}: {error}") from error
+
+
+def _find_class(name: str, path: str) -> type:
+    """Import the class; modules of the standard library hold no such class and are not looked into."""
+    module, _, attribute = path.replace(":", ".").rpartition(".")
+    top = module.partition(".")[0]
+    if not top.isidentifier() or top in sys.stdlib_module_names or importlib.util.find_spec(top) is None:
+        raise OptionError(f"{name}: {path!r} is not a class of an installed package; nothing was imported or called.")
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise OptionError(f"{name}: {path!r} cannot be imported: {error}.") from error
+    if not isinstance(cls, type):
+        raise OptionError(f"{name}: {path!r} is not a class but a {type(cls).__name__}; it was not called.")
+    return cls

@@ -1,0 +1,233 @@
+"""Show what a verb gives back: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from drivetrain.artifact import Artifact
+    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
+
+_MOST_ROWS = 20
+_MOST_OBJECTS = 5
+
+
+def show(result: Any, stream: IO[str], *, as_json: bool) -> None:
+    """Write the result of a verb.
+
+    Args:
+        result: Metrics, TrainResult, Artifact or Predictions.
+        stream: where to write.
+        as_json: one JSON document and nothing else.
+    """
+    to_json, to_text = _SHAPES[type(result).__name__]
+    if as_json:
+        write_json(to_json(result), stream)
+    else:
+        to_text(result, Page(stream))
+
+
+def write_json(value: Any, stream: IO[str]) -> None:
+    """Write plain data as one JSON document; what is undefined (NaN) becomes ``null``."""
+    json.dump(jsonable(value), stream, indent=2, allow_nan=False)
+    stream.write("\n")
+
+
+def jsonable(value: Any) -> Any:
+    """The value as plain data; arrays become lists, and numbers that are not finite ``None``."""
+    from drivetrain.run import plain
+
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    return plain(value)
+
+
+class Page:
+    """Tables and lines for people; on a terminal they fit its width, elsewhere nothing is cut.
+
+    Args:
+        stream: where to write.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        from rich.console import Console
+
+        width = None if stream.isatty() else 10_000
+        self._console = Console(file=stream, width=width, highlight=False, markup=False, soft_wrap=width is None)
+
+    def line(self, text: str = "") -> None:
+        """One line."""
+        self._console.print(text, soft_wrap=True)
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
+        """A table; numbers are shown with four digits after the point."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", title_style="", pad_edge=False)
+        for name in head:
+            table.add_column(name, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(number(cell)) for cell in row))
+        self._console.print(table)
+
+
+def number(value: Any) -> str:
+    """A cell of a table."""
+    if isinstance(value, float):
+        return "undefined" if math.isnan(value) else f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def metrics_text(metrics: Metrics, page: Page) -> None:
+    """The numbers, and those of each class."""
+    page.table(("metric", "value"), metrics.items())
+    if metrics.per_class:
+        names = list(metrics.per_class)
+        labels = list(dict.fromkeys(label for row in metrics.per_class.values() for label in row))
+        rows = ((label, *(metrics.per_class[name].get(label) for name in names)) for label in labels[:_MOST_ROWS])
+        page.table(("class", *names), rows)
+        _more(page, len(labels), "classes")
+    if metrics.count:
+        page.line(f"Measured on {metrics.count} images.")
+
+
+def _more(page: Page, count: int, what: str) -> None:
+    if count > _MOST_ROWS:
+        page.line(f"... and {count - _MOST_ROWS} more {what}; --json shows all.")
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def _train_json(result: TrainResult) -> dict[str, Any]:
+    return {
+        "work_dir": result.work_dir,
+        "best_checkpoint": result.best_checkpoint,
+        "last_checkpoint": result.last_checkpoint,
+        "metrics": dict(result.metrics),
+        "history": [{"epoch": record.epoch, **record.metrics} for record in result.history],
+        "overrides": {name: {"asked": asked, "used": used} for name, (asked, used) in result.overrides.items()},
+        "notes": result.notes,
+    }
+
+
+def _train_text(result: TrainResult, page: Page) -> None:
+    if result.metrics:
+        page.table(("metric", "value"), result.metrics.items())
+    for name, (asked, used) in result.overrides.items():
+        page.line(f"{name}: asked {asked!r}, used {used!r}")
+    page.line(f"work dir         {result.work_dir}")
+    page.line(f"best checkpoint  {result.best_checkpoint or 'none: there was nothing to choose by'}")
+    page.line(f"last checkpoint  {result.last_checkpoint or 'none'}")
+    report = result.work_dir / "report.html"
+    if report.is_file():
+        page.line(f"report           {report}")
+    page.line(f"\nGo on with: drivetrain test --model {result.work_dir}")
+
+
+# --- artefact --------------------------------------------------------------------------------------------------------
+
+
+def artifact_json(artifact: Artifact) -> dict[str, Any]:
+    """The manifest and where it lies."""
+    return {"path": artifact.path, "model_path": artifact.model_path, **artifact.to_dict()}
+
+
+def artifact_text(artifact: Artifact, page: Page) -> None:
+    """Where the artefact lies, what it is, and how it compares with the model it came from."""
+    size = artifact.size_bytes / 1e6
+    page.line(f"artefact  {artifact.path}")
+    page.line(f"model     {artifact.model_path}")
+    page.line(f"what      {artifact.format} {artifact.precision}, {artifact.task.value}, {size:.1f} MB")
+    if artifact.engine:
+        page.line(f"from      {artifact.model_name} by the engine {artifact.engine}")
+    parity = artifact.parity
+    if not parity:
+        page.line("It was not compared with the model it came from.")
+        return
+    rows = [
+        (name, f"{value:.3g}", f"{parity['tolerance'][name]:.3g}" if name in parity["tolerance"] else "")
+        for name, value in parity["max_difference"].items()
+    ]
+    page.table(("compared with the model", "largest difference", "allowed"), rows)
+    page.line(f"Same decision on {parity['agreement']:.1%} of {len(parity['images'])} images.")
+
+
+# --- predictions -----------------------------------------------------------------------------------------------------
+
+
+def _predictions_json(predictions: Predictions) -> dict[str, Any]:
+    return {
+        "task": predictions.task.value,
+        "label_names": predictions.label_names,
+        "predictions": [_prediction_json(item) for item in predictions],
+        "skipped": [{"path": path, "reason": reason} for path, reason in predictions.skipped],
+    }
+
+
+def _prediction_json(item: Prediction) -> dict[str, Any]:
+    """All but the maps of a whole image, which are no matter for JSON; masks are COCO run lengths."""
+    from drivetrain.data.rle import encode_mask
+
+    names = ("labels", "scores", "boxes", "keypoints", "corners", "probabilities", "anomaly_score", "explanation")
+    row = {name: getattr(item, name) for name in names if getattr(item, name) is not None}
+    if item.masks is not None:
+        row["masks"] = [encode_mask(mask) for mask in item.masks]
+    if item.anomaly_mask is not None:
+        row["anomaly_mask"] = encode_mask(item.anomaly_mask)
+    return {"path": item.path, "size": item.size, **row}
+
+
+def _predictions_text(predictions: Predictions, page: Page) -> None:
+    rows = [(item.path or f"#{n}", _answer(item, predictions.label_names)) for n, item in enumerate(predictions)]
+    page.table(("image", "answer"), rows[:_MOST_ROWS])
+    _more(page, len(rows), "images")
+    for path, reason in predictions.skipped:
+        page.line(f"skipped {path}: {reason}")
+
+
+def _answer(item: Prediction, names: Sequence[str]) -> str:
+    if item.anomaly_score is not None:
+        return f"{'anomalous' if item.anomaly_score >= 0.5 else 'normal'} {item.anomaly_score:.3f}"
+    if item.labels is None:
+        return _describe_map(item, names)
+    scores = item.scores if item.scores is not None else [None] * len(item.labels)
+    parts = []
+    for label, score in list(zip(item.labels, scores, strict=True))[:_MOST_OBJECTS]:
+        name = names[label] if 0 <= label < len(names) else str(label)
+        parts.append(name if score is None else f"{name} {score:.3f}")
+    more = f" and {len(item.labels) - _MOST_OBJECTS} more" if len(item.labels) > _MOST_OBJECTS else ""
+    return (", ".join(parts) or "nothing") + more
+
+
+def _describe_map(item: Prediction, names: Sequence[str]) -> str:
+    import numpy as np
+
+    if item.class_map is None:
+        return item.explanation or "a map; save_images draws it"
+    values, counts = np.unique(item.class_map, return_counts=True)
+    order = np.argsort(-counts)[:_MOST_OBJECTS]
+    shares = ((int(values[n]), counts[n] / item.class_map.size) for n in order)
+    return ", ".join(f"{names[v] if 0 <= v < len(names) else v} {share:.1%}" for v, share in shares)
+
+
+_SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
+    "Metrics": (lambda metrics: metrics.to_dict(), metrics_text),
+    "TrainResult": (_train_json, _train_text),
+    "Artifact": (artifact_json, artifact_text),
+    "Predictions": (_predictions_json, _predictions_text),
+}

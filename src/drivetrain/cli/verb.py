@@ -1,0 +1,124 @@
+"""Run one verb of the engine from the command line."""
+
+# ruff: noqa: T201  (this module speaks to the terminal)
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.cli.arguments import Request, read_request
+from drivetrain.cli.config import repeatable, to_yaml
+from drivetrain.cli.signature import OBJECTS, check_values, options_of
+from drivetrain.errors import OptionError
+
+if TYPE_CHECKING:
+    from drivetrain.engine import Engine
+
+
+def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
+    """Run a verb and print its result.
+
+    Args:
+        verb: the name of a method of ``Engine``.
+        arguments: what stands after the verb on the command line.
+        verbs: all verbs, for messages.
+
+    Raises:
+        DrivetrainError: as the verb does; OptionError for a slip on the command line.
+    """
+    if "-h" in arguments or "--help" in arguments:
+        from drivetrain.cli.verb_help import help_of
+
+        print(help_of(verb), end="")
+        return 0
+    if any(token.partition("=")[0] == "--model.help" for token in arguments):
+        from drivetrain.cli.model_help import print_model_help
+
+        return print_model_help(arguments)
+    request = read_request(verb, arguments, verbs)
+    values = effective(verb, request)
+    if "print_config" in request.flags:
+        print(to_yaml(repeatable(values)), end="")
+        return 0
+    with results_only_on_stdout() as stdout:
+        engine = make_engine(values, quiet="quiet" in request.flags)
+        result = getattr(engine, verb)(**_own(verb, values))
+        from drivetrain.cli.render import show
+
+        show(result, stdout, as_json="json" in request.flags)
+    return 0
+
+
+def effective(verb: str, request: Request) -> dict[str, Any]:
+    """Every option of the verb with its checked value.
+
+    Raises:
+        OptionError: a value has the wrong type, or no model is given.
+    """
+    options = options_of(verb)
+    given = check_values(options, request.values)
+    if not given.get("model"):
+        raise OptionError("--model is missing. Give a name (drivetrain find lists them), a path or a class path.")
+    return {name: given.get(name, option.default) for name, option in options.items()}
+
+
+def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
+    """The engine of a set of options; its ``config`` repeats the run.
+
+    Raises:
+        DrivetrainError: as the constructor does.
+    """
+    from drivetrain.engine import Engine
+    from drivetrain.progress import SilentProgress
+
+    names = [name for name, option in options_of("train").items() if option.owner == "engine" and name != "data_args"]
+    arguments = {name: values[name] for name in names}
+    if values.get("data_args"):
+        from drivetrain.cli.data import load_with
+
+        arguments["data"] = load_with(values["data"], values["data_args"], values["task"])
+    factory: Callable[..., Engine] = Engine  # called as the factory that it is, though the class is abstract
+    engine = factory(**arguments)
+    engine.config = repeatable(values)
+    if quiet:
+        engine.progress = SilentProgress()
+    return engine
+
+
+def _own(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: values[name] for name, option in options_of(verb).items() if option.owner == verb}
+    for name in set(OBJECTS) & set(own):
+        if own[name] is not None:
+            from drivetrain.cli.objects import make_objects
+
+            own[name] = make_objects(name, own[name])
+    return own
+
+
+@contextlib.contextmanager
+def results_only_on_stdout() -> Iterator[Any]:
+    """Yield the standard output; what anything else writes there meanwhile goes to the standard error.
+
+    Frameworks print to the standard output from Python, from C and from child processes.
+    """
+    stdout = sys.stdout
+    stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr), os.fdopen(os.dup(saved), "w", encoding="utf-8") as real:
+            yield real if _is_process_stdout(stdout) else stdout
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _is_process_stdout(stream: Any) -> bool:
+    try:
+        return bool(stream.fileno() == 1)
+    except (OSError, ValueError, AttributeError):
+        return False

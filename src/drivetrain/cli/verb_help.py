@@ -1,0 +1,68 @@
+"""The text of ``drivetrain VERB --help``, without the packages that running it needs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from collections.abc import Mapping
+
+from drivetrain.cli.model_help import how_to_name_models
+from drivetrain.cli.signature import Option, choices_of, options_of, summary_of
+
+#: What the docstrings say differently, since they speak of Python objects.
+_HELP: Mapping[str, str] = {
+    "model": "a name, class path, checkpoint, artefact or work dir; see below.",
+    "data": "a folder, file or zip in any format, or the framework's own data file.",
+    "source": "files, folders, globs or videos; the test images of the data if not given.",
+    "callbacks": "callbacks of the framework, as '[{class_path: ..., init_args: {...}}]'.",
+    "logger": "a logger of the framework, as '{class_path: ..., init_args: {...}}'.",
+}
+_SHORT: Mapping[str, str] = {"model_args": "--model", "data_args": "--data"}
+FLAG_HELP: Mapping[str, str] = {
+    "print_config": "print the effective options as a config file, and do nothing else.",
+    "quiet": "show no progress.",
+    "json": "print the result as JSON; everything else goes to the standard error.",
+    "debug": "show the traceback of an error.",
+}
+
+
+def help_of(verb: str) -> str:
+    """The help of a verb: every option with its help, its type and its default."""
+    width = min(shutil.get_terminal_size().columns - 2, 110)
+    parser = argparse.ArgumentParser(
+        prog=f"drivetrain {verb}",
+        usage=f"drivetrain {verb} --model MODEL [--option value ...]",
+        description=summary_of(verb),
+        epilog=how_to_name_models(),
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=width),
+    )
+    for owner, title in {"engine": "model and data", verb: f"options of {verb}"}.items():
+        group = parser.add_argument_group(title)
+        for option in options_of(verb).values():
+            if option.owner == owner:
+                group.add_argument(f"--{option.name}", metavar=_metavar(option), help=_text(option))
+    group = parser.add_argument_group("config and output")
+    group.add_argument("--config", metavar="FILE", help="YAML file of options; what is written beside it overrides it.")
+    for name, text in FLAG_HELP.items():
+        group.add_argument(f"--{name}", action="store_true", help=text)
+    return parser.format_help()
+
+
+def _metavar(option: Option) -> str:
+    if choices := choices_of(option):
+        return "{" + ",".join(choices) + "}"
+    if option.kind == "flag":
+        return "[true|false]"
+    if option.kind in ("mapping", "object"):
+        return "YAML"
+    return option.name.rpartition("_")[2].upper()
+
+
+def _text(option: Option) -> str:
+    text = _HELP.get(option.name) or re.sub(r":\w+:`([^`]*)`", r"\1", option.help).replace("``", "")
+    if option.kind == "mapping":
+        text += f" Also one by one: {_SHORT.get(option.name, f'--{option.name}')}.KEY VALUE."
+    if option.default is not None and option.default is not False:
+        text += f" Default: {option.default}."
+    return text.replace("%", "%%")
