@@ -43,7 +43,7 @@ def read_request(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> R
             request.flags.add(name)
         elif name == "config":
             for path in values or _missing("config"):
-                _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "the key ")))
+                _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "")))
         else:
             _write(written.values, name, values, options, verb, verbs)
     _merge(request.values, written.values)
@@ -129,7 +129,7 @@ def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> N
     if owners:
         raise OptionError(f"{prefix}{name} belongs to {' and '.join(owners)}, not to {verb}.")
     allowed = [*options, "config", *FLAGS]
-    hint = near(name.replace("-", "_"), allowed)
+    hint = near(prefix + name.replace("-", "_"), [prefix + word for word in allowed])
     raise OptionError(f"{prefix}{name} is not an option of {verb}.{hint} See all with: drivetrain {verb} --help.")
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from drivetrain.errors import OptionError
+from drivetrain.errors import OptionError, near
 
 #: What a config does not repeat: where the run goes, and what to do with what is there.
 _PLACE = ("work_dir", "resume", "overwrite")
 _PATHS = ("model", "data", "checkpoint")
+_RECIPES = Path(__file__).parent.parent / "recipes"
 
 
 def load_yaml(text: str, what: str) -> Any:
@@ -44,11 +45,22 @@ def _place(error: Exception) -> str:
     return f"{where}{getattr(error, 'problem', None) or error}"
 
 
+def list_recipes() -> list[str]:
+    """The configs that come with drivetrain, such as ``"classification/fast"``."""
+    return sorted(file.relative_to(_RECIPES).with_suffix("").as_posix() for file in _RECIPES.glob("*/*.yaml"))
+
+
+def _config_file(path: str) -> Path:
+    """The file of that path, else the recipe of that name."""
+    file = Path(path).expanduser()
+    return _RECIPES / f"{path}.yaml" if not file.exists() and path in list_recipes() else file
+
+
 def read_config(path: str, require_known: Callable[[str], None]) -> dict[str, Any]:
     """The options in a config file, with ``model: {class_path, init_args}`` written out flat.
 
     Args:
-        path: the file.
+        path: the file, or the name of a recipe.
         require_known: raises OptionError for a key that is no option.
 
     Raises:
@@ -56,11 +68,12 @@ def read_config(path: str, require_known: Callable[[str], None]) -> dict[str, An
     """
     import yaml
 
-    file = Path(path).expanduser()
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(_config_file(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise OptionError(f"--config {path} cannot be read ({error.strerror}).") from error
+        recipes = list_recipes()
+        hint = near(path, recipes) or f" Recipes that come with drivetrain: {', '.join(recipes)}."
+        raise OptionError(f"--config {path} cannot be read ({error.strerror}).{hint}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise OptionError(f"--config {path} is not YAML ({_place(error)}).") from error
     if not isinstance(content, dict):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections import Counter
 from collections.abc import Sequence
 
+from drivetrain.catalog import ModelEntry
 from drivetrain.cli.render import Page, write_json
 from drivetrain.cli.words import WordParser
 from drivetrain.registry import engine_specs, list_models
 
 _LIMIT = 40
+_EXAMPLES = 4
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -47,23 +49,48 @@ def run(arguments: Sequence[str]) -> int:
         )
         return 0
     page = Page(sys.stdout)
-    limit = _LIMIT if options.limit is None else options.limit
     for source in dict.fromkeys(entry.source for entry in models):
         entries = [entry for entry in models if entry.source == source]
-        page.table(
-            ("model", "tasks", ""),
-            ((entry.full_name, ", ".join(entry.tasks), entry.summary) for entry in entries[:limit]),
-        )
-        if len(entries) > limit:
-            families = Counter(entry.family for entry in entries[limit:] if entry.family).most_common(8)
-            most = ", ".join(f"{name} {count}" for name, count in families)
-            page.line(
-                f"... and {len(entries) - limit} more of {source}"
-                + (f" ({most})" if most else "")
-                + "; --limit N shows more."
-            )
+        if options.limit is None and len(entries) > _LIMIT:
+            _show_families(page, source, entries)
+        else:
+            _show_models(page, source, entries, _LIMIT if options.limit is None else options.limit)
     page.line(f"{len(models)} models." if models else f"No model fits.{_missing()}")
     return 0
+
+
+def _show_models(page: Page, source: str, entries: list[ModelEntry], limit: int) -> None:
+    rows = ((entry.full_name, ", ".join(entry.tasks), entry.summary) for entry in entries[:limit])
+    page.table(("model", "tasks", "what it is"), rows)
+    if len(entries) > limit:
+        page.line(f"... and {len(entries) - limit} more of {source}; --limit {len(entries)} shows all.")
+
+
+def _show_families(page: Page, source: str, entries: list[ModelEntry]) -> None:
+    """One row for each family, the largest first: a list of a thousand names helps nobody."""
+    families: dict[str, list[ModelEntry]] = {}
+    for entry in entries:
+        families.setdefault(_family(entry), []).append(entry)
+    largest = sorted(families.items(), key=lambda item: -len(item[1]))
+    rows = [
+        (
+            f"{source}:{name}...",
+            len(members),
+            ", ".join(members[0].tasks),
+            ", ".join(e.name for e in members[:_EXAMPLES]),
+        )
+        for name, members in largest[:_LIMIT]
+    ]
+    page.table(("family", "models", "tasks", "such as"), rows)
+    rest = sum(len(members) for _, members in largest[_LIMIT:])
+    more = f"... and {rest} more in {len(largest) - _LIMIT} small families. " if rest else ""
+    page.line(f"{more}{len(entries)} models of {source}; 'drivetrain find {source}:NAME' or --limit N lists them.")
+
+
+def _family(entry: ModelEntry) -> str:
+    """The letters that the name begins with, without the marks of a port (``tf_``)."""
+    found = re.match(r"(?:tf_)?[A-Za-z]+", entry.name)
+    return found[0] if found else entry.name
 
 
 def _missing() -> str:

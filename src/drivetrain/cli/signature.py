@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import types
@@ -127,13 +128,20 @@ def _check_value(parser: ArgumentParser, option: Option, value: Any) -> Any:
     if option.kind == "object" or (value is None and option.default is None):
         return value
     try:
-        if isinstance(value, str) and value:
-            return parser.parse_args([f"--{option.name}={value}"], defaults=False)[option.name]
-        return parser.parse_object({option.name: value}, defaults=False)[option.name]
+        return _parse(parser, option.name, value)
     except ArgumentError as error:
+        if option.kind == "list" and isinstance(value, str):
+            with contextlib.suppress(ArgumentError):
+                return _parse(parser, option.name, [value])
         choices = choices_of(option)
         hint, allowed = near(str(value), choices), ", ".join(choices) or type_text(option)
         raise OptionError(f"--{option.name} {_shown(value)} is not allowed.{hint} Allowed: {allowed}.") from error
+
+
+def _parse(parser: ArgumentParser, name: str, value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return parser.parse_args([f"--{name}={value}"], defaults=False)[name]
+    return parser.parse_object({name: value}, defaults=False)[name]
 
 
 def choices_of(option: Option) -> list[str]:
