@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from drivetrain.cli.main import COMMANDS, VERBS
+
 HEAVY = {
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "anomalib", "ultralytics", "transformers"),
     *("openvino", "onnx", "onnxruntime", "nncf", "cv2", "datumaro"),
@@ -61,7 +63,7 @@ def test_naming_a_thing_loads_no_framework(code: str) -> None:
     run_fresh(code + "\n" + REPORT)
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["test"], ["predict"], ["export"], ["find"]])
+@pytest.mark.parametrize("words", [[], *([name] for name in (*VERBS, *COMMANDS))])
 def test_help_loads_no_framework(words: list[str]) -> None:
     call = ", ".join(map(repr, [*words, "--help"]))
     run_fresh(f"{HELP}\nask({call})\n{REPORT}")

@@ -1,0 +1,82 @@
+"""What the README tells a reader to type is run as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def blocks(language: str) -> list[str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [content for name, content in fenced if name == language]
+
+
+def write_digits(folder: Path) -> None:
+    """A few drawn digits in the layout that examples/make_mnist.py writes."""
+    random = np.random.default_rng(0)
+    for subset, count in {"train": 12, "val": 4, "test": 4}.items():
+        for digit in ("1", "7"):
+            (folder / subset / digit).mkdir(parents=True)
+            for number in range(count):
+                image = Image.new("L", (28, 28))
+                shift = tuple(random.integers(4, 12, 2).tolist())
+                ImageDraw.Draw(image).text(shift, digit, fill=255)
+                image.save(folder / subset / digit / f"{number}.png")
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)[:300]}\n{done.stderr[-3000:]}"
+    return done
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (example,) = blocks("python")
+    write_digits(tmp_path / "demo" / "mnist")
+    printed = run([sys.executable, "-c", example], tmp_path).stdout
+    assert "accuracy=" in printed
+    assert "Predictions(4 images, task='classification', labels=2)" in printed
+
+
+@pytest.mark.slow
+def test_the_commands_run(tmp_path: Path) -> None:
+    commands = [line for block in blocks("") for line in block.splitlines() if line.startswith("drivetrain ")]
+    assert [shlex.split(line)[1] for line in commands] == ["find", "train", "test", "export", "predict"]
+    write_digits(tmp_path / "demo" / "mnist")
+    for line in commands:
+        words = shlex.split(line, comments=True)
+        run([str(Path(sys.executable).with_name("drivetrain")), *words[1:]], tmp_path)
+    assert list((tmp_path / "runs" / "digits").rglob("*.xml"))
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))):
+        assert re.search(rf"^{name}:", makefile, flags=re.MULTILINE), name
+
+
+def test_the_documented_exit_codes_are_those_of_the_command() -> None:
+    from drivetrain.cli.main import EXIT_CODES
+
+    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE)
+    assert documented == re.findall(r"^  (\d+) ", EXIT_CODES, flags=re.MULTILINE)
