@@ -216,6 +216,12 @@ class Dataset:
         """``(N,) int64`` how many objects each image has, -1 where objects are not annotated."""
         return list_lengths(self._table, "boxes") // 4
 
+    @property
+    def scores(self) -> list[list[float] | None] | None:
+        """The scores of predicted objects or labels, one list for each image; ``None`` for true annotations."""
+        column = self._table.column("scores")
+        return None if column.null_count == len(self) else list(column.to_pylist())
+
     def class_counts(self) -> dict[str, int]:
         """How often each label occurs: images of it, or objects of it where objects are annotated.
 
@@ -317,8 +323,8 @@ class Dataset:
         names = self.subset_names.astype(object)
         rows = np.flatnonzero(names == "train")
         names[rows] = self._divide(rows, shares, seed)
-        made = _counted(names[rows])
-        note = f"The source has no {'val' if 'test' in existing else 'val or test'} subset: train was split by seed {seed} into {made}."
+        lacking = "val" if "test" in existing else "val or test"
+        note = f"The source has no {lacking} subset: train was split by seed {seed} into {_counted(names[rows])}."
         return self._with_subsets(names, note, f"with_splits {val} {test} {seed}")
 
     def _divide(self, rows: NDArray[np.int64], shares: dict[str, float], seed: int) -> NDArray[np.object_]:

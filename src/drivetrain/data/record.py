@@ -45,6 +45,7 @@ class Record:
         keypoints: for each object a flat list ``x, y, visibility, ...``.
         area: of each object, in square pixels; ``None`` to compute it.
         iscrowd: for each object; ``None`` means no crowds.
+        scores: of predicted objects, or of predicted labels where there are no objects.
         mask_path: the class map or the defect mask.
         anomalous: whether the image shows an anomaly.
         normalised: whether the coordinates are fractions of the image size.
@@ -62,6 +63,7 @@ class Record:
     keypoints: list[list[float]] | None = None
     area: list[float | None] | None = None
     iscrowd: list[bool] | None = None
+    scores: list[float] | None = None
     mask_path: str | None = None
     anomalous: bool | None = None
     normalised: bool = False

@@ -51,8 +51,14 @@ FORMATS = {
     entry.name: entry
     for entry in (
         # the most specific first
+        Format("mvtec", f"{_HERE}.mvtec", 3),
+        Format("voc", f"{_HERE}.voc", 3),
+        Format("coco", f"{_HERE}.coco", 3),
+        Format("yolo", f"{_HERE}.yolo", 3),
+        Format("kitti", f"{_HERE}.kitti", 3),
         Format("csv", f"{_HERE}.csv", 3),
         Format("image_folder", f"{_HERE}.image_folder", 2),
+        Format("datumaro", f"{_HERE}.datumaro", 1),
     )
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.record import Parsed, Record, Request, subset_name
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
@@ -213,25 +214,10 @@ def _assemble(rows: Sequence[_Row], one_hot_names: list[str], request: Request) 
     task = Task.MULTILABEL_CLASSIFICATION if multiple else Task.CLASSIFICATION
     parsed = Parsed(records, names, task, "csv")
     if request.task is Task.ANOMALY or request.normal:
-        _mark_anomalies(parsed, request)
+        mark_anomalies(parsed, request)
     if repeated:
         parsed.notes.append(f"{repeated} rows name an image that another row names too; they were joined.")
     return parsed
-
-
-def _mark_anomalies(parsed: Parsed, request: Request) -> None:
-    from drivetrain.data.readers.image_folder import NORMAL_NAMES
-
-    wanted = request.normal or NORMAL_NAMES
-    normal = {index for index, name in enumerate(parsed.label_names) if name.lower() in wanted}
-    if not normal:
-        raise DataError(
-            f"No label is named {' or '.join(map(repr, wanted))}; the labels are: {', '.join(parsed.label_names)}. "
-            f"Name the normal one: load_dataset(..., normal={parsed.label_names[0]!r})."
-        )
-    parsed.task = Task.ANOMALY
-    for record in parsed.records:
-        record.anomalous = not all(label in normal for label in record.labels)
 
 
 def _separator(rows: Sequence[_Row], request: Request) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from drivetrain.data.anomaly import NORMAL_NAMES, normal_labels
 from drivetrain.data.record import SUBSET_SPELLINGS, Parsed, Record, Request, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError
 from drivetrain.types import Task
-
-NORMAL_NAMES = ("good", "normal", "ok")
 
 
 def detect(tree: Tree) -> bool:
@@ -28,7 +27,7 @@ def read(tree: Tree, request: Request) -> Parsed:
     placed, unplaced = _place(tree, leveled)
     classes = sorted({label for _, _, label in placed} | _empty_classes(tree, leveled))
     task = request.task or (Task.ANOMALY if _is_one_class(placed, request) else Task.CLASSIFICATION)
-    normal = _normal_classes(classes, request) if task is Task.ANOMALY else set()
+    normal = normal_labels(classes, request, "class folder") if task is Task.ANOMALY else set()
     names = sorted(classes, key=lambda name: (name not in normal, name))
     number = {name: index for index, name in enumerate(names)}
     records = [
@@ -72,18 +71,6 @@ def _is_one_class(placed: list[tuple[str, str, str]], request: Request) -> bool:
         return True
     training = {label for _, subset, label in placed if subset == "train"}
     return len(training) == 1 and training.pop().lower() in NORMAL_NAMES
-
-
-def _normal_classes(classes: list[str], request: Request) -> set[str]:
-    wanted = request.normal or NORMAL_NAMES
-    found = {name for name in classes if name.lower() in wanted}
-    if not found:
-        argument = f"normal={', '.join(request.normal)!r}" if request.normal else "task='anomaly'"
-        raise DataError(
-            f"{argument}: no class folder is named {' or '.join(map(repr, wanted))}; the folders are: "
-            f"{', '.join(classes)}. Name the one with the normal images: load_dataset(..., normal={classes[0]!r})."
-        )
-    return found
 
 
 def _note_empty(parsed: Parsed, classes: list[str], placed: list[tuple[str, str, str]], request: Request) -> None:

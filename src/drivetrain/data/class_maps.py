@@ -1,0 +1,68 @@
+"""Coloured class maps as files of class numbers, in the user's cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from drivetrain.cache_dir import cache_dir
+from drivetrain.data.tree import fingerprint_of
+from drivetrain.errors import DataFormatError
+
+IGNORED = 255
+_RIM = (224 << 16) | (224 << 8) | 192  # the colour of the rims of objects in VOC
+
+
+def is_coloured(path: str) -> bool:
+    """Whether the pixels of a mask are colours and not numbers."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in ("RGB", "RGBA")
+    except OSError:
+        return False
+
+
+def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
+    """Write the mask with the number of each colour instead of the colour; returns the path of the file.
+
+    Raises:
+        DataFormatError: a colour has no number.
+    """
+    stat = Path(path).stat()
+    key = fingerprint_of([path, str(stat.st_size), str(stat.st_mtime_ns), str(sorted(numbers.items()))])
+    target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
+    if target.is_file():
+        return str(target)
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"), np.int64)
+    codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
+    known = {(r << 16) | (g << 8) | b: number for (r, g, b), number in numbers.items()}
+    known.setdefault(_RIM, IGNORED)
+    found, inverse = np.unique(codes, return_inverse=True)
+    unknown = [int(code) for code in found if int(code) not in known]
+    if unknown:
+        colour = (unknown[0] >> 16, (unknown[0] >> 8) & 255, unknown[0] & 255)
+        raise DataFormatError(f"{path} has pixels of the colour {colour}, which stands for no class.")
+    table = np.array([known[int(code)] for code in found], np.uint8)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{key}.{os.getpid()}.png")
+    Image.fromarray(table[inverse].reshape(codes.shape)).save(partial)
+    partial.replace(target)
+    return str(target)
+
+
+def voc_colours() -> list[tuple[int, int, int]]:
+    """The 256 colours of VOC: the bits of the number dealt to red, green and blue in turn, highest first."""
+    colours = []
+    for number in range(256):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                if number >> (3 * bit + channel) & 1:
+                    channels[channel] |= 128 >> bit
+        colours.append((channels[0], channels[1], channels[2]))
+    return colours

@@ -1,0 +1,68 @@
+"""Finding the image that an annotation names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from drivetrain.data.tree import Tree
+
+
+class ImageFinder:
+    """Looks for image names in likely folders, then anywhere in the tree if the name is unique there.
+
+    Args:
+        tree: the files of the data set.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._last: Path | None = None
+
+    def find(self, written: str, bases: Sequence[Path]) -> str:
+        """The absolute path of an image.
+
+        Args:
+            written: the name as the annotation has it, with or without folders.
+            bases: where it may be, the likeliest first.
+
+        Returns:
+            The path; if there is no such file, where it was expected first.
+        """
+        name = written.replace("\\", "/")
+        if Path(name).is_absolute() and self._tree.exists(name):
+            return str(Path(name))
+        if self._last is not None and self._last in bases and self._tree.exists(candidate := _join(self._last, name)):
+            return candidate
+        for base in bases:
+            if self._tree.exists(candidate := _join(base, name)):
+                self._last = base
+                return candidate
+        found = self._by_name.get(name.rpartition("/")[2], [])
+        if len(found) == 1:
+            return self._tree.absolute(found[0])
+        return _join(bases[0], name)
+
+    def find_stem(self, stem: str, folders: Sequence[str]) -> str | None:
+        """The absolute path of the image with this name without suffix in one of the folders of the tree."""
+        for folder in folders:
+            name = self._by_stem.get(f"{folder}/{stem}" if folder else stem)
+            if name is not None:
+                return self._tree.absolute(name)
+        return None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self._tree.images:
+            found.setdefault(path.rpartition("/")[2], []).append(path)
+        return found
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        return {path[: path.rfind(".")]: path for path in self._tree.images}
+
+
+def _join(base: Path, name: str) -> str:
+    return str(base.joinpath(name)) if ".." not in name else str((base / name).resolve())

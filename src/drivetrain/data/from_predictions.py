@@ -1,0 +1,120 @@
+"""Predictions as a data set, so that they can be written in any format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.data import rle as run_length
+from drivetrain.data.dataset import Dataset, Facts
+from drivetrain.data.geometry import polygon_area
+from drivetrain.data.record import Record
+from drivetrain.data.table import build_table
+from drivetrain.data.tree import fingerprint_of
+from drivetrain.errors import DataError
+from drivetrain.types import Prediction, Predictions, Task
+
+_SUBSET = "predicted"
+_ANOMALY = "anomalous"
+
+
+def dataset_from_predictions(predictions: Predictions) -> Dataset:
+    """The predicted labels, objects, class maps and defects as annotations, with their scores.
+
+    Class maps and defects become run-length masks, one for each class on an image. Predicted confidences of keypoints
+    become visibilities: 2 from 0.5 on, 1 below, 0 for 0.
+
+    Args:
+        predictions: of images that are files.
+
+    Raises:
+        DataError: an image has no file of its own, or the task has no annotation format (depth).
+    """
+    if predictions.task is Task.DEPTH:
+        raise DataError("Predictions of task='depth' have no annotation format; take depth_map from each of them.")
+    names = list(predictions.label_names)
+    if predictions.task is Task.ANOMALY and _ANOMALY not in names:
+        names.append(_ANOMALY)
+    records = [_record(index, item, names, predictions.task) for index, item in enumerate(predictions)]
+    keypoints = next((item.keypoints.shape[1] for item in predictions if item.keypoints is not None), 0)
+    facts = Facts(
+        label_names=tuple(names),
+        task=predictions.task,
+        source="predictions",
+        format="predictions",
+        skipped=predictions.skipped,
+        keypoint_names=tuple(f"point_{index}" for index in range(keypoints)),
+        fingerprint=fingerprint_of(str(record) for record in records),
+    )
+    return Dataset(build_table(records), facts)
+
+
+def _record(index: int, item: Prediction, names: list[str], task: Task) -> Record:
+    if not item.path or not Path(item.path).is_file():
+        what = f"{item.path!r} is not a file" if item.path else "it was given as an array"
+        raise DataError(
+            f"The image of prediction {index} cannot be referred to: {what}. Save it as a file and predict that."
+        )
+    record = Record(str(Path(item.path).absolute()), _SUBSET, item.size, index)
+    if task is Task.ANOMALY:
+        _fill_anomaly(record, item, names)
+    elif task is Task.SEMANTIC_SEGMENTATION and item.class_map is not None:
+        labels = [int(value) for value in np.unique(item.class_map) if value < len(names)]
+        _fill_masks(record, labels, [item.class_map == label for label in labels])
+    elif item.boxes is None and item.masks is None and item.corners is None and item.keypoints is None:
+        record.labels = [] if item.labels is None else item.labels.tolist()
+        record.scores = _scores(item)
+    else:
+        _fill_objects(record, item)
+    return record
+
+
+def _fill_anomaly(record: Record, item: Prediction, names: list[str]) -> None:
+    if item.anomaly_score is not None:
+        record.anomalous = item.anomaly_score >= 0.5
+    if item.labels is not None:
+        record.labels = item.labels.tolist()
+    if item.anomaly_mask is not None:
+        found = bool(item.anomaly_mask.any())
+        _fill_masks(record, [names.index(_ANOMALY)] * found, [item.anomaly_mask] * found)
+
+
+def _fill_masks(record: Record, labels: list[int], masks: list[NDArray[np.bool_]]) -> None:
+    rles = [run_length.encode_mask(mask) for mask in masks]
+    record.rles = list(rles)
+    record.box_labels = labels
+    record.boxes = [value for rle in rles for value in run_length.box_of(rle)]
+    record.area = [float(run_length.area_of(rle)) for rle in rles]
+    record.iscrowd = [False] * len(labels)
+
+
+def _fill_objects(record: Record, item: Prediction) -> None:
+    labels = [] if item.labels is None else item.labels.tolist()
+    if item.masks is not None:
+        _fill_masks(record, labels, list(item.masks))
+    if item.corners is not None:
+        record.polygons = [[corners.reshape(-1).tolist()] for corners in item.corners]
+    boxes = item.boxes
+    if boxes is None and item.corners is not None:
+        boxes = np.concatenate([item.corners.min(axis=1), item.corners.max(axis=1)], axis=1)
+    if boxes is None and item.keypoints is not None:
+        boxes = np.concatenate([item.keypoints[..., :2].min(axis=1), item.keypoints[..., :2].max(axis=1)], axis=1)
+    if boxes is not None:
+        record.boxes = boxes.reshape(-1).tolist()
+    if item.keypoints is not None:
+        visible = np.where(item.keypoints[..., 2:] >= 0.5, 2.0, (item.keypoints[..., 2:] > 0) * 1.0)
+        triples = np.concatenate([item.keypoints[..., :2], visible], axis=2)
+        record.keypoints = [points.reshape(-1).tolist() for points in triples]
+    record.box_labels = labels
+    record.iscrowd = [False] * len(labels)
+    record.scores = _scores(item)
+    if item.masks is None and record.polygons is not None:
+        record.area = [polygon_area(rings) for rings in record.polygons]
+    elif item.masks is None and boxes is not None:
+        record.area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist()
+
+
+def _scores(item: Prediction) -> list[float] | None:
+    return None if item.scores is None else item.scores.tolist()

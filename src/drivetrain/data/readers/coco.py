@@ -1,0 +1,293 @@
+"""COCO: one ``.json`` for each subset, with boxes, polygons, run-length masks, crowds and keypoints."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drivetrain.data import rle as run_length
+from drivetrain.data.find import ImageFinder
+from drivetrain.data.geometry import polygon_box
+from drivetrain.data.record import SUBSET_SPELLINGS, Parsed, Record, Request, subset_name
+from drivetrain.data.tree import Tree
+from drivetrain.errors import DataFormatError
+from drivetrain.types import Task
+
+# what a file name begins with -> how gladly it is taken; files of one kind only are read together
+_KINDS = {"instances": 5, "person_keypoints": 3, "stuff": 2, "labels": 1, "image_info": 0}
+_OTHER_KIND = 4
+_NEVER = ("captions", "panoptic")
+
+
+def detect(tree: Tree) -> bool:
+    """Whether a ``.json`` file has the lists of COCO."""
+    return any(_looks_right(tree.root / name) for name in tree.with_suffix(".json"))
+
+
+def read(tree: Tree, request: Request) -> Parsed:
+    """All annotation files of the kind that fits the task.
+
+    Raises:
+        DataFormatError: there is no COCO file, or it is malformed.
+    """
+    parsed = Parsed([], [], Task.DETECTION, "coco")
+    files = [request.file] if request.file else _chosen_files(tree, request, parsed)
+    documents = [(file, _document(file)) for file in files]
+    if not documents:
+        raise DataFormatError(f"{tree.root} has no .json file with the lists 'images' and 'annotations' of COCO.")
+    names, numbers = _categories([document for _, document in documents], parsed)
+    parsed.label_names = names
+    finder = ImageFinder(tree)
+    for file, document in documents:
+        _read_document(file, document, tree, parsed, numbers, finder)
+    _infer_task(parsed)
+    return parsed
+
+
+def _looks_right(path: Path) -> bool:
+    if path.name.startswith(_NEVER):
+        return False
+    text = path.read_bytes()
+    return b'"images"' in text and b'"file_name"' in text and b'"annotations"' in text
+
+
+def _chosen_files(tree: Tree, request: Request, parsed: Parsed) -> list[Path]:
+    files = [tree.root / name for name in tree.with_suffix(".json")]
+    kinds: dict[str, list[Path]] = {}
+    for file in files:
+        if _looks_right(file):
+            kinds.setdefault(_kind(file), []).append(file)
+    if not kinds:
+        return []
+    wanted = dict(_KINDS)
+    if request.task is Task.KEYPOINT_DETECTION:
+        wanted["person_keypoints"] = 9
+    best = max(kinds, key=lambda kind: wanted.get(kind, _OTHER_KIND))
+    others = sorted(file.name for kind, found in kinds.items() if kind != best for file in found)
+    if others:
+        parsed.notes.append(f"Not used: {', '.join(others)}. Give the file itself, or another task, to read it.")
+    return kinds[best]
+
+
+def _kind(file: Path) -> str:
+    return next((kind for kind in _KINDS if file.name.startswith(kind)), "")
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_bytes())
+    except (ValueError, OSError) as error:
+        raise DataFormatError(f"{file} is not valid JSON: {error}.") from error
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in ("images",)):
+        raise DataFormatError(f"{file} is not a COCO file: it has no list 'images'.")
+    return document
+
+
+def _subset(file: Path) -> str:
+    """The subset that the name of the file, or of its folder, speaks of."""
+    for text in (file.stem, file.parent.name):
+        for token in re.split(r"[^a-z]+", text.lower()):
+            if token and token != "default" and token in SUBSET_SPELLINGS:  # noqa: S105 - not a password
+                return subset_name(token)
+    return "train"
+
+
+def _categories(documents: Sequence[dict[str, Any]], parsed: Parsed) -> tuple[list[str], list[dict[Any, int]]]:
+    """The label names by category id, and for each document the number of each of its category ids."""
+    merged: dict[str, Any] = {}
+    used = Counter(a.get("category_id") for document in documents for a in document.get("annotations", []))
+    for document in documents:
+        categories = document.get("categories") or []
+        parents = {category.get("supercategory") for category in categories}
+        for category in sorted(categories, key=lambda c: (not isinstance(c["id"], int), c["id"])):
+            name = str(category["name"])
+            if name in parents and not used[category["id"]] and category.get("supercategory") in (None, "none", ""):
+                parsed.notes.append(f"The category {name!r} only groups others and is not a label.")
+                continue
+            merged.setdefault(name, category["id"])
+            if category.get("keypoints") and not parsed.keypoint_names:
+                parsed.keypoint_names = tuple(str(point) for point in category["keypoints"])
+    parsed.notes[:] = list(dict.fromkeys(parsed.notes))
+    number = {name: index for index, name in enumerate(merged)}
+    return list(merged), [
+        {c["id"]: number[str(c["name"])] for c in d.get("categories") or [] if str(c["name"]) in number}
+        for d in documents
+    ]
+
+
+def _read_document(
+    file: Path,
+    document: dict[str, Any],
+    tree: Tree,
+    parsed: Parsed,
+    numbers: list[dict[Any, int]],
+    finder: ImageFinder,
+) -> None:
+    subset = _subset(file)
+    number = numbers.pop(0)
+    annotations = document.get("annotations") or []
+    with_objects = any("bbox" in a or a.get("segmentation") for a in annotations)
+    suffix = re.sub(r"^(instances|person_keypoints|stuff|labels|image_info)_", "", file.stem)
+    bases = [file.parent, tree.root, *(tree.root / name for name in ("images", f"images/{suffix}", suffix, subset))]
+    if file.parent != tree.root:
+        bases += [file.parent / "images", file.parent.parent, file.parent.parent / "images"]
+    records = _records(file, document, [finder.find(str(image["file_name"]), bases) for image in document["images"]])
+    for record in records.values():
+        record.subset = subset
+        if with_objects:
+            record.boxes, record.box_labels, record.area, record.iscrowd = [], [], [], []
+    orphans = _add_annotations(file, annotations, records, number, with_objects=with_objects)
+    if orphans:
+        parsed.notes.append(f"{orphans} annotations of {file.name} are of images that it does not list.")
+    for record in records.values():
+        _complete(record, 3 * len(parsed.keypoint_names))
+    parsed.records += records.values()
+
+
+def _records(file: Path, document: Mapping[str, Any], paths: Sequence[str]) -> dict[Any, Record]:
+    records: dict[Any, Record] = {}
+    for image, path in zip(document["images"], paths, strict=True):
+        if image["id"] in records:
+            raise DataFormatError(f"{file}: the image id {image['id']} is given twice.")
+        records[image["id"]] = _record(image, path)
+    return records
+
+
+def _add_annotations(
+    file: Path,
+    annotations: Sequence[Mapping[str, Any]],
+    records: Mapping[Any, Record],
+    number: Mapping[Any, int],
+    *,
+    with_objects: bool,
+) -> int:
+    """Add each annotation to its image; returns how many have no image."""
+    orphans = 0
+    for annotation in annotations:
+        target = records.get(annotation.get("image_id"))
+        if target is None:
+            orphans += 1
+            continue
+        label = number.get(annotation.get("category_id"))
+        if label is None:
+            raise DataFormatError(
+                f"{file}: annotation {annotation.get('id')} has the category id {annotation.get('category_id')}, "
+                f"but the categories are {', '.join(map(str, number)) or 'missing'}."
+            )
+        if with_objects:
+            _add_object(target, annotation, label, file)
+        elif label not in target.labels:
+            target.labels.append(label)
+    return orphans
+
+
+def _record(image: Mapping[str, Any], path: str) -> Record:
+    size = None
+    if image.get("height") and image.get("width"):
+        size = int(image["height"]), int(image["width"])
+    identity = image["id"]
+    if not isinstance(identity, int):
+        identity = int(identity) if str(identity).isdecimal() else None
+    return Record(path, size=size, image_id=identity)
+
+
+def _add_object(record: Record, annotation: Mapping[str, Any], label: int, file: Path) -> None:
+    polygons, rle = _outline(annotation.get("segmentation"), annotation, file)
+    box = annotation.get("bbox")
+    if box:
+        x, y, width, height = (float(value) for value in box)
+        corners: Sequence[float] = (x, y, x + width, y + height)
+    elif polygons:
+        corners = polygon_box(polygons)
+    elif rle:
+        corners = run_length.box_of(rle)
+    else:
+        raise DataFormatError(f"{file}: annotation {annotation.get('id')} has neither 'bbox' nor 'segmentation'.")
+    assert record.boxes is not None
+    assert record.box_labels is not None
+    assert record.area is not None
+    assert record.iscrowd is not None
+    index = len(record.box_labels)
+    record.boxes += corners
+    record.box_labels.append(label)
+    area = annotation.get("area")
+    record.area.append(None if area is None else float(area))
+    record.iscrowd.append(bool(annotation.get("iscrowd", 0)))
+    if polygons:
+        record.polygons = _padded(record.polygons, index, [])
+        record.polygons.append(polygons)
+    if rle:
+        record.rles = _padded(record.rles, index, None)
+        record.rles.append(rle)
+    if "score" in annotation:
+        record.scores = _padded(record.scores, index, 0.0)
+        record.scores.append(float(annotation["score"]))
+    if points := annotation.get("keypoints"):
+        record.keypoints = _padded(record.keypoints, index, [])
+        record.keypoints.append([float(value) for value in points])
+
+
+def _padded(values: list[Any] | None, count: int, blank: Any) -> list[Any]:
+    """The list, lengthened to ``count`` entries for the objects that had nothing."""
+    values = [] if values is None else values
+    values += [blank] * (count - len(values))
+    return values
+
+
+def _complete(record: Record, keypoint_values: int) -> None:
+    count = len(record.box_labels or ())
+    if record.polygons is not None:
+        _padded(record.polygons, count, [])
+    if record.rles is not None:
+        _padded(record.rles, count, None)
+    if record.scores is not None:
+        _padded(record.scores, count, 0.0)
+    if keypoint_values and record.boxes is not None:
+        record.keypoints = _padded(record.keypoints, count, [])
+        wrong = next((points for points in record.keypoints if points and len(points) != keypoint_values), None)
+        if wrong is not None:
+            raise DataFormatError(
+                f"{record.path} has an object with {len(wrong)} keypoint values; {keypoint_values} are expected."
+            )
+    else:
+        record.keypoints = None
+
+
+def _outline(
+    segmentation: Any, annotation: Mapping[str, Any], file: Path
+) -> tuple[list[list[float]], dict[str, object] | None]:
+    if not segmentation:
+        return [], None
+    if isinstance(segmentation, Mapping):
+        try:
+            return [], run_length.canonical(segmentation)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataFormatError(f"{file}: annotation {annotation.get('id')} has a broken mask: {error}.") from error
+    rings = [list(map(float, ring)) for ring in segmentation if len(ring) >= 6 and len(ring) % 2 == 0]
+    return rings, None
+
+
+def _infer_task(parsed: Parsed) -> None:
+    objects = outlined = points = 0
+    for record in parsed.records:
+        objects += len(record.box_labels or ())
+        points += sum(any(values) for values in record.keypoints or ())
+        outlined += sum(rle is not None for rle in record.rles or ())
+        outlined += sum(bool(rings) and not _is_box(rings) for rings in record.polygons or ())
+    if points:
+        parsed.task = Task.KEYPOINT_DETECTION
+    elif objects and 2 * outlined >= objects:
+        parsed.task = Task.INSTANCE_SEGMENTATION
+    elif not objects and any(record.labels for record in parsed.records):
+        several = any(len(record.labels) != 1 for record in parsed.records)
+        parsed.task = Task.MULTILABEL_CLASSIFICATION if several else Task.CLASSIFICATION
+
+
+def _is_box(rings: Sequence[Sequence[float]]) -> bool:
+    """Whether an outline says no more than a box."""
+    ring = rings[0]
+    return len(rings) == 1 and len(ring) in (8, 10) and len(set(ring[0::2])) == 2 and len(set(ring[1::2])) == 2

@@ -1,0 +1,139 @@
+"""From the annotations of Datumaro to objects: those of one group are parts of one object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivetrain.data import rle as run_length
+from drivetrain.data.geometry import polygon_box
+from drivetrain.data.record import Parsed, Record
+
+
+@dataclass(slots=True)
+class _Object:
+    """One object, put together from annotations of the same group and label."""
+
+    label: int
+    box: tuple[float, float, float, float] | None = None
+    rings: list[list[float]] = field(default_factory=list)
+    rle: dict[str, object] | None = None
+    points: list[float] = field(default_factory=list)
+    crowd: bool = False
+
+
+@dataclass(slots=True)
+class Objects:
+    """What an image shows.
+
+    Attributes:
+        labels: of the image itself.
+        objects: on the image.
+    """
+
+    labels: list[int] = field(default_factory=list)
+    objects: list[_Object] = field(default_factory=list)
+
+    def write(self, record: Record) -> None:
+        """Fill in the columns of objects; those that no object has stay empty."""
+        record.boxes, record.box_labels, record.iscrowd = [], [], []
+        for item in self.objects:
+            record.boxes += item.box or (0.0, 0.0, 0.0, 0.0)
+            record.box_labels.append(item.label)
+            record.iscrowd.append(item.crowd)
+        if any(item.rings for item in self.objects):
+            record.polygons = [item.rings for item in self.objects]
+        if any(item.rle for item in self.objects):
+            record.rles = [item.rle for item in self.objects]
+        if any(item.points for item in self.objects):
+            record.keypoints = [item.points for item in self.objects]
+
+
+def collect(annotations: Iterable[Any], kinds: Counter[str]) -> Objects:
+    """The labels and objects among the annotations of one item; ``kinds`` counts what was seen."""
+    result = Objects()
+    groups: dict[tuple[int, int], _Object] = {}
+    for annotation in annotations:
+        kind = str(annotation.type.name).lower()
+        kinds[kind] += 1
+        label = getattr(annotation, "label", None)
+        if kind == "label":
+            if label not in result.labels:
+                result.labels.append(int(annotation.label))
+            continue
+        if label is None or kind not in _TAKERS:
+            kinds["unlabelled " + kind if label is None else kind] += label is None
+            continue
+        key = (int(annotation.group), int(label))
+        target = groups.get(key) if key[0] else None
+        if target is None:
+            target = groups[key] = _Object(int(label))
+            result.objects.append(target)
+        _TAKERS[kind](target, annotation)
+        target.crowd = target.crowd or bool(annotation.attributes.get("is_crowd", False))
+    for item in result.objects:
+        _settle_box(item)
+    return result
+
+
+def complete_keypoints(parsed: Parsed) -> None:
+    """Give every image with objects its keypoints, and invent names where the source has none."""
+    count = max((len(points) // 3 for r in parsed.records for points in r.keypoints or ()), default=0)
+    if count and len(parsed.keypoint_names) != count:
+        parsed.keypoint_names = tuple(f"point_{index}" for index in range(count))
+    for record in parsed.records:
+        if not count:
+            record.keypoints = None
+        elif record.boxes is not None and record.keypoints is None:
+            record.keypoints = [[] for _ in record.box_labels or ()]
+        elif record.keypoints is not None:
+            record.keypoints = [points + [0.0] * (3 * count - len(points)) for points in record.keypoints]
+
+
+def _take_box(target: _Object, annotation: Any) -> None:
+    x, y, width, height = (float(value) for value in annotation.get_bbox())
+    target.box = (x, y, x + width, y + height)
+
+
+def _take_polygon(target: _Object, annotation: Any) -> None:
+    target.rings.append([float(value) for value in annotation.points])
+
+
+def _take_rotated(target: _Object, annotation: Any) -> None:
+    target.rings.append([float(value) for point in annotation.as_polygon() for value in point])
+
+
+def _take_mask(target: _Object, annotation: Any) -> None:
+    mask = annotation.image
+    if target.rle is not None:
+        mask = mask | run_length.decode_mask(target.rle)
+    target.rle = run_length.encode_mask(mask)
+
+
+def _take_points(target: _Object, annotation: Any) -> None:
+    values = [float(value) for value in annotation.points]
+    for index, visible in enumerate(annotation.visibility):
+        target.points += [values[2 * index], values[2 * index + 1], float(getattr(visible, "value", visible))]
+
+
+_TAKERS = {
+    "bbox": _take_box,
+    "polygon": _take_polygon,
+    "rotated_bbox": _take_rotated,
+    "mask": _take_mask,
+    "points": _take_points,
+}
+
+
+def _settle_box(item: _Object) -> None:
+    """The box of an object that came without one."""
+    if item.box is not None:
+        return
+    if item.rle is not None:
+        item.box = run_length.box_of(item.rle)
+    elif item.rings:
+        item.box = polygon_box(item.rings)
+    elif seen := [(x, y) for x, y, v in zip(item.points[0::3], item.points[1::3], item.points[2::3], strict=True) if v]:
+        item.box = polygon_box([[value for point in seen for value in point]])

@@ -1,0 +1,105 @@
+"""Writing a data set in a format of the field."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drivetrain._lazy import import_object
+from drivetrain.data.writers import WRITERS
+from drivetrain.errors import DataError, OptionError, near
+
+if TYPE_CHECKING:
+    from drivetrain.data.dataset import Dataset
+
+
+def write_dataset(
+    data: Dataset,
+    path: str | Path,
+    format: str,  # noqa: A002
+    *,
+    save_media: bool = False,
+) -> Path:
+    """Write the annotations, and put the images where the format wants them.
+
+    The folder appears whole or not at all.
+
+    Args:
+        data: what to write.
+        path: a folder that does not exist yet, or is empty.
+        format: ``"coco"`` (keeps masks, crowds, keypoints and scores), ``"yolo"``, ``"voc"``, ``"cvat"``,
+            ``"datumaro"`` or ``"image_folder"``.
+        save_media: copy the images; otherwise links to them are made, which break when the images move.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OptionError: the format is not known.
+        DataError: the folder has something in it, the format cannot hold these annotations, or links cannot be made.
+    """
+    if format not in WRITERS:
+        raise OptionError(f"format={format!r} cannot be written.{near(format, WRITERS)} Allowed: {', '.join(WRITERS)}.")
+    target = Path(path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"path={str(target)!r} already has something in it. Name a folder that does not exist yet.")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        import_object(WRITERS[format])(data, partial, ImagePlacer(data, copy=save_media))
+        if target.exists():
+            target.rmdir()
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+class ImagePlacer:
+    """Gives every image a name of its own and puts the file, or a link to it, where a format wants it.
+
+    Args:
+        data: the images.
+        copy: copy the files instead of linking to them.
+
+    Attributes:
+        stems: the name of each image, without suffix, each once only (regardless of case).
+        suffixes: the suffix of each image, with its dot.
+    """
+
+    def __init__(self, data: Dataset, *, copy: bool) -> None:
+        self._paths = data.paths
+        self._copy = copy
+        self.stems: list[str] = []
+        self.suffixes = [Path(path).suffix for path in data.paths]
+        taken: set[str] = set()
+        for index, path in enumerate(data.paths):
+            stem = Path(path).stem
+            while stem.lower() in taken:
+                stem = f"{Path(path).stem}_{index}" if stem == Path(path).stem else f"{stem}_"
+            taken.add(stem.lower())
+            self.stems.append(stem)
+
+    def name(self, index: int) -> str:
+        """The name of one image, with its suffix."""
+        return self.stems[index] + self.suffixes[index]
+
+    def place(self, index: int, folder: Path, name: str | None = None) -> Path:
+        """Put one image into the folder, under its own name or another; returns its path there.
+
+        Raises:
+            DataError: links cannot be made here.
+        """
+        target = folder / (name or self.name(index))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = Path(self._paths[index]).absolute()
+        if self._copy:
+            shutil.copyfile(source, target)
+            return target
+        try:
+            target.symlink_to(source)
+        except OSError as error:
+            raise DataError(f"{target} cannot be made a link to {source} ({error}). Give save_media=True.") from error
+        return target

@@ -1,0 +1,94 @@
+"""VOC, CVAT and Datumaro's own format, written by Datumaro."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain._lazy import require
+from drivetrain.data import rle as run_length
+from drivetrain.errors import DataError
+from drivetrain.types import Sample
+
+if TYPE_CHECKING:
+    from drivetrain.data.dataset import Dataset
+    from drivetrain.data.write import ImagePlacer
+
+
+def write_voc(data: Dataset, folder: Path, images: ImagePlacer) -> None:
+    """Write boxes for VOC; it holds no keypoints and no outlines of single objects.
+
+    Raises:
+        DataError: there are no boxes.
+    """
+    if not (data.object_counts > 0).any():
+        raise DataError("format='voc' holds boxes, and this data set has none. Use format='coco' or 'datumaro'.")
+    _export(data, folder, images, "voc_detection", boxes_only=True)
+    for row in range(len(data)):
+        images.place(row, folder / "JPEGImages")
+
+
+def write_cvat(data: Dataset, folder: Path, images: ImagePlacer) -> None:
+    """Write one ``.xml`` for each subset, as CVAT exports it."""
+    _export(data, folder, images, "cvat")
+    for row in range(len(data)):
+        images.place(row, folder / "images")
+
+
+def write_datumaro(data: Dataset, folder: Path, images: ImagePlacer) -> None:
+    """Write one ``.json`` for each subset, which keeps everything that Datumaro knows."""
+    _export(data, folder, images, "datumaro")
+    for row, subset in enumerate(data.subset_names.tolist()):
+        images.place(row, folder / "images" / subset)
+
+
+def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxes_only: bool = False) -> None:
+    dm = require("datumaro", "lightning", purpose=f"Writing format={name!r}")
+    kind = dm.AnnotationType
+    categories: dict[Any, Any] = {kind.label: dm.LabelCategories.from_iterable(data.label_names)}
+    if data.keypoint_names and not boxes_only:
+        rows = [(index, list(data.keypoint_names)) for index in range(len(data.label_names))]
+        categories[kind.points] = dm.PointsCategories.from_iterable(rows)
+    items = []
+    for row, sample in enumerate(data):
+        media = dm.Image.from_file(path=sample.path, size=sample.size)
+        annotations = _annotations(dm, sample, boxes_only=boxes_only)
+        items.append(dm.DatasetItem(images.stems[row], subset=sample.subset, media=media, annotations=annotations))
+    logger = logging.getLogger("datumaro")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        dm.Dataset.from_iterable(items, categories=categories).export(str(folder), name, save_media=False)
+    finally:
+        logger.setLevel(level)
+
+
+def _annotations(dm: Any, sample: Sample, *, boxes_only: bool) -> list[Any]:
+    """The labels of the image, and each object as a group of annotations."""
+    found = [] if boxes_only else [dm.Label(int(label)) for label in sample.labels]
+    if sample.boxes is None or sample.box_labels is None:
+        return found
+    for index, ((x1, y1, x2, y2), label) in enumerate(zip(sample.boxes.tolist(), sample.box_labels, strict=True)):
+        shared: dict[str, Any] = {"label": int(label), "group": index + 1}
+        if sample.iscrowd is not None and sample.iscrowd[index]:
+            shared["attributes"] = {"is_crowd": True}
+        parts = [] if boxes_only else _outlines(dm, sample, index, shared)
+        if not parts:
+            parts = [dm.Bbox(x1, y1, x2 - x1, y2 - y1, **shared)]
+        if not boxes_only and sample.keypoints is not None and sample.keypoints[index, :, 2].any():
+            if not any(part.type == dm.AnnotationType.bbox for part in parts):
+                parts.append(dm.Bbox(x1, y1, x2 - x1, y2 - y1, **shared))
+            values = sample.keypoints[index]
+            visible = [int(value) for value in values[:, 2]]
+            parts.append(dm.Points(values[:, :2].reshape(-1).tolist(), visible, **shared))
+        found += parts
+    return found
+
+
+def _outlines(dm: Any, sample: Sample, index: int, shared: dict[str, Any]) -> list[Any]:
+    if sample.rles is not None and (rle := sample.rles[index]) is not None:
+        return [dm.Mask(run_length.decode_mask(rle), **shared)]
+    if sample.polygons is not None:
+        return [dm.Polygon(ring.reshape(-1).tolist(), **shared) for ring in sample.polygons[index]]
+    return []
