@@ -41,12 +41,6 @@ _NUMBERS: dict[str, type] = {
     "area": np.float32,
     "scores": np.float32,
 }
-    "labels": np.int64,
-    "boxes": np.float32,
-    "box_labels": np.int64,
-    "area": np.float32,
-    "scores": np.float32,
-}
 
 
 def build_table(records: Sequence[Record]) -> pa.Table:
@@ -158,7 +152,8 @@ def _rle_row(rle: dict[str, Any] | None) -> dict[str, object] | None:
 def _number_lists(rows: Sequence[Sequence[float] | None], dtype: type, arrow_type: pa.DataType) -> pa.Array:
     lengths = np.fromiter((0 if row is None else len(row) for row in rows), np.int64, len(rows))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    values: NDArray[Any] = np.fromiter(chain.from_iterable(row for row in rows if row is not None), dtype, int(offsets[-1]))
+    filled = (row for row in rows if row is not None)
+    values: NDArray[Any] = np.fromiter(chain.from_iterable(filled), dtype, int(offsets[-1]))
     nulls = np.fromiter((row is None for row in rows), np.bool_, len(rows))
     return pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(values, arrow_type.value_type), mask=pa.array(nulls) if nulls.any() else None
