@@ -72,19 +72,19 @@ def _show_families(page: Page, source: str, entries: list[ModelEntry]) -> None:
     for entry in entries:
         families.setdefault(_family(entry), []).append(entry)
     largest = sorted(families.items(), key=lambda item: -len(item[1]))
-    rows = [
-        (
-            f"{source}:{name}...",
-            len(members),
-            ", ".join(members[0].tasks),
-            ", ".join(e.name for e in members[:_EXAMPLES]),
-        )
-        for name, members in largest[:_LIMIT]
-    ]
+    rows = [(f"{source}:{name}...", len(found), _tasks(found), _some(found)) for name, found in largest[:_LIMIT]]
     page.table(("family", "models", "tasks", "such as"), rows)
     rest = sum(len(members) for _, members in largest[_LIMIT:])
     more = f"... and {rest} more in {len(largest) - _LIMIT} small families. " if rest else ""
     page.line(f"{more}{len(entries)} models of {source}; 'drivetrain find {source}:NAME' or --limit N lists them.")
+
+
+def _tasks(entries: list[ModelEntry]) -> str:
+    return ", ".join(dict.fromkeys(task for entry in entries for task in entry.tasks))
+
+
+def _some(entries: list[ModelEntry]) -> str:
+    return ", ".join(entry.name for entry in entries[:_EXAMPLES])
 
 
 def _family(entry: ModelEntry) -> str:

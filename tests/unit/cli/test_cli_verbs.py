@@ -1,0 +1,174 @@
+"""The verbs as commands: what is written reaches the engine, and what comes back is shown."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from drivetrain.cli.main import VERBS, main
+from drivetrain.cli.signature import options_of
+from drivetrain.options import TrainOptions
+from drivetrain.progress import SilentProgress
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture
+def trained(toy, calls, colours: Path, tmp_path: Path, capsys) -> Path:
+    work = tmp_path / "work"
+    assert run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", work, "--max_epochs", 2) == 0
+    capsys.readouterr()
+    return work
+
+
+def test_train_hands_everything_on_and_prints_json(toy, calls, colours: Path, tmp_path: Path, capsys) -> None:
+    work = tmp_path / "work"
+    code = run(
+        *("train", "--model", "MeanSmall", "--data", colours, "--work_dir", work, "--max_epochs", 2, "--json"),
+        *("--model.depth", 4, "--engine_args.mosaic", "0.5", "--batch_size=8", "--image_size", 12, 16),
+        *("--deterministic", "--precision", "bf16", "--learning_rate", "1e-3"),
+    )
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    result = json.loads(captured.out)
+    assert result["work_dir"] == str(work)
+    assert result["metrics"] == {"val/accuracy": 0.2, "val/loss": None}
+    assert [row["epoch"] for row in result["history"]] == [0, 1]
+    assert result["overrides"] == {"batch_size": {"asked": 8, "used": 1}}
+    assert Path(result["last_checkpoint"]).is_file()
+    assert "the framework prints this" in captured.err
+    assert calls["model_args"] == {"depth": 4}
+    options = calls["options"]
+    assert (options.max_epochs, options.batch_size, options.image_size) == (2, 8, (12, 16))
+    assert (options.deterministic, options.precision, options.learning_rate) == (True, "bf16", 1e-3)
+    assert options.engine_args == {"mosaic": 0.5}
+
+
+def test_train_says_for_people_where_everything_is(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    work = tmp_path / "work"
+    assert run("train", "--model", "toy:MeanLarge", "--data", colours, "--work_dir", work) == 0
+    out, err = capsys.readouterr()
+    assert "val/accuracy" in out
+    assert "0.1000" in out
+    assert "undefined" in out
+    assert str(work / "checkpoints" / "last.json") in out
+    assert f"drivetrain test --model {work}" in out
+    assert "epoch 1/1: val/accuracy 0.1" in err
+
+
+def test_quiet_is_silent(toy, calls, colours: Path, tmp_path: Path, capsys) -> None:
+    run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "work", "--quiet")
+    assert isinstance(calls["progress"], SilentProgress)
+    assert "epoch" not in capsys.readouterr().err
+
+
+def test_test_and_predict_open_the_work_dir(trained: Path, calls, colours: Path, capsys) -> None:
+    assert run("test", "--model", trained, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["values"]["accuracy"] == 1.0
+    assert calls["loaded"] == trained / "checkpoints" / "last.json"
+    assert run("test", "--model", trained, "--data", colours, "--subset", "train") == 0
+    out = capsys.readouterr().out
+    assert "accuracy" in out
+    assert "Measured on" in out
+
+    files = sorted((colours / "red").glob("*.png"))[:2]
+    assert run("predict", "--model", trained, "--source", *files, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [row["path"] for row in answer["predictions"]] == [str(file) for file in files]
+    assert [answer["label_names"][row["labels"][0]] for row in answer["predictions"]] == ["red", "red"]
+    assert run("predict", "--model", trained, "--source", colours / "blue") == 0
+    assert "blue 1.000" in capsys.readouterr().out
+
+
+def test_predict_saves_pictures(trained: Path, colours: Path, tmp_path: Path, capsys) -> None:
+    code = run("predict", "--model", trained, "--source", colours / "red" / "0.png", "--save_images")
+    assert code == 0, capsys.readouterr().err
+    assert len(list((trained / "predictions").rglob("0.jpg"))) == 1
+
+
+def test_export_is_refused_by_an_engine_that_cannot(trained: Path, capsys) -> None:
+    assert run("export", "--model", trained, "--format", "onnx") == 2
+    assert "ToyEngine cannot export; it can train, test, predict." in capsys.readouterr().err
+
+
+def test_the_config_is_there_before_training_and_repeats_it(trained: Path, calls, tmp_path: Path, capsys) -> None:
+    assert calls["config_seen"]
+    first = calls["options"]
+    again = tmp_path / "again"
+    assert run("train", "--config", trained / "config.yaml", "--work_dir", again) == 0, capsys.readouterr().err
+    assert calls["options"] == first
+    assert yaml.safe_load((again / "config.yaml").read_text()) == yaml.safe_load((trained / "config.yaml").read_text())
+    assert set(yaml.safe_load((again / "config.yaml").read_text())) == {
+        *(set(options_of("train")) - {"work_dir", "resume", "overwrite"})
+    }
+
+
+def test_relative_paths_are_kept_absolute(toy, colours: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "--model", "MeanSmall", "--data", "colours", "--print_config") == 0
+    assert yaml.safe_load(capsys.readouterr().out)["data"] == str(colours)
+
+
+def test_the_command_line_overrides_config_files_in_their_order(toy, tmp_path: Path, capsys) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("model: MeanSmall\nmax_epochs: 3\nbatch_size: 4\nengine_args: {mosaic: 1.0, break: 0}\n")
+    two.write_text("batch_size: 8\nengine_args: {mosaic: 0.5}\n")
+    words = ("--config", one, "--engine_args.mosaic", "0.1", "--max_epochs", 9, "--config", two, "--print_config")
+    assert run("train", *words) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert (config["max_epochs"], config["batch_size"]) == (9, 8)
+    assert config["engine_args"] == {"mosaic": 0.1, "break": 0}
+
+
+def test_a_model_may_be_written_as_class_path_and_arguments(toy, tmp_path: Path, capsys) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("model: {class_path: MeanSmall, init_args: {depth: 2}}\n")
+    assert run("train", "--config", file, "--model.width", 5, "--print_config") == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert (config["model"], config["model_args"]) == ("MeanSmall", {"depth": 2, "width": 5})
+
+
+def test_data_arguments_reach_the_reader(toy, calls, colours: Path, tmp_path: Path, capsys) -> None:
+    words = ("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "w")
+    assert run(*words, "--data.splits", "{train: 0.5, val: 0.25, test: 0.25}") == 0, capsys.readouterr().err
+    record = json.loads((tmp_path / "w" / "run.json").read_text())
+    assert record["data"]["subsets"] == {"train": 10, "val": 5, "test": 5}
+    assert yaml.safe_load((tmp_path / "w" / "config.yaml").read_text())["data_args"]["splits"]["train"] == 0.5
+    assert run(*words, "--data.formt", "coco", "--overwrite") == 2
+    assert "Did you mean 'format'?" in capsys.readouterr().err
+
+
+def test_overwrite_and_resume(trained: Path, toy, calls, colours: Path, capsys) -> None:
+    words = ("train", "--model", "MeanSmall", "--data", colours, "--work_dir", trained)
+    assert run(*words) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert run(*words, "--overwrite", "--max_epochs", 1) == 0
+    assert calls["options"].overwrite
+    assert run(*words, "--resume", "true", "--max_epochs", 4) == 0
+    assert calls["options"].resume
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_argument_of_a_verb_has_help_and_a_type(verb: str) -> None:
+    for option in options_of(verb).values():
+        assert option.help, option.name
+        assert option.type is not Any, option.name
+
+
+def test_train_takes_every_option() -> None:
+    assert set(TrainOptions.names()) <= set(options_of("train"))
+
+
+def test_warnings_are_one_line(toy, colours: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(toy, "_build", lambda self, options=None: warnings.warn("take care", stacklevel=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "w") == 0
+    assert "\nwarning: take care\n" in "\n" + capsys.readouterr().err
