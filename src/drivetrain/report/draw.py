@@ -1,0 +1,225 @@
+"""One prediction drawn on its image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.errors import DataError
+from drivetrain.report._canvas import BAD, GOOD, Canvas, Colour, colour_of, strip
+from drivetrain.types import Prediction
+
+_THRESHOLD = 0.5
+_SEEN = 0.3  # keypoints of a lower confidence are left out
+# pairs of the 17 COCO keypoints that a person's limbs join
+_PERSON = (
+    (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
+    (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
+)  # fmt: skip
+_MOST_NAMED = 5
+
+
+def draw(
+    image: NDArray[np.uint8],
+    prediction: Prediction,
+    label_names: Sequence[str],
+    *,
+    min_score: float = 0.0,
+    opacity: float = 0.45,
+) -> NDArray[np.uint8]:
+    """Draw what the prediction holds, whatever the task.
+
+    Objects get boxes, masks, oriented boxes or keypoints with a label; class, depth and anomaly maps are laid over the
+    image; labels of the whole image, legends and scores stand in a band under it.
+
+    Args:
+        image: ``(H, W, 3) uint8`` RGB, of the size the prediction is for; it is not changed.
+        prediction: the answer about it.
+        label_names: the name of each label; numbers stand in for names that are absent.
+        min_score: objects with a lower score are left out.
+        opacity: of masks and maps, 0..1.
+
+    Returns:
+        ``(H', W', 3) uint8``: images with a short side below 320 pixels are enlarged by a whole number, and the band
+        adds to the height.
+
+    Raises:
+        DataError: the image is not of that kind or size.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise DataError(f"image is {image.dtype} {image.shape}; (H, W, 3) uint8 RGB is needed.")
+    if image.shape[:2] != tuple(prediction.size):
+        raise DataError(f"the image is {image.shape[:2]} pixels, but the prediction is for {tuple(prediction.size)}.")
+    canvas = Canvas(image)
+    bands: list[NDArray[np.uint8]] = []
+    width = canvas.pixels.shape[1]
+    if prediction.class_map is not None:
+        rows = _draw_classes(canvas, prediction.class_map, label_names, opacity)
+        bands.append(strip(width, rows, canvas.font_size, columns=4))
+    if prediction.depth_map is not None:
+        _draw_depth(canvas, prediction.depth_map)
+        bands.append(_depth_scale(prediction.depth_map, width, canvas.font_size))
+    if prediction.anomaly_map is not None or prediction.anomaly_mask is not None:
+        _draw_anomaly(canvas, prediction, opacity)
+    if prediction.anomaly_score is not None:
+        bands.append(_verdict(prediction.anomaly_score, width, canvas.font_size))
+    if _has_objects(prediction):
+        _draw_objects(canvas, prediction, label_names, min_score, opacity)
+    elif prediction.labels is not None or prediction.probabilities is not None:
+        bands.append(strip(width, _image_labels(prediction, label_names), canvas.font_size))
+    return np.concatenate([canvas.finished(), *bands])
+
+
+def _has_objects(prediction: Prediction) -> bool:
+    parts = (prediction.boxes, prediction.masks, prediction.keypoints, prediction.corners)
+    return any(part is not None for part in parts)
+
+
+def _name(label: int, label_names: Sequence[str]) -> str:
+    return label_names[label] if 0 <= label < len(label_names) else str(label)
+
+
+def _image_labels(prediction: Prediction, label_names: Sequence[str]) -> list[tuple[Colour | None, str, float | None]]:
+    """The most probable labels with bars; the chosen ones are coloured."""
+    labels = [] if prediction.labels is None else [int(label) for label in prediction.labels]
+    scores = prediction.probabilities
+    if scores is None:
+        given = prediction.scores if prediction.scores is not None else [None] * len(labels)
+        return [
+            (colour_of(label), _captioned(_name(label, label_names), score), None if score is None else float(score))
+            for label, score in zip(labels, given, strict=True)
+        ] or [(None, "no label", None)]
+    shown = sorted(range(len(scores)), key=lambda label: (label not in labels, -scores[label]))[:_MOST_NAMED]
+    grey = (110, 110, 120)
+    return [
+        (colour_of(n) if n in labels else grey, _captioned(_name(n, label_names), scores[n]), float(scores[n]))
+        for n in shown
+    ]
+
+
+def _captioned(name: str, score: float | np.float32 | None) -> str:
+    return name if score is None else f"{name} {score:.2f}"
+
+
+def _draw_objects(
+    canvas: Canvas, prediction: Prediction, label_names: Sequence[str], min_score: float, opacity: float
+) -> None:
+    count = max(
+        len(part)
+        for part in (prediction.boxes, prediction.masks, prediction.keypoints, prediction.corners)
+        if part is not None
+    )
+    labels = np.zeros(count, np.int64) if prediction.labels is None else prediction.labels
+    scores = np.ones(count, np.float32) if prediction.scores is None else prediction.scores
+    order = [int(n) for n in np.argsort(scores, kind="stable") if scores[n] >= min_score]
+    for index in order:  # the surest on top
+        _draw_object(canvas, prediction, index, colour_of(int(labels[index])), opacity)
+    for index in reversed(order):  # and its label placed first
+        score = None if prediction.scores is None else scores[index]
+        text = _captioned(_name(int(labels[index]), label_names), score)
+        canvas.label(_bounds(prediction, index), text, colour_of(int(labels[index])))
+
+
+def _draw_object(canvas: Canvas, prediction: Prediction, index: int, colour: Colour, opacity: float) -> None:
+    if prediction.masks is not None:
+        canvas.blend(prediction.masks[index], colour, opacity)
+        canvas.outline(prediction.masks[index], colour)
+    elif prediction.corners is not None:
+        canvas.polygon(prediction.corners[index], colour)
+    elif prediction.boxes is not None:
+        x1, y1, x2, y2 = prediction.boxes[index]
+        canvas.polygon(np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]]), colour)
+    if prediction.keypoints is not None:
+        points = prediction.keypoints[index]
+        seen = points[:, 2] >= _SEEN
+        for start, end in _PERSON if len(points) == 17 else ():
+            if seen[start] and seen[end]:
+                canvas.segment(points[start, :2], points[end, :2], colour)
+        for number, point in enumerate(points):
+            if seen[number]:
+                canvas.dot(point[:2], colour_of(number) if len(points) != 17 else colour)
+
+
+def _bounds(prediction: Prediction, index: int) -> tuple[float, float, float, float]:
+    """Where the label of an object belongs."""
+    if prediction.corners is not None:
+        points = prediction.corners[index]
+    elif prediction.boxes is not None:
+        points = prediction.boxes[index].reshape(2, 2)
+    elif prediction.masks is not None:
+        rows, columns = np.nonzero(prediction.masks[index])
+        points = np.stack([columns, rows], axis=1) if len(rows) else np.zeros((1, 2))
+    else:
+        assert prediction.keypoints is not None
+        points = prediction.keypoints[index, :, :2]
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def _draw_classes(
+    canvas: Canvas, classes: NDArray[np.int64], label_names: Sequence[str], opacity: float
+) -> list[tuple[Colour | None, str, float | None]]:
+    """Tint every class but the background; the rows of the legend, by falling share of the image."""
+    numbers, counts = np.unique(classes, return_counts=True)
+    rows: list[tuple[Colour | None, str, float | None]] = []
+    for place in np.argsort(-counts, kind="stable"):
+        label, share = int(numbers[place]), counts[place] / classes.size
+        name = _name(label, label_names)
+        plain = name.lower() == "background"
+        colour: Colour = (90, 90, 95) if plain else colour_of(max(label, 0))
+        if not plain:
+            canvas.blend(classes == label, colour, opacity)
+            canvas.outline(classes == label, colour)
+        rows.append((colour, f"{name} {share:.1%}", None))
+    return rows
+
+
+def _draw_depth(canvas: Canvas, depth: NDArray[np.float32]) -> None:
+    import cv2
+
+    low, high = _depth_range(depth)
+    level = np.clip((np.nan_to_num(depth, nan=high, posinf=high) - low) / max(high - low, 1e-12), 0, 1)
+    near_is_warm = np.round(255 * (1 - level)).astype(np.uint8)
+    coloured = cv2.cvtColor(cv2.applyColorMap(near_is_warm, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    canvas.pixels[...] = canvas.enlarge(np.asarray(coloured, np.uint8))
+
+
+def _depth_range(depth: NDArray[np.float32]) -> tuple[float, float]:
+    finite = depth[np.isfinite(depth)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _depth_scale(depth: NDArray[np.float32], width: int, font_size: int) -> NDArray[np.uint8]:
+    low, high = _depth_range(depth)
+    return strip(
+        width,
+        [((220, 70, 30), f"near {low:.3g}", None), ((60, 40, 110), f"far {high:.3g}", None)],
+        font_size,
+        columns=2,
+    )
+
+
+def _draw_anomaly(canvas: Canvas, prediction: Prediction, opacity: float) -> None:
+    """The heat map, stronger where it is hotter, and the border of what is called anomalous."""
+    import cv2
+
+    heat, mask = prediction.anomaly_map, prediction.anomaly_mask
+    if heat is not None:
+        level = np.clip(np.nan_to_num(heat), 0, 1)
+        coloured = cv2.cvtColor(
+            cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB
+        )
+        weight = canvas.enlarge(opacity * (0.35 + 0.65 * level))[..., None]
+        blended = canvas.pixels * (1 - weight) + canvas.enlarge(np.asarray(coloured)) * weight
+        canvas.pixels[...] = np.round(blended).astype(np.uint8)
+    called = mask if mask is not None else heat >= _THRESHOLD if heat is not None else None
+    if called is not None and called.any():
+        canvas.outline(called, BAD)
+
+
+def _verdict(score: float, width: int, font_size: int) -> NDArray[np.uint8]:
+    anomalous = score >= _THRESHOLD
+    text = f"{'anomalous' if anomalous else 'normal'} {score:.2f}"
+    return strip(width, [(BAD if anomalous else GOOD, text, float(np.clip(score, 0, 1)))], font_size)

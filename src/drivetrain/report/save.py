@@ -1,0 +1,140 @@
+"""Predictions drawn into picture files, one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.errors import DataError, ImageError
+from drivetrain.images import read_image
+from drivetrain.report.draw import draw
+from drivetrain.types import Prediction, Predictions
+
+_SUFFIXES = (".jpg", ".png", ".webp")
+
+
+def save_drawings(
+    predictions: Predictions | Iterable[Prediction],
+    directory: str | Path,
+    *,
+    label_names: Sequence[str] | None = None,
+    images: Iterable[NDArray[np.uint8]] | None = None,
+    suffix: str = ".jpg",
+    min_score: float = 0.0,
+    opacity: float = 0.45,
+) -> list[Path]:
+    """Draw each prediction on its image and save it; one image is in memory at a time.
+
+    The pictures keep the folders of their images below the folder that all of them share. Where two would get the same
+    name (``a.jpg`` and ``a.png``), the later one gets a number. Each file appears whole or not at all.
+
+    Args:
+        predictions: the answers; frames of a video (``clip.mp4#12``) are read from the video.
+        directory: where to put the pictures; it is made if needed, and pictures of the same name are replaced.
+        label_names: the name of each label; those of the predictions if not given.
+        images: the images in the order of the predictions; read from their files if not given.
+        suffix: ``".jpg"``, ``".png"`` or ``".webp"``.
+        min_score: see :func:`drivetrain.report.draw`.
+        opacity: likewise.
+
+    Returns:
+        The files, in the order of the predictions.
+
+    Raises:
+        DataError: a prediction has no file and ``images`` was not given (or is too short), a picture would replace the
+            image it is drawn on, or the suffix is another.
+        ImageError: an image cannot be read.
+    """
+    if suffix not in _SUFFIXES:
+        raise DataError(f"suffix={suffix!r}; allowed: {', '.join(_SUFFIXES)}.")
+    items = predictions if isinstance(predictions, Predictions) else tuple(predictions)
+    names = label_names if label_names is not None else items.label_names if isinstance(items, Predictions) else ()
+    targets = _targets([item.path for item in items], Path(directory), suffix)
+    given = iter(images) if images is not None else None
+    frames = _Frames()
+    for item, target in zip(items, targets, strict=True):
+        pixels = frames.read(item.path) if given is None else _next(given, item)
+        _write(draw(pixels, item, names, min_score=min_score, opacity=opacity), target)
+    return targets
+
+
+def _next(images: Iterator[NDArray[np.uint8]], item: Prediction) -> NDArray[np.uint8]:
+    image = next(images, None)
+    if image is None:
+        raise DataError(f"images has fewer images than there are predictions; none is left for {item.path!r}.")
+    return image
+
+
+def _targets(paths: Sequence[str], directory: Path, suffix: str) -> list[Path]:
+    """A file for each image, all different."""
+    absolute = [os.path.abspath(path) if path else "" for path in paths]  # noqa: PTH100  (no links are followed)
+    parents = {os.path.dirname(path) for path in absolute if path}  # noqa: PTH120
+    try:
+        root = os.path.commonpath(parents) if parents else ""
+    except ValueError:  # on different drives
+        root = ""
+    used: set[str] = set()
+    targets = []
+    for number, path in enumerate(absolute):
+        relative = Path(os.path.relpath(path, root) if root else Path(path).name) if path else Path(f"{number:06}")
+        stem = relative.name.replace("#", "_") if "#" in relative.name else relative.stem
+        target = directory / relative.parent / f"{stem}{suffix}"
+        repeat = 2
+        while str(target).casefold() in used:
+            target = target.with_name(f"{stem}-{repeat}{suffix}")
+            repeat += 1
+        used.add(str(target).casefold())
+        if path and os.path.abspath(target) == path:  # noqa: PTH100
+            raise DataError(f"the picture would replace its image {path!r}; choose another directory.")
+        targets.append(target)
+    return targets
+
+
+class _Frames:
+    """Images by path; a video stays open while its frames are asked for in order."""
+
+    def __init__(self) -> None:
+        self._video = ""
+        self._capture: object = None
+        self._next = 0
+
+    def read(self, path: str) -> NDArray[np.uint8]:
+        if not path:
+            raise DataError("a prediction of an array has no file to draw on; give the arrays as images=...")
+        video, mark, number = path.rpartition("#")
+        if mark and number.isdigit() and not Path(path).exists():
+            return self._frame(video, int(number))
+        return read_image(path)
+
+    def _frame(self, video: str, number: int) -> NDArray[np.uint8]:
+        import cv2
+
+        if video != self._video or number < self._next:
+            self._capture, self._video, self._next = cv2.VideoCapture(video), video, 0
+        capture = self._capture
+        assert isinstance(capture, cv2.VideoCapture)
+        frame = None
+        while self._next <= number:
+            good, frame = capture.read()
+            if not good:
+                raise ImageError(f"frame {number} of {video!r} cannot be read.")
+            self._next += 1
+        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _write(picture: NDArray[np.uint8], target: Path) -> None:
+    from PIL import Image
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    options: dict[str, Any] = {"quality": 92, "subsampling": 0} if target.suffix == ".jpg" else {}
+    try:
+        Image.fromarray(picture).save(unfinished, **options)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""Metrics of one run or of several as tables, for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from drivetrain.types import Metrics
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_LOWER_IS_BETTER = ("loss", "rmse", "abs_rel", "latency", "seconds", "size", "memory", "error")
+ABSENT = "\N{EN DASH}"
+
+
+def number(value: float | None) -> str:
+    """A value as people read it: four decimals, or four digits if it is large or tiny; a dash for none or NaN."""
+    if value is None or math.isnan(value):
+        return ABSENT
+    if value == 0 or 1e-3 <= abs(value) < 1e3:
+        return f"{value:.4f}"
+    return f"{value:.4g}"
+
+
+def metrics_table(metrics: Metrics, *, title: str = "", per_class: bool = True) -> Table:
+    """The scalars, then a row for each class, as a rich table.
+
+    Args:
+        metrics: what to show.
+        title: of the table.
+        per_class: whether to add the classes.
+    """
+    header, rows = _metric_rows(metrics, per_class=per_class)
+    caption = f"{metrics.count} images" if metrics.count else None
+    return _rich(header, rows, title=title, caption=caption)
+
+
+def metrics_markdown(metrics: Metrics, *, per_class: bool = True) -> str:
+    """The same in Markdown: one table of the scalars, and one of the classes."""
+    parts = [_markdown(["metric", "value"], [[name, number(value)] for name, value in metrics.items()])]
+    if per_class and metrics.per_class:
+        parts.append(_markdown(*class_rows(metrics)))
+    return "\n".join(parts)
+
+
+def compare_table(
+    runs: Mapping[str, Mapping[str, float]], *, title: str = "", names: Sequence[str] | None = None
+) -> Table:
+    """Several runs beside each other as a rich table: a row for each run, the best of each column in bold green.
+
+    Args:
+        runs: name of the run -> its metrics (a :class:`Metrics` is one).
+        title: of the table.
+        names: which metrics, in this order; all that any run has if not given.
+    """
+    header, rows, best = _compared(runs, names)
+    marked = [
+        [f"[bold green]{cell}[/]" if (line, column) in best else cell for column, cell in enumerate(row)]
+        for line, row in enumerate(_escaped(rows))
+    ]
+    return _rich(header, marked, title=title, caption=None, escape=False)
+
+
+def compare_markdown(runs: Mapping[str, Mapping[str, float]], *, names: Sequence[str] | None = None) -> str:
+    """The same in Markdown, the best in bold."""
+    header, rows, best = _compared(runs, names)
+    marked = [
+        [f"**{cell}**" if (line, column) in best else cell for column, cell in enumerate(row)]
+        for line, row in enumerate(rows)
+    ]
+    return _markdown(header, marked)
+
+
+def class_rows(metrics: Metrics) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of the table of classes."""
+    columns = list(metrics.per_class)
+    labels = list(dict.fromkeys(label for column in columns for label in metrics.per_class[column]))
+    rows = [[label, *(number(metrics.per_class[column].get(label)) for column in columns)] for label in labels]
+    return ["class", *columns], rows
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a metric of that name measures something unwanted."""
+    return any(part in name.lower() for part in _LOWER_IS_BETTER)
+
+
+def _metric_rows(metrics: Metrics, *, per_class: bool) -> tuple[list[str], list[list[str]]]:
+    header, rows = class_rows(metrics) if per_class and metrics.per_class else (["class"], [])
+    scalars = [name for name in metrics if name not in header]
+    overall = ["all", *(number(metrics.get(name)) for name in (*header[1:], *scalars))]
+    if not rows:
+        return ["metric", "value"], [[name, number(value)] for name, value in metrics.items()]
+    return [*header, *scalars], [overall, *([*row, *([""] * len(scalars))] for row in rows)]
+
+
+def _compared(
+    runs: Mapping[str, Mapping[str, float]], names: Sequence[str] | None
+) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
+    """Header, rows and the places (row, column) of the best values."""
+    columns = list(names) if names is not None else list(dict.fromkeys(name for run in runs.values() for name in run))
+    rows = [[run, *(number(values.get(name)) for name in columns)] for run, values in runs.items()]
+    best: set[tuple[int, int]] = set()
+    for column, name in enumerate(columns, start=1):
+        known = {
+            line: values[name]
+            for line, values in enumerate(runs.values())
+            if name in values and not math.isnan(values[name])
+        }
+        if len(known) < 2 or len(set(known.values())) < 2:
+            continue
+        target = min(known.values()) if lower_is_better(name) else max(known.values())
+        best |= {(line, column) for line, value in known.items() if value == target}
+    return ["run", *columns], rows, best
+
+
+def _rich(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, title: str, caption: str | None, escape: bool = True
+) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title or None, caption=caption, header_style="bold")
+    for index, (name,) in enumerate(_escaped([[name] for name in header])):
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for row in _escaped(rows) if escape else rows:
+        table.add_row(*row)
+    return table
+
+
+def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    from rich.markup import escape
+
+    return [[escape(cell) for cell in row] for row in rows]
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    cleaned = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cleaned)
