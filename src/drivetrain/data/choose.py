@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
 from drivetrain.data.record import Parsed, Request
 from drivetrain.data.tree import Tree
@@ -27,12 +29,19 @@ def choose(tree: Tree, request: Request) -> Parsed:
         parsed = _best(tree, request, candidates, refusals)
         if parsed is not None:
             return parsed
-    inner = tree.top_folders()
-    if len(inner) == 1 and not tree.by_folder[""]:
-        return choose(Tree(tree.root / inner[0]), request)
+        if (inner := _only_folder(tree)) is not None:
+            return choose(Tree(inner), request)
     if refusals:
         raise refusals[0]
     raise DataFormatError(_nothing_fits(tree))
+
+
+def _only_folder(tree: Tree) -> Path | None:
+    """The folder that all is in, if it holds nothing but folders: an archive's outer shell."""
+    top = tree.top_folders()
+    if len(top) != 1 or tree.by_folder[""] or tree.by_folder[top[0]]:
+        return None
+    return tree.root / top[0]
 
 
 def _asked(tree: Tree, request: Request) -> Parsed:

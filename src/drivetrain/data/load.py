@@ -83,7 +83,7 @@ def load_dataset(
         format=format or "",
     )
     data = _loaded(source, request, cache=cache)
-    if wanted is not None and (data.task is not wanted or wanted is Task.CLASSIFICATION):
+    if wanted is not None:
         data = data.with_task(wanted)
     return data if splits is None else data.split(**_shares(splits), seed=seed)
 

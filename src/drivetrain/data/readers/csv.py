@@ -159,6 +159,9 @@ def _read_table(tree: Tree, path: Path) -> tuple[list[_Row], list[str]]:
 
 
 def _box(row: list[str], columns: _Columns, path: Path, line: int) -> tuple[float, ...]:
+    """The box of a row; empty cells mean an image without objects."""
+    if not any(row[index].strip() for index in columns.box):
+        return ()
     try:
         return tuple(float(row[index]) for index in columns.box)
     except ValueError as error:
@@ -251,7 +254,7 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def _objects(rows: Sequence[_Row]) -> Parsed:
-    names = sorted({label for row in rows for label in row.labels}, key=_natural)
+    names = sorted({label for row in rows if row.box for label in row.labels}, key=_natural)
     number = {name: index for index, name in enumerate(names)}
     records: dict[str, Record] = {}
     for row in rows:
@@ -260,6 +263,7 @@ def _objects(rows: Sequence[_Row]) -> Parsed:
             record = records[row.path] = Record(row.path, row.subset, boxes=[], box_labels=[])
         assert record.boxes is not None
         assert record.box_labels is not None
-        record.boxes += row.box
-        record.box_labels.append(number[row.labels[0]])
+        if row.box:
+            record.boxes += row.box
+            record.box_labels.append(number[row.labels[0]])
     return Parsed(list(records.values()), names, Task.DETECTION, "csv")

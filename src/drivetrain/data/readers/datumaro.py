@@ -29,7 +29,7 @@ def known_formats() -> list[str]:
     Raises:
         MissingDependencyError: Datumaro is not installed.
     """
-    return sorted(name for name, _ in _datumaro().Environment().importers.items())
+    return sorted(_datumaro().Environment().importers)
 
 
 def detect(tree: Tree) -> bool:

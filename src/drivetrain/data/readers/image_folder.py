@@ -26,7 +26,7 @@ def read(tree: Tree, request: Request) -> Parsed:
     leveled = bool(tops) and all(subset_name(top) in ("train", "val", "test") and top for top in tops)
     placed, unplaced = _place(tree, leveled)
     classes = sorted({label for _, _, label in placed} | _empty_classes(tree, leveled))
-    task = request.task or (Task.ANOMALY if _is_one_class(placed, request) else Task.CLASSIFICATION)
+    task = Task.ANOMALY if _is_anomaly(placed, request) else Task.CLASSIFICATION
     normal = normal_labels(classes, request, "class folder") if task is Task.ANOMALY else set()
     names = sorted(classes, key=lambda name: (name not in normal, name))
     number = {name: index for index, name in enumerate(names)}
@@ -66,9 +66,10 @@ def _empty_classes(tree: Tree, leveled: bool) -> set[str]:
     return {part[1] for part in parts if len(part) == 2 and part[0].lower() in SUBSET_SPELLINGS}
 
 
-def _is_one_class(placed: list[tuple[str, str, str]], request: Request) -> bool:
-    if request.normal:
-        return True
+def _is_anomaly(placed: list[tuple[str, str, str]], request: Request) -> bool:
+    """Whether it was asked for, or, if nothing was asked, the training images are all of a normal class."""
+    if request.task is not None or request.normal:
+        return request.task in (None, Task.ANOMALY)
     training = {label for _, subset, label in placed if subset == "train"}
     return len(training) == 1 and training.pop().lower() in NORMAL_NAMES
 
