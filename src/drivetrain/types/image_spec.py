@@ -7,6 +7,9 @@ from typing import Any, Literal, Self, get_args
 
 from drivetrain.errors import OptionError
 
+FRACTION_STEPS = 10_000
+"""``crop_fraction`` counts in steps of this many to one; all geometry is whole numbers, equal in every runtime."""
+
 ResizeMode = Literal["stretch", "crop", "letterbox"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
@@ -18,17 +21,19 @@ class ImageSpec:
     The steps, in this order:
 
     1. ``crop`` only: cut the largest centred rectangle of the aspect ratio ``width / height``, scaled by
-       ``crop_fraction``; its edges are rounded to whole pixels.
+       ``crop_fraction``; the side that limits it is rounded to whole pixels, then the other one.
     2. Resize: ``stretch`` and ``crop`` to ``(height, width)`` exactly; ``letterbox`` keeps the aspect ratio, centres
        the image and fills the rest with ``pad_value``. ``antialias`` widens the filter when shrinking, as Pillow does;
-       without it the samples are taken at half-pixel centres, as OpenCV does.
+       without it the samples are taken at half-pixel centres, as OpenCV does. Weights that would lie outside the image
+       are left out. The result is rounded once, half up, to whole numbers 0..255.
     3. ``(pixel / 255 - mean) / std`` for each channel.
 
     Attributes:
         height: of the model input, in pixels.
         width: of the model input, in pixels.
         resize: ``"stretch"``, ``"crop"`` or ``"letterbox"``.
-        interpolation: ``"nearest"``, ``"bilinear"`` or ``"bicubic"`` (a = -0.5 with antialias, as in Pillow).
+        interpolation: ``"nearest"`` (never filtered), ``"bilinear"`` or ``"bicubic"`` (a = -0.5 with antialias, as in
+            Pillow; a = -0.75 without, as in OpenCV).
         antialias: whether to filter when shrinking.
         crop_fraction: in (0, 1], for ``crop`` only.
         pad_value: 0..255, for ``letterbox`` only.
@@ -81,9 +86,13 @@ class ImageSpec:
         height, width = size
         if self.resize != "crop":
             return 0, 0, height, width
-        scale = min(height / self.height, width / self.width) * self.crop_fraction
-        crop_height = max(1, min(height, round(self.height * scale)))
-        crop_width = max(1, min(width, round(self.width * scale)))
+        fraction = round(self.crop_fraction * FRACTION_STEPS)
+        if height * self.width <= width * self.height:
+            crop_height = max(1, (2 * height * fraction + FRACTION_STEPS) // (2 * FRACTION_STEPS))
+            crop_width = max(1, min(width, (2 * self.width * crop_height + self.height) // (2 * self.height)))
+        else:
+            crop_width = max(1, (2 * width * fraction + FRACTION_STEPS) // (2 * FRACTION_STEPS))
+            crop_height = max(1, min(height, (2 * self.height * crop_width + self.width) // (2 * self.width)))
         top, left = (height - crop_height) // 2, (width - crop_width) // 2
         return top, left, top + crop_height, left + crop_width
 
@@ -92,8 +101,15 @@ class ImageSpec:
         if self.resize != "letterbox":
             return 0, 0, self.height, self.width
         height, width = size
-        scale = min(self.height / height, self.width / width)
-        new_height = max(1, min(self.height, round(height * scale)))
-        new_width = max(1, min(self.width, round(width * scale)))
+        if self.width * height >= self.height * width:
+            new_height, new_width = self.height, max(1, _divide_to_even(width * self.height, height))
+        else:
+            new_height, new_width = max(1, _divide_to_even(height * self.width, width)), self.width
         top, left = (self.height - new_height) // 2, (self.width - new_width) // 2
         return top, left, top + new_height, left + new_width
+
+
+def _divide_to_even(numerator: int, denominator: int) -> int:
+    """The quotient rounded to the nearest whole number, a half to the even one."""
+    quotient, rest = divmod(2 * numerator + denominator, 2 * denominator)
+    return quotient - 1 if rest == 0 and quotient % 2 else quotient

@@ -1,0 +1,20 @@
+"""Running artefacts: needs neither torch nor any framework a model was trained with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivetrain._lazy import import_object
+
+if TYPE_CHECKING:
+    from drivetrain.runtime.predictor import PredictionStream, Predictor, load
+
+__all__ = ["PredictionStream", "Predictor", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'drivetrain.runtime' has no attribute {name!r}")
+    value = import_object(f"drivetrain.runtime.predictor:{name}")
+    globals()[name] = value
+    return value

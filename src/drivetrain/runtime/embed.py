@@ -1,0 +1,169 @@
+# ruff: noqa: D102 - the operations are described in GraphOps
+"""Preprocessing inside an OpenVINO graph: put in, so that raw images go in, or taken out again for a faster host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drivetrain.errors import ArtifactError
+from drivetrain.runtime.preprocess import normalisation
+from drivetrain.runtime.resize_graph import Node, resize_graph
+from drivetrain.types import ImageSpec
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+INPUT_NAME = "image"
+RESIZED_NAME = "drivetrain_resized"
+"""The tensor behind the resize: ``(B, height, width, 3) float32`` with whole numbers 0..255."""
+
+
+class OpenVinoOps:
+    """:class:`~drivetrain.runtime.resize_graph.GraphOps` as OpenVINO nodes."""
+
+    def __init__(self) -> None:
+        from openvino import opset13
+
+        self._set: Any = opset13
+
+    def _node(self, value: Node) -> Any:
+        if isinstance(value, (np.float32, float)):
+            return self._set.constant(np.float32(value))
+        if isinstance(value, (int, np.integer, np.ndarray)):
+            return self._set.constant(np.asarray(value, np.int32))
+        return value
+
+    def sizes(self, image: Node) -> tuple[Node, Node]:
+        shape = self._set.shape_of(image, output_type="i32")
+        height, width = (self._set.gather(shape, self._node(axis), self._node(0)) for axis in (1, 2))
+        return height, width
+
+    def add(self, a: Node, b: Node) -> Node:
+        return self._set.add(self._node(a), self._node(b))
+
+    def subtract(self, a: Node, b: Node) -> Node:
+        return self._set.subtract(self._node(a), self._node(b))
+
+    def multiply(self, a: Node, b: Node) -> Node:
+        return self._set.multiply(self._node(a), self._node(b))
+
+    def divide(self, a: Node, b: Node) -> Node:
+        return self._set.divide(self._node(a), self._node(b))
+
+    def maximum(self, a: Node, b: Node) -> Node:
+        return self._set.maximum(self._node(a), self._node(b))
+
+    def minimum(self, a: Node, b: Node) -> Node:
+        return self._set.minimum(self._node(a), self._node(b))
+
+    def absolute(self, a: Node) -> Node:
+        return self._set.absolute(self._node(a))
+
+    def floor(self, a: Node) -> Node:
+        return self._set.floor(self._node(a))
+
+    def to_float(self, a: Node) -> Node:
+        return self._set.convert(self._node(a), "f32")
+
+    def range(self, stop: Node) -> Node:
+        return self._set.range(self._node(0), self._node(stop), self._node(1), output_type="i32")
+
+    def gather(self, values: Node, indices: Node) -> Node:
+        return self._set.gather(values, self._node(indices), self._node(1))
+
+    def matmul(self, a: Node, b: Node) -> Node:
+        return self._set.matmul(a, b, False, False)
+
+    def sum_last(self, a: Node) -> Node:
+        return self._set.reduce_sum(a, self._node(np.array([-1])), keep_dims=True)
+
+    def reshape(self, a: Node, shape: tuple[int, ...]) -> Node:
+        return self._set.reshape(self._node(a), self._node(np.array(shape)), special_zero=True)
+
+    def transpose(self, a: Node, order: tuple[int, ...]) -> Node:
+        return self._set.transpose(a, self._node(np.array(order)))
+
+
+def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool) -> Model:
+    """Make a model with one ``(B, 3, height, width) float32`` input take raw images.
+
+    Args:
+        model: is used up.
+        spec: what the model expects.
+        dynamic_batch: whether B may differ from 1.
+
+    Returns:
+        The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size.
+    """
+    import openvino as ov
+
+    ops = OpenVinoOps()
+    batch = -1 if dynamic_batch else 1
+    image = ov.opset13.parameter([batch, -1, -1, 3], ov.Type.u8, INPUT_NAME)
+    image.set_layout(ov.Layout("NHWC"))
+    image.output(0).set_names({INPUT_NAME})
+    resized = resize_graph(ops, image, spec)
+    resized.set_friendly_name(RESIZED_NAME)
+    resized.output(0).set_names({RESIZED_NAME})
+    return _replace_input(model, image, _normalised(ops, resized, spec))
+
+
+def take_resized(model: Model, spec: ImageSpec, *, embedded: bool, batch: int = 1) -> Model:
+    """Make a model take images that :func:`~drivetrain.runtime.preprocess.resize_uint8` has resized.
+
+    Args:
+        model: of an artefact; is used up.
+        spec: its image spec.
+        embedded: whether preprocessing was put into it.
+        batch: images at a time.
+
+    Returns:
+        The model with the input ``image``, ``(batch, height, width, 3) uint8``, of static shape.
+
+    Raises:
+        ArtifactError: the graph has not the embedded preprocessing that is spoken of.
+    """
+    import openvino as ov
+
+    ops = OpenVinoOps()
+    image = ov.opset13.parameter([batch, spec.height, spec.width, 3], ov.Type.u8, INPUT_NAME)
+    image.set_layout(ov.Layout("NHWC"))
+    image.output(0).set_names({INPUT_NAME})
+    pixels = ops.to_float(image)
+    if not embedded:
+        return _replace_input(model, image, _normalised(ops, pixels, spec))
+    for node in model.get_ops():
+        if node.get_output_size() == 1 and RESIZED_NAME in node.output(0).get_names():
+            for target in node.output(0).get_target_inputs():
+                target.replace_source_output(pixels.output(0))
+            return _finish(model, image)
+    raise ArtifactError(
+        f"the graph has no tensor {RESIZED_NAME!r}, so its preprocessing is not known. Export it again."
+    )
+
+
+def _normalised(ops: OpenVinoOps, pixels: Node, spec: ImageSpec) -> Node:
+    """Step 3, ``(B, height, width, 3)`` to ``(B, 3, height, width)``."""
+    offset, factor = normalisation(spec)
+    planes = ops.transpose(pixels, (0, 3, 1, 2))
+    constants = (ops._set.constant(values.reshape(1, 3, 1, 1)) for values in (offset, factor))
+    return ops.multiply(ops.subtract(planes, next(constants)), next(constants))
+
+
+def _replace_input(model: Model, image: Any, planes: Node) -> Model:
+    old = model.get_parameters()[0]
+    for target in old.output(0).get_target_inputs():
+        target.replace_source_output(planes.output(0))
+    return _finish(model, image)
+
+
+def _finish(model: Model, image: Any) -> Model:
+    import openvino as ov
+
+    result = ov.Model(model.get_results(), [image], model.get_friendly_name())
+    result.validate_nodes_and_infer_types()
+    if model.has_rt_info("model_info"):
+        result.set_rt_info(model.get_rt_info("model_info"), "model_info")
+    return result

@@ -1,0 +1,67 @@
+"""Scores and maps of an anomaly model as an answer in pixels of the original image."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.runtime.postprocess.base import Decoder, Outputs
+from drivetrain.types import ImageSpec, Prediction
+
+THRESHOLD = 0.5
+
+
+class AnomalyDecoder(Decoder):
+    """A score for the image, and for models that say where, a map and a mask.
+
+    Reads ``pred_score`` and, if it is there, ``anomaly_map``, both in 0..1 with 0.5 the threshold; other outputs of the
+    graph are for other clients.
+
+    ``decoder_args``: ``crop`` (which part of the height and of the width the map covers, in the middle of the image;
+    the rest is 0; the whole image if not given).
+    """
+
+    arguments: ClassVar[frozenset[str]] = frozenset({"crop"})
+
+    def __init__(self, decoder_args: dict[str, Any], label_names: tuple[str, ...], image_spec: ImageSpec) -> None:
+        super().__init__(decoder_args, label_names, image_spec)
+        height, width = decoder_args.get("crop", (1.0, 1.0))
+        self._crop = (float(height), float(width))
+        if not all(0 < part <= 1 for part in self._crop):
+            raise ValueError(f"crop={self._crop}; both must be in (0, 1]")
+
+    def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
+        score = float(np.clip(np.ravel(outputs["pred_score"])[0], 0.0, 1.0))
+        scores = outputs.get("anomaly_map")
+        if scores is None:
+            return Prediction(path, size, anomaly_score=score)
+        placed = place_map(scores.reshape(scores.shape[-2:]), size, self._crop)
+        return Prediction(path, size, anomaly_score=score, anomaly_map=placed, anomaly_mask=placed >= THRESHOLD)
+
+
+def place_map(
+    scores: NDArray[np.floating[Any]], size: tuple[int, int], crop: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.float32]:
+    """A map at the size of the model as one of the original image, bilinear.
+
+    Args:
+        scores: ``(h, w)`` in 0..1.
+        size: ``(height, width)`` of the original image.
+        crop: which part of the height and of the width it covers, in the middle.
+
+    Returns:
+        ``size`` float32, 0 outside of the crop.
+    """
+    import cv2
+
+    height, width = (max(1, round(whole * part)) for whole, part in zip(size, crop, strict=True))
+    small = np.ascontiguousarray(scores, np.float32)
+    inner = small if small.shape == (height, width) else cv2.resize(small, (width, height))
+    if (height, width) == size:
+        return np.ascontiguousarray(inner, np.float32)
+    placed = np.zeros(size, np.float32)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    placed[top : top + height, left : left + width] = inner
+    return placed

@@ -1,0 +1,206 @@
+"""The Predictor: an artefact that answers about images."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.artifact import Artifact
+from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.runtime.pipeline import run_ordered
+from drivetrain.runtime.postprocess import Decoder, make_decoder
+from drivetrain.runtime.sessions import Backend, Hint, Request, RuntimePrecision, Session, open_session
+from drivetrain.runtime.sources import SourceItem, core_count, expand_source, read_or_reason
+from drivetrain.types import ImageSpec, Prediction, Predictions, Task
+
+_IN_FLIGHT = 2
+"""Images that a thread has in the device while it reads the next one."""
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "CPU",
+    precision: RuntimePrecision = "auto",
+    num_requests: int | None = None,
+    hint: Hint = "throughput",
+    backend: Backend = "auto",
+) -> Predictor:
+    """Open an artefact for prediction; no training framework is needed.
+
+    Args:
+        path: its folder, its ``.xml`` or ``.onnx`` file, or its ``manifest.json``.
+        device: of OpenVINO: ``"CPU"``, ``"GPU"``, ``"NPU"``, ...
+        precision: of the arithmetic: ``"f32"``, ``"f16"``, ``"bf16"``, or ``"auto"`` for what the device likes best.
+        num_requests: images that are read and in the device at the same time; by the number of cores if not given.
+        hint: ``"throughput"`` for many images, ``"latency"`` for one at a time.
+        backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` by ONNX Runtime if it is installed.
+
+    Raises:
+        ArtifactError: the artefact is missing, broken or cannot be loaded.
+        OptionError: an option has a value that is not allowed.
+    """
+    artifact = Artifact.open(path)
+    session = open_session(artifact, device=device, precision=precision, hint=hint, backend=backend)
+    return Predictor(artifact, session, num_requests=num_requests)
+
+
+class PredictionStream(Iterator[Prediction]):
+    """Predictions in the order of the images, made as they are asked for.
+
+    Attributes:
+        skipped: ``(path, reason)`` of the images so far that could not be read.
+    """
+
+    def __init__(self, results: Iterator[Prediction | tuple[str, str]]) -> None:
+        self._results = results
+        self.skipped: list[tuple[str, str]] = []
+
+    def __next__(self) -> Prediction:
+        for result in self._results:
+            if isinstance(result, Prediction):
+                return result
+            self.skipped.append(result)
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        close = getattr(self._results, "close", None)
+        if close is not None:
+            close()
+
+
+class Predictor:
+    """A loaded artefact; made by :func:`load`.
+
+    Args:
+        artifact: what was loaded.
+        session: the runtime that holds it.
+        num_requests: images that are read and in the device at the same time.
+    """
+
+    def __init__(self, artifact: Artifact, session: Session, *, num_requests: int | None = None) -> None:
+        if num_requests is not None and num_requests < 1:
+            raise OptionError(f"num_requests={num_requests} must be at least 1.")
+        self.artifact = artifact
+        self._session = session
+        self._threads = num_requests or max(core_count(), session.streams)
+        self._decoder = self._make_decoder(None)
+
+    @property
+    def task(self) -> Task:
+        """What it answers."""
+        return self.artifact.task
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The name of each label, by its number."""
+        return self.artifact.label_names
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """How an image becomes the input of the model."""
+        return self.artifact.image_spec
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.artifact.model_name or self.artifact.model_file!r}, task={self.task.value!r})"
+
+    @overload
+    def predict(
+        self, source: Any, *, stream: Literal[False] = False, confidence: float | None = None, strict: bool = False
+    ) -> Predictions: ...
+
+    @overload
+    def predict(
+        self, source: Any, *, stream: Literal[True], confidence: float | None = None, strict: bool = False
+    ) -> PredictionStream: ...
+
+    def predict(
+        self, source: Any, *, stream: bool = False, confidence: float | None = None, strict: bool = False
+    ) -> Predictions | PredictionStream:
+        """Answer about images; they are read in threads while others are in the device.
+
+        Args:
+            source: an array ``(H, W, 3) uint8`` RGB, a PIL image, a file, folder (recursive), glob or video, a series
+                of these, or a data set.
+            stream: give the predictions one by one, as they are made, in bounded memory.
+            confidence: leave out what has a lower score (0..1); for tasks whose answer can be left out.
+            strict: an unreadable image is an error; otherwise it is left out and named in ``skipped``.
+
+        Returns:
+            The predictions in the order of the images, or an iterator over them.
+
+        Raises:
+            DataError: there are no images.
+            ImageError: an image cannot be read and ``strict`` is set.
+            OptionError: ``confidence`` is not in 0..1.
+            UnsupportedOptionError: the task has no use for ``confidence``.
+        """
+        decoder = self._decoder if confidence is None else self._make_decoder(confidence)
+        items = expand_source(source)
+        results = PredictionStream(self._run(items, decoder, strict=strict))
+        if stream:
+            return results
+        return Predictions(list(results), task=self.task, label_names=self.label_names, skipped=results.skipped)
+
+    def _run(
+        self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool
+    ) -> Iterator[Prediction | tuple[str, str]]:
+        return run_ordered(
+            items,
+            lambda: _InferenceWorker(self._session, decoder, strict),
+            workers=self._threads,
+            window=self._threads * (_IN_FLIGHT + 2),
+        )
+
+    def _make_decoder(self, confidence: float | None) -> Decoder:
+        artifact = self.artifact
+        decoder = make_decoder(artifact.decoder, artifact.decoder_args, artifact.label_names, artifact.image_spec)
+        if confidence is None:
+            return decoder
+        if not 0.0 <= confidence <= 1.0:
+            raise OptionError(f"confidence={confidence} must be between 0 and 1.")
+        if not decoder.takes_confidence:
+            raise UnsupportedOptionError(
+                f"confidence={confidence}: predictions of the task {self.task.value!r} have no threshold. Leave it out."
+            )
+        changed = {**artifact.decoder_args, "confidence_threshold": confidence}
+        return make_decoder(artifact.decoder, changed, artifact.label_names, artifact.image_spec)
+
+
+class _InferenceWorker:
+    """Reads an image while the ones before it are in the device."""
+
+    def __init__(self, session: Session, decoder: Decoder, strict: bool) -> None:
+        self._session, self._decoder, self._strict = session, decoder, strict
+        self._idle: deque[Request] = deque()
+        self._busy: deque[tuple[int, Request, tuple[int, int], str]] = deque()
+
+    def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
+        image = read_or_reason(item, strict=self._strict)
+        if isinstance(image, str):
+            yield number, (item.path, image)
+            return
+        if len(self._busy) >= _IN_FLIGHT:
+            yield self._finish()
+        self._start(number, item.path, image)
+
+    def drain(self) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
+        while self._busy:
+            yield self._finish()
+
+    def _start(self, number: int, path: str, image: NDArray[np.uint8]) -> None:
+        request = self._idle.popleft() if self._idle else self._session.request()
+        request.start(image)
+        self._busy.append((number, request, (image.shape[0], image.shape[1]), path))
+
+    def _finish(self) -> tuple[int, Prediction]:
+        number, request, size, path = self._busy.popleft()
+        outputs = request.wait()
+        self._idle.append(request)
+        return number, self._decoder.decode(outputs, size, path)

@@ -1,0 +1,187 @@
+"""Sessions: an artefact loaded into OpenVINO or ONNX Runtime, ready to be asked from several threads."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain._lazy import is_installed
+from drivetrain.artifact import Artifact
+from drivetrain.errors import ArtifactError, OptionError, UnsupportedOptionError
+from drivetrain.runtime.embed import RESIZED_NAME, take_resized
+from drivetrain.runtime.preprocess import preprocess, resize_uint8
+
+RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
+Hint = Literal["throughput", "latency"]
+Backend = Literal["auto", "openvino", "onnxruntime"]
+
+
+class Request(Protocol):
+    """One inference at a time; belongs to one thread."""
+
+    def start(self, image: NDArray[np.uint8]) -> None:
+        """Prepare an ``(H, W, 3)`` image and begin."""
+
+    def wait(self) -> dict[str, NDArray[Any]]:
+        """The outputs of the image that was begun; they are the caller's."""
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    streams: int
+
+    def request(self) -> Request:
+        """A new request."""
+
+
+def open_session(
+    artifact: Artifact,
+    *,
+    device: str = "CPU",
+    precision: RuntimePrecision = "auto",
+    hint: Hint = "throughput",
+    backend: Backend = "auto",
+    raw: bool = False,
+) -> Session:
+    """Load the model of an artefact.
+
+    Args:
+        artifact: what to load.
+        device: of OpenVINO, such as ``"CPU"`` or ``"GPU"``.
+        precision: of the arithmetic; ``"auto"`` leaves it to the device.
+        hint: what to prefer.
+        backend: ``"auto"`` runs ONNX files by ONNX Runtime if it is installed, and else by OpenVINO.
+        raw: use the preprocessing in the graph instead of the host's, as a foreign client does.
+
+    Raises:
+        ArtifactError: the graph cannot be loaded.
+        OptionError: an option has a value that is not allowed.
+        UnsupportedOptionError: the backend cannot honour an option.
+    """
+    for name, value, allowed in (
+        ("precision", precision, get_args(RuntimePrecision)),
+        ("hint", hint, get_args(Hint)),
+        ("backend", backend, get_args(Backend)),
+    ):
+        if value not in allowed:
+            raise OptionError(f"{name}={value!r}; allowed: {', '.join(allowed)}.")
+    if raw and not artifact.embedded:
+        raise UnsupportedOptionError("raw=True: the graph of this artefact has no preprocessing in it.")
+    if backend == "onnxruntime" and artifact.format != "onnx":
+        raise UnsupportedOptionError(f"backend='onnxruntime' cannot run the format {artifact.format!r}.")
+    if backend == "auto":
+        fits = artifact.format == "onnx" and device == "CPU" and precision in ("auto", "f32")
+        backend = "onnxruntime" if fits and is_installed("onnxruntime") else "openvino"
+    if backend == "onnxruntime":
+        return OnnxSession(artifact, device=device, precision=precision, hint=hint)
+    return OpenVinoSession(artifact, device=device, precision=precision, hint=hint, raw=raw)
+
+
+class OpenVinoSession:
+    """A model in OpenVINO.
+
+    The graph is cut behind its embedded resize, which the host does as well: the shapes are then static, which every
+    device wants, and the arithmetic of the resize is not at the mercy of the device's precision.
+    """
+
+    def __init__(
+        self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint, raw: bool = False
+    ) -> None:
+        import openvino as ov
+
+        config: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
+        if precision != "auto":
+            config["INFERENCE_PRECISION_HINT"] = precision
+        if device == "CPU":
+            config["ENABLE_CPU_PINNING"] = False  # decoding threads share the cores
+        core = ov.Core()
+        try:
+            model = core.read_model(artifact.model_path)
+            names = tuple(_output_name(port, number) for number, port in enumerate(model.outputs))
+            if raw:
+                self._spec = None
+            else:
+                model = take_resized(model, artifact.image_spec, embedded=artifact.embedded)
+                self._spec = artifact.image_spec
+            self.compiled = core.compile_model(model, device, config)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"OpenVINO cannot load {str(artifact.model_path)!r} on device={device!r}: {error}"
+            ) from error
+        self.output_names = artifact.output_names or names
+        self.streams = max(1, int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+
+    def request(self) -> Request:
+        """A new request; it belongs to one thread."""
+        return _OpenVinoRequest(self.compiled.create_infer_request(), self.output_names, self._spec)
+
+
+class _OpenVinoRequest:
+    def __init__(self, request: Any, names: tuple[str, ...], spec: Any) -> None:
+        import openvino as ov
+
+        self._tensor = ov.Tensor
+        self._request, self._names, self._spec = request, names, spec
+        self._held: NDArray[np.uint8] | None = None  # the memory that the device reads
+
+    def start(self, image: NDArray[np.uint8]) -> None:
+        pixels = image if self._spec is None else resize_uint8(image, self._spec)
+        if not pixels.flags.writeable or not pixels.flags.c_contiguous:
+            pixels = np.array(pixels, order="C")  # OpenVINO shares only memory it could write to
+        self._held = pixels[None]
+        self._request.set_input_tensor(self._tensor(self._held, shared_memory=True))
+        self._request.start_async()
+
+    def wait(self) -> dict[str, NDArray[Any]]:
+        self._request.wait()
+        self._held = None
+        return {name: np.array(self._request.get_output_tensor(index).data) for index, name in enumerate(self._names)}
+
+
+class OnnxSession:
+    """A model in ONNX Runtime on the CPU, with the preprocessing in the graph if it is there."""
+
+    def __init__(self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint) -> None:
+        import onnxruntime as ort
+
+        if device != "CPU" or precision not in ("auto", "f32"):
+            raise UnsupportedOptionError(
+                f"ONNX Runtime runs here on device='CPU' in f32, not on {device!r} in {precision!r}. "
+                "Use backend='openvino'."
+            )
+        options = ort.SessionOptions()
+        if hint == "throughput":
+            options.intra_op_num_threads = 1
+        try:
+            self.session = ort.InferenceSession(str(artifact.model_path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ArtifactError(f"ONNX Runtime cannot load {str(artifact.model_path)!r}: {error}") from error
+        self.output_names = artifact.output_names or tuple(output.name for output in self.session.get_outputs())
+        self._artifact = artifact
+        self.streams = 1 if hint == "latency" else 2
+
+    def request(self) -> Request:
+        """A new request; it belongs to one thread."""
+        return _OnnxRequest(self.session, self.output_names, self._artifact)
+
+
+class _OnnxRequest:
+    def __init__(self, session: Any, names: tuple[str, ...], artifact: Artifact) -> None:
+        self._session, self._names, self._artifact = session, names, artifact
+        self._input: str = session.get_inputs()[0].name
+        self._results: list[NDArray[Any]] = []
+
+    def start(self, image: NDArray[np.uint8]) -> None:
+        pixels = image if self._artifact.embedded else preprocess(image, self._artifact.image_spec)
+        self._results = self._session.run(None, {self._input: pixels[None]})
+
+    def wait(self) -> dict[str, NDArray[Any]]:
+        return dict(zip(self._names, self._results, strict=True))
+
+
+def _output_name(port: Any, number: int) -> str:
+    names = sorted(port.get_names() - {RESIZED_NAME})
+    return names[0] if names else f"output_{number}"
