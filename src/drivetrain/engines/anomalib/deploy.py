@@ -1,0 +1,119 @@
+"""The model as it is deployed: from pixels at the model's size to score, label, map and mask."""
+# ruff: noqa: TID253 - loaded with the engine only
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from anomalib.data import InferenceBatch
+from anomalib.models.components import AnomalibModule
+from anomalib.post_processing import PostProcessor
+from torch import nn
+from torchvision.transforms.v2 import Resize
+
+from drivetrain.engines.anomalib.build import steps_of
+from drivetrain.errors import CheckpointError, UnsupportedError
+from drivetrain.types import ImageSpec
+from drivetrain.types.image_spec import Interpolation
+
+OUTPUTS = ("pred_score", "pred_label", "anomaly_map", "pred_mask")
+
+_INTERPOLATIONS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "bilinear", "bicubic": "bicubic"}
+
+
+def image_spec(model: AnomalibModule) -> ImageSpec | None:
+    """How an image is resized for the model; ``None`` if its transform does not begin with a resize to a fixed size."""
+    steps = steps_of(getattr(model.pre_processor, "transform", None))
+    first = steps[0] if steps else None
+    if not isinstance(first, Resize):
+        return None
+    interpolation = str(getattr(first.interpolation, "value", first.interpolation))
+    size = [first.size] if isinstance(first.size, int) else list(first.size or ())
+    if len(size) != 2 or interpolation not in _INTERPOLATIONS:
+        return None
+    return ImageSpec(
+        int(size[0]),
+        int(size[1]),
+        resize="stretch",
+        interpolation=_INTERPOLATIONS[interpolation],
+        antialias=bool(first.antialias),
+    )
+
+
+def is_answering_by_path(model: AnomalibModule) -> bool:
+    """Whether the model asks a language model about image files and has no network of its own."""
+    return not isinstance(getattr(model, "model", None), nn.Module)
+
+
+def require_fitted(model: AnomalibModule) -> None:
+    """Refuse a model whose scores have no threshold yet.
+
+    Raises:
+        CheckpointError: it was not trained.
+        UnsupportedError: its post-processor is off, so its scores have no scale.
+    """
+    post = model.post_processor
+    if not isinstance(post, PostProcessor) or not post.enable_normalization or not post.enable_thresholding:
+        raise UnsupportedError(
+            f"The post-processor of {model.name} does not normalise or find a threshold, so its scores cannot be "
+            "brought to 0..1 with the threshold at 0.5. Use the default post-processor."
+        )
+    if math.isnan(float(post.image_min)) and math.isnan(float(post.pixel_min)):
+        raise CheckpointError(
+            f"{model.name} has not been trained, so it has no threshold. Call train() first, or give checkpoint=..."
+        )
+
+
+class Deployed(nn.Module):
+    """The whole way of an image through the model, the same in prediction and in the artefact.
+
+    Takes ``(B, 3, height, width) float32`` in 0..1 at the size of :func:`image_spec` and gives ``pred_score (B,)
+    float32`` in 0..1, ``pred_label (B,) bool``, and for models that say where: ``anomaly_map (B, 1, h, w) float32`` in
+    0..1 and ``pred_mask (B, 1, h, w) bool``. Scores are shifted by the sensitivity so that 0.5 is always the threshold.
+
+    Args:
+        model: fitted; it is used, not changed.
+    """
+
+    def __init__(self, model: AnomalibModule) -> None:
+        super().__init__()
+        post = model.post_processor
+        exportable = steps_of(getattr(model.pre_processor, "export_transform", None))
+        self.pre = nn.Sequential(*(step for step in exportable if not isinstance(step, Resize)))
+        self.model = model.model
+        self.post = post
+        self.image_shift = float(post.image_sensitivity) - 0.5
+        self.pixel_shift = float(post.pixel_sensitivity) - 0.5
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Answer about a batch."""
+        raw = self.model(self.pre(image))
+        found: InferenceBatch = self.post(raw)
+        score = (found.pred_score.reshape(-1).float() + self.image_shift).clamp(0, 1)
+        outputs = {"pred_score": score, "pred_label": score >= 0.5}
+        if found.anomaly_map is not None:
+            scores = found.anomaly_map
+            scores = scores.reshape(scores.shape[0], 1, scores.shape[-2], scores.shape[-1]).float()
+            scores = (scores + self.pixel_shift).clamp(0, 1)
+            outputs["anomaly_map"] = scores
+            outputs["pred_mask"] = scores >= 0.5
+        return outputs
+
+
+def crop_fraction(model: AnomalibModule) -> tuple[float, float]:
+    """Which part of the height and the width the map covers, in the middle of the image."""
+    from anomalib.data.transforms import ExportableCenterCrop
+    from torchvision.transforms.v2 import CenterCrop
+
+    spec = image_spec(model)
+    crops: list[Any] = [
+        step
+        for step in steps_of(getattr(model.pre_processor, "transform", None))
+        if isinstance(step, CenterCrop | ExportableCenterCrop)
+    ]
+    if spec is None or not crops:
+        return 1.0, 1.0
+    height, width = (crops[0].size, crops[0].size) if isinstance(crops[0].size, int) else tuple(crops[0].size)
+    return min(1.0, height / spec.height), min(1.0, width / spec.width)

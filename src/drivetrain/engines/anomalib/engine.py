@@ -1,0 +1,244 @@
+"""Anomalib's models behind the common verbs; Anomalib's own engine does the work."""
+# ruff: noqa: TID253 - loaded with the engine only
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from anomalib.models.components import AnomalibModule
+from lightning import seed_everything
+from numpy.typing import NDArray
+
+from drivetrain.engine import Engine, FitResult
+from drivetrain.engines.anomalib import SPEC, checkpoints, fitting, native
+from drivetrain.engines.anomalib.build import (
+    build_model,
+    is_memory_bank,
+    model_class,
+)
+from drivetrain.engines.anomalib.data import to_tensor
+from drivetrain.engines.anomalib.deploy import (
+    Deployed,
+    crop_fraction,
+    image_spec,
+    is_answering_by_path,
+    require_fitted,
+)
+from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
+from drivetrain.options import TrainOptions
+from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
+from drivetrain.runtime.preprocess import resize_uint8
+from drivetrain.types import ImageSpec, Metrics, Prediction, Task
+
+if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+    from drivetrain.run import Run
+
+_EVAL_BATCH = 8
+
+
+class AnomalibEngine(Engine):
+    """Trains and runs any Anomalib model through Anomalib's own engine.
+
+    ``model_args`` are those of the model's constructor, and beside them ``pretrained`` (a local file with the weights
+    of the backbone, ``True`` if they may be downloaded, ``False`` for random ones) and ``sensitivity`` (0..1).
+    ``engine_args`` are the options of Lightning's ``Trainer``, and beside them ``threshold_source``: ``"auto"``,
+    ``"val"``, ``"synthetic"`` (made-up defects on normal validation images) or ``"test"``.
+    """
+
+    spec = SPEC
+    _model: AnomalibModule | None = None
+
+    # --- what the engine knows -----------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> AnomalibModule:
+        """Anomalib's own model object, built at the first use."""
+        if self._model is None:
+            self._select_state(None)
+        assert self._model is not None
+        return self._model
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data as an anomaly data set, with train, val and test subsets."""
+        self._task = self.task
+        return super().dataset
+
+    def _find_task(self) -> Task:
+        return Task.ANOMALY
+
+    def _find_label_names(self) -> tuple[str, ...]:
+        if self._record.get("label_names"):
+            return tuple(self._record["label_names"])
+        return ("normal", "anomalous") if self.has_native_data or self._data is None else self.dataset.label_names
+
+    def _engine_arg_names(self) -> Sequence[str]:
+        return fitting.ENGINE_ARGUMENTS
+
+    # --- the model -----------------------------------------------------------------------------------------------
+
+    def _class(self) -> type[AnomalibModule]:
+        model = self.resolution.model
+        if isinstance(model, AnomalibModule):
+            return type(model)
+        if isinstance(model, Path):
+            found = self._own_checkpoint()
+            if found is None:
+                raise CheckpointError(f"The work dir {str(model)!r} has no checkpoint.")
+            return checkpoints.class_of(checkpoints.read_checkpoint(found), found)
+        return model_class(model)
+
+    def _check_options(self, options: TrainOptions) -> None:
+        super()._check_options(options)
+        if self.task is not Task.ANOMALY:
+            raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
+        fitting.check_options(options, self._class(), self.resolution.model, native=self.has_native_data)
+
+    def _build(self, options: TrainOptions | None = None) -> None:
+        if self.task is not Task.ANOMALY:
+            raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
+        if options is None and self._model is not None:
+            return
+        if options is not None:
+            seed_everything(options.seed, workers=True, verbose=False)
+        given = self.resolution.model
+        if isinstance(given, AnomalibModule):
+            if options is not None and is_memory_bank(given) and bool(given._is_fitted):
+                raise ModelError(
+                    f"The {given.name} object is fitted already and would not learn anything new. Give a new one."
+                )
+            self._model = given
+        elif isinstance(given, Path):
+            self._build_from_checkpoint(given, options)
+        elif options is not None and options.resume:
+            self._load_state(self._find_checkpoint("last"))
+        else:
+            size = options.image_size_hw if options is not None else None
+            rate = options.learning_rate if options is not None else None
+            self._model = build_model(self._class(), self.model_args, image_size=size, learning_rate=rate)
+
+    def _build_from_checkpoint(self, given: Path, options: TrainOptions | None) -> None:
+        found = self._own_checkpoint()
+        if found is None:
+            raise CheckpointError(f"The work dir {str(given)!r} has no checkpoint.")
+        content = checkpoints.read_checkpoint(found)
+        self._model = checkpoints.model_from(content, found)
+        if options is not None and is_memory_bank(self._model):
+            self._model = checkpoints.fresh_from(content, found)
+
+    def _load_state(self, checkpoint: Path) -> None:
+        content = checkpoints.read_checkpoint(checkpoint)
+        given = self.resolution.model
+        if isinstance(given, AnomalibModule):
+            checkpoints.fill_model(given, content, checkpoint)
+            self._model = given
+        else:
+            cls = None if isinstance(given, Path) else self._class()
+            self._model = checkpoints.model_from(content, checkpoint, cls, self.model_args)
+
+    def _warm_start(self, checkpoint: Path, run: Run) -> None:
+        taken, left = checkpoints.take_over(self.model, checkpoints.read_checkpoint(checkpoint))
+        if not taken:
+            raise CheckpointError(
+                f"checkpoint={str(checkpoint)!r} has no tensor that fits {self.model.name}. "
+                "Give a checkpoint of the same kind of model."
+            )
+        more = f"; {len(left)} did not fit, such as {left[0]}" if left else ""
+        run.note(f"{taken} tensors were taken from {checkpoint.name}{more}.")
+
+    # --- verbs ---------------------------------------------------------------------------------------------------
+
+    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        data = self._data if self.has_native_data else self.dataset
+        last = self._find_checkpoint("last") if resume else None
+        return fitting.fit(self.model, data, options, run, device=self.device, resume_from=last)
+
+    def test(
+        self,
+        data: Any = None,
+        *,
+        subset: str = "test",
+        checkpoint: str | Path | None = None,
+        batch_size: int | None = None,
+    ) -> Metrics:
+        """Measure the model, by our metrics and by Anomalib's own evaluator (under "upstream/...").
+
+        Args:
+            data: other data than the engine's.
+            subset: "train", "val" or "test".
+            checkpoint: "best", "last" or a path; the best if there is one, else the last.
+            batch_size: images in a step.
+
+        Returns:
+            The metrics of the task, the same for every engine; Anomalib's own are under "upstream/...".
+
+        Raises:
+            DataError: there are no such images.
+            CheckpointError: the checkpoint does not fit.
+        """
+        metrics = super().test(data, subset=subset, checkpoint=checkpoint, batch_size=batch_size)
+        if self._is_native(self._data if data is None else data):
+            return metrics
+        chosen = self._dataset_for_test(data, subset)
+        if not (chosen.anomalous >= 0).any():
+            return metrics
+        own = native.upstream_test(
+            self.model,
+            chosen,
+            batch_size=batch_size or _EVAL_BATCH,
+            spec=image_spec(self.model),
+            device=self.device,
+        )
+        return metrics.merged(own)
+
+    def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
+        return native.test(self, data, subset, batch_size)
+
+    def _dataset_for_test(self, data: Any, subset: str) -> Dataset:
+        """As in the base; but the defect types of other data need not be those of the training data."""
+        if data is not None:
+            from drivetrain.data import load_dataset
+
+            loaded = load_dataset(self._check_data(data), task=self.task)
+            if loaded.label_names != self.label_names:
+                self._label_names = loaded.label_names
+            data = loaded
+        return super()._dataset_for_test(data, subset)
+
+    def _infer(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
+    ) -> Iterator[Prediction]:
+        del confidence  # every image has one answer
+        model = self.model
+        if is_answering_by_path(model):
+            yield from native.ask(model, images)
+            return
+        require_fitted(model)
+        spec = self._image_spec(model)
+        device = fitting.torch_device(self.device)
+        deployed = Deployed(model).eval().to(device)
+        decoder = AnomalyDecoder({"crop": crop_fraction(model)}, self.label_names, spec)
+        stream = iter(images)
+        while group := list(islice(stream, batch_size or _EVAL_BATCH)):
+            batch = torch.stack([to_tensor(resize_uint8(image, spec)) for _, image in group])
+            with torch.inference_mode():
+                outputs = deployed(batch.to(device))
+            arrays = {name: value.cpu().numpy() for name, value in outputs.items()}
+            for index, (path, image) in enumerate(group):
+                own = {name: value[index : index + 1] for name, value in arrays.items()}
+                yield decoder.decode(own, (image.shape[0], image.shape[1]), path)
+
+    def _image_spec(self, model: AnomalibModule) -> ImageSpec:
+        spec = image_spec(model)
+        if spec is None:
+            raise UnsupportedError(
+                f"The pre-processor of {model.name} does not begin with Resize((height, width)), so images of any size "
+                "cannot be brought to its input. Use configure_pre_processor((height, width))."
+            )
+        return spec

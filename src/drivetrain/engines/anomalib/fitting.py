@@ -1,0 +1,281 @@
+"""One training by Anomalib's engine: its options, its data, what it replaced, and what it left behind."""
+# ruff: noqa: TID253 - loaded with the engine only
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from anomalib import LearningType
+from anomalib.data import AnomalibDataModule
+from anomalib.engine import Engine as UpstreamEngine
+from anomalib.models.components import AnomalibModule
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+
+from drivetrain.data import Dataset
+from drivetrain.engine import FitResult
+from drivetrain.engines.anomalib.build import is_memory_bank, learning_rate_argument
+from drivetrain.engines.anomalib.data import Prepared, ThresholdSource, prepare_training
+from drivetrain.engines.anomalib.deploy import image_spec
+from drivetrain.engines.anomalib.training import (
+    LEARNING_METRICS,
+    VALIDATION_METRICS,
+    Recorder,
+    ValidationMetrics,
+    checkpoint_callbacks,
+    interruptible,
+)
+from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.hardware import choose_device, core_count
+from drivetrain.options import TrainOptions, check_choice
+from drivetrain.run import Run
+
+_OURS = {
+    "accelerator": "device=... of Engine",
+    "devices": "devices=...",
+    "precision": "precision=...",
+    "logger": "logger=...",
+    "callbacks": "callbacks=...",
+    "max_epochs": "max_epochs=...",
+    "check_val_every_n_epoch": "val_check_interval=...",
+    "deterministic": "deterministic=...",
+    "default_root_dir": "work_dir=... of Engine",
+    "enable_checkpointing": "nothing: the best and the last state are always kept",
+}
+ENGINE_ARGUMENTS: tuple[str, ...] = (
+    "threshold_source",
+    *(name for name in inspect.signature(Trainer.__init__).parameters if name not in ("self", *_OURS)),
+)
+_PRECISIONS = {"auto": "32-true", "fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
+_DEFAULT_EPOCHS = 50
+_TRAIN_BATCH = 32
+_EVAL_BATCH = 8
+_BATCH_OF_ONE = ("EfficientAd",)
+_MANY_IMAGES = 1000
+
+
+def torch_device(device: str) -> torch.device:
+    """The device to compute on."""
+    return torch.device(choose_device(device))
+
+
+def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, *, native: bool) -> None:
+    """Refuse what this model cannot honour, before anything is made.
+
+    Raises:
+        UnsupportedOptionError: an option cannot be honoured.
+        OptionError: a value is not allowed.
+    """
+    name, ready = cls.__name__, isinstance(given, AnomalibModule | Path)
+    reasons: dict[str, str] = {}
+    if ready:
+        reasons["image_size"] = (
+            "the model is made already; give it pre_processor=" + name + ".configure_pre_processor((height, width))"
+        )
+        reasons["learning_rate"] = "the model is made already; set it on the model"
+    elif learning_rate_argument(cls) is None:
+        reasons["learning_rate"] = f"{name} sets its own in configure_optimizers; override that in a subclass"
+    if native:
+        reasons["batch_size"] = "the datamodule has its own; set train_batch_size on it"
+        reasons["num_workers"] = "the datamodule has its own; set num_workers on it"
+    if is_memory_bank(cls):
+        reasons["resume"] = (
+            f"{name} stores features in one pass, so there is nothing to continue; train again with overwrite=True"
+        )
+        reasons["patience"] = f"{name} stores features in one pass, so there is nothing to stop early"
+        reasons["val_check_interval"] = f"{name} validates once, after its pass"
+    for option, value in options.given().items():
+        if option in reasons:
+            raise UnsupportedOptionError(f"{option}={value!r} cannot be honoured: {reasons[option]}.")
+    if name in _BATCH_OF_ONE and options.batch_size not in (None, 1):
+        raise UnsupportedOptionError(f"batch_size={options.batch_size} cannot be honoured: {name} allows only 1.")
+    if options.metric is not None:
+        check_choice("metric", options.metric, (*VALIDATION_METRICS, *LEARNING_METRICS))
+    source = (options.engine_args or {}).get("threshold_source", "auto")
+    check_choice("threshold_source in engine_args", str(source), get_args(ThresholdSource))
+    if native and source != "auto":
+        raise UnsupportedOptionError(
+            f"threshold_source={source!r} cannot be honoured: the datamodule has its own val_split_mode; set it there."
+        )
+
+
+def fit(
+    model: AnomalibModule,
+    data: Dataset | AnomalibDataModule,
+    options: TrainOptions,
+    run: Run,
+    *,
+    device: str,
+    resume_from: Path | None,
+) -> FitResult:
+    """Train by Anomalib's engine.
+
+    Args:
+        model: what is trained.
+        data: with train and val subsets, or Anomalib's own.
+        options: of the training.
+        run: what is told.
+        device: to train on.
+        resume_from: the state to go on from.
+    """
+    prepared = _prepare(model, data, options)
+    for note in prepared.notes:
+        run.note(note)
+    metric = _metric(model, options, prepared)
+    trainer_options = _trainer_options(model, options, run, metric, device)
+    upstream = UpstreamEngine(**trainer_options, default_root_dir=run.directory / "upstream")
+    with interruptible(), quiet():
+        upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
+    _drop_empty(run.directory / "upstream")
+    last = run.checkpoints / "last.ckpt"
+    best = run.checkpoints / "best.ckpt"
+    chosen = best if metric is not None and best.is_file() else None
+    return FitResult(
+        chosen,
+        last if last.is_file() else None,
+        _best_epoch(run, metric) if chosen is not None else None,
+        _overrides(model, options),
+        _notes(model, options, upstream.trainer, metric),
+    )
+
+
+def _prepare(model: AnomalibModule, data: Dataset | AnomalibDataModule, options: TrainOptions) -> Prepared:
+    if isinstance(data, AnomalibDataModule):
+        data.prepare_data()
+        data.setup()
+        both = hasattr(data, "val_data") and data.val_data.has_normal and data.val_data.has_anomalous
+        return Prepared(data, bool(both), ())
+    batch = 1 if type(model).__name__ in _BATCH_OF_ONE else _TRAIN_BATCH
+    count = len(data)
+    workers = 0 if count < _MANY_IMAGES else max(0, min(4, core_count() - 1))
+    return prepare_training(
+        data,
+        batch_size=options.batch_size or batch,
+        eval_batch_size=_EVAL_BATCH,
+        num_workers=options.num_workers if options.num_workers is not None else workers,
+        source=cast("ThresholdSource", (options.engine_args or {}).get("threshold_source", "auto")),
+        seed=options.seed,
+        spec=image_spec(model),
+        keep_anomalous=bool(getattr(model, "supervised", False)),
+        needs_training=model.learning_type != LearningType.ZERO_SHOT,
+    )
+
+
+def _metric(model: AnomalibModule, options: TrainOptions, prepared: Prepared) -> str | None:
+    """The metric that chooses the best state, or ``None`` where there is nothing to choose."""
+    asked = options.metric or ("val/image_auroc" if prepared.can_choose else None)
+    if asked in VALIDATION_METRICS and not prepared.can_choose:
+        raise OptionError(
+            f"metric={asked!r} needs normal and anomalous images in validation. Add some, or give "
+            'engine_args={"threshold_source": "synthetic"}, or metric="train/loss".'
+        )
+    if options.patience is not None and asked is None:
+        raise OptionError(
+            f"patience={options.patience} needs a validation metric, and validation has not both normal and anomalous "
+            'images. Add some, or give engine_args={"threshold_source": "synthetic"}, or metric="train/loss".'
+        )
+    return None if is_memory_bank(model) or model.learning_type != LearningType.ONE_CLASS else asked
+
+
+def _trainer_options(
+    model: AnomalibModule, options: TrainOptions, run: Run, metric: str | None, device: str
+) -> dict[str, Any]:
+    chosen = torch_device(device)
+    callbacks: list[Callback] = [ValidationMetrics(), Recorder(run, model), *checkpoint_callbacks(run, metric)]
+    if options.patience is not None and metric is not None:
+        mode = "min" if "loss" in metric else "max"
+        callbacks.append(EarlyStopping(metric, mode=mode, patience=options.patience, check_on_train_epoch_end=False))
+    devices: Any = options.devices if isinstance(options.devices, int) else list(options.devices)
+    if chosen.index is not None and options.devices == 1:
+        devices = [chosen.index]
+    extra = {name: value for name, value in (options.engine_args or {}).items() if name != "threshold_source"}
+    return {
+        "accelerator": {"cuda": "gpu"}.get(chosen.type, chosen.type),
+        "devices": devices,
+        "precision": _PRECISIONS[options.precision],
+        "max_epochs": options.max_epochs or _default_epochs(model),
+        "check_val_every_n_epoch": options.val_check_interval or 1,
+        "deterministic": options.deterministic,
+        "logger": options.logger,
+        "callbacks": [*callbacks, *(options.callbacks or ())],
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": 1,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        **extra,
+    }
+
+
+def _default_epochs(model: AnomalibModule) -> int:
+    return int(model.trainer_arguments.get("max_epochs", _DEFAULT_EPOCHS))
+
+
+def _overrides(model: AnomalibModule, options: TrainOptions) -> dict[str, tuple[Any, Any]]:
+    """What the user asked for and the model replaced."""
+    forced = dict(model.trainer_arguments)
+    asked: dict[str, Any] = {name: value for name, value in (options.engine_args or {}).items()}
+    given = options.given()
+    for name, theirs in (("max_epochs", "max_epochs"), ("devices", "devices")):
+        if name in given:
+            asked[theirs] = given[name]
+    if "val_check_interval" in given:
+        asked["check_val_every_n_epoch"] = given["val_check_interval"]
+    replaced = {
+        name: (value, forced[name]) for name, value in asked.items() if name in forced and forced[name] != value
+    }
+    if model.learning_type != LearningType.ONE_CLASS and "max_epochs" in given:
+        replaced["max_epochs"] = (given["max_epochs"], 0)
+    return replaced
+
+
+def _notes(model: AnomalibModule, options: TrainOptions, trainer: Trainer, metric: str | None) -> tuple[str, ...]:
+    notes = []
+    if model.learning_type != LearningType.ONE_CLASS:
+        notes.append(f"{model.name} learns nothing from images; only its threshold was found, in validation.")
+    elif options.max_epochs is None and "max_epochs" not in model.trainer_arguments:
+        notes.append(f"max_epochs was not given; {trainer.max_epochs} were used.")
+    if metric is None and not is_memory_bank(model) and model.learning_type == LearningType.ONE_CLASS:
+        notes.append(
+            "Validation has not both normal and anomalous images, so the last state is kept as the chosen one."
+        )
+    return tuple(notes)
+
+
+def _best_epoch(run: Run, metric: str | None) -> int | None:
+    found = [record for record in run.history if metric in record.metrics]
+    if metric is None or not found:
+        return None
+    sign = -1.0 if "loss" in metric else 1.0
+    return max(found, key=lambda record: sign * record.metrics[metric]).epoch
+
+
+def _drop_empty(folder: Path) -> None:
+    """Take away the folders that Anomalib made and put nothing in."""
+    if folder.is_dir() and not any(path.is_file() for path in folder.rglob("*") if not path.is_symlink()):
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what Lightning and Anomalib say about things that are as they should be."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "anomalib")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for text in (".*does not have many workers.*", ".*returned `None`.*", ".*number of training batches.*"):
+                warnings.filterwarnings("ignore", message=text)
+            warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|anomalib|timm|torchvision)\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

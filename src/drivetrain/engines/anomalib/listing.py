@@ -1,0 +1,51 @@
+"""What models the installed Anomalib offers; runs in a child process."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from drivetrain.catalog import signature_arguments
+
+EXTRA_ARGUMENTS: tuple[dict[str, str], ...] = (
+    {
+        "name": "pretrained",
+        "type": "bool | str | None",
+        "default": "None",
+        "help": "Weights of the backbone: a local file, True (may be downloaded), False (random), or None for what the "
+        "model asks for, from the local caches only.",
+    },
+    {
+        "name": "sensitivity",
+        "type": "float | None",
+        "default": "None",
+        "help": "How readily an image or a pixel is called anomalous, 0..1; 0.5 is the threshold found in validation.",
+    },
+)
+
+
+def list_models() -> dict[str, list[dict[str, Any]] | dict[str, list[dict[str, str]]]]:
+    """Rows for the catalogue: every exported model class, and the arguments of its constructor."""
+    import anomalib.models
+    from anomalib.models.components import AnomalibModule
+
+    models: list[dict[str, Any]] = []
+    arguments: dict[str, list[dict[str, str]]] = {}
+    for name in sorted(anomalib.models.__all__):
+        cls = getattr(anomalib.models, name)
+        if not (inspect.isclass(cls) and issubclass(cls, AnomalibModule)):
+            continue
+        text = (inspect.getdoc(cls) or "").strip().splitlines()
+        models.append(
+            {
+                "name": name,
+                "tasks": ["anomaly"],
+                "class_path": f"anomalib.models:{name}",
+                "family": name,
+                "summary": text[0] if text else "",
+            }
+        )
+        own = signature_arguments(cls)
+        taken = {row["name"] for row in own}
+        arguments[name] = [*own, *(row for row in EXTRA_ARGUMENTS if row["name"] not in taken)]
+    return {"models": models, "arguments": arguments}

@@ -1,0 +1,165 @@
+"""Where the weights of a backbone come from while a model is made: a local file, nowhere, or the caches."""
+# ruff: noqa: TID253 - loaded with the engine only
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+import torchvision
+from torch import nn
+
+from drivetrain.checkpoint import require_file
+from drivetrain.errors import CheckpointError, UnsafeCheckpointError
+
+State = dict[str, torch.Tensor]
+
+
+class _NoWeights(OrderedDict[str, torch.Tensor]):
+    """Stands for weights that are left out; loading it changes nothing."""
+
+
+def read_weights(path: Path) -> State:
+    """The tensors of a file of weights.
+
+    Raises:
+        CheckpointNotFoundError: there is no such file.
+        UnsafeCheckpointError: it holds more than tensors and plain values.
+        CheckpointError: it holds no tensors.
+    """
+    require_file(path)
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        loaded: Any = load_file(path)
+    else:
+        loaded = _read_pickle(path)
+    for key in ("state_dict", "model", "state_dict_ema"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+            break
+    state = {name: value for name, value in dict(loaded).items() if isinstance(value, torch.Tensor)}
+    if not state:
+        raise CheckpointError(f"pretrained={str(path)!r} holds no tensors.")
+    return state
+
+
+def _read_pickle(path: Path) -> Any:
+    from pickle import UnpicklingError
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise UnsafeCheckpointError(
+            f"pretrained={str(path)!r} holds objects besides tensors, and opening them could execute code. "
+            "Save the bare weights: torch.save(model.state_dict(), path)."
+        ) from error
+
+
+@contextlib.contextmanager
+def given_weights(state: State | None, name: str = "") -> Iterator[None]:
+    """While it is open, backbones that timm, torchvision or OpenCLIP make get these weights and nothing is loaded.
+
+    Args:
+        state: the weights; ``None`` leaves every backbone random.
+        name: of their file, for messages.
+    """
+    import timm
+
+    with contextlib.ExitStack() as stack:
+        made = functools.partial(_timm_model, timm.create_model, state, name)
+        stack.enter_context(mock.patch.object(timm, "create_model", made))
+        enum = torchvision.models.WeightsEnum
+        stack.enter_context(mock.patch.object(enum, "get_state_dict", lambda *_, **__: _NoWeights(state or {})))
+        load = nn.Module.load_state_dict
+        stack.enter_context(mock.patch.object(nn.Module, "load_state_dict", _loader(load, state, name)))
+        with contextlib.suppress(ImportError):
+            import open_clip
+
+            clip = functools.partial(_without_weights, open_clip.create_model_and_transforms)
+            stack.enter_context(mock.patch.object(open_clip, "create_model_and_transforms", clip))
+        yield
+
+
+@contextlib.contextmanager
+def caches_only() -> Iterator[None]:
+    """While it is open, weights are taken from the local caches and nothing is downloaded."""
+    from urllib.error import URLError
+
+    def refuse(*args: Any, **_: Any) -> None:
+        raise URLError(f"nothing is downloaded unless it is asked for ({args[0] if args else 'a file'})")
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(torch.hub, "download_url_to_file", refuse))
+        stack.enter_context(mock.patch("urllib.request.urlretrieve", refuse))
+        with contextlib.suppress(ImportError):
+            import huggingface_hub.constants
+
+            stack.enter_context(mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
+        yield
+
+
+def _without_weights(create: Callable[..., Any], model_name: str, *args: Any, **options: Any) -> Any:
+    options.pop("pretrained", None)
+    return create(model_name, *args[1:], pretrained=None, **options)
+
+
+def _timm_model(create: Callable[..., Any], state: State | None, name: str, *args: Any, **options: Any) -> nn.Module:
+    """``timm.create_model`` without its own weights."""
+    wanted = bool(options.pop("pretrained", False))
+    model: nn.Module = create(*args, pretrained=False, **options)
+    if state is not None and wanted:
+        architecture = str(options.get("model_name", args[0] if args else ""))
+        fill(model, state, name, whole=lambda: create(architecture, pretrained=False))
+    return model
+
+
+def _loader(load: Callable[..., Any], state: State | None, name: str) -> Callable[..., Any]:
+    """``load_state_dict`` that lets left-out weights be."""
+
+    def loader(self: nn.Module, state_dict: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(state_dict, _NoWeights):
+            return load(self, state_dict, *args, **options)
+        if state is not None:
+            fill(self, state, name, whole=lambda: self)
+        return None
+
+    return loader
+
+
+def fill(model: nn.Module, state: State, name: str, *, whole: Callable[[], nn.Module]) -> None:
+    """Give a backbone its weights, by name, or else by order where the whole architecture has the same shapes.
+
+    Args:
+        model: the backbone, or the part of it that is used.
+        state: the weights of the whole architecture.
+        name: of their file.
+        whole: makes the whole architecture, to learn its names.
+
+    Raises:
+        CheckpointError: some of the backbone's tensors are not among the weights.
+    """
+    own = model.state_dict()
+    if not all(_fits(state.get(key), value) for key, value in own.items()):
+        names = whole().state_dict()
+        pairs = list(zip(names.items(), state.values(), strict=False))
+        if len(names) != len(state) or not all(value.shape == other.shape for (_, value), other in pairs):
+            pairs = []
+        state = {key: other for (key, _), other in pairs} or state
+    missing = [key for key, value in own.items() if not _fits(state.get(key), value)]
+    if missing:
+        raise CheckpointError(
+            f"pretrained={name!r} does not fit the backbone: {len(missing)} of its {len(own)} tensors are absent or "
+            f"have another shape, such as {', '.join(missing[:3])}. Give the weights of the same architecture."
+        )
+    nn.Module.load_state_dict(model, {key: state[key] for key in own})
+
+
+def _fits(found: torch.Tensor | None, wanted: torch.Tensor) -> bool:
+    return found is not None and found.shape == wanted.shape
