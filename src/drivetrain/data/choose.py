@@ -29,10 +29,10 @@ def choose(tree: Tree, request: Request) -> Parsed:
         parsed = _best(tree, request, candidates, refusals)
         if parsed is not None:
             return parsed
+        if refusals:  # a format was recognised: its fault is worth more than a guess at a plainer format
+            raise refusals[0]
         if (inner := _only_folder(tree)) is not None:
             return choose(Tree(inner), request)
-    if refusals:
-        raise refusals[0]
     raise DataFormatError(_nothing_fits(tree))
 
 

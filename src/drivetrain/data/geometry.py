@@ -58,6 +58,8 @@ def complete_objects(parsed: Parsed) -> None:
             empty += len(flat)
             _remove(record, flat)
         _complete_areas(record)
+        if width_of_keypoints and record.keypoints is None:
+            record.keypoints = [[] for _ in record.box_labels or ()]
         if record.keypoints is not None:
             absent = [0.0] * width_of_keypoints
             record.keypoints = [points or absent for points in record.keypoints]

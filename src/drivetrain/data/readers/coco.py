@@ -42,8 +42,10 @@ def read(tree: Tree, request: Request) -> Parsed:
     names, numbers = _categories([document for _, document in documents], parsed)
     parsed.label_names = names
     finder = ImageFinder(tree)
-    for file, document in documents:
-        _read_document(file, document, tree, parsed, numbers, finder)
+    annotations = [a for _, document in documents for a in document.get("annotations") or []]
+    with_objects = not annotations or any("bbox" in a or a.get("segmentation") for a in annotations)
+    for (file, document), number in zip(documents, numbers, strict=True):
+        _read_document(file, document, tree, parsed, number, finder, with_objects=with_objects)
     _infer_task(parsed)
     return parsed
 
@@ -124,13 +126,13 @@ def _read_document(
     document: dict[str, Any],
     tree: Tree,
     parsed: Parsed,
-    numbers: list[dict[Any, int]],
+    number: Mapping[Any, int],
     finder: ImageFinder,
+    *,
+    with_objects: bool,
 ) -> None:
     subset = _subset(file)
-    number = numbers.pop(0)
     annotations = document.get("annotations") or []
-    with_objects = any("bbox" in a or a.get("segmentation") for a in annotations)
     suffix = re.sub(r"^(instances|person_keypoints|stuff|labels|image_info)_", "", file.stem)
     bases = [file.parent, tree.root, *(tree.root / name for name in ("images", f"images/{suffix}", suffix, subset))]
     if file.parent != tree.root:
