@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 
 _VERIFY_IMAGES = 8
 _DEFAULT_CONFIDENCE = 0.25
+TASKS_WITH_OBJECTS = (
+    Task.DETECTION,
+    Task.ORIENTED_DETECTION,
+    Task.INSTANCE_SEGMENTATION,
+    Task.KEYPOINT_DETECTION,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,16 +358,21 @@ class Engine(ABC):
         Raises:
             DataError: there are no images.
             ImageError: an image cannot be read and ``strict`` is set.
+            UnsupportedOptionError: the task has no use for ``confidence``.
         """
         self._require("predict")
         check_at_least("batch_size", batch_size, 1)
         if confidence is not None and not 0.0 <= confidence <= 1.0:
             raise OptionError(f"confidence={confidence} must be between 0 and 1.")
         self._select_state(checkpoint)
+        if confidence is not None and self.task not in TASKS_WITH_OBJECTS:
+            raise UnsupportedOptionError(
+                f"confidence={confidence} cannot be honoured: {self.task.value} has no objects to leave out."
+            )
         if source is None:
             source = self.dataset.subset("test").paths
         images = self._decode(source, strict=strict)
-        threshold = _DEFAULT_CONFIDENCE if confidence is None else confidence
+        threshold = self._default_confidence() if confidence is None else confidence
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=threshold), images)
         if save_images:
             from drivetrain.report import save_drawings
@@ -434,6 +445,10 @@ class Engine(ABC):
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
         """Answer about ``(path, (H, W, 3) uint8 RGB)`` images, one prediction each, in their order."""
+
+    def _default_confidence(self) -> float:
+        """Objects with a lower score are left out of predictions unless the user says otherwise."""
+        return _DEFAULT_CONFIDENCE
 
     def _load_state(self, checkpoint: Path) -> None:
         """Give the model the weights of the engine's own checkpoint, with its labels, task and image size."""
@@ -654,6 +669,8 @@ class Engine(ABC):
         if not isinstance(model, Path) or model.suffix in self.spec.suffixes:
             return None
         if model.is_dir():
+            if self._record_dir is None:
+                return None
             return self._recorded_checkpoint("best") or self._recorded_checkpoint("last")
         return model
 

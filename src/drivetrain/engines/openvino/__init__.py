@@ -1,0 +1,18 @@
+"""What the OpenVINO engine serves: artefacts, and bare OpenVINO and ONNX models."""
+
+from __future__ import annotations
+
+from drivetrain.registry import EngineSpec
+from drivetrain.types.task import Task
+
+SPEC = EngineSpec(
+    name="openvino",
+    class_path="drivetrain.engines.openvino.engine:OpenVINOEngine",
+    install="pip install drivetrain",
+    packages=("openvino",),
+    tasks=tuple(Task),
+    verbs=("test", "predict"),
+    suffixes=(".xml", ".onnx"),
+    upstream={"openvino": ">=2025.0"},
+    summary="Exported models: the folders that export writes, and .xml and .onnx files.",
+)
