@@ -113,7 +113,8 @@ def coco(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, se
     """
     (root / "annotations").mkdir(parents=True, exist_ok=True)
     for subset, scenes in _scenes(subsets, size, seed).items():
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for number, drawn in enumerate(scenes, 1):
             name = f"{number:04}.png"
             _save(drawn.image, root / "images" / subset / name)

@@ -1,0 +1,254 @@
+"""A whole engine in one short file: what to read before writing your own.
+
+Its framework is numpy: a linear classifier on a thumbnail of the image. Importing this module registers the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.catalog import ModelSource, signature_arguments
+from drivetrain.engine import Engine, FitResult
+from drivetrain.errors import CheckpointError, CheckpointNotFoundError, UnsupportedError, UnsupportedOptionError
+from drivetrain.images import read_image
+from drivetrain.options import TrainOptions, check_choice
+from drivetrain.registry import EngineSpec, register_engine
+from drivetrain.runtime.preprocess import preprocess
+from drivetrain.types import ImageSpec, Prediction, Task
+
+if TYPE_CHECKING:
+    from drivetrain.run import Run
+
+# 1. What the engine serves, as data: choosing an engine reads this and imports nothing.
+SPEC = EngineSpec(
+    name="toy",
+    class_path="drivetrain.testing.toy:ToyEngine",
+    install="pip install drivetrain",
+    claims=("drivetrain:ToyModel",),
+    verbs=("train", "test", "predict"),
+    sources=(ModelSource("toy", "drivetrain", "drivetrain", "drivetrain.testing.toy:list_models"),),
+    tasks=(Task.CLASSIFICATION,),
+    checkpoint_suffixes=(".npz",),
+    summary="A linear classifier in numpy, for tests and as an example.",
+)
+
+
+def list_models() -> dict[str, Any]:
+    """What ``drivetrain find`` shows; asked once for each version, in a process of its own."""
+    row = {"name": "linear", "tasks": ["classification"], "class_path": "drivetrain.testing.toy:ToyModel"}
+    return {"models": [{**row, "family": "linear"}], "arguments": {"linear": signature_arguments(ToyModel)}}
+
+
+# 2. The framework. Yours exists already.
+class ToyModel:
+    """Softmax regression on the pixels of a thumbnail.
+
+    Args:
+        image_size: of the thumbnail, in pixels.
+        momentum: of the gradient descent.
+    """
+
+    def __init__(self, image_size: int = 8, momentum: float = 0.9) -> None:
+        self.momentum = momentum
+        self.reset((), image_size)
+
+    def reset(self, label_names: Sequence[str], image_size: int) -> None:
+        """Forget everything, and be ready for these labels."""
+        self.label_names, self.image_size = tuple(label_names), image_size
+        self.weights = np.zeros((3 * image_size**2, len(label_names)), np.float32)
+        self.speed = np.zeros_like(self.weights)
+        self.epochs = 0
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        """How an image becomes an input: a stretched thumbnail with values about zero."""
+        half = (0.5, 0.5, 0.5)
+        return ImageSpec(self.image_size, self.image_size, mean=half, std=half)
+
+    def probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Softmax, ``(N, C) float32``, of ``(N, 3 * size * size) float32``."""
+        logits = inputs @ self.weights
+        exponents = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float32)
+
+    def learn(self, inputs: NDArray[np.float32], labels: NDArray[np.int64], rate: float) -> float:
+        """One step of gradient descent; returns the loss before it."""
+        answers = self.probabilities(inputs)
+        rows = np.arange(len(labels))
+        loss = float(-np.log(answers[rows, labels] + 1e-12).mean())
+        answers[rows, labels] -= 1
+        self.speed = np.float32(self.momentum) * self.speed - np.float32(rate / inputs.size) * (inputs.T @ answers)
+        self.weights = self.weights + self.speed
+        return loss
+
+
+# 3. The engine: the public verbs are inherited, only the hooks are written.
+@register_engine(SPEC)
+class ToyEngine(Engine):
+    """Trains :class:`ToyModel`."""
+
+    spec = SPEC
+    unsupported_options: ClassVar = {
+        name: f"the toy engine has no {name}; leave it out"
+        for name in ("precision", "num_workers", "devices", "callbacks", "logger", "val_check_interval")
+    }
+    _model: ToyModel | None = None
+
+    @property
+    def model(self) -> ToyModel:
+        """The model, built at the first use."""
+        if self._model is None:
+            self._build()
+        assert self._model is not None
+        return self._model
+
+    def _build(self, options: TrainOptions | None = None) -> None:
+        given = self.resolution.model
+        if isinstance(given, ToyModel):
+            self._model = given
+        elif isinstance(given, Path):
+            self._open(given)
+        elif self._model is None or options is not None:
+            self._model = ToyModel(**self.model_args)
+        if options is not None:
+            self._prepare(options)
+
+    def _open(self, path: Path) -> None:
+        """The model of a checkpoint or a work dir."""
+        if self._model is None:
+            checkpoint = self._own_checkpoint()
+            if checkpoint is None:
+                raise CheckpointNotFoundError(f"model={str(path)!r} has no checkpoint. Train with overwrite=True.")
+            self._load_state(checkpoint)
+
+    def _prepare(self, options: TrainOptions) -> None:
+        """Fit the model to the data and the options; weights stay where they fit already."""
+        if self.task is not Task.CLASSIFICATION:
+            raise UnsupportedError(f"ToyEngine trains classification, not task={self.task.value!r}.")
+        size = options.image_size_hw or (self.model.image_size, self.model.image_size)
+        if size[0] != size[1]:
+            raise UnsupportedOptionError(f"image_size={options.image_size!r}: the toy model takes squares only.")
+        if (self.model.label_names, self.model.image_size) != (self.label_names, size[0]):
+            self.model.reset(self.label_names, size[0])
+
+    def _engine_arg_names(self) -> Sequence[str]:
+        return ("momentum",)
+
+    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        best, last = run.checkpoints / "best.npz", run.checkpoints / "last.npz"
+        name = options.metric or "val/accuracy"
+        check_choice("metric", name, ("val/accuracy", "val/loss"))
+        sign = -1 if name == "val/loss" else 1
+        epochs, batch, rate = options.max_epochs or 5, options.batch_size or 8, options.learning_rate or 0.1
+        self.model.momentum = (options.engine_args or {}).get("momentum", self.model.momentum)
+        run.update(effective_options={"epochs": epochs, "batch": batch, "rate": rate, "momentum": self.model.momentum})
+        train, validation = self._load("train"), self._load("val")
+        if resume:
+            self._load_state(last)
+        else:
+            self._save(last)
+        steps = -(-len(train[1]) // batch)
+        run.progress.start(epochs=epochs, steps_per_epoch=steps, first_epoch=self.model.epochs)
+        while self.model.epochs < epochs:
+            epoch = self.model.epochs
+            losses = list(self._steps(train, steps, rate, np.random.default_rng([options.seed, epoch]), run))
+            metrics = {"train/loss": float(np.mean(losses)), **self._validate(*validation)}
+            scores = [sign * row[name] for row in (*(record.metrics for record in run.history[:epoch]), metrics)]
+            self.model.epochs += 1
+            if int(np.argmax(scores)) == epoch:
+                self._save(best)
+            run.log_epoch(epoch, metrics)
+            self._save(last)
+            if options.patience is not None and epoch - int(np.argmax(scores)) >= options.patience:
+                break
+        return FitResult(best, last, best_epoch=int(np.argmax([sign * row.metrics[name] for row in run.history])))
+
+    def _steps(
+        self,
+        train: tuple[NDArray[np.float32], NDArray[np.int64]],
+        steps: int,
+        rate: float,
+        random: np.random.Generator,
+        run: Run,
+    ) -> Iterator[float]:
+        """One epoch; the order of the images depends on seed and epoch only, so a resumed run sees the same."""
+        inputs, labels = train
+        for step, rows in enumerate(np.array_split(random.permutation(len(labels)), steps)):
+            loss = self.model.learn(inputs[rows], labels[rows], rate)
+            run.progress.step(epoch=self.model.epochs, step=step, images=len(rows), loss=loss)
+            yield loss
+
+    def _validate(self, inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+        answers = self.model.probabilities(inputs)
+        loss = -np.log(answers[np.arange(len(labels)), labels] + 1e-12).mean()
+        return {"val/loss": float(loss), "val/accuracy": float((answers.argmax(1) == labels).mean())}
+
+    def _load(self, subset: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        dataset, spec = self.dataset.relabel(self.label_names).subset(subset), self.model.image_spec
+        inputs = np.stack([preprocess(read_image(path), spec).ravel() for path in dataset.paths])
+        return inputs, dataset.image_labels
+
+    def _infer(
+        self,
+        images: Iterable[tuple[str, NDArray[np.uint8]]],
+        *,
+        batch_size: int | None,
+        confidence: float,  # noqa: ARG002  (the best class is answered whatever its score)
+    ) -> Iterator[Prediction]:
+        images = iter(images)
+        while batch := list(islice(images, batch_size or 32)):
+            inputs = np.stack([preprocess(image, self.model.image_spec).ravel() for _, image in batch])
+            for (path, image), answer in zip(batch, self.model.probabilities(inputs), strict=True):
+                best = answer.argmax(keepdims=True)
+                size = (image.shape[0], image.shape[1])
+                yield Prediction(path, size, labels=best, scores=answer[best], probabilities=answer)
+
+    def _save(self, path: Path) -> None:
+        model = self.model
+        unfinished = path.with_suffix(".tmp.npz")
+        np.savez(
+            unfinished,
+            weights=model.weights,
+            speed=model.speed,
+            label_names=np.array(model.label_names),
+            image_size=np.array(model.image_size),
+            epochs=np.array(model.epochs),
+        )
+        unfinished.replace(path)
+
+    def _load_state(self, checkpoint: Path) -> None:
+        if self._model is None:
+            self._model = ToyModel(**self.model_args)
+        state = _read(checkpoint)
+        self._model.reset(tuple(map(str, state["label_names"])), int(state["image_size"]))
+        self._model.weights, self._model.speed = state["weights"], state["speed"]
+        self._model.epochs = int(state["epochs"])
+        self._label_names, self._task = self._model.label_names, Task.CLASSIFICATION
+
+    def _warm_start(self, checkpoint: Path, run: Run) -> None:
+        state, model = _read(checkpoint), self.model
+        if int(state["image_size"]) != model.image_size:
+            raise CheckpointError(
+                f"checkpoint={str(checkpoint)!r} has image_size={state['image_size']}, not {model.image_size}. "
+                f"Give image_size={state['image_size']}."
+            )
+        names = tuple(map(str, state["label_names"]))
+        shared = [name for name in model.label_names if name in names]
+        for name in shared:
+            model.weights[:, model.label_names.index(name)] = state["weights"][:, names.index(name)]
+        if names != model.label_names:
+            run.note(f"The checkpoint has other labels; weights were taken over for: {', '.join(shared) or 'none'}.")
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ("weights", "speed", "label_names", "image_size", "epochs")}
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"checkpoint={str(path)!r} is not one of the toy engine ({error}).") from error
