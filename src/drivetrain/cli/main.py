@@ -48,7 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         with _short_warnings():
-            return _dispatch(arguments)
+            code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except KeyboardInterrupt as error:
         return _fail(error, str(error) or "Stopped.", 130, arguments)
     except BrokenPipeError:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from drivetrain.report.tables import class_rows, number
+
 if TYPE_CHECKING:
     from drivetrain.artifact import Artifact
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
@@ -78,15 +80,12 @@ class Page:
         for name in head:
             table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(number(cell)) for cell in row))
+            table.add_row(*(Text(_cell(cell)) for cell in row))
         self._console.print(table)
 
 
-def number(value: Any) -> str:
-    """A cell of a table."""
-    if isinstance(value, float):
-        return "undefined" if math.isnan(value) else f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
-    return "" if value is None else str(value)
+def _cell(value: Any) -> str:
+    return number(value) if isinstance(value, float) else "" if value is None else str(value)
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
@@ -96,11 +95,9 @@ def metrics_text(metrics: Metrics, page: Page) -> None:
     """The numbers, and those of each class."""
     page.table(("metric", "value"), metrics.items())
     if metrics.per_class:
-        names = list(metrics.per_class)
-        labels = list(dict.fromkeys(label for row in metrics.per_class.values() for label in row))
-        rows = ((label, *(metrics.per_class[name].get(label) for name in names)) for label in labels[:_MOST_ROWS])
-        page.table(("class", *names), rows)
-        _more(page, len(labels), "classes")
+        header, rows = class_rows(metrics)
+        page.table(header, rows[:_MOST_ROWS])
+        _more(page, len(rows), "classes")
     if metrics.count:
         page.line(f"Measured on {metrics.count} images.")
 
