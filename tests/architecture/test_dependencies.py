@@ -9,6 +9,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from drivetrain import list_engines
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Not needed by drivetrain: it only keeps them from the network where an upstream has brought them.
 SILENCED = {"huggingface_hub", "open_clip"}
@@ -22,11 +24,17 @@ def requirement_name(text: str) -> str:
     return normal(re.match(r"[A-Za-z0-9._-]+", text).group())
 
 
-def declared() -> set[str]:
+def requirements() -> dict[str, str]:
+    """Every declared requirement: name -> range of versions."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     rows = [*project["dependencies"], *(row for rows in project["optional-dependencies"].values() for row in rows)]
-    return {requirement_name(row) for row in rows} - {"drivetrain"}
+    ranges = {requirement_name(row): re.sub(r"^[A-Za-z0-9._-]+(\[[^]]*\])?", "", row) for row in rows}
+    return {name: text for name, text in ranges.items() if name != "drivetrain"}
+
+
+def declared() -> set[str]:
+    return set(requirements())
 
 
 def pinned() -> set[str]:
@@ -69,3 +77,10 @@ def test_every_declared_package_has_its_reason_in_the_docs() -> None:
     explained = {normal(name) for name in re.findall(r"^\| `([A-Za-z0-9._-]+)`", text, flags=re.MULTILINE)}
     assert declared() - explained == set()
     assert explained - declared() == set()
+
+
+def test_engines_and_extras_name_the_same_versions() -> None:
+    own = [spec for spec in list_engines().values() if spec.class_path.startswith("drivetrain.")]
+    assert own
+    stated = {normal(name): text for spec in own for name, text in spec.upstream.items()}
+    assert stated == {name: requirements()[name] for name in stated}
