@@ -27,7 +27,7 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     Bergmann et al. (regions touch at edges or corners).
 
     ``per_class`` has ``image_auroc``, ``image_recall``, ``pixel_auroc`` and ``pro`` of each defect type (the label of
-    an anomalous sample) against everything normal. Images that are neither declared normal nor anomalous are left out
+    an anomalous sample, its number if it has no name) against everything normal. Images that are neither declared normal nor anomalous are left out
     of the image metrics, and images whose defect is not marked out of the pixel metrics; ``tables`` has their numbers.
 
     Up to 50 million pixels the pixel areas are exact; beyond that scores are counted in bins that distinguish relative
@@ -64,9 +64,7 @@ def _defect_type(sample: Sample, label_names: Sequence[str]) -> str | None:
     if not sample.anomalous or not len(sample.labels):
         return None
     label = int(sample.labels[0])
-    if not 0 <= label < len(label_names):
-        raise DataError(f"the defect type {label} of {sample.path!r} has no name; there are {len(label_names)} names.")
-    return label_names[label]
+    return label_names[label] if 0 <= label < len(label_names) else str(label)
 
 
 class _Images:

@@ -36,11 +36,11 @@ def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
         for part, path in ((true_labels, sample.path), (labels, prediction.path)):
             if part.size and not 0 <= part.min() <= part.max() < len(label_names):
                 raise DataError(f"a label of {path!r} has no name; there are names for 0..{len(label_names) - 1}.")
+        overlaps = quad_overlaps(found, truth, crowd, where=labels[:, None] == true_labels)
+        order = np.argsort(-scores, kind="stable")
         for label in np.union1d(true_labels, labels):
-            mine, chosen = true_labels == label, np.flatnonzero(labels == label)
-            ranked = chosen[np.argsort(-scores[chosen], kind="stable")[:_MOST]]
-            overlaps = quad_overlaps(found[ranked], truth[mine], crowd[mine])
-            tallies[label].add(overlaps, crowd[mine], scores[ranked])
+            mine, ranked = np.flatnonzero(true_labels == label), order[labels[order] == label][:_MOST]
+            tallies[label].add(overlaps[ranked[:, None], mine], crowd[mine], scores[ranked])
     curves = [tally.curves() for tally in tallies]
     precision, recall = (np.stack(part, axis=-1) for part in zip(*curves, strict=True))
     values = {
@@ -54,13 +54,16 @@ def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     return Outcome(values, per_class, {"label_names": list(label_names)}, undefined)
 
 
-def quad_overlaps(first: Quads, second: Quads, crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+def quad_overlaps(
+    first: Quads, second: Quads, crowd: NDArray[np.bool_] | None = None, where: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """Intersection over union of convex quadrilaterals.
 
     Args:
         first: ``(N, 4, 2)`` xy corners, in either direction of rotation.
         second: ``(M, 4, 2)``, likewise.
         crowd: ``(M,)`` where the area of the first is divided by, instead of the union.
+        where: ``(N, M)`` the pairs that matter; the others are 0.
 
     Returns:
         ``(N, M)`` in 0..1; 0 where a quadrilateral has no area.
@@ -69,7 +72,7 @@ def quad_overlaps(first: Quads, second: Quads, crowd: NDArray[np.bool_] | None =
     first, second = _clockwise(first), _clockwise(second)
     low_a, high_a, low_b, high_b = first.min(1), first.max(1), second.min(1), second.max(1)
     near = (np.minimum(high_a[:, None], high_b) > np.maximum(low_a[:, None], low_b)).all(axis=2)
-    rows, columns = np.nonzero(near)
+    rows, columns = np.nonzero(near if where is None else near & where)
     if not rows.size:
         return overlaps
     shared = _intersections(first[rows], second[columns])
@@ -104,10 +107,14 @@ class _Tally:
         ignored = np.zeros_like(hit)
         free = np.ones((len(_THRESHOLDS), len(crowd)), np.bool_)
         steps = np.arange(len(_THRESHOLDS))
-        for index, row in enumerate(overlaps if len(crowd) else ()):
-            fits = row >= np.minimum(_THRESHOLDS, 1 - 1e-10)[:, None]
-            for wanted in (~crowd, crowd):  # a true object goes before a crowd
-                open_ = fits & wanted & (free | crowd) & ~hit[:, index, None]
+        wanted = [~crowd, crowd] if crowd.any() else [~crowd]  # a true object goes before a crowd
+        limits = np.minimum(_THRESHOLDS, 1 - 1e-10)[:, None]
+        # what overlaps nothing enough matches nothing
+        for index in np.flatnonzero(overlaps.max(axis=1, initial=0.0) >= limits[0, 0]):
+            row = overlaps[index]
+            fits = (row >= limits) & (free | crowd)
+            for kind in wanted:
+                open_ = fits & kind & ~hit[:, index, None]
                 # of equal overlaps the last one is taken, as pycocotools does
                 best = len(crowd) - 1 - np.argmax(np.where(open_, row, -1.0)[:, ::-1], axis=1)
                 taken = open_[steps, best]

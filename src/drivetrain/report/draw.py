@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ _PERSON = (
     (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
 )  # fmt: skip
 _MOST_NAMED = 5
+_MOST_LINES = 4
 
 
 def draw(
@@ -32,7 +34,7 @@ def draw(
     """Draw what the prediction holds, whatever the task.
 
     Objects get boxes, masks, oriented boxes or keypoints with a label; class, depth and anomaly maps are laid over the
-    image; labels of the whole image, legends and scores stand in a band under it.
+    image; labels of the whole image, legends, scores and explanations stand in a band under it.
 
     Args:
         image: ``(H, W, 3) uint8`` RGB, of the size the prediction is for; it is not changed.
@@ -69,7 +71,16 @@ def draw(
         _draw_objects(canvas, prediction, label_names, min_score, opacity)
     elif prediction.labels is not None or prediction.probabilities is not None:
         bands.append(strip(width, _image_labels(prediction, label_names), canvas.font_size))
+    if prediction.explanation:
+        rows = [(None, line, None) for line in _wrapped(prediction.explanation, width, canvas.font_size)]
+        bands.append(strip(width, rows, canvas.font_size))
     return np.concatenate([canvas.finished(), *bands])
+
+
+def _wrapped(text: str, width: int, font_size: int) -> list[str]:
+    """At most four lines that fit, the last one cut if there is more."""
+    lines = textwrap.wrap(text, max(8, int(width / (0.58 * font_size)))) or [""]
+    return lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], f"{lines[_MOST_LINES - 1]} …"]
 
 
 def _has_objects(prediction: Prediction) -> bool:

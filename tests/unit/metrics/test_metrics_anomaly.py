@@ -194,6 +194,13 @@ def test_without_maps_there_are_no_pixel_metrics(tmp_path):
         _evaluate(samples, [*items[:3], bare[3], *items[4:]])
 
 
+def test_a_defect_type_without_a_name_goes_by_its_number(tmp_path):
+    samples, items, *_ = _scene(tmp_path, 0)
+    predictions = Predictions(items, task=Task.ANOMALY, label_names=[])
+    found = evaluate(samples, predictions, task=Task.ANOMALY, label_names=["good"])
+    assert list(found.per_class["pro"]) == ["1", "2"]
+
+
 def test_malformed_predictions_are_refused(tmp_path):
     samples, items, *_ = _scene(tmp_path, 0)
     with pytest.raises(DataError, match="it must be finite"):

@@ -126,6 +126,13 @@ def test_anomaly_shows_heat_border_and_verdict():
     np.testing.assert_array_equal(only_score[:400], GREY)
 
 
+def test_an_explanation_stands_under_the_image():
+    short = draw(GREY, Prediction("", SIZE, anomaly_score=0.9, explanation="a scratch"), [])
+    long = draw(GREY, Prediction("", SIZE, anomaly_score=0.9, explanation="a scratch on the rim " * 90), [])
+    bare = draw(GREY, Prediction("", SIZE, anomaly_score=0.9), [])
+    assert bare.shape[0] < short.shape[0] < long.shape[0] < bare.shape[0] + 150
+
+
 def test_depth_map_is_coloured_near_to_far():
     depth = np.linspace(1, 9, SIZE[0], dtype=np.float32)[:, None].repeat(SIZE[1], axis=1)
     depth[0, 0] = np.nan
