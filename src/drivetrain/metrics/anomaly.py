@@ -27,8 +27,9 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     Bergmann et al. (regions touch at edges or corners).
 
     ``per_class`` has ``image_auroc``, ``image_recall``, ``pixel_auroc`` and ``pro`` of each defect type (the label of
-    an anomalous sample, its number if it has no name) against everything normal. Images that are neither declared normal nor anomalous are left out
-    of the image metrics, and images whose defect is not marked out of the pixel metrics; ``tables`` has their numbers.
+    an anomalous sample, its number if it has no name) against everything normal. Images that are neither declared
+    normal nor anomalous are left out of the image metrics, and images whose defect is not marked out of the pixel
+    metrics; ``tables`` has their numbers.
 
     Up to 50 million pixels the pixel areas are exact; beyond that scores are counted in bins that distinguish relative
     differences of 1/8192, and ``tables["pixel_auroc_error"]`` bounds what that can cost.
