@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping
 
+from drivetrain.cli.config import list_recipes
 from drivetrain.cli.model_help import how_to_name_models
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of
 
@@ -43,7 +44,9 @@ def help_of(verb: str) -> str:
             if option.owner == owner:
                 group.add_argument(f"--{option.name}", metavar=_metavar(option), help=_text(option))
     group = parser.add_argument_group("config and output")
-    group.add_argument("--config", metavar="FILE", help="YAML file of options; what is written beside it overrides it.")
+    recipes = ", ".join(list_recipes())
+    text = f"YAML file of options; what is written beside it overrides it. Recipes that come along: {recipes}."
+    group.add_argument("--config", metavar="FILE", help=text)
     for name, text in FLAG_HELP.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
     return parser.format_help()

@@ -111,10 +111,20 @@ def test_the_config_is_there_before_training_and_repeats_it(trained: Path, calls
     }
 
 
-def test_relative_paths_are_kept_absolute(toy, colours: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_paths_are_kept_absolute_and_nothing_else(toy, colours: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run("train", "--model", "MeanSmall", "--data", "colours", "--print_config") == 0
-    assert yaml.safe_load(capsys.readouterr().out)["data"] == str(colours)
+    (tmp_path / "weights.pth").touch()
+    for name in ("classification", "val/accuracy", "resnet18"):
+        (tmp_path / name).mkdir(parents=True)
+    words = ("--model.pretrained", "weights.pth", "--model.backbone", "resnet18", "--task", "classification")
+    code = run(
+        "train", "--model", "MeanSmall", "--data", "colours", *words, "--metric", "val/accuracy", "--print_config"
+    )
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert code == 0
+    assert config["data"] == str(colours)
+    assert config["model_args"] == {"pretrained": str(tmp_path / "weights.pth"), "backbone": "resnet18"}
+    assert (config["task"], config["metric"], config["model"]) == ("classification", "val/accuracy", "MeanSmall")
 
 
 def test_the_command_line_overrides_config_files_in_their_order(toy, tmp_path: Path, capsys) -> None:
