@@ -1,0 +1,28 @@
+"""Exporting: a trained model becomes an artefact that was compared with it before it got its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivetrain._lazy import import_object
+
+if TYPE_CHECKING:
+    from drivetrain.export.export import export_artifact
+    from drivetrain.export.source import ExportSource
+    from drivetrain.export.verify import compare_predictions
+
+_PUBLIC = {
+    "ExportSource": "drivetrain.export.source:ExportSource",
+    "compare_predictions": "drivetrain.export.verify:compare_predictions",
+    "export_artifact": "drivetrain.export.export:export_artifact",
+}
+
+__all__ = ["ExportSource", "compare_predictions", "export_artifact"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'drivetrain.export' has no attribute {name!r}")
+    value = import_object(_PUBLIC[name])
+    globals()[name] = value
+    return value

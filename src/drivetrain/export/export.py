@@ -1,0 +1,251 @@
+"""The export: write beside the final name, compare with the model on real images, and only then take the name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.artifact import Artifact, write_json
+from drivetrain.errors import ExportError, OptionError, ParityError
+from drivetrain.export.source import ExportSource
+from drivetrain.export.verify import FP16_FACTOR, compare_predictions
+from drivetrain.images import read_image
+from drivetrain.types import ParityReport, Predictions
+
+ExportFormat = Literal["openvino", "onnx"]
+ExportPrecision = Literal["fp32", "fp16"]
+Reference = Callable[[Sequence[NDArray[np.uint8]]], Predictions]
+
+PARITY_NAME = "parity.json"
+_PACKAGES = ("openvino", "torch", "onnx", "onnxruntime", "numpy")
+
+
+def export_artifact(
+    source: ExportSource,
+    directory: str | Path,
+    *,
+    format: ExportFormat = "openvino",  # noqa: A002 - the field's word
+    precision: ExportPrecision = "fp32",
+    reference: Reference | None,
+    images: Sequence[str | Path],
+    engine: str,
+    model_name: str,
+    tolerance: Mapping[str, float] | None = None,
+    overwrite: bool = False,
+) -> Artifact:
+    """Export a model and compare the result with it.
+
+    Args:
+        source: the model.
+        directory: the folder of the artefact; made at the very end, so that nothing half-done is ever found there.
+        format: ``"openvino"`` or ``"onnx"``.
+        precision: of the stored weights.
+        reference: gives the model's own predictions for ``(H, W, 3) uint8`` images; ``None`` leaves the comparison out,
+            which the manifest then says.
+        images: files to compare on.
+        engine: that exports.
+        model_name: what is exported.
+        tolerance: quantity -> allowed difference, see :data:`drivetrain.export.verify.DEFAULT_TOLERANCE`.
+        overwrite: replace what is at ``directory``.
+
+    Returns:
+        The artefact.
+
+    Raises:
+        OptionError: an option has a value that is not allowed.
+        ExportError: there is something at ``directory`` already, there are no images, or the conversion fails.
+        ParityError: the artefact does not answer as the model does; the numbers are in ``<directory>.parity.json``.
+    """
+    final = Path(directory).absolute()
+    _check(final, format, precision, reference, images, overwrite=overwrite)
+    with _building(final) as folder:
+        artifact = _write(source, folder, format, precision, engine, model_name)
+        report_beside = final.with_name(f"{final.name}.parity.json")
+        if reference is not None:
+            report = _verify(artifact, reference, images, precision, tolerance)
+            write_json(folder / PARITY_NAME, report.to_dict())
+            if not report.passed:
+                write_json(report_beside, report.to_dict())
+                raise ParityError(_explain(report, report_beside))
+            artifact = replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
+        artifact = artifact.write_manifest()
+        _take_name(folder, final)
+        report_beside.unlink(missing_ok=True)
+    return replace(artifact, path=final)
+
+
+def _check(
+    final: Path,
+    format: str,  # noqa: A002
+    precision: str,
+    reference: Reference | None,
+    images: Sequence[str | Path],
+    *,
+    overwrite: bool,
+) -> None:
+    for name, value, allowed in (
+        ("format", format, get_args(ExportFormat)),
+        ("precision", precision, get_args(ExportPrecision)),
+    ):
+        if value not in allowed:
+            raise OptionError(f"{name}={value!r}; allowed: {', '.join(allowed)}.")
+    if reference is not None and not images:
+        raise ExportError("an artefact is compared with the model on real images, and images is empty.")
+    if final.exists() and not overwrite:
+        raise ExportError(f"{str(final)!r} exists. Give another name, or overwrite=True to replace it.")
+
+
+@contextmanager
+def _building(final: Path) -> Iterator[Path]:
+    """A folder beside the final one, on the same file system, that vanishes unless it was renamed."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
+    except OSError as error:
+        raise ExportError(f"directory={str(final)!r} cannot be written: {error.strerror or error}.") from error
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(
+    source: ExportSource,
+    folder: Path,
+    format: ExportFormat,  # noqa: A002
+    precision: ExportPrecision,
+    engine: str,
+    model_name: str,
+) -> Artifact:
+    if format == "openvino":
+        from drivetrain.export.openvino import write_openvino
+
+        file, names = write_openvino(source, folder, fp16=precision == "fp16")
+    else:
+        from drivetrain.export.onnx import write_onnx
+
+        file, names = write_onnx(source, folder, fp16=precision == "fp16")
+    for name, extra in source.extra_files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(extra, folder / name)
+    artifact = Artifact(
+        path=folder,
+        format=format,
+        precision=precision,
+        task=source.task,
+        label_names=tuple(source.label_names),
+        image_spec=source.image_spec,
+        decoder=source.decoder,
+        decoder_args=dict(source.decoder_args),
+        model_file=file,
+        engine=engine,
+        model_name=model_name,
+        embedded=source.embed,
+        dynamic_batch=source.dynamic_batch,
+        output_names=names,
+        versions={**_versions(), **source.versions},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        drivetrain_version=_drivetrain_version(),
+    )
+    return artifact.write_manifest()
+
+
+def _verify(
+    artifact: Artifact,
+    reference: Reference,
+    images: Sequence[str | Path],
+    precision: ExportPrecision,
+    tolerance: Mapping[str, float] | None,
+) -> ParityReport:
+    """Compare the model with the artefact as our runtime runs it and, where raw images go in, as any client runs it."""
+    pixels = [read_image(path) for path in images]
+    expected = reference(pixels)
+    factor = FP16_FACTOR if precision == "fp16" else 1.0
+    report = compare_predictions(
+        artifact.task, expected, _answers(artifact, images, raw=False), tolerance, factor=factor
+    )
+    if not artifact.embedded:
+        return report
+    embedded = compare_predictions(
+        artifact.task, expected, _answers(artifact, images, raw=True), tolerance, factor=factor
+    )
+    details = {**report.details, "raw_images": embedded.to_dict()}
+    return replace(report, passed=report.passed and embedded.passed, details=details)
+
+
+def _answers(artifact: Artifact, images: Sequence[str | Path], *, raw: bool) -> Predictions:
+    from drivetrain.runtime.predictor import Predictor
+    from drivetrain.runtime.sessions import open_session
+
+    backend: Literal["auto", "openvino"] = "openvino" if raw else "auto"
+    session = open_session(artifact, precision="f32", raw=raw, backend=backend)
+    predictor = Predictor(artifact, session, num_requests=1)
+    takes_confidence = predictor.takes_confidence and artifact.task.value != "multilabel_classification"
+    return predictor.predict(list(images), strict=True, confidence=0.0 if takes_confidence else None)
+
+
+def _explain(report: ParityReport, path: Path) -> str:
+    bad = [
+        f"{name} differ by {value:.3g} (allowed {report.tolerance[name]:.3g})"
+        for name, value in report.max_difference.items()
+        if not value <= report.tolerance[name]
+    ]
+    raw = report.details.get("raw_images", {})
+    if not bad and raw:
+        bad = [
+            f"with raw images {name} differ by {value:.3g} (allowed {raw['tolerance'][name]:.3g})"
+            for name, value in raw["max_difference"].items()
+            if not value <= raw["tolerance"][name]
+        ]
+    numbers = "; ".join(bad) or f"counts {report.details.get('counts')}"
+    return (
+        f"The artefact does not answer as the model does on {len(report.images)} images: {numbers}. "
+        f"Same decision in {report.agreement:.0%}. All numbers: {path}"
+    )
+
+
+def _take_name(folder: Path, final: Path) -> None:
+    """Rename; an old artefact is moved away first and deleted only when the new one stands."""
+    if not final.exists():
+        folder.rename(final)
+        return
+    old = final.with_name(f".{final.name}.{os.getpid()}.old")
+    final.rename(old)
+    try:
+        folder.rename(final)
+    except OSError:
+        old.rename(final)
+        raise
+    if old.is_dir() and not old.is_symlink():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _drivetrain_version() -> str:
+    from drivetrain import __version__
+
+    return __version__

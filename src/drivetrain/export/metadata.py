@@ -1,0 +1,39 @@
+"""ModelAPI's metadata for an artefact."""
+
+from __future__ import annotations
+
+from drivetrain.export.source import ExportSource
+from drivetrain.types import Task
+
+_MODEL_TYPES = {
+    Task.CLASSIFICATION: "Classification",
+    Task.MULTILABEL_CLASSIFICATION: "Classification",
+}
+_RESIZE_TYPES = {"stretch": "standard", "crop": "crop", "letterbox": "fit_to_window_letterbox"}
+
+
+def model_info(source: ExportSource) -> dict[str, str]:
+    """The keys below ``model_info``; what the source gives itself goes first.
+
+    Labels are separated by spaces there, so a space inside a label is written as ``_``.
+    """
+    spec = source.image_spec
+    info = {
+        "labels": " ".join("_".join(name.split()) or "_" for name in source.label_names),
+        "resize_type": _RESIZE_TYPES[spec.resize],
+        "pad_value": str(spec.pad_value if spec.resize == "letterbox" else 0),
+        "reverse_input_channels": "False",
+    }
+    if source.embed:
+        info.update(embedded_processing="True", orig_height=str(spec.height), orig_width=str(spec.width))
+    else:
+        info["mean_values"] = " ".join(f"{value * 255:.9g}" for value in spec.mean)
+        info["scale_values"] = " ".join(f"{value * 255:.9g}" for value in spec.std)
+    if source.task in _MODEL_TYPES:
+        info["model_type"] = _MODEL_TYPES[source.task]
+        info["multilabel"] = str(source.task is Task.MULTILABEL_CLASSIFICATION)
+        info["hierarchical"] = "False"
+        info["output_raw_scores"] = "True"
+        info["confidence_threshold"] = str(source.decoder_args.get("confidence_threshold", 0.5))
+    info["task_type"] = source.task.value
+    return {**info, **source.model_info}

@@ -1,0 +1,91 @@
+"""Writing OpenVINO models."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.errors import ExportError
+from drivetrain.export.metadata import model_info
+from drivetrain.export.source import ExportSource
+from drivetrain.runtime.embed import embed_preprocessing
+
+if TYPE_CHECKING:
+    import torch
+    from openvino import Model
+
+
+def write_openvino(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[str, tuple[str, ...]]:
+    """Convert the source and write its ``.xml`` and ``.bin``.
+
+    Returns:
+        The name of the ``.xml`` and the names of the outputs.
+
+    Raises:
+        ExportError: OpenVINO cannot convert the model.
+    """
+    import openvino as ov
+
+    model = _convert(source)
+    if len(model.inputs) != 1:
+        raise ExportError(f"the model has {len(model.inputs)} inputs; an artefact has one, the image.")
+    names = _name_outputs(model, source.output_names)
+    if source.embed:
+        model = embed_preprocessing(model, source.image_spec, dynamic_batch=source.dynamic_batch)
+    for key, value in model_info(source).items():
+        model.set_rt_info(value, ["model_info", key])
+    file = f"{source.model_file}.xml"
+    ov.save_model(model, folder / file, compress_to_fp16=fp16)
+    return file, names
+
+
+def _convert(source: ExportSource) -> Model:
+    import openvino as ov
+
+    spec = source.image_spec
+    shape = [-1 if source.dynamic_batch else 1, 3, spec.height, spec.width]
+    try:
+        if source.module is not None:
+            import torch
+
+            example = torch.zeros(1, 3, spec.height, spec.width)
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
+                model = ov.convert_model(frozen_copy(source.module), example_input=example)
+        else:
+            model = ov.Core().read_model(source.ir or source.onnx)
+        if source.embed:
+            model.reshape(shape)
+    except Exception as error:
+        raise ExportError(f"OpenVINO cannot convert the model: {error}") from error
+    return model
+
+
+def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy in evaluation mode on the CPU; the module itself is not touched.
+
+    Raises:
+        ExportError: the module cannot be copied.
+    """
+    try:
+        duplicate = copy.deepcopy(module)
+    except Exception as error:
+        raise ExportError(f"the model cannot be copied for the export: {error}") from error
+    return duplicate.eval().cpu().requires_grad_(False)
+
+
+def _name_outputs(model: Model, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the outputs, or take the names they have."""
+    if not wanted:
+        return tuple(sorted(port.get_names())[0] if port.get_names() else f"output_{n}" for n, port in _ports(model))
+    if len(model.outputs) != len(wanted):
+        raise ExportError(f"the model has {len(model.outputs)} outputs, and output_names={wanted} names {len(wanted)}.")
+    for number, port in _ports(model):
+        port.get_tensor().set_names({wanted[number]})
+    return wanted
+
+
+def _ports(model: Model) -> list[tuple[int, Any]]:
+    return list(enumerate(model.outputs))
