@@ -1,0 +1,215 @@
+"""Make a classifier for the labels at hand from a name, a given network, or a checkpoint."""
+
+# ruff: noqa: TID253  (loaded only by the engine)
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivetrain.catalog import ModelEntry
+from drivetrain.engines.lightning.models.classification import ClassificationModule
+from drivetrain.engines.lightning.models.networks import (
+    Network,
+    build_network,
+    count_outputs,
+    describe_network,
+    own_label_names,
+)
+from drivetrain.engines.lightning.models.weights import copy_rows, fit_weights, named_tensors, read_checkpoint
+from drivetrain.errors import CheckpointError, DataError, ModelError, UnsupportedError
+from drivetrain.options import TrainOptions
+from drivetrain.types import ImageSpec, Task
+
+_TASKS = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
+_IMAGENET_LABELS = 1000
+
+
+class Classifiers:
+    """Makes classifiers of one origin.
+
+    Args:
+        origin: an entry of the catalogue, a network, a class of networks, or a checkpoint of ours.
+        model_args: of the network's constructor.
+    """
+
+    def __init__(self, origin: Any, model_args: Mapping[str, Any]) -> None:
+        self.origin, self.model_args = origin, model_args
+        self.recorded: dict[str, Any] = _recorded(origin) if isinstance(origin, Path) else {}
+
+    @property
+    def recorded_task(self) -> Task | None:
+        """The task that the checkpoint was trained for."""
+        return Task.parse(self.recorded["task"]) if self.recorded else None
+
+    def build(
+        self, options: TrainOptions | None, labels: tuple[str, ...] | None, task: Task | None
+    ) -> ClassificationModule:
+        """A classifier for the labels; for those of the model if there are none.
+
+        Raises:
+            DataError: the labels are too few.
+            ModelError: a given network has another number of outputs.
+            OptionError: an option does not fit the network.
+            UnsupportedError: the task is not classification.
+        """
+        task = task or self.recorded_task or Task.CLASSIFICATION
+        check_task(task, labels)
+        recorded = self.recorded.get("label_names")
+        if labels is None and recorded is not None:
+            labels = tuple(recorded)
+        size = options.image_size_hw if options is not None else None
+        own = self._own_labels(labels)
+        network = self._network(None if own else labels, size)
+        spec = self._spec(network, size, is_own=own or labels is None)
+        names = own_label_names(network.count) if own or labels is None else labels
+        rate = options.learning_rate if options is not None else None
+        module = ClassificationModule(network, task=task, label_names=names, image_spec=spec, learning_rate=rate)
+        if size is not None:
+            count_outputs(network.net, size)
+        if isinstance(self.origin, Path):
+            network.notes += self.warm_start(module, read_checkpoint(self.origin), self.origin)
+        network.net.to(memory_format=torch.channels_last)
+        return module
+
+    def open(
+        self, content: Mapping[str, Any], path: Path, current: ClassificationModule | None
+    ) -> ClassificationModule:
+        """The classifier of a checkpoint: the current one with its weights where it fits, else a new one.
+
+        Raises:
+            CheckpointError: it is of another architecture.
+        """
+        there = content.get("drivetrain_model")
+        if there is None:
+            module = current or self.build(None, None, None)
+            fit_weights(module.net, named_tensors(content, path), (), f"checkpoint={str(path)!r}")
+            return module
+        self._check_architecture(there, path)
+        labels, task = tuple(there["label_names"]), Task.parse(there["task"])
+        spec = ImageSpec.from_dict(there["image_spec"])
+        module = current
+        if module is None or (module.label_names, module.task, module.image_spec) != (labels, task, spec):
+            network = self._network(labels, spec.size, args=there["args"])
+            module = ClassificationModule(network, task=task, label_names=labels, image_spec=spec)
+            network.net.to(memory_format=torch.channels_last)
+        module.network.pretrained = True
+        fit_weights(module.net, named_tensors(content, path), (), f"checkpoint={str(path)!r}")
+        return module
+
+    def warm_start(self, module: ClassificationModule, content: Mapping[str, Any], path: Path) -> list[str]:
+        """Give a classifier what fits of a checkpoint, and say what did not.
+
+        Raises:
+            CheckpointError: it is of another architecture.
+        """
+        there = content.get("drivetrain_model")
+        origin, head = f"checkpoint={path.name!r}", module.network.head
+        tensors = named_tensors(content, path)
+        module.network.pretrained = True
+        if there is None:
+            return [f"Started from {origin}.", *fit_weights(module.net, tensors, head, origin)]
+        self._check_architecture(there, path)
+        return copy_rows(module.net, tensors, head, module.label_names, tuple(there["label_names"]), origin)
+
+    def _network(
+        self, labels: tuple[str, ...] | None, size: tuple[int, int] | None, args: Mapping[str, Any] | None = None
+    ) -> Network:
+        count = len(labels) if labels is not None else None
+        if isinstance(self.origin, Path):
+            arguments = {**(args or self.recorded["args"]), "num_classes": count}
+            return build_network(
+                self.recorded["source"], self.recorded["name"], arguments, count=count, image_size=size
+            )
+        if isinstance(self.origin, ModelEntry):
+            arguments = {**self.model_args} if args is None else {**args, "num_classes": count}
+            return build_network(self.origin.source, self.origin.name, arguments, count=count, image_size=size)
+        net = self.origin(**self.model_args) if isinstance(self.origin, type) else self.origin
+        network = describe_network(net)
+        if count is not None and network.count != count:
+            raise ModelError(
+                f"The network {network.name} has {network.count} outputs, but there are {count} labels. Make it with "
+                f"num_classes={count}, or give it by name, so that its head is made to fit."
+            )
+        return network
+
+    def _own_labels(self, labels: tuple[str, ...] | None) -> bool:
+        """Whether the labels are those that the upstream's own head was trained for."""
+        named = isinstance(self.origin, ModelEntry) and labels is not None and len(labels) == _IMAGENET_LABELS
+        return named and labels is not None and set(labels) == set(own_label_names(_IMAGENET_LABELS))
+
+    def _spec(self, network: Network, size: tuple[int, int] | None, *, is_own: bool) -> ImageSpec:
+        spec = ImageSpec.from_dict(self.recorded["image_spec"]) if self.recorded else network.spec
+        if not is_own and not self.recorded:
+            # all of the image is seen: what is at its edge may be what counts
+            spec = replace(spec, resize="stretch", crop_fraction=1.0)
+        return replace(spec, height=size[0], width=size[1]) if size is not None else spec
+
+    def _check_architecture(self, there: Mapping[str, Any], path: Path) -> None:
+        if there.get("kind") != "classification":
+            raise _needs_class(there, path)
+        here = self._architecture()
+        if (there["source"], there["name"]) != here:
+            raise CheckpointError(
+                f"checkpoint={str(path)!r} is of {_full(there['source'], there['name'])}, but the model is "
+                f"{_full(*here)}. Give the model of the checkpoint, or open it by itself: Engine({str(path)!r})."
+            )
+
+    def _architecture(self) -> tuple[str, str]:
+        if isinstance(self.origin, Path):
+            return self.recorded["source"], self.recorded["name"]
+        if isinstance(self.origin, ModelEntry):
+            return self.origin.source, self.origin.name
+        return "", self.origin.__name__ if isinstance(self.origin, type) else type(self.origin).__name__
+
+
+def check_task(task: Task, labels: tuple[str, ...] | None) -> None:
+    """Refuse what a classifier is not for.
+
+    Raises:
+        UnsupportedError: another task than classification.
+        DataError: fewer labels than two.
+    """
+    if task not in _TASKS:
+        raise UnsupportedError(
+            f"The task is {task.value}, but the networks of timm and torchvision are trained for "
+            f"{', '.join(_TASKS)}. Give task=... if the annotations serve one of these, or another model."
+        )
+    if labels is not None and len(labels) < 2 and task is Task.CLASSIFICATION:
+        shown = ", ".join(map(repr, labels)) or "none"
+        raise DataError(
+            f"Classification needs at least two labels; the data have {len(labels)} ({shown}). For a class folder, "
+            "each class is a folder of its own; to find what differs from one class, use an anomaly model."
+        )
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    content = read_checkpoint(path)
+    there = content.get("drivetrain_model")
+    if not isinstance(there, dict):
+        raise CheckpointError(
+            f"checkpoint={str(path)!r} does not say which model it is of. Name the model and give the file as its "
+            f'weights: Engine("timm:resnet18", model_args={{"pretrained": "{path}"}}).'
+        )
+    if there.get("kind") != "classification":
+        raise _needs_class(there, path)
+    if not there["source"]:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r} is of a network of your own, {there['name']}. Give the object, and the file as "
+            "checkpoint=... of the verb."
+        )
+    return there
+
+
+def _needs_class(there: Mapping[str, Any], path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint={str(path)!r} is of the LightningModule {there.get('class')}, which only your code can make. Give "
+        "the object to Engine(...), and the file as checkpoint=... of the verb."
+    )
+
+
+def _full(source: str, name: str) -> str:
+    return f"{source}:{name}" if source else name

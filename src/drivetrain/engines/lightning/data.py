@@ -1,0 +1,248 @@
+"""Batches of images from a data set, decoded ahead in threads and kept in memory when they fit."""
+
+# ruff: noqa: TID253  (loaded only by the engine)
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drivetrain.engines.lightning.augment import Augmentation
+from drivetrain.errors import DataError
+from drivetrain.hardware import available_memory, core_count
+from drivetrain.images import read_image
+from drivetrain.options import TrainOptions
+from drivetrain.runtime.preprocess import resize_uint8
+from drivetrain.types import ImageSpec, Task
+
+if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+    from drivetrain.run import Run
+
+_MEMORY_SHARE = 0.25
+_AHEAD = 3
+_BATCH_SIZE = 32
+
+
+class PixelCache:
+    """The resized images of a data set, ``uint8``, in the memory of this process.
+
+    Args:
+        count: number of images.
+        spec: their size.
+        share: of the free memory that may be taken; with less, nothing is kept and every epoch decodes anew.
+    """
+
+    def __init__(self, count: int, spec: ImageSpec, share: float = _MEMORY_SHARE) -> None:
+        needed = count * spec.height * spec.width * 3
+        self.fits = needed <= available_memory() * share
+        self._pixels = np.empty((count if self.fits else 0, *spec.size, 3), np.uint8)  # pages are taken when written
+        self._filled = np.zeros(count, np.bool_)
+
+    def get(self, number: int) -> NDArray[np.uint8] | None:
+        """The image, if it is there."""
+        return self._pixels[number] if self._filled[number] else None
+
+    def put(self, number: int, image: NDArray[np.uint8]) -> None:
+        """Keep the image, if there is room."""
+        if self.fits:
+            self._pixels[number] = image
+            self._filled[number] = True
+
+
+class EpochSampler:
+    """The order of the images in an epoch; the same for the same seed and epoch, in any process.
+
+    Args:
+        count: number of images.
+        shuffle: whether the order changes with each epoch.
+        seed: of the order.
+    """
+
+    def __init__(self, count: int, *, shuffle: bool, seed: int) -> None:
+        self.count, self.shuffle, self.seed = count, shuffle, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this at the start of each."""
+        self.epoch = epoch
+
+    def order(self) -> NDArray[np.int64]:
+        """The numbers of the images of this process, in their order."""
+        order = np.arange(self.count)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            size, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+            order = np.resize(order, -(-self.count // size) * size)[rank::size]
+        return order
+
+
+class BatchSampler:
+    """The numbers of the images of each batch of an epoch.
+
+    Args:
+        sampler: their order; Lightning sets its epoch.
+        batch_size: images in a batch.
+        drop_single: leave out a last batch of one image, which batch normalisation cannot use.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, *, drop_single: bool) -> None:
+        self.sampler, self.batch_size, self.drop_single = sampler, batch_size, drop_single
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        return iter(self._batches())
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+    def _batches(self) -> list[NDArray[np.int64]]:
+        order = self.sampler.order()
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        if self.drop_single and len(batches) > 1 and len(batches[-1]) == 1:
+            batches.pop()
+        return batches
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Images and their targets: ``(N,) int64``, or ``(N, labels) float32`` of zeros and ones."""
+
+    paths: Sequence[str]
+    targets: NDArray[np.int64] | NDArray[np.float32]
+
+    @classmethod
+    def of(cls, dataset: Dataset, task: Task) -> Labelled:
+        """The images of a data set.
+
+        Raises:
+            DataError: an image has no label, or more than one where one is needed.
+        """
+        if task is Task.MULTILABEL_CLASSIFICATION:
+            targets = np.zeros((len(dataset), len(dataset.label_names)), np.float32)
+            for number, sample in enumerate(dataset):
+                targets[number, sample.labels] = 1
+            return cls(dataset.paths, targets)
+        numbers = [sample.labels for sample in dataset]
+        wrong = next((position for position, labels in enumerate(numbers) if len(labels) != 1), None)
+        if wrong is not None:
+            raise DataError(
+                f"the image {dataset.paths[wrong]!r} has {len(numbers[wrong])} labels, classification needs exactly "
+                "one. For several labels an image use task='multilabel_classification'."
+            )
+        return cls(dataset.paths, np.concatenate(numbers).astype(np.int64))
+
+
+class ImageLoader:
+    """Iterates over batches ``(images (B, 3, H, W) uint8, targets)``; images are channels-last in memory.
+
+    While the model works on a batch, threads decode, resize and change the next ones. Lightning takes it as it takes
+    a ``DataLoader``.
+
+    Args:
+        data: files and targets.
+        spec: the size that images are brought to.
+        batch_size: images in a batch.
+        shuffle: whether their order changes with each epoch.
+        augmentation: how training images are changed; ``None`` leaves them as they are.
+        seed: of the order and of the changes.
+        num_workers: threads; 0 does all in the thread of the caller; ``None`` takes one for each core, 8 at most.
+        drop_single: leave out a last batch of one image, which batch normalisation cannot use.
+    """
+
+    def __init__(
+        self,
+        data: Labelled,
+        spec: ImageSpec,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        num_workers: int | None = None,
+        drop_single: bool = False,
+    ) -> None:
+        self.data, self.spec = data, spec
+        self.augmentation, self.seed = augmentation, seed
+        self.num_workers = min(8, core_count()) if num_workers is None else num_workers
+        sampler = EpochSampler(len(data.paths), shuffle=shuffle, seed=seed)
+        self.batch_sampler = BatchSampler(sampler, batch_size, drop_single=drop_single)
+        self.cache = PixelCache(len(data.paths), spec)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch = self.batch_sampler.sampler.epoch
+        if self.num_workers == 0:
+            for numbers in self.batch_sampler:
+                yield self._join([self._images(numbers, epoch)], numbers)
+            return
+        with ThreadPoolExecutor(self.num_workers, "drivetrain-images") as pool:
+            waiting = iter(self.batch_sampler)
+            try:
+                ahead = [self._start(pool, numbers, epoch) for numbers in islice(waiting, _AHEAD)]
+                while ahead:
+                    numbers, parts = ahead.pop(0)
+                    images = [part.result() for part in parts]
+                    ahead += [self._start(pool, following, epoch) for following in islice(waiting, 1)]
+                    yield self._join(images, numbers)
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(
+        self, pool: ThreadPoolExecutor, numbers: NDArray[np.int64], epoch: int
+    ) -> tuple[NDArray[np.int64], list[Future[NDArray[np.uint8]]]]:
+        parts = np.array_split(numbers, min(self.num_workers, len(numbers)))
+        return numbers, [pool.submit(self._images, part, epoch) for part in parts]
+
+    def _images(self, numbers: NDArray[np.int64], epoch: int) -> NDArray[np.uint8]:
+        images = np.empty((len(numbers), *self.spec.size, 3), np.uint8)
+        for place, number in enumerate(numbers.tolist()):
+            image = self.cache.get(number)
+            if image is None:
+                image = resize_uint8(read_image(self.data.paths[number]), self.spec)
+                self.cache.put(number, image)
+            if self.augmentation is not None:
+                image = self.augmentation.apply(image, (self.seed, epoch, number))
+            images[place] = image
+        return images
+
+    def _join(self, images: list[NDArray[np.uint8]], numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        whole = images[0] if len(images) == 1 else np.concatenate(images)
+        return torch.from_numpy(whole).permute(0, 3, 1, 2), torch.from_numpy(self.data.targets[numbers])
+
+
+def loaders_for(
+    dataset: Dataset, spec: ImageSpec, task: Task, options: TrainOptions, run: Run
+) -> dict[str, ImageLoader | None]:
+    """The training and validation images as arguments of the upstream's ``fit``.
+
+    Without ``batch_size`` it is 32, or fewer for a small data set, so that an epoch has at least four steps.
+    """
+    train = Labelled.of(dataset.subset("train"), task)
+    batch_size = options.batch_size or min(_BATCH_SIZE, max(2, len(train.paths) // 4))
+    fit = ImageLoader(
+        train,
+        spec,
+        batch_size=batch_size,
+        shuffle=True,
+        augmentation=Augmentation(),
+        seed=options.seed,
+        num_workers=options.num_workers,
+        drop_single=True,
+    )
+    if not fit.cache.fits:
+        run.note("The images do not fit in a quarter of the free memory, so they are decoded anew in every epoch.")
+    if "val" not in dataset.subsets:
+        return {"train_dataloaders": fit, "val_dataloaders": None}
+    held = Labelled.of(dataset.subset("val"), task)
+    check = ImageLoader(held, spec, batch_size=batch_size, seed=options.seed, num_workers=options.num_workers)
+    return {"train_dataloaders": fit, "val_dataloaders": check}

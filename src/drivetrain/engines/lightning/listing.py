@@ -1,0 +1,90 @@
+"""The models that timm and torchvision offer; runs in a child process, so it may import them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivetrain.catalog import Argument, signature_arguments
+from drivetrain.types.task import Task
+
+_TASKS = [Task.CLASSIFICATION.value, Task.MULTILABEL_CLASSIFICATION.value]
+
+#: Constructor arguments that most timm models share, beside those of ``timm.create_model``.
+TIMM_COMMON: tuple[Argument, ...] = (
+    Argument("drop_rate", "float", "0.0", "Dropout before the classifier."),
+    Argument("drop_path_rate", "float", "None", "Stochastic depth."),
+    Argument("global_pool", "str", "the model's own", "Pooling before the classifier: avg, max, avgmax, token, ..."),
+    Argument("img_size", "int | tuple[int, int]", "the model's own", "Input size of models whose size is fixed."),
+    Argument("patch_size", "int", "the model's own", "Of vision transformers."),
+    Argument("act_layer", "str", "the model's own", "Activation layer by name."),
+    Argument("norm_layer", "str", "the model's own", "Normalisation layer by name."),
+    Argument("bn_momentum", "float", "the model's own", "Of batch normalisation."),
+    Argument("bn_eps", "float", "the model's own", "Of batch normalisation."),
+)
+
+_PRETRAINED = Argument(
+    "pretrained", "bool | str", "False", "True fetches the upstream's weights; a path loads that file."
+)
+
+
+def timm_models() -> dict[str, Any]:
+    """All models of timm: one family, whose arguments are those of ``timm.create_model``."""
+    import timm
+
+    entries = [
+        {
+            "name": name,
+            "tasks": _TASKS,
+            "class_path": "timm:create_model",
+            "family": "timm",
+            "summary": "timm image classifier",
+        }
+        for name in timm.list_models()
+    ]
+    rows = [row for row in signature_arguments(timm.create_model) if row["name"] not in ("model_name", "pretrained")]
+    return {"models": entries, "arguments": {"timm": [*map(_row, (_PRETRAINED, *TIMM_COMMON)), *rows]}}
+
+
+def torchvision_models() -> dict[str, Any]:
+    """The classification models of torchvision, each with the arguments of its own class."""
+    import torchvision
+
+    entries, arguments = [], {}
+    for name in torchvision.models.list_models(module=torchvision.models):
+        builder = torchvision.models.get_model_builder(name)
+        family = builder.__module__.rpartition(".")[2]
+        entries.append(
+            {
+                "name": name,
+                "tasks": _TASKS,
+                "class_path": f"{builder.__module__}:{builder.__name__}",
+                "family": family,
+                "summary": "torchvision image classifier",
+            }
+        )
+        if family not in arguments:
+            arguments[family] = [_row(_PRETRAINED), *_class_arguments(builder)]
+    return {"models": entries, "arguments": arguments}
+
+
+def _class_arguments(builder: Any) -> list[dict[str, str]]:
+    """What the builder passes on to the class that it returns."""
+    import sys
+    import typing
+
+    made = typing.get_type_hints(builder, vars(sys.modules[builder.__module__])).get("return")
+    skip = (
+        "self",
+        "weights",
+        "progress",
+        "num_classes",
+        "init_weights",
+        "block",
+        "layers",
+        "inverted_residual_setting",
+    )
+    return signature_arguments(made, skip=skip) if isinstance(made, type) else []
+
+
+def _row(argument: Argument) -> dict[str, str]:
+    return {"name": argument.name, "type": argument.type, "default": argument.default, "help": argument.help}

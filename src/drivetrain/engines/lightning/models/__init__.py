@@ -1,0 +1,1 @@
+"""Networks of timm and torchvision, and the task module that trains them."""

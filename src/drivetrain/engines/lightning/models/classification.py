@@ -1,0 +1,170 @@
+"""Train a classification network, with one label or any number of labels an image."""
+
+# ruff: noqa: TID253  (loaded only when a model is built)
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from drivetrain.engines.lightning.models.networks import Network
+from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
+
+#: What chooses the best state where nothing else is asked for.
+DEFAULT_METRIC = {Task.CLASSIFICATION: "val/accuracy", Task.MULTILABEL_CLASSIFICATION: "val/map"}
+_WARM_UP = 0.05
+_WEIGHT_DECAY = 0.05
+_RATE_PRETRAINED = 3e-4
+_RATE_FROM_SCRATCH = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rate over the training: a linear rise to the peak, then a half cosine down to zero.
+
+    Attributes:
+        steps: of the whole training.
+    """
+
+    steps: int
+
+    def factor(self, step: int) -> float:
+        """The share of the peak at a step."""
+        rise = max(1, round(_WARM_UP * self.steps))
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, self.steps - rise))))
+
+
+class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # the upstream class is untyped here
+    """Any network that gives ``(B, labels)`` logits, as a LightningModule.
+
+    A batch is ``(images, targets)``: images ``(B, 3, H, W)``, ``uint8`` as they are in the file or ``float32``
+    normalised already; targets ``(B,) int64``, or ``(B, labels) float32`` of zeros and ones for several labels.
+
+    Args:
+        network: the network and what is known of it.
+        task: one label an image, or any number.
+        label_names: the name of each output.
+        image_spec: how an image becomes an input.
+        learning_rate: the peak; by default 3e-4 for a pretrained network, 1e-3 for a new one.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        task: Task,
+        label_names: tuple[str, ...],
+        image_spec: ImageSpec,
+        learning_rate: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.net: nn.Module = network.net
+        self.task = task
+        self.label_names = label_names
+        self.image_spec = image_spec
+        self.learning_rate = learning_rate
+        self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
+        self._answers: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``(B, labels)`` logits of normalised images."""
+        logits: Tensor = self.net(images)
+        return logits
+
+    def describe(self) -> dict[str, Any]:
+        """All that is needed to build this module again, as plain data for the checkpoint."""
+        return {
+            "kind": "classification",
+            "source": self.network.source,
+            "name": self.network.name,
+            "args": self.network.args,
+            "task": self.task.value,
+            "label_names": list(self.label_names),
+            "image_spec": self.image_spec.to_dict(),
+        }
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images as the network takes them; ``uint8`` ones are normalised, others taken as they are."""
+        if images.dtype is not torch.uint8:
+            return images
+        return (images.float() - self._shift) * self._scale
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """``(B, labels) float32`` in 0..1."""
+        logits = logits.float()
+        return logits.sigmoid() if self.task is Task.MULTILABEL_CLASSIFICATION else logits.softmax(dim=1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002  (the upstream's signature)
+        """The loss of a batch."""
+        images, targets = batch
+        loss = self._loss(self(self.normalised(images)), targets)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
+        """Log the loss, keep the answers."""
+        images, targets = batch
+        logits = self(self.normalised(images))
+        several = self.trainer.world_size > 1
+        loss = self._loss(logits, targets)
+        self.log("val/loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=several)
+        self._answers.append((self.probabilities(logits).cpu(), targets.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics, computed as everywhere in drivetrain."""
+        several = self.trainer.world_size > 1
+        for name, value in self._metrics().items():
+            self.log(f"val/{name}", value, sync_dist=several)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, no decay on biases and norms; the schedule goes on with every step."""
+        from timm.optim import param_groups_weight_decay
+
+        default = _RATE_PRETRAINED if self.network.pretrained else _RATE_FROM_SCRATCH
+        peak = self.learning_rate if self.learning_rate is not None else default
+        groups = param_groups_weight_decay(self.net, _WEIGHT_DECAY)
+        fused = self.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.AdamW(groups, lr=peak, fused=fused)
+        steps = self.trainer.estimated_stepping_batches
+        schedule = Schedule(int(steps) if math.isfinite(steps) else 1)
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.task is Task.MULTILABEL_CLASSIFICATION:
+            return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+        return nn.functional.cross_entropy(logits, targets)
+
+    def _metrics(self) -> dict[str, float]:
+        from drivetrain.metrics import evaluate
+
+        rows = torch.cat([row for row, _ in self._answers]).numpy()
+        truths = torch.cat([truth for _, truth in self._answers]).numpy()
+        self._answers.clear()
+        several = self.task is Task.MULTILABEL_CLASSIFICATION
+        samples = [
+            Sample(f"#{number}", (1, 1), labels=np.flatnonzero(truth) if several else np.array([truth], np.int64))
+            for number, truth in enumerate(truths)
+        ]
+        answers = [make_prediction(f"#{number}", (1, 1), row, self.task) for number, row in enumerate(rows)]
+        predictions = Predictions(answers, task=self.task, label_names=self.label_names)
+        return dict(evaluate(samples, predictions, task=self.task, label_names=self.label_names))
+
+
+def make_prediction(path: str, size: tuple[int, int], row: Any, task: Task) -> Prediction:
+    """The answer about one image from its probabilities, ``(labels,) float32``."""
+    probabilities = np.ascontiguousarray(row, np.float32)
+    if task is Task.MULTILABEL_CLASSIFICATION:
+        labels = np.flatnonzero(probabilities >= 0.5).astype(np.int64)
+    else:
+        labels = probabilities.argmax(keepdims=True).astype(np.int64)
+    return Prediction(path, size, labels=labels, scores=probabilities[labels], probabilities=probabilities)

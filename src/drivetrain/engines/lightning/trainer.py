@@ -1,0 +1,254 @@
+"""Turn the options of ``train`` into a Lightning trainer, and leave the process as it was afterwards."""
+
+# ruff: noqa: TID253  (loaded only by the engine)
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+import os
+import random
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.hardware import choose_device
+from drivetrain.options import TrainOptions
+
+#: Arguments of the Lightning trainer that the engine sets: name -> the option that does it.
+SET_BY_ENGINE = {
+    "accelerator": "Engine(device=...)",
+    "devices": "train(devices=...)",
+    "precision": "train(precision=...)",
+    "logger": "train(logger=...)",
+    "callbacks": "train(callbacks=...)",
+    "max_epochs": "train(max_epochs=...)",
+    "check_val_every_n_epoch": "train(val_check_interval=...)",
+    "deterministic": "train(deterministic=...)",
+    "default_root_dir": "Engine(work_dir=...)",
+    "enable_progress_bar": "drivetrain, which shows its own progress",
+    "enable_checkpointing": "drivetrain, which keeps the best and the last state",
+    "barebones": "drivetrain, which needs callbacks and checkpoints",
+}
+
+_CHATTER = (
+    r".*does not have many workers.*",
+    r".*smaller than the logging interval.*",
+    r".*No `?val_dataloader.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*GPU available but not used.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*No positive class found.*",
+)
+
+
+def package_of(module: Any) -> str:
+    """``"lightning.pytorch"`` or ``"pytorch_lightning"``: whichever the user's module is made with."""
+    tops = [base.__module__.partition(".")[0] for base in type(module).__mro__ if base.__name__ == "LightningModule"]
+    return "pytorch_lightning" if tops and tops[0] == "pytorch_lightning" else "lightning.pytorch"
+
+
+def trainer_arguments(package: str = "lightning.pytorch") -> tuple[str, ...]:
+    """The names that ``engine_args`` may have."""
+    names = inspect.signature(importlib.import_module(package).Trainer.__init__).parameters
+    return tuple(name for name in names if name != "self" and name not in SET_BY_ENGINE)
+
+
+def check_engine_args(engine_args: Mapping[str, Any]) -> None:
+    """Refuse arguments of the upstream that the engine sets itself.
+
+    Raises:
+        UnsupportedOptionError: with the option that does it.
+    """
+    for name in engine_args:
+        if name in SET_BY_ENGINE:
+            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+
+
+def make_trainer(
+    package: str,
+    options: TrainOptions,
+    *,
+    device: str,
+    work_dir: Path,
+    callbacks: Sequence[Any],
+    defaults: Mapping[str, Any],
+) -> Any:
+    """The upstream's trainer.
+
+    Args:
+        package: see :func:`package_of`.
+        options: of ``train``.
+        device: as given to the engine.
+        work_dir: where the upstream may write.
+        callbacks: those of the engine; the user's come first.
+        defaults: arguments of the upstream's trainer where ``engine_args`` has none.
+
+    Raises:
+        OptionError: an option has a wrong value.
+        UnsupportedOptionError: an option cannot be honoured.
+    """
+    upstream = importlib.import_module(package)
+    place = place_of(device, options.devices)
+    settings: dict[str, Any] = {
+        **defaults,
+        **place,
+        "precision": precision_of(options.precision, place["accelerator"]),
+        "logger": _loggers(options.logger, upstream),
+        "callbacks": [*_callbacks(options.callbacks, upstream), *callbacks],
+        "deterministic": options.deterministic or None,
+        "default_root_dir": str(work_dir / "upstream"),
+        "enable_progress_bar": False,
+        "check_val_every_n_epoch": options.val_check_interval or 1,
+        **(options.engine_args or {}),
+    }
+    settings.setdefault("enable_model_summary", False)
+    if options.max_epochs is not None:
+        settings["max_epochs"] = options.max_epochs
+    return upstream.Trainer(**settings)
+
+
+def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path | None) -> None:
+    """Fit; a stop by the user comes back as a return, with the trainer's callbacks told of it.
+
+    Args:
+        trainer: of the upstream.
+        module: to train.
+        data: the upstream's own arguments for data.
+        state: a checkpoint, already known to be safe, to go on from.
+    """
+    more: dict[str, Any] = {}
+    if state is not None:
+        more["ckpt_path"] = str(state)
+        if "weights_only" in inspect.signature(trainer.fit).parameters:
+            more["weights_only"] = True
+    try:
+        trainer.fit(module, **data, **more)
+    except SystemExit:
+        if not any(getattr(callback, "interrupted", False) for callback in trainer.callbacks):
+            raise
+
+
+def place_of(device: str, devices: int | Sequence[int]) -> dict[str, Any]:
+    """``accelerator`` and ``devices`` of the upstream's trainer.
+
+    Raises:
+        OptionError: there is no such device, or ``device`` and ``devices`` contradict each other.
+        UnsupportedOptionError: more than one device.
+    """
+    chosen = choose_device(device)
+    kind, _, number = chosen.partition(":")
+    accelerator = {"cuda": "gpu"}.get(kind, kind)
+    count = devices if isinstance(devices, int) else len(devices)
+    if count != 1:
+        raise UnsupportedOptionError(
+            f"devices={devices!r} cannot be honoured: training on several devices is not part of this version. "
+            "Leave devices out, or give one."
+        )
+    if number and accelerator != "cpu":
+        if not isinstance(devices, int) and list(devices) != [int(number)]:
+            raise OptionError(f"devices={devices!r} contradicts device={device!r}; leave out one of them.")
+        return {"accelerator": accelerator, "devices": [int(number)]}
+    if accelerator == "cpu":
+        return {"accelerator": "cpu", "devices": 1}
+    return {"accelerator": accelerator, "devices": devices if isinstance(devices, int) else list(devices)}
+
+
+def precision_of(precision: str, accelerator: str) -> str:
+    """The upstream's word for a precision; ``"auto"`` is 16 bit on CUDA and 32 bit elsewhere.
+
+    Raises:
+        UnsupportedOptionError: the device cannot do it.
+    """
+    if precision == "auto":
+        if accelerator != "gpu":
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if precision == "fp16" and accelerator == "cpu":
+        raise UnsupportedOptionError("precision='fp16' cannot be honoured on the CPU. Allowed there: auto, fp32, bf16.")
+    return {"fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}[precision]
+
+
+def _loggers(logger: Any, upstream: Any) -> Any:
+    if logger is None or logger == "csv" or logger is False:
+        return False  # the table of metrics is always written
+    if isinstance(logger, str):
+        raise UnsupportedOptionError(
+            f"logger={logger!r} cannot be honoured: names other than 'csv' are not part of this version. "
+            f"Give an object of {upstream.__name__}.loggers, such as TensorBoardLogger(save_dir=...)."
+        )
+    given = list(logger) if isinstance(logger, list | tuple) else [logger]
+    wrong = next((item for item in given if not isinstance(item, upstream.loggers.Logger)), None)
+    if wrong is not None:
+        raise OptionError(f"logger={wrong!r} is not a logger of {upstream.__name__}. Give an object of its loggers.")
+    return given
+
+
+def _callbacks(callbacks: Sequence[Any] | None, upstream: Any) -> list[Any]:
+    given = list(callbacks) if callbacks is not None else []
+    wrong = next((item for item in given if not isinstance(item, upstream.Callback)), None)
+    if wrong is not None:
+        raise OptionError(
+            f"callbacks: {type(wrong).__module__}.{type(wrong).__qualname__} is not a callback of {upstream.__name__}. "
+            f"Give objects of subclasses of {upstream.__name__}.Callback."
+        )
+    return given
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Seed everything, and give the caller's random numbers back afterwards."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def untouched_process() -> Iterator[None]:
+    """Give back what the upstream changes in the process: flags of torch, variables, signals, its chatter."""
+    strict, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark = torch.backends.cudnn.benchmark
+    variables = dict(os.environ)
+    interrupt = signal.getsignal(signal.SIGINT)
+    loggers = [
+        logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _CHATTER:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        for name in set(os.environ) - set(variables):
+            del os.environ[name]
+        os.environ.update(variables)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
