@@ -1,0 +1,69 @@
+"""The models that the installed Ultralytics describes in its own YAML files."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from drivetrain.types.task import Task
+
+#: The last module of an architecture -> what it is trained for.
+_HEADS = (
+    ("classify", Task.CLASSIFICATION),
+    ("semanticsegment", Task.SEMANTIC_SEGMENTATION),
+    ("segment", Task.INSTANCE_SEGMENTATION),
+    ("pose", Task.KEYPOINT_DETECTION),
+    ("obb", Task.ORIENTED_DETECTION),
+    ("depth", Task.DEPTH),
+    ("detect", Task.DETECTION),
+    ("rtdetrdecoder", Task.DETECTION),
+)
+
+
+def models() -> dict[str, Any]:
+    """Rows for the catalogue: every architecture in every size; nothing is imported."""
+    spec = importlib.util.find_spec("ultralytics")
+    if spec is None or not spec.submodule_search_locations:
+        return {"models": [], "arguments": {}}
+    root = Path(next(iter(spec.submodule_search_locations))) / "cfg" / "models"
+    rows = [row for path in sorted(root.rglob("*.yaml")) for row in _rows(path)]
+    return {"models": rows, "arguments": {"": [{"name": "task", "type": "str", "default": "None", "help": ""}]}}
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    description = yaml.safe_load(path.read_text(encoding="utf-8"))
+    task = _task(str(description["head"][-1][-2]).lower())
+    scales = list(description.get("scales") or []) if re.search(r"\d", path.stem) else []
+    names = [_scaled(path.stem, scale) for scale in scales] if len(scales) > 1 else [path.stem]
+    return [
+        {
+            "name": name,
+            "tasks": [task] if task else [],
+            "class_path": f"ultralytics:{class_name(name)}",
+            "family": "",
+            "summary": "",
+        }
+        for name in names
+    ]
+
+
+def _task(head: str) -> str | None:
+    return next((task.value for mark, task in _HEADS if mark in head), None)
+
+
+def _scaled(stem: str, scale: str) -> str:
+    """``("yolo11-seg", "n")`` -> ``"yolo11n-seg"``."""
+    return re.sub(r"(\d+)", rf"\g<1>{scale}", stem, count=1)
+
+
+def class_name(name: str) -> str:
+    """The Ultralytics class that makes a model of that name."""
+    if name.startswith("rtdetr") or name.endswith("-rtdetr"):
+        return "RTDETR"
+    if name.startswith("yoloe"):
+        return "YOLOE"
+    return "YOLOWorld" if "-world" in name else "YOLO"
