@@ -39,7 +39,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except UnpicklingError as error:
         raise UnsafeCheckpointError(
             f"checkpoint={str(path)!r} holds objects besides tensors and plain values, as Anomalib wrote them before "
-            "2.7; opening it could execute code. Load it with the Anomalib that wrote it, and save it with 2.7 or later."
+            "2.7; opening it could execute code. Load it with the Anomalib that wrote it and save it with 2.7 or later."
         ) from error
     except (RuntimeError, OSError, EOFError) as error:
         raise CheckpointError(f"checkpoint={str(path)!r} cannot be read: {error}") from error
@@ -60,7 +60,7 @@ def describe(model: AnomalibModule) -> dict[str, str]:
 
 
 def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
-    """The class of the model that a checkpoint is of: as it says, by the folders Anomalib puts it in, or by its arguments.
+    """The class of a checkpoint's model: as it says, by the folders Anomalib puts it in, or by its arguments.
 
     Raises:
         CheckpointError: it cannot be known, or it is a class of the user's that was not imported.

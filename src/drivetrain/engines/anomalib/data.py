@@ -115,7 +115,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
         return Image(painted.squeeze(0)), Mask((mask.squeeze() > 0).to(torch.uint8))
 
 
-class _Grouped(torch.utils.data.Sampler[list[int]]):
+class _Grouped(torch.utils.data.Sampler[list[int]]):  # type: ignore[misc]  # torch is not typed here
     """Batches in which either every item has a mask or none has; Anomalib looks at the first only."""
 
     def __init__(self, dataset: SampleDataset, batch_size: int) -> None:
@@ -227,7 +227,8 @@ def prepare_training(
         batch_size: images in a training step.
         eval_batch_size: images in a validation step.
         num_workers: processes that load data.
-        source: where the threshold comes from; ``"auto"`` is ``"val"`` if that has anomalous images, else ``"synthetic"``.
+        source: where the threshold comes from; ``"auto"`` is ``"val"`` if that has anomalous images, else
+            ``"synthetic"``.
         seed: of made-up defects.
         spec: how the images are resized.
         keep_anomalous: whether the model learns from anomalous images too.

@@ -66,7 +66,7 @@ def require_fitted(model: AnomalibModule) -> None:
         )
 
 
-class Deployed(nn.Module):
+class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
     """The whole way of an image through the model, the same in prediction and in the artefact.
 
     Takes ``(B, 3, height, width) float32`` in 0..1 at the size of :func:`image_spec` and gives ``pred_score (B,)

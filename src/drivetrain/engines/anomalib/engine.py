@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,13 +31,14 @@ from drivetrain.engines.anomalib.deploy import (
     require_fitted,
 )
 from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
-from drivetrain.options import TrainOptions
+from drivetrain.options import ExportFormat, TrainOptions
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
+    from drivetrain.export.source import ExportSource
     from drivetrain.run import Run
 
 _EVAL_BATCH = 8
@@ -53,6 +55,7 @@ class AnomalibEngine(Engine):
 
     spec = SPEC
     _model: AnomalibModule | None = None
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     # --- what the engine knows -----------------------------------------------------------------------------------
 
@@ -233,6 +236,22 @@ class AnomalibEngine(Engine):
             for index, (path, image) in enumerate(group):
                 own = {name: value[index : index + 1] for name, value in arrays.items()}
                 yield decoder.decode(own, (image.shape[0], image.shape[1]), path)
+
+    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
+        from drivetrain.engines.anomalib.exporting import export_source
+
+        model = self.model
+        if is_answering_by_path(model):
+            raise UnsupportedError(f"{model.name} asks a language model and has no graph to export.")
+        require_fitted(model)
+        spec = self._image_spec(model)
+        if spec.antialias:
+            self.progress.note(
+                "The model was trained with antialiased resizing. drivetrain resizes so; other clients of the artefact "
+                "do not and may differ on larger images."
+            )
+        self._scratch = tempfile.TemporaryDirectory()
+        return export_source(model, spec, self.label_names, graph_format=format, scratch=Path(self._scratch.name))
 
     def _image_spec(self, model: AnomalibModule) -> ImageSpec:
         spec = image_spec(model)

@@ -221,7 +221,7 @@ def _default_epochs(model: AnomalibModule) -> int:
 def _overrides(model: AnomalibModule, options: TrainOptions) -> dict[str, tuple[Any, Any]]:
     """What the user asked for and the model replaced."""
     forced = dict(model.trainer_arguments)
-    asked: dict[str, Any] = {name: value for name, value in (options.engine_args or {}).items()}
+    asked: dict[str, Any] = dict(options.engine_args or {})
     given = options.given()
     for name, theirs in (("max_epochs", "max_epochs"), ("devices", "devices")):
         if name in given:
@@ -266,7 +266,9 @@ def _drop_empty(folder: Path) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what Lightning and Anomalib say about things that are as they should be."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "anomalib")]
+    loggers = [
+        logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "anomalib")
+    ]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -16,10 +16,14 @@ from anomalib.models.components import AnomalibModule
 from numpy.typing import NDArray
 
 from drivetrain.data import Dataset
+from drivetrain.data.dataset import Facts
+from drivetrain.data.record import Record
+from drivetrain.data.table import build_table
 from drivetrain.engines.anomalib.data import prepare_test, to_tensor
 from drivetrain.engines.anomalib.fitting import quiet, torch_device
 from drivetrain.errors import DataError
-from drivetrain.types import ImageSpec, Metrics, Prediction
+from drivetrain.images import image_size
+from drivetrain.types import ImageSpec, Metrics, Prediction, Task
 
 if TYPE_CHECKING:
     from drivetrain.engines.anomalib.engine import AnomalibEngine
@@ -68,10 +72,29 @@ def test(engine: AnomalibEngine, data: AnomalibDataModule, subset: str, batch_si
 
 
 def dataset_from(samples: Any, subset: str) -> Dataset:
-    """The table of an Anomalib data set as a drivetrain data set; images stay where they are."""
-    from drivetrain.data import load_dataset
+    """The table of an Anomalib data set as a drivetrain data set; images stay where they are.
 
-    raise DataError(f"{len(samples)} {subset} {load_dataset}")
+    Args:
+        samples: a frame with ``image_path``, ``label_index`` (0 normal, 1 anomalous, else unknown) and, if there are
+            masks, ``mask_path``.
+        subset: the name to give them.
+    """
+    records = []
+    for number, row in enumerate(samples.itertuples()):
+        kind = int(getattr(row, "label_index", -1))
+        mask = str(getattr(row, "mask_path", "") or "")
+        records.append(
+            Record(
+                path=str(row.image_path),
+                subset=subset,
+                size=image_size(row.image_path),
+                image_id=number,
+                labels=[kind] if kind in (0, 1) else [],
+                mask_path=mask if kind == 1 and Path(mask).is_file() else None,
+                anomalous={0: False, 1: True}.get(kind),
+            )
+        )
+    return Dataset(build_table(records), Facts(("normal", "anomalous"), Task.ANOMALY, format="anomalib"))
 
 
 def ask(model: AnomalibModule, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> Iterator[Prediction]:

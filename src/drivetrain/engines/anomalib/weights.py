@@ -75,12 +75,12 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         made = functools.partial(_timm_model, timm.create_model, state, name)
         stack.enter_context(mock.patch.object(timm, "create_model", made))
-        enum = torchvision.models.WeightsEnum
-        stack.enter_context(mock.patch.object(enum, "get_state_dict", lambda *_, **__: _NoWeights(state or {})))
+        absent = mock.Mock(return_value=_NoWeights())
+        stack.enter_context(mock.patch.object(torchvision.models.WeightsEnum, "get_state_dict", absent))
         load = nn.Module.load_state_dict
         stack.enter_context(mock.patch.object(nn.Module, "load_state_dict", _loader(load, state, name)))
         with contextlib.suppress(ImportError):
-            import open_clip
+            import open_clip  # type: ignore[import-not-found,unused-ignore]  # an extra of Anomalib
 
             clip = functools.partial(_without_weights, open_clip.create_model_and_transforms)
             stack.enter_context(mock.patch.object(open_clip, "create_model_and_transforms", clip))

@@ -33,6 +33,7 @@ class AnomalyDecoder(Decoder):
             raise ValueError(f"crop={self._crop}; both must be in (0, 1]")
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
+        """The score, and the map in pixels of the original image."""
         score = float(np.clip(np.ravel(outputs["pred_score"])[0], 0.0, 1.0))
         scores = outputs.get("anomaly_map")
         if scores is None:

@@ -1,0 +1,152 @@
+"""What the exporter needs of an Anomalib model: its graph, straight from torch, and ModelAPI's metadata."""
+# ruff: noqa: TID253 - loaded with the engine only
+
+from __future__ import annotations
+
+import importlib.metadata
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from anomalib.models.components import AnomalibModule
+from torch import nn
+
+from drivetrain.engines.anomalib.deploy import OUTPUTS, Deployed, crop_fraction
+from drivetrain.errors import ExportError
+from drivetrain.export.source import ExportSource
+from drivetrain.types import ImageSpec, Task
+
+if TYPE_CHECKING:
+    from openvino import Model
+
+_SAME = 1e-4
+
+
+class _Tuple(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """The deployed model with its outputs in a fixed order, as graphs have them."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        super().__init__()
+        self.deployed = deployed
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs = self.deployed(image)
+        return tuple(outputs[name] for name in OUTPUTS if name in outputs)
+
+
+def export_source(
+    model: AnomalibModule, spec: ImageSpec, label_names: Sequence[str], *, graph_format: str, scratch: Path
+) -> ExportSource:
+    """The model for the exporter; the model itself is not changed.
+
+    The graph takes ``(B, 3, height, width)`` in 0..1, which is what Anomalib's own inferencer gives, so preprocessing
+    is not put into it.
+
+    Args:
+        model: fitted.
+        spec: how images are resized for it.
+        label_names: of the data.
+        graph_format: ``"openvino"`` or ``"onnx"``.
+        scratch: a folder for files that are needed until the export is over.
+
+    Raises:
+        ExportError: the model cannot be converted.
+    """
+    module = frozen(model)
+    names = output_names(module, spec)
+    source: dict[str, Any] = {"module": module, "output_names": names}
+    dynamic = False
+    if graph_format == "openvino":
+        graph, dynamic = convert(module, names, spec)
+        source = {"ir": _save(graph, scratch)}
+    has_map = "anomaly_map" in names
+    return ExportSource(
+        **source,
+        image_spec=spec,
+        task=Task.ANOMALY,
+        label_names=tuple(label_names),
+        decoder="anomaly",
+        decoder_args={"crop": list(crop_fraction(model))} if crop_fraction(model) != (1.0, 1.0) else {},
+        dynamic_batch=dynamic,
+        embed=False,
+        model_info={
+            "model_type": "AnomalyDetection",
+            "task": "segmentation" if has_map else "classification",
+            "labels": "Normal Anomaly",
+            "image_threshold": "0.5",
+            "pixel_threshold": "0.5",
+            "normalization_scale": "1.0",
+        },
+        versions={"anomalib": importlib.metadata.version("anomalib")},
+    )
+
+
+def frozen(model: AnomalibModule) -> nn.Module:
+    """A copy of the deployed model for tracing, on the CPU and in evaluation mode."""
+    from drivetrain.export.openvino import frozen_copy
+
+    return frozen_copy(_Tuple(Deployed(model)))
+
+
+def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:
+    """The outputs that the model has."""
+    with torch.inference_mode():
+        found = module(torch.zeros(1, 3, spec.height, spec.width))
+    return OUTPUTS[: len(found)]
+
+
+def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple[Model, bool]:
+    """The graph, and whether it takes more than one image at a time.
+
+    The batch is left open only if a batch of three gives what torch gives; otherwise it is fixed to 1.
+
+    Raises:
+        ExportError: OpenVINO cannot convert the model.
+    """
+    import openvino as ov
+
+    torch.manual_seed(0)
+    example = torch.rand(3, 3, spec.height, spec.width)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
+            graph = ov.convert_model(module, example_input=example[:1])
+        for name, port in zip(names, graph.outputs, strict=True):
+            port.get_tensor().set_names({name})
+        graph.inputs[0].get_tensor().set_names({"input"})
+    except Exception as error:
+        raise ExportError(f"OpenVINO cannot convert the model: {error}") from error
+    dynamic = _takes_batches(graph, module, example)
+    graph.reshape([-1 if dynamic else 1, 3, spec.height, spec.width])
+    return graph, dynamic
+
+
+def _takes_batches(graph: Model, module: nn.Module, example: torch.Tensor) -> bool:
+    import openvino as ov
+
+    with torch.no_grad():
+        expected = module(example)
+    trial = graph.clone()
+    try:
+        trial.reshape([-1, *example.shape[1:]])
+        compiled = ov.Core().compile_model(trial, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = compiled(example.numpy())
+    except RuntimeError:  # the graph has the batch of the example built in
+        return False
+    pairs = [(found[port], value.numpy()) for port, value in zip(compiled.outputs, expected, strict=True)]
+    return all(
+        ours.shape == theirs.shape
+        and (theirs.dtype == np.bool_ or bool(np.allclose(ours, theirs, rtol=_SAME, atol=_SAME)))
+        for ours, theirs in pairs
+    )
+
+
+def _save(graph: Model, folder: Path) -> Path:
+    import openvino as ov
+
+    path = folder / "model.xml"
+    ov.save_model(graph, path, compress_to_fp16=False)
+    return path
