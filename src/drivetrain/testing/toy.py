@@ -23,6 +23,8 @@ from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Prediction, Task
 
 if TYPE_CHECKING:
+    from drivetrain.export.source import ExportSource
+    from drivetrain.options import ExportFormat
     from drivetrain.run import Run
 
 # 1. What the engine serves, as data: choosing an engine reads this and imports nothing.
@@ -31,7 +33,6 @@ SPEC = EngineSpec(
     class_path="drivetrain.testing.toy:ToyEngine",
     install="pip install drivetrain",
     claims=("drivetrain:ToyModel",),
-    verbs=("train", "test", "predict"),
     sources=(ModelSource("toy", "drivetrain", "drivetrain", "drivetrain.testing.toy:list_models"),),
     tasks=(Task.CLASSIFICATION,),
     checkpoint_suffixes=(".npz",),
@@ -147,7 +148,14 @@ class ToyEngine(Engine):
         sign = -1 if name == "val/loss" else 1
         epochs, batch, rate = options.max_epochs or 5, options.batch_size or 8, options.learning_rate or 0.1
         self.model.momentum = (options.engine_args or {}).get("momentum", self.model.momentum)
-        run.update(effective_options={"epochs": epochs, "batch": batch, "rate": rate, "momentum": self.model.momentum})
+        run.update(
+            effective_options={
+                "max_epochs": epochs,
+                "batch_size": batch,
+                "learning_rate": rate,
+                "momentum": self.model.momentum,
+            }
+        )
         train, validation = self._load("train"), self._load("val")
         if resume:
             self._load_state(last)
@@ -244,6 +252,30 @@ class ToyEngine(Engine):
             model.weights[:, model.label_names.index(name)] = state["weights"][:, names.index(name)]
         if names != model.label_names:
             run.note(f"The checkpoint has other labels; weights were taken over for: {', '.join(shared) or 'none'}.")
+
+    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
+        if format != "openvino":
+            raise UnsupportedError(f"ToyEngine cannot export format={format!r}; it can export 'openvino'.")
+        import openvino as ov
+        from openvino import opset13 as ops
+
+        from drivetrain.export.source import ExportSource
+
+        spec = self.model.image_spec
+        image = ops.parameter([-1, 3, spec.height, spec.width], np.float32, name="image")
+        row = ops.reshape(image, np.array([-1, 3 * spec.height * spec.width]), special_zero=False)
+        logits = ops.matmul(row, ops.constant(self.model.weights), transpose_a=False, transpose_b=False)
+        graph = self.work_dir / "upstream" / "toy.xml"
+        ov.save_model(ov.Model([logits], [image]), graph, compress_to_fp16=False)
+        return ExportSource(
+            ir=graph,
+            image_spec=spec,
+            task=Task.CLASSIFICATION,
+            label_names=self.model.label_names,
+            decoder="classification",
+            output_names=("logits",),
+            dynamic_batch=True,
+        )
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

@@ -52,7 +52,7 @@ class OpenVINOEngine(Engine):
         name, dot, rest = self.device.partition(".")
         if name.lower() not in _DEVICES:
             raise OptionError(
-                f"device={self.device!r} is not one of OpenVINO's. Allowed: {', '.join(_DEVICES)}, or GPU.1 and the like."
+                f"device={self.device!r} is not one of OpenVINO's. Allowed: {', '.join(_DEVICES)}, GPU.1."
             )
         return _DEVICES[name.lower()] + dot + rest
 
