@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+from drivetrain.data.choose import NOT_READ
 from drivetrain.data.geometry import complete_objects, scale_record, turn_record
 from drivetrain.data.headers import MISSING, Header, read_headers
 from drivetrain.data.record import Parsed, Record
@@ -168,9 +169,10 @@ def _number_images(parsed: Parsed) -> None:
 def _check_classes(parsed: Parsed, source: str) -> None:
     if parsed.task is Task.CLASSIFICATION and len({label for r in parsed.records for label in r.labels}) < 2:
         found = parsed.label_names[parsed.records[0].labels[0]] if parsed.records[0].labels else "none"
+        hints = "".join(f" {note}" for note in parsed.notes if note.startswith(NOT_READ))
         raise DataError(
             f"{source}: all images are of one class, {found!r}; a classifier needs two. To learn what is "
-            f"normal from one class, give task='anomaly' and normal={found!r}."
+            f"normal from one class, give task='anomaly' and normal={found!r}.{hints}"
         )
 
 

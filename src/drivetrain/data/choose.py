@@ -9,6 +9,7 @@ from drivetrain.data.record import Parsed, Request
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError, near
 
+NOT_READ = "Not read as another format"
 _SHOWN = 8
 
 
@@ -29,7 +30,9 @@ def choose(tree: Tree, request: Request) -> Parsed:
         parsed = _best(tree, request, candidates, refusals)
         if parsed is not None:
             return parsed
-        if refusals:  # a format was recognised: its fault is worth more than a guess at a plainer format
+        if refusals and not all(
+            entry.guess for entry in candidates
+        ):  # a format was recognised: its fault is worth more than a guess at a plainer format
             raise refusals[0]
         if (inner := _only_folder(tree)) is not None:
             return choose(Tree(inner), request)
@@ -87,7 +90,7 @@ def _best(tree: Tree, request: Request, candidates: list[Format], refusals: list
     note += f" of {images} image files" if images != len(best.records) else ""
     best.notes.insert(0, note + (f" (as other formats: {others})." if others else "."))
     if refusals:
-        best.notes.append(f"Not read as another format: {refusals[0]}")
+        best.notes.append(f"{NOT_READ}: {refusals[0]}")
     return best
 
 

@@ -86,20 +86,27 @@ class ImagePlacer:
         """The name of one image, with its suffix."""
         return self.stems[index] + self.suffixes[index]
 
-    def place(self, index: int, folder: Path, name: str | None = None) -> Path:
-        """Put one image into the folder, under its own name or another; returns its path there.
+    def place(self, index: int, folder: Path, *, hard: bool = False) -> None:
+        """Put one image into the folder, under its name.
+
+        Args:
+            index: of the image.
+            folder: where to put it.
+            hard: make hard links, for readers that refuse to follow a link out of the folder.
 
         Raises:
             DataError: links cannot be made here.
         """
-        target = folder / (name or self.name(index))
+        target = folder / self.name(index)
         target.parent.mkdir(parents=True, exist_ok=True)
         source = Path(self._paths[index]).absolute()
         if self._copy:
             shutil.copyfile(source, target)
-            return target
+            return
         try:
-            target.symlink_to(source)
+            if hard:
+                target.hardlink_to(source.resolve())
+            else:
+                target.symlink_to(source)
         except OSError as error:
             raise DataError(f"{target} cannot be made a link to {source} ({error}). Give save_media=True.") from error
-        return target

@@ -24,13 +24,13 @@ class Format:
         name: what users call it.
         module: the module with ``detect`` and ``read``.
         tier: formats of a lower tier are tried only if none of a higher one reads anything.
-        pickle: whether reading it may execute code.
+        guess: whether being detected says little, so that failing to read it is no fault of the data.
     """
 
     name: str
     module: str
     tier: int
-    pickle: bool = False
+    guess: bool = False
 
     @property
     def detect(self) -> Detect:
@@ -57,8 +57,8 @@ FORMATS = {
         Format("yolo", f"{_HERE}.yolo", 3),
         Format("kitti", f"{_HERE}.kitti", 3),
         Format("csv", f"{_HERE}.csv", 3),
-        Format("image_folder", f"{_HERE}.image_folder", 2),
-        Format("datumaro", f"{_HERE}.datumaro", 1),
+        Format("datumaro", f"{_HERE}.datumaro", 2, guess=True),
+        Format("image_folder", f"{_HERE}.image_folder", 1),
     )
 }
 

@@ -12,7 +12,7 @@ from drivetrain._lazy import is_installed, require
 from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints
 from drivetrain.data.record import Parsed, Record, Request, subset_name
-from drivetrain.data.tree import Tree, is_image
+from drivetrain.data.tree import Tree, is_image, suffix_of
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.types import Task
 
@@ -20,6 +20,7 @@ from drivetrain.types import Task
 PICKLED = frozenset({"cifar", "lfw", "datumaro_binary", "mpii", "mars", "brats_numpy", "celeba_numpy"})
 # found in any folder with images or tables, so finding them means nothing
 _ANYTHING = frozenset({"image_dir", "imagenet", "imagenet_with_subset_dirs", "tabular", "video_frames", "image_zip"})
+_ANNOTATIONS = frozenset({".json", ".xml", ".txt", ".csv", ".tsv", ".mat", ".arrow", ".datum"})
 _OBJECTS = ("bbox", "polygon", "mask", "points", "rotated_bbox")
 
 
@@ -33,8 +34,13 @@ def known_formats() -> list[str]:
 
 
 def detect(tree: Tree) -> bool:
-    """Whether Datumaro knows what it is; no answer without Datumaro."""
-    return is_installed("datumaro") and bool(tree.files) and bool(_detected(tree.root))
+    """Whether there are files that may be annotations and Datumaro is there to look at them."""
+    return any(_may_annotate(name) for name in tree.files) and is_installed("datumaro")
+
+
+def _may_annotate(name: str) -> bool:
+    stem = name.rpartition("/")[2].lower()
+    return suffix_of(name) in _ANNOTATIONS and not stem.startswith(("readme", "license", "licence"))
 
 
 def read(tree: Tree, request: Request) -> Parsed:
@@ -57,7 +63,7 @@ def read(tree: Tree, request: Request) -> Parsed:
         try:
             dataset = _quiet_import(request.file or tree.root, name)
         except Exception as error:
-            problems.append(f"{name}: {type(error).__name__}: {error}")
+            problems.append(f"{name}: {_first_cause(error)}")
             continue
         found.append((name, dataset))
     usable = [(name, dataset) for name, dataset in found if len(dataset)]
@@ -66,6 +72,8 @@ def read(tree: Tree, request: Request) -> Parsed:
         raise DataFormatError(f"{tree.root} could not be read by Datumaro ({tried}).")
     name, best = max(usable, key=lambda item: len(item[1]))
     parsed = from_datumaro(best, request, name)
+    if not parsed.label_names and not request.format:
+        raise DataFormatError(f"{tree.root}: Datumaro took it for {name!r}, but found no labels.")
     if len(usable) > 1:
         counts = ", ".join(f"{other} {len(dataset)}" for other, dataset in usable)
         parsed.notes.append(f"Datumaro knows several formats for it (items read: {counts}); {name!r} was used.")
@@ -119,7 +127,7 @@ def _set_task(parsed: Parsed, request: Request, kinds: Counter[str]) -> None:
         parsed.task = Task.KEYPOINT_DETECTION
     elif kinds["rotated_bbox"]:
         parsed.task = Task.ORIENTED_DETECTION
-    elif kinds["mask"] and _one_mask_for_each_class(parsed):
+    elif kinds["mask"] and not kinds["polygon"] + kinds["bbox"] and _one_mask_for_each_class(parsed):
         parsed.task = Task.SEMANTIC_SEGMENTATION
     elif kinds["mask"] + kinds["polygon"] > kinds["bbox"]:
         parsed.task = Task.INSTANCE_SEGMENTATION
@@ -155,6 +163,13 @@ def _quiet_import(path: Path, name: str) -> Any:
     finally:
         logger.setLevel(level)
     return dataset
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong at first; Datumaro wraps it twice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"
 
 
 def _refuse_pickles(names: Iterable[str], request: Request) -> None:

@@ -86,12 +86,25 @@ def _read_boxes(tree: Tree, prefix: str, files: list[str]) -> Parsed:
     parsed.skipped = [(tree.absolute(name), "is an annotation whose image was not found") for name in missing]
     if foreign:
         parsed.notes.append(f"{len(foreign)} .xml files are not VOC annotations, such as {foreign[0]}.")
-    annotated = {record.path for record in parsed.records}
-    bare = [name for name in tree.images if name.startswith(f"{prefix}{_IMAGES}/")]
-    bare = [name for name in bare if tree.absolute(name) not in annotated]
-    if bare:
-        parsed.notes.append(f"{len(bare)} images have no .xml and were left out, such as {bare[0]}.")
+    _add_bare_images(tree, prefix, subsets, parsed)
     return parsed
+
+
+def _add_bare_images(tree: Tree, prefix: str, subsets: Mapping[str, str], parsed: Parsed) -> None:
+    """Images without ``.xml`` show nothing if a set lists them; the others are left out."""
+    annotated = {record.path for record in parsed.records}
+    left_out = []
+    for name in tree.images:
+        path = tree.absolute(name)
+        if not name.startswith(f"{prefix}{_IMAGES}/") or path in annotated:
+            continue
+        stem = name.rpartition("/")[2].rpartition(".")[0]
+        if stem in subsets:
+            parsed.records.append(Record(path, subsets[stem], boxes=[], box_labels=[], iscrowd=[]))
+        else:
+            left_out.append(name)
+    if left_out:
+        parsed.notes.append(f"{len(left_out)} images have no .xml and were left out, such as {left_out[0]}.")
 
 
 def _parsed(file: Path) -> ET.Element:

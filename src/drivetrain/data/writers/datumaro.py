@@ -40,7 +40,7 @@ def write_datumaro(data: Dataset, folder: Path, images: ImagePlacer) -> None:
     """Write one ``.json`` for each subset, which keeps everything that Datumaro knows."""
     _export(data, folder, images, "datumaro")
     for row, subset in enumerate(data.subset_names.tolist()):
-        images.place(row, folder / "images" / subset)
+        images.place(row, folder / "images" / subset, hard=True)
 
 
 def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxes_only: bool = False) -> None:
@@ -52,7 +52,7 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
         categories[kind.points] = dm.PointsCategories.from_iterable(rows)
     items = []
     for row, sample in enumerate(data):
-        media = dm.Image.from_file(path=sample.path, size=sample.size)
+        media = dm.Image.from_file(path=images.name(row), size=sample.size)  # relative: where it will lie
         annotations = _annotations(dm, sample, boxes_only=boxes_only)
         items.append(dm.DatasetItem(images.stems[row], subset=sample.subset, media=media, annotations=annotations))
     logger = logging.getLogger("datumaro")
