@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
 _VERIFY_IMAGES = 8
 _DEFAULT_CONFIDENCE = 0.25
+_NEEDED_HOOKS = ("model", "_build", "_infer")
 TASKS_WITH_OBJECTS = (
     Task.DETECTION,
     Task.ORIENTED_DETECTION,
@@ -73,7 +73,7 @@ class FitResult:
     notes: tuple[str, ...] = ()
 
 
-class Engine(ABC):
+class Engine:
     """Train, test, predict and export one model; calling it returns the engine of the model's framework.
 
     Example::
@@ -102,6 +102,13 @@ class Engine(ABC):
     resolution: Resolution
     #: Options of ``train`` that this engine cannot honour: name -> why, and what to do instead.
     unsupported_options: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse an engine without the hooks that every engine needs."""
+        super().__init_subclass__(**more)
+        lacking = [name for name in _NEEDED_HOOKS if getattr(cls, name) is getattr(Engine, name)]
+        if lacking:
+            raise TypeError(f"The engine {cls.__name__} must define {', '.join(lacking)}.")
 
     def __new__(cls, model: Any = None, *_: Any, engine: str | None = None, **__: Any) -> Self:
         """Return an object of the subclass that serves the model."""
@@ -207,9 +214,9 @@ class Engine(ABC):
         return self._dataset
 
     @property
-    @abstractmethod
     def model(self) -> Any:
         """The framework's own model object, built at the first use."""
+        raise NotImplementedError
 
     # --- verbs ---------------------------------------------------------------------------------------------------
 
@@ -428,9 +435,9 @@ class Engine(ABC):
 
     # --- hooks of an engine --------------------------------------------------------------------------------------
 
-    @abstractmethod
     def _build(self, options: TrainOptions | None = None) -> None:
         """Make the framework's model ready for the task and labels; called before anything uses it."""
+        raise NotImplementedError
 
     def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
         """Train with the framework's own trainer; write ``checkpoints/{best,last}.*`` and call ``run.log_epoch``.
@@ -440,11 +447,11 @@ class Engine(ABC):
         """
         raise UnsupportedError(f"{type(self).__name__} does not train.")
 
-    @abstractmethod
     def _infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
         """Answer about ``(path, (H, W, 3) uint8 RGB)`` images, one prediction each, in their order."""
+        raise NotImplementedError
 
     def _default_confidence(self) -> float:
         """Objects with a lower score are left out of predictions unless the user says otherwise."""
@@ -671,7 +678,13 @@ class Engine(ABC):
         if model.is_dir():
             if self._record_dir is None:
                 return None
-            return self._recorded_checkpoint("best") or self._recorded_checkpoint("last")
+            found = self._recorded_checkpoint("best") or self._recorded_checkpoint("last")
+            status = self._record.get("status")
+            if found is None and status != "finished":
+                raise CheckpointNotFoundError(
+                    f"model={str(model)!r} is the work dir of a run that is {status} and left no checkpoint. Train again."
+                )
+            return found
         return model
 
     def _find_checkpoint(self, checkpoint: str | Path) -> Path:

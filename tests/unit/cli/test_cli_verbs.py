@@ -183,3 +183,11 @@ def test_warnings_are_one_line(toy, colours: Path, tmp_path: Path, monkeypatch, 
         warnings.simplefilter("always")
         assert run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "w") == 0
     assert "\nwarning: take care\n" in "\n" + capsys.readouterr().err
+
+
+def test_a_run_that_left_no_checkpoint_cannot_be_tested(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    work = tmp_path / "w"
+    words = ("--model", "MeanSmall", "--data", colours, "--work_dir", work, "--engine_args.break", 1)
+    assert run("train", *words) == 1
+    assert run("test", "--model", work) == 2
+    assert "is the work dir of a run that is failed and left no checkpoint." in capsys.readouterr().err
