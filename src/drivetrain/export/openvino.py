@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +54,7 @@ def _convert(source: ExportSource) -> Model:
             import torch
 
             example = torch.zeros(1, 3, spec.height, spec.width)
-            with warnings.catch_warnings(), torch.no_grad():
+            with warnings.catch_warnings(), torch.no_grad(), _without_telemetry():
                 warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
                 model = ov.convert_model(frozen_copy(source.module), example_input=example)
         else:
@@ -61,6 +64,20 @@ def _convert(source: ExportSource) -> Model:
     except Exception as error:
         raise ExportError(f"OpenVINO cannot convert the model: {error}") from error
     return model
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO's converter reports its use over the network, unless it believes to run in continuous integration."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before
 
 
 def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
