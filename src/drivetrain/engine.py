@@ -682,7 +682,8 @@ class Engine:
             status = self._record.get("status")
             if found is None and status != "finished":
                 raise CheckpointNotFoundError(
-                    f"model={str(model)!r} is the work dir of a run that is {status} and left no checkpoint. Train again."
+                    f"model={str(model)!r} is the work dir of a run that is {status} and left no checkpoint. "
+                    "Train again."
                 )
             return found
         return model
