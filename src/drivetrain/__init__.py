@@ -9,17 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain._lazy import import_object
 
-if TYPE_CHECKING:
-    from drivetrain.artifact import Artifact
-    from drivetrain.data import Dataset, load_dataset
-    from drivetrain.engine import Engine
-    from drivetrain.engines.anomalib.engine import AnomalibEngine
-    from drivetrain.engines.lightning.engine import LightningEngine
-    from drivetrain.engines.openvino.engine import OpenVINOEngine
-    from drivetrain.engines.ultralytics.engine import UltralyticsEngine
-    from drivetrain.registry import EngineSpec, explain_dispatch, list_engines, list_models, register_engine
-    from drivetrain.runtime import Predictor, load
-    from drivetrain.types import Metrics, Prediction, Predictions, Task, TrainResult
+if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the table below
+    from drivetrain.artifact import Artifact as Artifact
+    from drivetrain.data import Dataset as Dataset
+    from drivetrain.data import load_dataset as load_dataset
+    from drivetrain.engine import Engine as Engine
+    from drivetrain.engines.anomalib.engine import AnomalibEngine as AnomalibEngine
+    from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
+    from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
+    from drivetrain.engines.ultralytics.engine import UltralyticsEngine as UltralyticsEngine
+    from drivetrain.registry import EngineSpec as EngineSpec
+    from drivetrain.registry import explain_dispatch as explain_dispatch
+    from drivetrain.registry import list_engines as list_engines
+    from drivetrain.registry import list_models as list_models
+    from drivetrain.registry import register_engine as register_engine
+    from drivetrain.runtime import Predictor as Predictor
+    from drivetrain.runtime import load as load
+    from drivetrain.types import Metrics as Metrics
+    from drivetrain.types import Prediction as Prediction
+    from drivetrain.types import Predictions as Predictions
+    from drivetrain.types import Task as Task
+    from drivetrain.types import TrainResult as TrainResult
 
 __version__ = "0.1.0"
 

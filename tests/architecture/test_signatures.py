@@ -34,7 +34,7 @@ def test_verbs_have_the_signature_of_the_base(name: str, verb: str) -> None:
 @pytest.mark.parametrize("name", OWN)
 def test_an_engine_adds_no_public_name(name: str) -> None:
     cls = load_engine(list_engines()[name])
-    assert {n for n in dir(cls) if not n.startswith("_")} == {n for n in dir(Engine) if not n.startswith("_")}
+    assert {n for n in dir(cls) if not n.startswith("_")} - {*dir(Engine)} == {"spec"}
 
 
 def test_no_verb_swallows_arguments() -> None:
