@@ -1,1 +1,34 @@
-"""What an engine proves itself with: the contract suite, toy data and a toy engine to read first."""
+"""What an engine proves itself with: the contract suite, toy data and a toy engine to read first.
+
+In the ``conftest.py`` of a test suite that uses it, before anything else, so that pytest explains failed checks::
+
+    pytest.register_assert_rewrite("drivetrain.testing")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivetrain._lazy import import_object
+
+if TYPE_CHECKING:
+    from drivetrain.testing.contract import EngineContract
+    from drivetrain.testing.expectations import Expectation, Never, NotImpl, NotYet
+
+_PUBLIC = {
+    "EngineContract": "drivetrain.testing.contract:EngineContract",
+    "Expectation": "drivetrain.testing.expectations:Expectation",
+    "Never": "drivetrain.testing.expectations:Never",
+    "NotImpl": "drivetrain.testing.expectations:NotImpl",
+    "NotYet": "drivetrain.testing.expectations:NotYet",
+}
+
+__all__ = ["EngineContract", "Expectation", "Never", "NotImpl", "NotYet"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'drivetrain.testing' has no attribute {name!r}")
+    value = import_object(_PUBLIC[name])
+    globals()[name] = value
+    return value

@@ -1,0 +1,27 @@
+"""What every engine must do, as a base class for a test class of pytest."""
+
+from drivetrain.testing.contract.checkpoints import CheckpointChecks
+from drivetrain.testing.contract.choosing import ChoosingChecks
+from drivetrain.testing.contract.exporting import ExportChecks
+from drivetrain.testing.contract.interrupting import InterruptChecks
+from drivetrain.testing.contract.options import OptionChecks
+from drivetrain.testing.contract.predicting import PredictionChecks
+from drivetrain.testing.contract.training import TrainingChecks
+
+
+class EngineContract(
+    ChoosingChecks, TrainingChecks, OptionChecks, InterruptChecks, PredictionChecks, CheckpointChecks, ExportChecks
+):
+    """Subclass it, give it a ``spec`` and a ``model_name``, and run pytest.
+
+    Example::
+
+        class TestMyEngine(EngineContract):
+            spec = SPEC
+            model_name = "mine:small"
+
+    See :class:`drivetrain.testing.contract.base.Subject` for what else can be set.
+    """
+
+
+__all__ = ["EngineContract"]

@@ -1,0 +1,77 @@
+"""Options: honoured or refused, never ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.registry import load_engine
+from drivetrain.testing.contract.base import Subject
+
+_SAMPLES: dict[str, Any] = {
+    "max_epochs": 3,
+    "batch_size": 3,
+    "learning_rate": 0.01,
+    "image_size": 48,
+    "seed": 3,
+    "deterministic": True,
+    "precision": "fp16",
+    "patience": 2,
+    "val_check_interval": 2,
+    "num_workers": 1,
+    "devices": 2,
+    "callbacks": [object()],
+    "logger": object(),
+    "metric": "val/something",
+    "checkpoint": "last",
+    "resume": True,
+    "overwrite": True,
+    "run_hpo": True,
+    "adaptive_bs": "safe",
+}
+
+
+class OptionChecks(Subject):
+    """The arguments of ``train``."""
+
+    def test_options_reach_the_framework(self, dataset: Path, tmp_path: Path) -> None:
+        """What was asked for is what the framework's own objects say, or the result says what was used instead."""
+        self.needs("train")
+        engine = self.make_engine(dataset, tmp_path / "work")
+        asked: dict[str, Any] = {"max_epochs": 1, **self.observed}
+        if self.engine_arg is not None:
+            name, value = self.engine_arg
+            result = self.train(engine, **asked, engine_args={**self.options.get("engine_args", {}), name: value})
+            asked[name] = value
+        else:
+            result = self.train(engine, **asked)
+        found = self.effective_options(engine)
+        wanted = {**asked, **{name: used for name, (_, used) in result.overrides.items()}}
+        assert {name: found.get(name) for name in wanted} == pytest.approx(wanted)
+
+    def test_an_unknown_engine_arg_is_refused(self, dataset: Path, tmp_path: Path) -> None:
+        """A misspelt option of the upstream is not swallowed."""
+        self.needs("train")
+        engine = self.make_engine(dataset, tmp_path / "work")
+        name = "no_such_option" if self.engine_arg is None else f"{self.engine_arg[0]}x"
+        with pytest.raises(OptionError) as caught:
+            self.train(engine, engine_args={name: 1})
+        assert repr(name) in str(caught.value)
+        if self.engine_arg is not None:
+            assert f"Did you mean '{self.engine_arg[0]}'" in str(caught.value)
+        assert not (tmp_path / "work").exists()
+
+    def test_what_cannot_be_honoured_is_refused(self, dataset: Path, tmp_path: Path) -> None:
+        """By name, with a reason, before anything is written."""
+        self.needs("train")
+        unsupported = {*load_engine(self.spec).unsupported_options}
+        assert unsupported <= set(_SAMPLES), "options of train"
+        for name in sorted(unsupported):
+            with pytest.raises(UnsupportedOptionError, match=f"^{name}="):
+                self.train(self.make_engine(dataset, tmp_path / "work"), **{name: _SAMPLES[name]})
+        with pytest.raises(OptionError, match="max_epochs=0"):
+            self.train(self.make_engine(dataset, tmp_path / "work"), max_epochs=0)
+        assert not (tmp_path / "work").exists()

@@ -1,0 +1,67 @@
+"""A progress that remembers what it was told, and looks into the work dir while training goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.types.results import EpochRecord
+
+if TYPE_CHECKING:
+    from drivetrain.engine import Engine
+
+
+class Spy:
+    """Remembers everything.
+
+    Attributes:
+        events: names of the methods that were called, in order.
+        records: those of ``epoch_end``.
+        notes: those of ``note``.
+        run_record: ``run.json`` as it was when training began.
+        images: how many images the steps told of.
+        steps: (epoch, step) of each of them.
+        losses: of each of them.
+        steps_per_epoch: as ``start`` told it.
+    """
+
+    def __init__(self, engine: Engine, *, interrupt_after: int | None = None) -> None:
+        self._engine = engine
+        self._interrupt_after = interrupt_after
+        self.events: list[str] = []
+        self.steps: list[tuple[int, int]] = []
+        self.losses: list[float | None] = []
+        self.steps_per_epoch: int | None = None
+        self.records: list[EpochRecord] = []
+        self.notes: list[str] = []
+        self.run_record: dict[str, Any] = {}
+        self.images = 0
+
+    def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
+        """Remember, and read ``run.json``."""
+        self.events.append(f"start({first_epoch}, {epochs})")
+        self.steps_per_epoch = steps_per_epoch
+        path = self._engine.work_dir / "run.json"
+        self.run_record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
+        """Count."""
+        self.events.append("step")
+        self.steps.append((epoch, step))
+        self.losses.append(loss)
+        self.images += images
+
+    def epoch_end(self, record: EpochRecord) -> None:
+        """Remember; press Ctrl-C if it is time."""
+        self.events.append("epoch_end")
+        self.records.append(record)
+        if self._interrupt_after is not None and len(self.records) >= self._interrupt_after:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        """Remember."""
+        self.notes.append(text)
+
+    def stop(self) -> None:
+        """Remember."""
+        self.events.append("stop")

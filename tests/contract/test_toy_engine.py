@@ -1,0 +1,20 @@
+"""The toy engine keeps the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from expected_failures import expected
+
+from drivetrain.testing import EngineContract, toy
+
+
+class TestToy(EngineContract):
+    spec = toy.SPEC
+    model_name = "toy:linear"
+    engine_arg = ("momentum", 0.5)
+    module = "drivetrain.testing.toy"
+    expected_failures = expected("toy")
+
+    def make_model(self) -> Any:
+        return toy.ToyModel()
