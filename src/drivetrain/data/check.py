@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from drivetrain.data.choose import NOT_READ
@@ -90,7 +92,9 @@ def _read_sizes(parsed: Parsed, source: str) -> None:
         path, reason = parsed.skipped[0]
         raise ImageError(f"{source}: none of its {len(paths)} images can be used, such as {path}: {reason}.")
     parsed.records = [record for record, _ in kept]
-    _turn(parsed, [header for _, header in kept if isinstance(header, Header)])
+    headers = [header for _, header in kept if isinstance(header, Header)]
+    _note_copies(parsed, headers)
+    _turn(parsed, headers)
 
 
 def _fault(record: Record, answers: dict[str, Header | str]) -> str | None:
@@ -142,6 +146,25 @@ def _note_shared(parsed: Parsed) -> None:
     shared = [path for path, names in subsets.items() if len(names) > 1]
     if shared:
         parsed.notes.append(f"{len(shared)} images are in more than one subset: {_named(shared)}.")
+
+
+def _note_copies(parsed: Parsed, headers: Sequence[Header]) -> None:
+    """Tell of different files with the same content; between subsets they make results look better than they are."""
+    alike: dict[tuple[int, int], dict[str, str]] = {}
+    for record, header in zip(parsed.records, headers, strict=True):
+        alike.setdefault(header.mark, {})[record.path] = record.subset
+    copies: dict[bytes, dict[str, str]] = {}
+    for group in (group for group in alike.values() if len(group) > 1):
+        for path, subset in group.items():
+            copies.setdefault(hashlib.blake2b(Path(path).read_bytes()).digest(), {})[path] = subset
+    same = [group for group in copies.values() if len(group) > 1]
+    if not same:
+        return
+    leaked = [group for group in same if len(set(group.values())) > 1]
+    text = f"{sum(len(group) - 1 for group in same)} images are copies of another file: {_named(list(same[0]))}."
+    if leaked:
+        text += f" Of these, {len(leaked)} are in more than one subset: {_named(list(leaked[0]))}."
+    parsed.notes.append(text)
 
 
 def _drop_repeated(parsed: Parsed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ class Header:
     Attributes:
         size: ``(height, width)`` of the upright image.
         orientation: of EXIF, 1 to 8; from 5 on the stored image lies on its side.
+        mark: the length of the file and a checksum of its end; equal files have equal marks.
     """
 
     size: tuple[int, int]
     orientation: int = 1
+    mark: tuple[int, int] = (0, 0)
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -53,7 +56,7 @@ def read_header(path: str) -> Header | str:
         with open(path, "rb") as file:  # noqa: PTH123 - the fast way, and it is called for each image
             image = Image.open(file)
             width, height = _stored_size(image)
-            tail = _tail(file)
+            length, tail = _tail(file)
             orientation = _orientation(image, tail)
             if not tail.endswith(_ENDS.get(image.format or "", b"")):
                 file.seek(0)
@@ -62,7 +65,7 @@ def read_header(path: str) -> Header | str:
         return MISSING
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         return f"cannot be read as an image: {_reason(error, path)}"
-    return Header((width, height) if orientation >= 5 else (height, width), orientation)
+    return Header((width, height) if orientation >= 5 else (height, width), orientation, (length, zlib.crc32(tail)))
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
@@ -84,10 +87,11 @@ def _orientation(image: Image.Image, tail: bytes) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _tail(file: BinaryIO) -> bytes:
+def _tail(file: BinaryIO) -> tuple[int, bytes]:
+    """The length of the file and its last bytes."""
     length = file.seek(0, 2)
     file.seek(max(length - _TAIL, 0))
-    return file.read()
+    return length, file.read()
 
 
 def _reason(error: Exception, path: str) -> str:

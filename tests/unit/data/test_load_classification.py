@@ -92,6 +92,16 @@ def test_unreadable_and_truncated_images_are_skipped_with_their_paths(class_fold
         load_dataset(class_folders, strict=True)
 
 
+def test_copies_between_subsets_are_told(tmp_path, make_image):
+    for index, path in enumerate(("train/a/1.png", "train/b/2.png", "test/a/3.png", "test/b/4.png")):
+        make_image(tmp_path / path, seed=index)
+    assert not any("copies" in note for note in load_dataset(tmp_path).notes)
+    (tmp_path / "test" / "a" / "9.png").write_bytes((tmp_path / "train" / "a" / "1.png").read_bytes())
+    note = next(note for note in load_dataset(tmp_path).notes if "copies" in note)
+    assert note.startswith("1 images are copies of another file")
+    assert "Of these, 1 are in more than one subset" in note
+
+
 def test_jpeg_with_bytes_after_its_end_is_kept(class_folders):
     path = class_folders / "cat" / "00.jpg"
     path.write_bytes(path.read_bytes() + b"trailing")
