@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -124,7 +123,6 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Engine]:
     package.write_text(TOYS)
     monkeypatch.syspath_prepend(str(package.parent))
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
-    monkeypatch.delitem(sys.modules, "toys", raising=False)
     for table in ("_from_packages", "_registered", "_classes"):
         monkeypatch.setattr(registry, table, {})
     return register_engine(TOY_SPEC)(ToyEngine)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,11 @@ from drivetrain.cli.main import main
 from drivetrain.cli.objects import make_objects
 from drivetrain.errors import OptionError
 
-FRAMEWORK = """
-class Callback:
-    pass
-"""
 MINE = """
 import pathlib
-from lightning import Callback
+
+class Callback:
+    __module__ = "lightning.stand_in"
 
 class Stop(Callback):
     def __init__(self, patience: int = 3) -> None:
@@ -35,19 +34,17 @@ def function() -> None:
 
 
 @pytest.fixture
-def packages(tmp_path: Path, monkeypatch) -> Path:
-    """Stand-ins: a package "lightning" with Callback, and "mine" with classes of all sorts."""
+def packages(tmp_path: Path, monkeypatch) -> Iterator[Path]:
+    """A package "mine" with classes of all sorts, one of them below what looks like Lightning's Callback."""
     folder = tmp_path / "packages"
     folder.mkdir()
-    (folder / "lightning.py").write_text(FRAMEWORK)
     (folder / "mine.py").write_text(MINE)
     monkeypatch.syspath_prepend(str(folder))
-    for name in ("lightning", "mine"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
     work = tmp_path / "cwd"
     work.mkdir()
     monkeypatch.chdir(work)
-    return work
+    yield work
+    sys.modules.pop("mine", None)
 
 
 def test_a_subclass_is_made_with_its_arguments(packages: Path) -> None:
