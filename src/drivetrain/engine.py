@@ -378,14 +378,14 @@ class Engine:
             )
         if source is None:
             source = self.dataset.subset("test").paths
-        images = self._decode(source, strict=strict)
+        images = self._decode(source, strict=strict, keep=save_images)
         threshold = self._default_confidence() if confidence is None else confidence
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=threshold), images)
         if save_images:
             from drivetrain.report import save_drawings
 
             folder = self.work_dir / "predictions"
-            save_drawings(predictions, folder)
+            save_drawings(predictions, folder, images=images.again(predictions))
             self.progress.note(f"Drawn predictions: {folder}")
         return predictions
 
@@ -608,9 +608,9 @@ class Engine:
             notes=result.notes,
         )
 
-    def _decode(self, source: Any, *, strict: bool) -> _Decoded:
-        """The images of a source, decoded ahead in threads."""
-        return _Decoded(source, strict=strict)
+    def _decode(self, source: Any, *, strict: bool, keep: bool = False) -> _Decoded:
+        """The images of a source, decoded ahead in threads; ``keep`` those that have no file, to draw on them."""
+        return _Decoded(source, strict=strict, keep=keep)
 
     def _collect(self, answers: Iterable[Prediction], images: _Decoded) -> Predictions:
         from drivetrain.types.prediction import Predictions
@@ -742,14 +742,28 @@ class Engine:
 class _Decoded:
     """Images of a source as an iterator of ``(path, image)``, with those that could not be read on the side."""
 
-    def __init__(self, source: Any, *, strict: bool) -> None:
+    def __init__(self, source: Any, *, strict: bool, keep: bool = False) -> None:
         from drivetrain.runtime.sources import decode
 
         self.skipped: list[tuple[str, str]] = []
+        self._keep = keep
+        self._in_memory: list[NDArray[np.uint8]] = []
         self._images = decode(source, strict=strict, skipped=self.skipped)
 
     def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        return iter(self._images)
+        for path, image in self._images:
+            if self._keep and not path:
+                self._in_memory.append(image)
+            yield path, image
+
+    def again(self, predictions: Predictions) -> Iterator[NDArray[np.uint8]] | None:
+        """The images of the predictions once more, or ``None`` if all of them can be read from their files."""
+        from drivetrain.images import read_image
+
+        if not self._in_memory:
+            return None
+        kept = iter(self._in_memory)
+        return (read_image(item.path) if item.path else next(kept) for item in predictions)
 
 
 def _describe_model(model: Any) -> str:
