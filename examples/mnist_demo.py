@@ -108,6 +108,7 @@ def main() -> None:
         "max_epochs": arguments.max_epochs,
         "batch_size": 64,
         "image_size": arguments.image_size,
+        "learning_rate": 0.001,
         "seed": 0,
     }
     trained = drivetrain(
