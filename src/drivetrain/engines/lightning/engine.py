@@ -1,6 +1,5 @@
 """Train classification networks, and any LightningModule, with Lightning's own trainer."""
 
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,7 @@ from drivetrain.engines.lightning.infer import infer
 from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
 from drivetrain.engines.lightning.models.weights import read_checkpoint
 from drivetrain.engines.lightning.trainer import (
-    check_engine_args,
+    check_options,
     make_trainer,
     own_randomness,
     package_of,
@@ -85,6 +84,7 @@ class LightningEngine(Engine):
             state = self._state_to_resume(run) if resume else None
             self._module.train()
             run_trainer(trainer, self._module, self._fit_data(options, run), state)
+            self._module.trainer = None  # it holds the data, the optimiser and the run
         if keeper.interrupted:
             raise KeyboardInterrupt
         return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch)
@@ -140,7 +140,7 @@ class LightningEngine(Engine):
         return trainer_arguments()
 
     def _check_options(self, options: TrainOptions) -> None:
-        check_engine_args(options.engine_args or {})
+        check_options(options, device=self.device, package=package_of(self.resolution.model))
         super()._check_options(options)
         native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
         if self._is_own_module and self._data is not None and not self.has_native_data:
@@ -238,7 +238,7 @@ class LightningEngine(Engine):
         for key in ("kind", "class", "source", "name", "task", "label_names"):
             if there.get(key) != here.get(key):
                 raise CheckpointError(
-                    f"resume=True: the last state in {str(run.directory)!r} has {key}={there.get(key)!r}, but the model "
-                    f"has {here.get(key)!r}. Give what the run began with, or another work_dir."
+                    f"resume=True: the last state in {str(run.directory)!r} has {key}={there.get(key)!r}, but the "
+                    f"model has {here.get(key)!r}. Give what the run began with, or another work_dir."
                 )
         return path

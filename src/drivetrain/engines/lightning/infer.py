@@ -3,6 +3,7 @@
 # ruff: noqa: TID253  (loaded only by the engine)
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drivetrain.engines.lightning.models.classification import make_prediction
+from drivetrain.engines.lightning.models.classification import ClassificationModule, make_prediction
+from drivetrain.engines.lightning.native import is_lightning_module
+from drivetrain.engines.lightning.trainer import bare_trainer, package_of
 from drivetrain.hardware import choose_device, core_count
 from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Prediction, Task
@@ -80,4 +83,43 @@ def _answering(module: Any) -> Iterator[None]:
 
 
 def export_source(module: Any, *, spec: ImageSpec, task: Task, label_names: tuple[str, ...]) -> ExportSource:
-    """What the export needs: a copy of the module on the CPU that turns normalised images into logits."""
+    """The module for the exporter, which takes a copy: it turns normalised images into logits.
+
+    Args:
+        module: not changed.
+        spec: how an image becomes its input.
+        task: what it answers.
+        label_names: the name of each output.
+    """
+    from drivetrain.export.source import ExportSource
+
+    net = module.net if isinstance(module, ClassificationModule) else module
+    return ExportSource(
+        image_spec=spec,
+        task=task,
+        label_names=label_names,
+        decoder="multilabel" if task is Task.MULTILABEL_CLASSIFICATION else "classification",
+        module=_Forward(net),
+        output_names=("logits",),
+        dynamic_batch=True,
+    )
+
+
+class _Forward(torch.nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
+    """Nothing but the forward of a module, for tracing."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Forward:
+        """A copy; a LightningModule loses its trainer in one, but tracing asks it for a trainer."""
+        duplicate = copy.deepcopy(self.module, memo)
+        if is_lightning_module(duplicate):
+            duplicate.trainer = bare_trainer(package_of(duplicate))
+        return _Forward(duplicate)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """``(B, labels)`` logits."""
+        logits: torch.Tensor = self.module(images)
+        return logits

@@ -1,6 +1,5 @@
 """The user's own LightningModule and its own data, which pass through untouched."""
 
-
 from __future__ import annotations
 
 import importlib

@@ -52,7 +52,8 @@ _CHATTER = (
 
 def package_of(module: Any) -> str:
     """``"lightning.pytorch"`` or ``"pytorch_lightning"``: whichever the user's module is made with."""
-    tops = [base.__module__.partition(".")[0] for base in type(module).__mro__ if base.__name__ == "LightningModule"]
+    cls = module if isinstance(module, type) else type(module)
+    tops = [base.__module__.partition(".")[0] for base in cls.__mro__ if base.__name__ == "LightningModule"]
     return "pytorch_lightning" if tops and tops[0] == "pytorch_lightning" else "lightning.pytorch"
 
 
@@ -62,15 +63,21 @@ def trainer_arguments(package: str = "lightning.pytorch") -> tuple[str, ...]:
     return tuple(name for name in names if name != "self" and name not in SET_BY_ENGINE)
 
 
-def check_engine_args(engine_args: Mapping[str, Any]) -> None:
-    """Refuse arguments of the upstream that the engine sets itself.
+def check_options(options: TrainOptions, *, device: str, package: str) -> None:
+    """Refuse options that the trainer cannot honour, before anything is built or written.
 
     Raises:
-        UnsupportedOptionError: with the option that does it.
+        OptionError: an option has a wrong value.
+        UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
-    for name in engine_args:
+    for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    upstream = importlib.import_module(package)
+    place = place_of(device, options.devices)
+    precision_of(options.precision, place["accelerator"])
+    _loggers(options.logger, upstream)
+    _callbacks(options.callbacks, upstream)
 
 
 def make_trainer(
@@ -114,6 +121,14 @@ def make_trainer(
     if options.max_epochs is not None:
         settings["max_epochs"] = options.max_epochs
     return upstream.Trainer(**settings)
+
+
+def bare_trainer(package: str) -> Any:
+    """A trainer of the upstream that trains nothing."""
+    with untouched_process():
+        return importlib.import_module(package).Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+        )
 
 
 def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path | None) -> None:

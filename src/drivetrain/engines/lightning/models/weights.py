@@ -53,8 +53,8 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
     if not names:
         return CheckpointError(f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}")
     return UnsafeCheckpointError(
-        f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and opening it "
-        "could execute code. If you trust the file, allow these classes with torch.serialization.add_safe_globals, "
+        f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and "
+        "opening it could execute code. If you trust the file, allow these classes with torch.serialization.add_safe_globals, "
         "or save only the state_dict of the model and use that file."
     )
 
