@@ -74,8 +74,14 @@ class Subject:
     expected_failures: ClassVar[Mapping[str, Expectation]] = {}
 
     def make_model(self) -> Any:
-        """A new object of the framework, untrained; without one the check by object says so."""
-        pytest.skip(f"{type(self).__name__} gives no make_model(): its models have no object of their own.")
+        """A new object of the framework, untrained."""
+        raise NotImplementedError("override make_model, or expect is_found_by_object to fail: Never(...)")
+
+    def make_other_dataset(self, root: Path) -> Path:
+        """A toy data set whose labels are others, in part, and in another order."""
+        if self.task not in _OTHER_DATA:
+            raise NotImplementedError("override make_other_dataset, or expect warm_start_across_labels to fail")
+        return _OTHER_DATA[self.task](root)
 
     def effective_options(self, engine: Engine) -> Mapping[str, Any]:
         """What the framework really used in the last training, by the names of the options of ``train``.
@@ -111,14 +117,6 @@ class Subject:
     def dataset(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """A toy data set for the task."""
         return _TOY_DATA[cls.task](tmp_path_factory.mktemp("data") / "toys")
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def other_dataset(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """A toy data set whose labels are others, in part, and in another order."""
-        if cls.task not in _OTHER_DATA:
-            pytest.skip(f"no toy data with other labels for {cls.task.value}; override other_dataset")
-        return _OTHER_DATA[cls.task](tmp_path_factory.mktemp("data") / "others")
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -49,8 +49,9 @@ class CheckpointChecks(Subject):
         with pytest.raises(CheckpointNotFoundError, match="Nothing was downloaded"):
             trained.engine.predict(checkpoint=tmp_path / "no.ckpt")
 
-    def test_warm_start_across_labels(self, trained: Trained, other_dataset: Path, tmp_path: Path) -> None:
+    def test_warm_start_across_labels(self, trained: Trained, tmp_path: Path) -> None:
         """Weights go over by the names of the classes, the labels are those of the new data, and a note says so."""
+        other_dataset = self.make_other_dataset(tmp_path / "others")
         checkpoint = trained.result.last_checkpoint
         engine = self.make_engine(other_dataset, tmp_path / "work")
         result = self.train(engine, max_epochs=1, checkpoint=checkpoint)

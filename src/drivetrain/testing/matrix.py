@@ -1,0 +1,102 @@
+"""Write the support matrix from specs and expected failures: ``python -m drivetrain.testing.matrix``."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drivetrain.registry import EngineSpec, list_engines
+from drivetrain.testing.contract import EngineContract
+from drivetrain.testing.expectations import Expectation
+
+_SIGNS = {"Never": "no", "NotImpl": "not yet", "NotYet": "waits for the upstream"}
+_HEAD = """# What each engine supports
+
+Made by `python -m drivetrain.testing.matrix` from the engines' specs and `tests/contract/expected_failures.py`; a test
+fails when it is stale. Every "yes" is a check of the contract that runs in `make test-all`.
+"""
+
+
+def matrix(cases: Mapping[str, tuple[str, str]], expected: Mapping[tuple[str, str], Expectation]) -> str:
+    """The page as Markdown.
+
+    Args:
+        cases: name -> (engine, model) of each model that keeps the contract.
+        expected: (case, check) -> why it fails.
+    """
+    specs = dict(list_engines())
+    parts = [_HEAD, _engines([specs[name] for name in sorted(specs) if name != "toy"])]
+    parts.append(_checks(cases, expected, specs))
+    reasons = [
+        f"- **{case}**, {_words(check)}: {_SIGNS[type(why).__name__]}. {why.reason}"
+        for (case, check), why in sorted(expected.items())
+    ]
+    if reasons:
+        parts.append("\n".join(["## Why not", "", *reasons, ""]))
+    return "\n".join(parts)
+
+
+def _engines(specs: Sequence[EngineSpec]) -> str:
+    rows = ["## Engines", "", "| engine | verbs | tasks | upstream | |", "|---|---|---|---|---|"]
+    for spec in specs:
+        tasks = "all" if len(spec.tasks) > 8 else ", ".join(task.value.replace("_", " ") for task in spec.tasks)
+        upstream = ", ".join(f"{name} {versions}" for name, versions in spec.upstream.items())
+        rows.append(f"| {spec.name} | {', '.join(spec.verbs)} | {tasks} | {upstream} | {spec.summary} |")
+    return "\n".join([*rows, ""])
+
+
+def _checks(
+    cases: Mapping[str, tuple[str, str]],
+    expected: Mapping[tuple[str, str], Expectation],
+    specs: Mapping[str, EngineSpec],
+) -> str:
+    rows = ["## Checks", "", f"| | {' | '.join(cases)} |", "|---|" + "---|" * len(cases)]
+    rows.append("| model | " + " | ".join(f"`{model}`" for _, model in cases.values()) + " |")
+    for check in _check_names():
+        signs = []
+        for case, (engine, _) in cases.items():
+            found = {name: why for (key, name), why in expected.items() if key == case and _base(name) == check}
+            exports = check in ("export", "an_artefact_is_not_replaced_by_accident")
+            if exports and engine in specs and "export" not in specs[engine].verbs:
+                signs.append("-")
+            elif check in found:
+                signs.append(_SIGNS[type(found[check]).__name__])
+            else:
+                without = ", ".join(name.partition("[")[2].rstrip("]") for name in found)
+                signs.append(f"yes, without {without}" if without else "yes")
+        rows.append(f"| {_words(check)} | {' | '.join(signs)} |")
+    return "\n".join([*rows, ""])
+
+
+def _check_names() -> list[str]:
+    names = [name for cls in reversed(EngineContract.__mro__) for name in vars(cls) if name.startswith("test_")]
+    return [name.removeprefix("test_") for name in names]
+
+
+def _base(check: str) -> str:
+    return check.partition("[")[0]
+
+
+def _words(check: str) -> str:
+    return check.replace("_", " ")
+
+
+def from_file(path: Path) -> str:
+    """The page for a file that defines ``CASES`` and ``EXPECTED``."""
+    found: dict[str, Any] = runpy.run_path(str(path))
+    return matrix(found["CASES"], found["EXPECTED"])
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", nargs="?", type=Path, default=Path("tests/contract/expected_failures.py"))
+    parser.add_argument("target", nargs="?", type=Path, default=Path("docs/support-matrix.md"))
+    arguments = parser.parse_args()
+    arguments.target.write_text(from_file(arguments.source), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _main()
