@@ -1,5 +1,6 @@
 """The user's own LightningModule and data go through Lightning's trainer unchanged."""
 
+# ruff: noqa: TID253  (tests of this framework)
 from __future__ import annotations
 
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_trainer_arguments_are_checked(tmp_path: Path) -> None:
         engine.train(1, logger="mlflow")
     with pytest.raises(OptionError, match="is not a callback of lightning"):
         engine.train(1, callbacks=[object()])
-    with pytest.raises(UnsupportedOptionError, match="precision='fp16'.*Allowed there: auto, fp32, bf16"):
+    with pytest.raises(UnsupportedOptionError, match=r"precision='fp16'.*Allowed there: auto, fp32, bf16"):
         engine.train(1, precision="fp16")
 
 
@@ -228,7 +229,7 @@ def test_val_check_interval_validates_every_so_many_epochs(tmp_path: Path) -> No
 
 def test_a_folder_for_a_module_of_the_users_own_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    with pytest.raises(DataError, match="is trained on its own data.*LightningDataModule"):
+    with pytest.raises(DataError, match=r"is trained on its own data.*LightningDataModule"):
         Engine(Plain(), tmp_path / "data", work_dir=tmp_path / "run", device="cpu").train(1)
 
 

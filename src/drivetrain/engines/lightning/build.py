@@ -85,9 +85,9 @@ class Classifiers:
         """
         there = content.get("drivetrain_model")
         if there is None:
-            module = current or self.build(None, None, None)
-            fit_weights(module.net, named_tensors(content, path), (), f"checkpoint={str(path)!r}")
-            return module
+            plain = current or self.build(None, None, None)
+            fit_weights(plain.net, named_tensors(content, path), (), f"checkpoint={str(path)!r}")
+            return plain
         self._check_architecture(there, path)
         labels, task = tuple(there["label_names"]), Task.parse(there["task"])
         spec = ImageSpec.from_dict(there["image_spec"])

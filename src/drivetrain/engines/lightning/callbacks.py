@@ -8,7 +8,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +212,7 @@ class RunKeeper:
             return self.metric
         known = sorted(set(metrics) - {"learning_rate"})
         if self.asked is not None:
-            raise OptionError(
-                f"metric={self.asked!r} is not logged.{near(self.asked, known)} Logged: {', '.join(known) or 'none'}."
-            )
+            check_logged(self.asked, known)
         if self.patience is not None:
             raise OptionError(
                 f"patience={self.patience} needs a metric to watch, and none was chosen. Logged: "
@@ -246,6 +244,18 @@ def make_keeper(package: str, *args: Any, **kwargs: Any) -> Any:
     """
     base = importlib.import_module(f"{package}.callbacks").Checkpoint
     return type("RunKeeper", (RunKeeper, base), {"state_key": "drivetrain"})(*args, **kwargs)
+
+
+def check_logged(metric: str, known: Sequence[str]) -> None:
+    """Refuse a metric that is not logged.
+
+    Raises:
+        OptionError: naming those that are.
+    """
+    if metric not in known:
+        raise OptionError(
+            f"metric={metric!r} is not logged.{near(metric, known)} Logged: {', '.join(known) or 'none'}."
+        )
 
 
 def lower_is_better(name: str) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from drivetrain.engine import Engine, FitResult
 from drivetrain.engines.lightning import SPEC, native
 from drivetrain.engines.lightning.build import Classifiers
-from drivetrain.engines.lightning.callbacks import make_keeper
+from drivetrain.engines.lightning.callbacks import check_logged, make_keeper
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.infer import infer
 from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
@@ -64,6 +64,8 @@ class LightningEngine(Engine):
             return
         with own_randomness(options.seed if options is not None else 0):
             self._adopt(self._classifiers.build(options, self._wanted_labels(), self._task_of_data()))
+        if options is not None and options.metric is not None:
+            check_logged(options.metric, self._module.logged_names)
 
     def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
         if not self._is_own_module:

@@ -92,6 +92,13 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
             "image_spec": self.image_spec.to_dict(),
         }
 
+    @property
+    def logged_names(self) -> tuple[str, ...]:
+        """The metrics that a training logs."""
+        several = self.task is Task.MULTILABEL_CLASSIFICATION
+        more = ("map",) if several else ("accuracy_top5",) if len(self.label_names) > 5 else ()
+        return ("train/loss", "val/loss", "val/accuracy", "val/f1", *(f"val/{name}" for name in more))
+
     def normalised(self, images: Tensor) -> Tensor:
         """Images as the network takes them; ``uint8`` ones are normalised, others taken as they are."""
         if images.dtype is not torch.uint8:
@@ -166,5 +173,5 @@ def make_prediction(path: str, size: tuple[int, int], row: Any, task: Task) -> P
     if task is Task.MULTILABEL_CLASSIFICATION:
         labels = np.flatnonzero(probabilities >= 0.5).astype(np.int64)
     else:
-        labels = probabilities.argmax(keepdims=True).astype(np.int64)
+        labels = np.array([probabilities.argmax()], np.int64)
     return Prediction(path, size, labels=labels, scores=probabilities[labels], probabilities=probabilities)

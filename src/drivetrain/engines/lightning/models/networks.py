@@ -191,7 +191,7 @@ def _make_torchvision(
     except (OSError, RuntimeError, ValueError) as error:
         if not download:
             raise ModelError(f"torchvision:{name} could not be built with {args}: {error}") from error
-        raise _not_fetched(f"torchvision:{name}", f"curl -O {weights.url}", error) from error
+        raise _not_fetched(f"torchvision:{name}", f"curl -O {weights.url if weights else name}", error) from error
     return net
 
 

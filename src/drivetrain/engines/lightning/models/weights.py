@@ -54,8 +54,8 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
         return CheckpointError(f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}")
     return UnsafeCheckpointError(
         f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and "
-        "opening it could execute code. If you trust the file, allow these classes with torch.serialization.add_safe_globals, "
-        "or save only the state_dict of the model and use that file."
+        "opening it could execute code. If you trust the file, allow these classes with "
+        "torch.serialization.add_safe_globals, or save only the state_dict of the model and use that file."
     )
 
 
