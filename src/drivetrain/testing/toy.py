@@ -160,6 +160,7 @@ class ToyEngine(Engine):
         if resume:
             self._load_state(last)
         else:
+            self.model.epochs, self.model.speed = 0, np.zeros_like(self.model.speed)
             self._save(last)
         steps = -(-len(train[1]) // batch)
         run.progress.start(epochs=epochs, steps_per_epoch=steps, first_epoch=self.model.epochs)
