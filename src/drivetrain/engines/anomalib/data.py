@@ -256,6 +256,8 @@ def prepare_test(dataset: Dataset, *, batch_size: int, spec: ImageSpec | None) -
 
 
 def _train_part(dataset: Dataset, notes: list[str], spec: ImageSpec | None, *, keep_anomalous: bool) -> SampleDataset:
+    if "train" not in dataset.subsets:
+        raise DataError(f"There is no training image. Subsets of the data: {', '.join(dataset.subsets) or 'none'}.")
     train = dataset.subset("train")
     kinds = train.anomalous.astype(np.int64)
     counts = {kind: int((kinds == kind).sum()) for kind in (_NORMAL, _ANOMALOUS, _UNKNOWN)}
@@ -281,6 +283,11 @@ def _val_part(
     dataset: Dataset, notes: list[str], spec: ImageSpec | None, *, source: ThresholdSource, seed: int
 ) -> tuple[SampleDataset, bool]:
     subset = "test" if source == "test" else "val"
+    if subset not in dataset.subsets:
+        raise DataError(
+            f"The subset {subset!r} has no images, so no threshold can be found. Subsets of the data: "
+            f"{', '.join(dataset.subsets) or 'none'}. Add some, or split anew: load_dataset(folder).split()."
+        )
     val = dataset.subset(subset)
     kinds = val.anomalous.astype(np.int64)
     rows = np.flatnonzero(kinds != _UNKNOWN)
