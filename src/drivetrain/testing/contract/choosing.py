@@ -64,7 +64,8 @@ class ChoosingChecks(Subject):
 
     def test_choosing_imports_no_framework(self) -> None:
         """Finding out which engine serves a name leaves the framework alone."""
-        heavy = {*_HEAVY, *self.spec.packages} - {"drivetrain"}
+        own_module = self.spec.class_path.partition(":")[0]
+        heavy = {*_HEAVY, *self.spec.packages, own_module} - {own_module.partition(".")[0]}
         code = _CHOOSE.format(name=self.model_name, heavy=heavy)
         if self.module:
             code = f"import {self.module}\n{code}"

@@ -1,0 +1,108 @@
+"""A model that remembers the mean colour of each class, and its engine."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colour_engine import SPEC
+from drivetrain.engine import Engine, FitResult
+from drivetrain.errors import CheckpointError
+from drivetrain.images import read_image
+from drivetrain.options import TrainOptions
+from drivetrain.run import Run, write_atomic
+from drivetrain.types import Prediction, Task
+
+
+def list_models() -> dict[str, Any]:
+    """The one model there is."""
+    row = {"name": "mean", "tasks": ["classification"], "class_path": "colour_engine.engine:MeanColour"}
+    return {"models": [row], "arguments": {}}
+
+
+class MeanColour:
+    """The mean colour of each class."""
+
+    def __init__(self) -> None:
+        self.colours: dict[str, list[float]] = {}
+
+    def similarity(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(C,) float32``: how near the colour of the image is to that of each class; the sum is 1."""
+        distance = np.linalg.norm(np.array(list(self.colours.values())) - image.mean((0, 1)), axis=1)
+        weights = np.exp(-(distance - distance.min()) / 50)
+        return np.asarray(weights / weights.sum(), np.float32)
+
+
+class ColourEngine(Engine):
+    """Learns in one pass over the images, so that an epoch is all there is."""
+
+    spec = SPEC
+    unsupported_options: ClassVar = dict.fromkeys(
+        (
+            *("batch_size", "learning_rate", "image_size", "precision", "patience", "val_check_interval"),
+            *("num_workers", "devices", "callbacks", "logger", "metric", "resume"),
+        ),
+        "mean colours are computed, not trained; leave it out",
+    )
+    _model: MeanColour | None = None
+
+    @property
+    def model(self) -> MeanColour:
+        """The model, made at the first use."""
+        if self._model is None:
+            self._build()
+        assert self._model is not None
+        return self._model
+
+    def _build(self, options: TrainOptions | None = None) -> None:
+        given = self.resolution.model
+        if isinstance(given, MeanColour):
+            self._model = given
+        elif self._model is None:
+            self._model = MeanColour()
+            checkpoint = self._own_checkpoint()
+            if checkpoint is not None:
+                self._load_state(checkpoint)
+
+    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        train = self.dataset.relabel(self.label_names).subset("train")
+        run.update(effective_options={"max_epochs": 1})
+        run.progress.start(epochs=1, steps_per_epoch=1)
+        means = np.array([read_image(path).mean((0, 1)) for path in train.paths])
+        self.model.colours = {
+            name: [float(value) for value in means[train.image_labels == label].mean(0)]
+            for label, name in enumerate(self.label_names)
+        }
+        run.progress.step(epoch=0, step=0, images=len(train))
+        last = run.checkpoints / "last.colours"
+        write_atomic(last, json.dumps(self.model.colours))
+        run.log_epoch(0, {"train/accuracy": self._accuracy(train.paths, train.image_labels)})
+        asked = options.max_epochs or 1
+        return FitResult(None, last, overrides={"max_epochs": (asked, 1)} if asked > 1 else {})
+
+    def _accuracy(self, paths: Iterable[str], labels: NDArray[np.int64]) -> float:
+        return float(np.mean([self.model.similarity(read_image(path)).argmax() for path in paths] == labels))
+
+    def _infer(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
+    ) -> Iterator[Prediction]:
+        for path, image in images:
+            answer = self.model.similarity(image)
+            best = answer.argmax(keepdims=True)
+            size = (image.shape[0], image.shape[1])
+            yield Prediction(path, size, labels=best, scores=answer[best], probabilities=answer)
+
+    def _load_state(self, checkpoint: Path) -> None:
+        if self._model is None:
+            self._model = MeanColour()
+        try:
+            self._model.colours = json.loads(checkpoint.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"checkpoint={str(checkpoint)!r} is not one of the colour engine.") from error
+        self._label_names, self._task = tuple(self._model.colours), Task.CLASSIFICATION
+
+    def _warm_start(self, checkpoint: Path, run: Run) -> None:
+        run.note("Mean colours are computed anew; nothing was taken over from the checkpoint.")
