@@ -78,6 +78,11 @@ def measure(kind: str, model: Path, images: Path) -> dict[str, Any]:
     return result
 
 
+def here(path: str) -> Path:
+    """The path as seen from the current folder."""
+    return Path(path).absolute().relative_to(Path.cwd())
+
+
 def megabytes(path: Path) -> float:
     """The size of a file, or of all files below a folder."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
@@ -118,16 +123,16 @@ def main() -> None:
     )
     tested = drivetrain("test", "--model", str(work_dir))
     exported = drivetrain("export", "--model", str(work_dir), "--format", "openvino", "--overwrite")
-    artifact = Path(exported["path"])
-    drivetrain("predict", "--model", str(artifact), "--source", str(data / "test" / "7"), "--save_images")
+    artifact = here(exported["path"])
+    sevens, drawn = data / "test" / "7", FOLDER / "sevens"
+    drivetrain("predict", "--model", str(artifact), "--source", str(sevens), "--save_images", "--work_dir", str(drawn))
 
     print("\nThe same 1,000 test digits, once with PyTorch and once in a process where `import torch` is an error:\n")
     torch, deployed = measure("engine", work_dir, data / "test"), measure("artefact", artifact, data / "test")
     if not torch["torch"] or deployed["torch"]:
         sys.exit("demo: PyTorch was loaded where it must not be, or not where it must")
     same = sum(a == b for a, b in zip(torch["answers"], deployed["answers"], strict=True)) / deployed["images"]
-    checkpoint = Path(trained["best_checkpoint"] or trained["last_checkpoint"])
-    checkpoint = checkpoint if checkpoint.is_absolute() else work_dir / checkpoint
+    checkpoint = here(trained["best_checkpoint"] or trained["last_checkpoint"])
     show(
         [
             ("", "PyTorch", "OpenVINO artefact"),
@@ -140,7 +145,9 @@ def main() -> None:
     accuracy = tested["values"]["accuracy"]
     print(f"\n`drivetrain test` said {accuracy:.2%}; both give the same answer for {same:.1%} of the digits.")
     print(f"make demo: trained, tested, exported and deployed in {time.perf_counter() - begin:.0f} s.")
-    print(f"Look at: {work_dir / 'report.html'}, {work_dir / 'run.json'}, {work_dir / 'metrics.csv'}, {artifact}")
+    print("Look at:")
+    for path in (work_dir / "report.html", work_dir / "run.json", work_dir / "metrics.csv", artifact, drawn):
+        print(f"  {path}")
     if accuracy < 0.9 or same < 0.99:
         sys.exit("demo: the model did not learn, or the artefact answers otherwise")
 
