@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -257,3 +258,40 @@ def _export_ir(tmp_path: Path, images: list[Path], source: ExportSource, module:
         engine="test",
         model_name="net",
     )
+
+
+def test_the_converter_does_not_report_its_use(
+    tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from openvino_telemetry.utils.opt_in_checker import ConsentCheckResult, OptInChecker
+
+    monkeypatch.delenv("CI", raising=False)
+    answers = []
+    convert = ov.convert_model
+
+    def watched(*arguments: object, **options: object) -> ov.Model:
+        answers.append(OptInChecker().check(enable_opt_in_dialog=False, disable_in_ci=True))
+        return convert(*arguments, **options)
+
+    monkeypatch.setattr(ov, "convert_model", watched)
+    _export(tmp_path, images, _source(TinyNet().eval()))
+    assert answers == [ConsentCheckResult.DECLINED]
+    assert "CI" not in os.environ
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
+def test_models_of_timm(tmp_path: Path, images: list[Path], name: str) -> None:
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    module = timm.create_model(name, pretrained=False, num_classes=3).eval()
+    with torch.no_grad():  # a random head answers nearly the same for every image
+        module.get_classifier().weight.mul_(20)
+    spec = ImageSpec(
+        224, 224, resize="crop", crop_fraction=0.875, interpolation="bicubic", mean=SPEC.mean, std=SPEC.std
+    )
+    source = _source(module, image_spec=spec)
+    for options in ({}, {"format": "onnx"}, {"precision": "fp16"}):
+        artifact = _export(tmp_path, images, source, overwrite=True, **options)
+        probabilities = np.stack([p.probabilities for p in load(artifact.path, precision="f32").predict(images)])
+        assert probabilities.std(axis=0).max() > 1e-3
