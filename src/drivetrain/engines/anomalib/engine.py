@@ -16,7 +16,7 @@ from lightning import seed_everything
 from numpy.typing import NDArray
 
 from drivetrain.engine import Engine, FitResult
-from drivetrain.engines.anomalib import SPEC, checkpoints, fitting, native
+from drivetrain.engines.anomalib import SPEC, checkpoints, fitting, native, needs
 from drivetrain.engines.anomalib.build import (
     build_model,
     is_memory_bank,
@@ -101,7 +101,16 @@ class AnomalibEngine(Engine):
         super()._check_options(options)
         if self.task is not Task.ANOMALY:
             raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
-        fitting.check_options(options, self._class(), self.resolution.model, native=self.has_native_data)
+        cls = self._class()
+        fitting.check_options(options, cls, self.resolution.model, native=self.has_native_data)
+        if not isinstance(self.resolution.model, AnomalibModule | Path):
+            needs.check(
+                cls.__name__,
+                self.model_args,
+                image_size=options.image_size_hw,
+                batch_size=options.batch_size,
+                native=self.has_native_data,
+            )
 
     def _build(self, options: TrainOptions | None = None) -> None:
         if self.task is not Task.ANOMALY:

@@ -25,6 +25,7 @@ from drivetrain.engine import FitResult
 from drivetrain.engines.anomalib.build import is_memory_bank, learning_rate_argument
 from drivetrain.engines.anomalib.data import Prepared, ThresholdSource, prepare_training
 from drivetrain.engines.anomalib.deploy import image_spec
+from drivetrain.engines.anomalib.needs import NEEDS, NOTHING
 from drivetrain.engines.anomalib.training import (
     LEARNING_METRICS,
     VALIDATION_METRICS,
@@ -58,7 +59,6 @@ _PRECISIONS = {"auto": "32-true", "fp32": "32-true", "fp16": "16-mixed", "bf16":
 _DEFAULT_EPOCHS = 50
 _TRAIN_BATCH = 32
 _EVAL_BATCH = 8
-_BATCH_OF_ONE = ("EfficientAd",)
 _MANY_IMAGES = 1000
 
 
@@ -95,8 +95,6 @@ def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, 
     for option, value in options.given().items():
         if option in reasons:
             raise UnsupportedOptionError(f"{option}={value!r} cannot be honoured: {reasons[option]}.")
-    if name in _BATCH_OF_ONE and options.batch_size not in (None, 1):
-        raise UnsupportedOptionError(f"batch_size={options.batch_size} cannot be honoured: {name} allows only 1.")
     if options.metric is not None:
         check_choice("metric", options.metric, (*VALIDATION_METRICS, *LEARNING_METRICS))
     source = (options.engine_args or {}).get("threshold_source", "auto")
@@ -153,7 +151,7 @@ def _prepare(model: AnomalibModule, data: Dataset | AnomalibDataModule, options:
         data.setup()
         both = hasattr(data, "val_data") and data.val_data.has_normal and data.val_data.has_anomalous
         return Prepared(data, bool(both), ())
-    batch = 1 if type(model).__name__ in _BATCH_OF_ONE else _TRAIN_BATCH
+    batch = NEEDS.get(type(model).__name__, NOTHING).batch_size or _TRAIN_BATCH
     count = len(data)
     workers = 0 if count < _MANY_IMAGES else max(0, min(4, core_count() - 1))
     return prepare_training(

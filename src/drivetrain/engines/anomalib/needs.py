@@ -1,0 +1,120 @@
+"""What single models need beyond images and a backbone, so that a lack is said before work begins."""
+# ruff: noqa: TID253 - loaded with the engine only
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from anomalib.utils.path import get_pretrained_weights_dir
+
+from drivetrain._lazy import is_installed
+from drivetrain.errors import DataError, MissingDependencyError, ModelError, OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one model needs.
+
+    Attributes:
+        data: what it looks at; only ``"images"`` can be made from a drivetrain data set.
+        batch_size: the only one that training allows.
+        least_size: of the model input, in pixels.
+        folder: (argument, what must be in it): a folder of images that the model itself reads; the model would download
+            it.
+        cached: (name below Anomalib's folder of weights, what it is): weights that the model would download.
+        packages: (package, what to install).
+    """
+
+    data: Literal["images", "video", "images with depth"] = "images"
+    batch_size: int | None = None
+    least_size: int | None = None
+    folder: tuple[str, str] | None = None
+    cached: tuple[str, str] | None = None
+    packages: tuple[tuple[str, str], ...] = ()
+
+
+NOTHING = Need()
+_DTD = "pictures of textures, such as the Describable Textures Dataset"
+NEEDS: dict[str, Need] = {
+    "AiVad": Need(data="video"),
+    "AnomalyVFM": Need(packages=(("huggingface_hub", "anomalib[huggingface]"), ("safetensors", "safetensors"))),
+    "CFM": Need(data="images with depth"),
+    "Draem": Need(folder=("dtd_dir", _DTD)),
+    "Dsr": Need(cached=("dsr/vq_model_pretrained_128_4096.pckl", "the pretrained quantised autoencoder")),
+    "EfficientAd": Need(
+        batch_size=1,
+        least_size=256,
+        folder=("imagenet_dir", "class folders of ordinary pictures, such as Imagenette"),
+        cached=("efficientad_pretrained_weights", "the pretrained teachers, unpacked"),
+    ),
+    "Fuvas": Need(data="video"),
+    "Glass": Need(folder=("anomaly_source_path", _DTD)),
+    "Supersimplenet": Need(least_size=128),
+    "WinClip": Need(packages=(("open_clip", "anomalib[clip]"),)),
+}
+_BACKENDS = (("gpt", "openai", "openai"), ("llava-hf/", "transformers", "transformers"), ("", "ollama", "ollama"))
+
+
+def check(
+    name: str, arguments: Mapping[str, Any], *, image_size: tuple[int, int] | None, batch_size: int | None, native: bool
+) -> None:
+    """Refuse a training that cannot work.
+
+    Args:
+        name: of the model's class.
+        arguments: of its constructor.
+        image_size: (height, width), if given.
+        batch_size: of the training, if given.
+        native: whether the data are Anomalib's own.
+
+    Raises:
+        DataError: the model looks at something else than single images.
+        MissingDependencyError: a package is not installed.
+        ModelError: weights or pictures are not where the model looks for them.
+        OptionError: the image size or the batch size is not allowed.
+    """
+    need = NEEDS.get(name, NOTHING)
+    if need.data != "images" and not native:
+        raise DataError(
+            f"{name} looks at {need.data}, not at single images. Give one of Anomalib's own datamodules for that."
+        )
+    if need.batch_size is not None and batch_size not in (None, need.batch_size):
+        raise OptionError(f"batch_size={batch_size}: {name} allows only {need.batch_size}.")
+    if need.least_size is not None and image_size is not None and min(image_size) < need.least_size:
+        raise OptionError(f"image_size={image_size}: {name} needs at least {need.least_size} pixels.")
+    for package, install in need.packages if name != "VlmAd" else _backend(arguments):
+        if not is_installed(package):
+            raise MissingDependencyError(
+                f'{name} needs the package {package!r}. Install it with: pip install "{install}"'
+            )
+    _check_files(name, need, arguments)
+
+
+def _backend(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The client that VlmAd needs for its language model."""
+    model = str(getattr(arguments.get("model", "llava"), "value", arguments.get("model", "llava")))
+    return next(((package, install),) for start, package, install in _BACKENDS if model.startswith(start))
+
+
+def _check_files(name: str, need: Need, arguments: Mapping[str, Any]) -> None:
+    if arguments.get("pretrained") is True:
+        return  # the upstream may download what it needs
+    if need.folder is not None:
+        argument, what = need.folder
+        given = arguments.get(argument)
+        if (given is not None or name != "Glass") and not (given and Path(given).is_dir()):
+            raise ModelError(
+                f"{name} needs a folder with {what}, and would download one. Give it: "
+                f'model_args={{"{argument}": "folder"}}, or allow the download: {{"pretrained": True}}.'
+            )
+    if need.cached is not None:
+        file, what = need.cached
+        path = get_pretrained_weights_dir() / file
+        if not path.exists():
+            raise ModelError(
+                f"{name} needs {what}, and would download it. Put it at {str(path)!r}, or allow the download: "
+                'model_args={"pretrained": True}.'
+            )
