@@ -537,7 +537,7 @@ class Engine:
         self._build(options)
         if options.checkpoint is not None:
             self._warm_start(self._find_checkpoint(options.checkpoint), run)
-        run.begin(self._describe(options), config=self.config)
+        run.begin(self._describe(options), config=self.config or self._repeatable(options))
         return self._fit(options, run, resume=options.resume)
 
     def _describe(self, options: TrainOptions) -> dict[str, Any]:
@@ -551,6 +551,18 @@ class Engine:
             "options": {name: getattr(options, name) for name in TrainOptions.names()},
             "data": _describe_data(self._data) if native else _describe_dataset(self.dataset),
         }
+
+    def _repeatable(self, options: TrainOptions) -> dict[str, Any] | None:
+        """What repeats this run as a config; ``None`` for models and data that only exist in this process."""
+        model, data = self._model_text, self._data
+        kept = {name: value for name, value in options.given().items() if name not in ("resume", "overwrite")}
+        objects = not self._takes_model_args() or not isinstance(data, str | Path)
+        if objects or kept.get("callbacks") or not isinstance(kept.get("logger"), str | None):
+            return None
+        config = {"model": model, "data": str(Path(data).expanduser().absolute()), "model_args": self.model_args}
+        if self._task is not None:
+            config["task"] = self._task.value
+        return {**{name: value for name, value in config.items() if value}, **kept}
 
     def _check_same_run(self, record: Mapping[str, Any]) -> None:
         for what, ours, theirs in (
