@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -52,8 +53,8 @@ _LICENCE = (
 def ultralytics() -> ModuleType:
     """The package, imported so that it stays offline, installs nothing and leaves this process as it was.
 
-    Environment variables that the user has set are respected, and so is a package that is imported already. At the first
-    use on a machine the licence is told, once.
+    Environment variables that the user has set are respected, and so is a package that is imported already. At the
+    first use on a machine the licence is told, once.
     """
     if "ultralytics.utils" in sys.modules:
         return sys.modules["ultralytics"]
@@ -82,10 +83,15 @@ def contained() -> Iterator[None]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     given = dict(os.environ)
+    logger = logging.getLogger("ultralytics")
+    level = logger.level
+    if not os.environ.get("YOLO_VERBOSE"):
+        logger.setLevel(logging.ERROR)  # its bars and tables; drivetrain shows its own
     try:
         with _unchanged_process():
             yield
     finally:
+        logger.setLevel(level)
         np.random.set_state(numpy_state)
         random.setstate(python_state)
         torch.set_rng_state(torch_state)
@@ -128,7 +134,7 @@ def _restore_environment(given: dict[str, str]) -> None:
 
 
 def _prepare_home(folder: Path) -> None:
-    """The fonts that Ultralytics would download, from those that matplotlib ships, and folders that are not the user's."""
+    """The fonts that Ultralytics would download, from those of matplotlib, and folders that are not the user's."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "settings.json"
     if not settings.exists():

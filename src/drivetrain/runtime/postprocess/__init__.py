@@ -15,6 +15,9 @@ DECODERS: dict[str, str] = {
     "classification": "drivetrain.runtime.postprocess.classification:ClassificationDecoder",
     "multilabel": "drivetrain.runtime.postprocess.classification:MultilabelDecoder",
     "boxes": "drivetrain.runtime.postprocess.detection:BoxesDecoder",
+    "yolo": "drivetrain.runtime.postprocess.yolo:YoloDecoder",
+    "class_map": "drivetrain.runtime.postprocess.yolo:ClassMapDecoder",
+    "depth": "drivetrain.runtime.postprocess.yolo:DepthDecoder",
 }
 """Name in the manifest -> class path. A manifest may also name a class path itself."""
 

@@ -108,7 +108,7 @@ class BoxesDecoder(Decoder):
 
 
 def non_maximum_suppression(
-    boxes: NDArray[np.float32], labels: NDArray[np.int64] | None, iou: float
+    boxes: NDArray[np.float32], labels: NDArray[np.int64] | None, iou: float, *, most: int | None = None
 ) -> NDArray[np.int64]:
     """Which of the boxes, sorted by falling score, are not covered by a better one of their label.
 
@@ -116,6 +116,7 @@ def non_maximum_suppression(
         boxes: ``(N, 4)`` xyxy.
         labels: ``(N,)``, or ``None`` to treat all alike.
         iou: a box that overlaps a kept one by more than this is left out.
+        most: how many to keep at the most.
 
     Returns:
         Rising indices into ``boxes``.
@@ -123,7 +124,7 @@ def non_maximum_suppression(
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept: list[int] = []
     left = np.arange(len(boxes))
-    while left.size:
+    while left.size and (most is None or len(kept) < most):
         first, rest = int(left[0]), left[1:]
         kept.append(first)
         low = np.maximum(boxes[first, :2], boxes[rest, :2])

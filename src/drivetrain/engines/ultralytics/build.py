@@ -1,0 +1,182 @@
+"""Make Ultralytics' model objects: from a name, a class, a checkpoint, or the user's own object."""
+
+# ruff: noqa: TID253 - loaded with the engine only
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivetrain.catalog import ModelEntry
+from drivetrain.checkpoint import require_file
+from drivetrain.engines.ultralytics.containment import contained, ultralytics
+from drivetrain.engines.ultralytics.listing import class_name
+from drivetrain.errors import (
+    CheckpointError,
+    MissingDependencyError,
+    ModelError,
+    OptionError,
+    UnsafeCheckpointError,
+    UnsupportedError,
+)
+from drivetrain.types import Task
+
+#: Ultralytics' word for a task -> ours.
+TASKS = {
+    "classify": Task.CLASSIFICATION,
+    "detect": Task.DETECTION,
+    "segment": Task.INSTANCE_SEGMENTATION,
+    "pose": Task.KEYPOINT_DETECTION,
+    "obb": Task.ORIENTED_DETECTION,
+    "semantic": Task.SEMANTIC_SEGMENTATION,
+    "depth": Task.DEPTH,
+}
+_MODEL_ARGS = ("pretrained",)
+_BY_TEXT = ("YOLOWorld", "YOLOE")
+
+
+def build(given: Any, model_args: Mapping[str, Any]) -> Any:
+    """Ultralytics' object for an entry of the catalogue, a class, or an object (which is handed back).
+
+    Args:
+        given: a :class:`~drivetrain.catalog.ModelEntry`, a class of Ultralytics, or an object of one.
+        model_args: ``pretrained`` (a local ``.pt`` to take weights from) for names; those of the class for classes.
+
+    Raises:
+        OptionError: a model argument does not exist.
+        ModelError: the class does not take these arguments.
+        UnsupportedError: the model learns from texts, which no data set here has.
+    """
+    ultralytics()
+    with contained():
+        if isinstance(given, ModelEntry):
+            return _build_entry(given, model_args)
+        if isinstance(given, type):
+            try:
+                return given(**model_args)
+            except (TypeError, FileNotFoundError) as error:
+                raise ModelError(f"{given.__name__} cannot be made with {dict(model_args)}: {error}") from error
+    return given
+
+
+def _build_entry(entry: ModelEntry, model_args: Mapping[str, Any]) -> Any:
+    unknown = sorted(set(model_args) - set(_MODEL_ARGS))
+    if unknown:
+        raise OptionError(f"model_args: {unknown[0]!r} is not an argument of {entry.name}. Allowed: pretrained.")
+    kind = class_name(entry.name)
+    if kind in _BY_TEXT:
+        raise UnsupportedError(
+            f"{entry.name} is a {kind} model, which learns from texts and needs a text encoder that is downloaded. "
+            "Take a model of a closed set of classes, such as yolo11n, or one of another task."
+        )
+    made = getattr(importlib.import_module("ultralytics"), kind)(f"{entry.name}.yaml")
+    if model_args.get("pretrained"):
+        path = Path(model_args["pretrained"]).expanduser()
+        made.model.load(open_checkpoint(path).model)
+    return made
+
+
+def open_checkpoint(path: Path) -> Any:
+    """Ultralytics' object of one of its checkpoints, which is first read in a way that cannot run anything.
+
+    Raises:
+        CheckpointNotFoundError: there is no such file; nothing is downloaded.
+        UnsafeCheckpointError: opening it could execute code.
+        CheckpointError: it is not a checkpoint of Ultralytics.
+    """
+    read_safely(path)
+    package = ultralytics()
+    with contained():
+        try:
+            return package.YOLO(str(path))
+        except Exception as error:
+            raise CheckpointError(f"checkpoint={str(path)!r} cannot be opened by Ultralytics: {error}") from error
+
+
+def read_safely(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, with nothing but the classes that Ultralytics allows in one.
+
+    Raises:
+        CheckpointNotFoundError: there is no such file.
+        UnsafeCheckpointError: opening it could execute code.
+        CheckpointError: it is not a checkpoint of Ultralytics.
+    """
+    require_file(path)
+    ultralytics()
+    tasks = importlib.import_module("ultralytics.nn.tasks")
+    require_hooks()
+    with contained():
+        try:
+            content, _ = tasks.torch_safe_load(str(path), safe_only=True)
+        except Exception as error:
+            if isinstance(error, TypeError) and "TorchScript" not in str(error):
+                raise UnsafeCheckpointError(
+                    f"checkpoint={str(path)!r} refers to code that is not Ultralytics' own, so it was not opened and "
+                    "nothing was run. Give a .pt that Ultralytics or drivetrain wrote."
+                ) from error
+            raise CheckpointError(f"checkpoint={str(path)!r} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("ema") or content.get("model"), torch.nn.Module):
+        raise CheckpointError(f"checkpoint={str(path)!r} is not a checkpoint of Ultralytics: it holds no model.")
+    return content
+
+
+def require_hooks() -> None:
+    """Refuse a release without the places that the engine takes hold of.
+
+    Raises:
+        MissingDependencyError: the installed Ultralytics is too old.
+    """
+    package = ultralytics()
+    tasks = importlib.import_module("ultralytics.nn.tasks")
+    trainer = importlib.import_module("ultralytics.engine.trainer").BaseTrainer
+    lacking = [
+        name
+        for name, holder, attribute in (
+            ("the safe loader", tasks, "_SafeLoad"),
+            ("BaseTrainer.get_dataset", trainer, "get_dataset"),
+            ("BaseTrainer.build_dataset", trainer, "build_dataset"),
+            ("BaseTrainer.final_eval", trainer, "final_eval"),
+            ("BaseTrainer.check_resume", trainer, "check_resume"),
+        )
+        if not hasattr(holder, attribute)
+    ]
+    safe = getattr(tasks, "_SafeLoad", None)
+    if lacking or not getattr(safe, "SUPPORTED", False):
+        raise MissingDependencyError(
+            f"ultralytics {package.__version__} with torch {torch.__version__} lacks "
+            f"{', '.join(lacking) or 'the safe loader'}. Install newer ones: pip install -U ultralytics torch"
+        )
+
+
+def task_of(yolo: Any) -> Task:
+    """What the model is trained for.
+
+    Raises:
+        ModelError: the object holds no torch model, or one of an unknown task.
+    """
+    if not isinstance(yolo.model, torch.nn.Module):
+        raise ModelError(
+            f"The {type(yolo).__name__} object holds {str(yolo.model)!r}, which cannot be trained. Give one made from "
+            "a .yaml or a .pt; an exported model is opened by drivetrain.load or Engine(path)."
+        )
+    if yolo.task not in TASKS:
+        raise ModelError(f"The {type(yolo).__name__} object is for the task {yolo.task!r}, which is not known here.")
+    return TASKS[yolo.task]
+
+
+def names_of(model: Any) -> tuple[str, ...]:
+    """The name of each class of a torch model, by its number."""
+    names = getattr(model, "names", None) or {}
+    if isinstance(names, Mapping):
+        return tuple(str(names[number]) for number in sorted(names))
+    return tuple(map(str, names))
+
+
+def image_size_of(yolo: Any, default: int) -> int:
+    """The side of the square input that the model was trained at, in pixels."""
+    args = yolo.model.args if isinstance(yolo.model.args, Mapping) else vars(yolo.model.args)
+    size = args.get("imgsz") or default
+    return int(size if isinstance(size, int) else max(size))

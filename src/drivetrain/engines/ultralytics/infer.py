@@ -1,0 +1,154 @@
+"""Ask a model of Ultralytics about images, and hand it to the export: both through the same module and decoder."""
+
+# ruff: noqa: TID253 - loaded with the engine only
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drivetrain.engines.ultralytics.build import TASKS, image_size_of, names_of
+from drivetrain.engines.ultralytics.containment import contained
+from drivetrain.hardware import choose_device, core_count
+from drivetrain.runtime.postprocess import make_decoder
+from drivetrain.runtime.preprocess import preprocess
+from drivetrain.types import ImageSpec, Prediction, Task
+
+_BATCH_SIZE = 16
+_DEFAULT_SIZE = {Task.CLASSIFICATION: 224}
+_KINDS = {
+    Task.DETECTION: "boxes",
+    Task.INSTANCE_SEGMENTATION: "masks",
+    Task.KEYPOINT_DETECTION: "keypoints",
+    Task.ORIENTED_DETECTION: "corners",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A model as it is deployed.
+
+    Attributes:
+        module: takes ``(B, 3, height, width) float32`` in 0..1 and returns a tensor or a tuple of tensors.
+        spec: how an image becomes its input.
+        task: what it answers.
+        label_names: the name of each label, by its number.
+        decoder: name of the decoder.
+        decoder_args: of it.
+        output_names: of the outputs, in their order.
+    """
+
+    module: torch.nn.Module
+    spec: ImageSpec
+    task: Task
+    label_names: tuple[str, ...]
+    decoder: str
+    decoder_args: dict[str, Any]
+    output_names: tuple[str, ...]
+
+
+def deploy(yolo: Any) -> Deployed:
+    """A copy of the model with its normalisations folded in and its head as it is exported."""
+    task, names = TASKS[yolo.task], names_of(yolo.model)
+    with contained():
+        module = copy.deepcopy(yolo.model).cpu().float().eval()
+        if hasattr(module, "criterion"):
+            module.criterion = None
+        module = module.fuse(verbose=False).requires_grad_(False)
+        head = module.model[-1]
+        head.export, head.dynamic, head.format = True, False, None
+    decoder, arguments, outputs = _decoding(head, task)
+    spec = image_spec(task, image_size_of(yolo, _DEFAULT_SIZE.get(task, 640)), stretched=_is_detr(head))
+    return Deployed(_Outputs(module), spec, task, names, decoder, arguments, outputs)
+
+
+def image_spec(task: Task, side: int, *, stretched: bool) -> ImageSpec:
+    """How Ultralytics brings an image to a square input of ``side`` pixels."""
+    if task is Task.CLASSIFICATION:
+        return ImageSpec(side, side, resize="crop", antialias=True)
+    if stretched or task is Task.DEPTH:
+        return ImageSpec(side, side, resize="stretch", antialias=False)
+    return ImageSpec(side, side, resize="letterbox", antialias=False, pad_value=114)
+
+
+def _is_detr(head: Any) -> bool:
+    return type(head).__name__ == "RTDETRDecoder"
+
+
+def _decoding(head: Any, task: Task) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    if task is Task.CLASSIFICATION:
+        return "classification", {"activation": "none"}, ("probabilities",)
+    if task is Task.SEMANTIC_SEGMENTATION:
+        return "class_map", {}, ("logits",)
+    if task is Task.DEPTH:
+        return "depth", {}, ("depth",)
+    layout = "queries" if _is_detr(head) else "objects" if getattr(head, "end2end", False) else "anchors"
+    arguments: dict[str, Any] = {"layout": layout, "kind": _KINDS[task]}
+    if task is Task.KEYPOINT_DETECTION:
+        arguments["keypoints"] = [int(number) for number in head.kpt_shape]
+    outputs = ("objects", "prototypes") if task is Task.INSTANCE_SEGMENTATION else ("objects",)
+    return "yolo", arguments, outputs
+
+
+class _Outputs(torch.nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
+    """Nothing but the outputs that are decoded."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> Any:
+        """A tensor, or a tuple of them."""
+        found = self.module(images)
+        return tuple(found) if isinstance(found, list | tuple) else found
+
+
+def infer(
+    deployed: Deployed,
+    images: Iterable[tuple[str, NDArray[np.uint8]]],
+    *,
+    device: str,
+    batch_size: int | None,
+    confidence: float,
+) -> Iterator[Prediction]:
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in their order.
+
+    While the model works on a batch, threads prepare the next one.
+    """
+    place = choose_device(device)
+    module = deployed.module.to(place)
+    arguments = dict(deployed.decoder_args)
+    if deployed.decoder == "yolo":
+        arguments["confidence_threshold"] = confidence
+    decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
+    stream = iter(images)
+    waiting: list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]] = []
+    with ThreadPoolExecutor(core_count(), "drivetrain-images") as pool:
+        while True:
+            following = [
+                (path, (image.shape[0], image.shape[1]), pool.submit(preprocess, image, deployed.spec))
+                for path, image in islice(stream, batch_size or _BATCH_SIZE)
+            ]
+            if waiting:
+                inputs = torch.from_numpy(np.stack([part.result() for _, _, part in waiting]))
+                outputs = _ask(module, inputs.to(place), deployed.output_names)
+                for number, (path, size, _) in enumerate(waiting):
+                    own = {name: values[number : number + 1] for name, values in outputs.items()}
+                    yield decoder.decode(own, size, path)
+            if not following:
+                return
+            waiting = following
+
+
+def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    with torch.inference_mode():
+        found = module(inputs)
+    values = found if isinstance(found, tuple) else (found,)
+    return {name: value.float().cpu().numpy() for name, value in zip(names, values, strict=True)}

@@ -1,0 +1,153 @@
+"""Tell the run how a training of Ultralytics goes on, and keep its best and last states."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from drivetrain.errors import OptionError, near
+from drivetrain.run import Run
+from drivetrain.types import Task
+
+#: Ultralytics' name of a validation metric -> ours.
+_BOXES = {
+    "metrics/mAP50-95(B)": "val/map",
+    "metrics/mAP50(B)": "val/map_50",
+    "metrics/precision(B)": "val/precision",
+    "metrics/recall(B)": "val/recall",
+}
+_NAMES: dict[Task, dict[str, str]] = {
+    Task.CLASSIFICATION: {"metrics/accuracy_top1": "val/accuracy", "metrics/accuracy_top5": "val/accuracy_top5"},
+    Task.DETECTION: _BOXES,
+    Task.ORIENTED_DETECTION: _BOXES,
+    Task.INSTANCE_SEGMENTATION: {
+        "metrics/mAP50-95(M)": "val/map",
+        "metrics/mAP50(M)": "val/map_50",
+        "metrics/mAP50-95(B)": "val/boxes_map",
+        "metrics/mAP50(B)": "val/boxes_map_50",
+    },
+    Task.KEYPOINT_DETECTION: {
+        "metrics/mAP50-95(P)": "val/map",
+        "metrics/mAP50(P)": "val/map_50",
+        "metrics/mAP50-95(B)": "val/boxes_map",
+        "metrics/mAP50(B)": "val/boxes_map_50",
+    },
+    Task.SEMANTIC_SEGMENTATION: {"metrics/mIoU": "val/miou", "metrics/pixel_acc": "val/accuracy"},
+    Task.DEPTH: {"metrics/delta1": "val/delta_1", "metrics/abs_rel": "val/abs_rel", "metrics/rmse": "val/rmse"},
+}
+_LOWER_IS_BETTER = ("loss", "abs_rel", "rmse", "silog")
+
+
+class Keeper:
+    """Functions for Ultralytics' events.
+
+    Args:
+        run: told of every step and epoch.
+        task: decides the names of the metrics.
+        metric: chooses the best state, such as ``"val/map_50"``; the main metric of the task if ``None``.
+    """
+
+    def __init__(self, run: Run, task: Task, metric: str | None) -> None:
+        self.run, self.task = run, task
+        self.metric = metric or next(iter(_NAMES[task].values()))
+        self.best_epoch: int | None = None
+        self._step = 0
+        self._images = 0
+        self._logged = -1
+
+    @property
+    def best_checkpoint(self) -> Path | None:
+        """The best state so far."""
+        path = self.run.checkpoints / "best.pt"
+        return path if path.is_file() else None
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The state after the last whole epoch."""
+        return self.run.checkpoints / "last.pt"
+
+    def events(self) -> dict[str, Any]:
+        """Ultralytics' event -> function of its trainer."""
+        return {
+            "on_train_start": self._start,
+            "on_train_epoch_start": self._epoch_start,
+            "on_train_batch_start": self._batch_start,
+            "on_train_batch_end": self._batch_end,
+            "on_fit_epoch_end": self._epoch_end,
+        }
+
+    def fitness(self, trainer: Any, metrics: Mapping[str, float]) -> float:
+        """The number that the best state has most of.
+
+        Raises:
+            OptionError: the metric that was asked for is not measured.
+        """
+        named = self._named(trainer, metrics)
+        if self.metric not in named:
+            known = sorted(name for name in named if name.startswith("val/"))
+            raise OptionError(
+                f"metric={self.metric!r} is not measured.{near(self.metric, known)} Measured: {', '.join(known)}."
+            )
+        value = named[self.metric]
+        if math.isnan(value):
+            return -math.inf
+        return -value if any(word in self.metric for word in _LOWER_IS_BETTER) else value
+
+    def _named(self, trainer: Any, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Ultralytics' numbers by our names; those that have none are under ``upstream/``."""
+        names = _NAMES[self.task]
+        train = trainer.label_loss_items(trainer.tloss)
+        losses = {name: value for name, value in metrics.items() if name.startswith("val/")}
+        found = {"train/loss": float(sum(train.values())), "val/loss": float(sum(losses.values()))}
+        parts = {**train, **losses}
+        if len(train) > 1:
+            found.update({name: float(value) for name, value in parts.items()})
+        for theirs, ours in names.items():
+            if theirs in metrics:
+                found[ours] = float(metrics[theirs])
+        rest = {name: value for name, value in metrics.items() if name not in names and name not in losses}
+        found.update({f"upstream/{name.removeprefix('metrics/')}": float(value) for name, value in rest.items()})
+        found["learning_rate"] = float(trainer.optimizer.param_groups[0]["lr"])
+        return found
+
+    def _start(self, trainer: Any) -> None:
+        epochs, steps = trainer.epochs, len(trainer.train_loader)
+        self.run.progress.start(epochs=epochs, steps_per_epoch=steps, first_epoch=trainer.start_epoch)
+        if trainer.start_epoch == 0:
+            self._logged = -1
+
+    def _epoch_start(self, trainer: Any) -> None:
+        del trainer
+        self._step = 0
+
+    def _batch_start(self, trainer: Any) -> None:
+        """Ultralytics does not tell how many images a batch has; all but the last are full."""
+        total = len(getattr(trainer.train_loader, "sampler", None) or trainer.train_loader.dataset)
+        size = trainer.train_loader.batch_size or 1
+        self._images = min(size, total - self._step * size)
+
+    def _batch_end(self, trainer: Any) -> None:
+        loss = float(trainer.loss.detach()) if trainer.device.type == "cpu" or self._step % 20 == 0 else None
+        self.run.progress.step(epoch=trainer.epoch, step=self._step, images=self._images, loss=loss)
+        self._step += 1
+
+    def _save(self, trainer: Any) -> None:
+        """Copy under another name, then rename: there is never half a checkpoint."""
+        pairs = [(trainer.last, self.last_checkpoint)]
+        if trainer.best_fitness == trainer.fitness:
+            pairs.insert(0, (trainer.best, self.run.checkpoints / "best.pt"))
+            self.best_epoch = trainer.epoch
+        for source, target in pairs:
+            part = target.with_name(f".{target.name}.part")
+            shutil.copyfile(source, part)
+            part.replace(target)
+
+    def _epoch_end(self, trainer: Any) -> None:
+        if trainer.epoch <= self._logged:
+            return
+        self._logged = trainer.epoch
+        self._save(trainer)
+        self.run.log_epoch(trainer.epoch, self._named(trainer, trainer.metrics))

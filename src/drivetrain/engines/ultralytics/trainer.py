@@ -1,0 +1,255 @@
+"""Turn the options of ``train`` into Ultralytics' own, and run its trainer on data that are in memory."""
+
+# ruff: noqa: TID253 - loaded with the engine only
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivetrain.engines.ultralytics.containment import contained, ultralytics
+from drivetrain.engines.ultralytics.data import make_dataset
+from drivetrain.engines.ultralytics.keeper import Keeper
+from drivetrain.errors import OptionError, UnsupportedOptionError, near
+from drivetrain.hardware import choose_device, core_count
+from drivetrain.options import TrainOptions
+
+#: Options of Ultralytics that the engine sets: name -> what sets them.
+SET_BY_ENGINE = {
+    "task": "the model",
+    "mode": "the verb",
+    "model": "Engine(model)",
+    "data": "Engine(model, data)",
+    "epochs": "train(max_epochs=...)",
+    "batch": "train(batch_size=...)",
+    "imgsz": "train(image_size=...)",
+    "lr0": "train(learning_rate=...)",
+    "seed": "train(seed=...)",
+    "deterministic": "train(deterministic=...)",
+    "amp": "train(precision=...)",
+    "patience": "train(patience=...)",
+    "workers": "train(num_workers=...)",
+    "device": "Engine(device=...)",
+    "resume": "train(resume=...)",
+    "pretrained": "train(checkpoint=...)",
+    "project": "Engine(work_dir=...)",
+    "name": "Engine(work_dir=...)",
+    "save_dir": "Engine(work_dir=...)",
+    "exist_ok": "Engine(work_dir=...)",
+    "save": "drivetrain, which keeps the best and the last state",
+    "val": "drivetrain, which validates after every epoch",
+    "verbose": "drivetrain, which shows its own progress",
+    "cfg": "engine_args itself",
+    "distill_model": "drivetrain, which keeps one model in a checkpoint",
+    "quantize": "export(...)",
+}
+_EFFECTIVE = {
+    "max_epochs": "epochs",
+    "batch_size": "batch",
+    "learning_rate": "lr0",
+    "image_size": "imgsz",
+    "seed": "seed",
+    "deterministic": "deterministic",
+    "patience": "patience",
+    "num_workers": "workers",
+}
+_STRIDE = 32
+
+
+def argument_names() -> tuple[str, ...]:
+    """The names that ``engine_args`` may have."""
+    ultralytics()
+    known = importlib.import_module("ultralytics.utils").DEFAULT_CFG_DICT
+    return (*(name for name in known if name not in SET_BY_ENGINE), "augmentations")
+
+
+def check_options(options: TrainOptions, device: str) -> None:
+    """Refuse what Ultralytics cannot honour, before anything is built or written.
+
+    Raises:
+        OptionError: a value is not allowed.
+        UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
+    """
+    for name in options.engine_args or {}:
+        if name in SET_BY_ENGINE:
+            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    if options.val_check_interval not in (None, 1):
+        raise UnsupportedOptionError(
+            f"val_check_interval={options.val_check_interval} cannot be honoured: Ultralytics validates after every "
+            "epoch. Leave it out."
+        )
+    size = options.image_size_hw
+    if size is not None and size[0] != size[1]:
+        raise UnsupportedOptionError(
+            f"image_size={options.image_size!r} cannot be honoured: Ultralytics trains on squares. Give one number."
+        )
+    if size is not None and size[0] % _STRIDE:
+        above = -(-size[0] // _STRIDE) * _STRIDE
+        raise OptionError(f"image_size={size[0]} must be a multiple of {_STRIDE}. The next one is {above}.")
+    if options.logger not in (None, False, "csv"):
+        raise UnsupportedOptionError(
+            f"logger={options.logger!r} cannot be honoured: Ultralytics takes no logger objects. The table metrics.csv "
+            "is always written; for others give callbacks={'on_fit_epoch_end': function}."
+        )
+    count = options.devices if isinstance(options.devices, int) else len(options.devices)
+    if count != 1:
+        raise UnsupportedOptionError(
+            f"devices={options.devices!r} cannot be honoured: training on several devices is not part of this "
+            "version. Leave devices out, or give one."
+        )
+    precision_of(options.precision, choose_device(device))
+    callbacks_of(options.callbacks)
+
+
+def precision_of(precision: str, device: str) -> bool | str:
+    """Ultralytics' ``amp`` for a precision.
+
+    Raises:
+        UnsupportedOptionError: the device cannot do it.
+    """
+    kind = device.partition(":")[0]
+    if precision == "auto":
+        return "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else False
+    if precision == "fp32":
+        return False
+    if kind == "cpu":
+        raise UnsupportedOptionError(
+            f"precision={precision!r} cannot be honoured: Ultralytics trains in fp32 on the CPU. Allowed: auto, fp32."
+        )
+    return "bf16" if precision == "bf16" else "fp16"
+
+
+def callbacks_of(given: Any) -> list[tuple[str, Callable[[Any], None]]]:
+    """Pairs of (event, function) out of a mapping, or of a list of pairs and mappings.
+
+    Raises:
+        OptionError: an event does not exist, or something is not a function.
+    """
+    if given is None:
+        return []
+    events = tuple(importlib.import_module(f"{ultralytics().__name__}.utils.callbacks.base").default_callbacks)
+    parts: Sequence[Any] = [given] if isinstance(given, Mapping) else list(given)
+    pairs: list[Any] = []
+    for part in parts:
+        pairs += list(part.items()) if isinstance(part, Mapping) else [part]
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[1])):
+            raise OptionError(
+                f"callbacks: {type(pair).__name__} is not a pair of an event and a function. Give a mapping such as "
+                "{'on_train_epoch_end': function}; the function gets Ultralytics' trainer."
+            )
+        if pair[0] not in events:
+            raise OptionError(
+                f"callbacks: {pair[0]!r} is not an event.{near(str(pair[0]), events)} Events: {', '.join(events)}."
+            )
+    return pairs
+
+
+def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path, device: str) -> dict[str, Any]:
+    """Ultralytics' own options for a training.
+
+    Args:
+        options: of ``train``.
+        task: Ultralytics' word for it.
+        model: name of the architecture, or the ``.pt`` to go on from.
+        folder: where Ultralytics writes.
+        device: as given to the engine.
+    """
+    place = choose_device(device)
+    kind, _, number = place.partition(":")
+    which = options.devices[0] if not isinstance(options.devices, int) else int(number or 0)
+    settings: dict[str, Any] = {
+        "task": task,
+        "mode": "train",
+        "model": model,
+        "data": str(folder / "data.yaml"),
+        "save_dir": str(folder),
+        "exist_ok": True,
+        "plots": False,
+        "verbose": False,
+        "seed": options.seed,
+        "deterministic": options.deterministic,
+        "amp": precision_of(options.precision, place),
+        "device": str(which) if kind == "cuda" else f"{kind}:{which}" if kind == "xpu" else kind,
+    }
+    given = {
+        "epochs": options.max_epochs,
+        "batch": options.batch_size,
+        "nbs": options.batch_size,
+        "imgsz": options.image_size_hw[0] if options.image_size_hw else None,
+        "patience": options.patience,
+        "workers": options.num_workers,
+    }
+    settings.update({name: value for name, value in given.items() if value is not None})
+    if options.learning_rate is not None:
+        # the choice of "auto" would replace the rate, and biases would begin far above it
+        settings.update(lr0=options.learning_rate, optimizer="AdamW", warmup_bias_lr=0.0)
+    return {**settings, **(options.engine_args or {})}
+
+
+def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
+    """What the trainer really uses by our names, and the options that it replaced."""
+    args = vars(trainer.args)
+    used = {ours: args[theirs] for ours, theirs in _EFFECTIVE.items()}
+    used["precision"] = {False: "fp32", "fp32": "fp32", "bf16": "bf16"}.get(args["amp"], "fp16")
+    used.update((options.engine_args and {name: args.get(name) for name in options.engine_args}) or {})
+    asked: dict[str, Any] = {name: value for name, value in options.given().items() if name in _EFFECTIVE}
+    if options.image_size_hw and "image_size" in asked:
+        asked["image_size"] = options.image_size_hw[0]
+    replaced = {name: (value, used[name]) for name, value in asked.items() if used[name] != value}
+    return used, replaced
+
+
+def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: Keeper, epochs: int | None) -> Any:
+    """The subclass of one of Ultralytics' trainers that trains on these data.
+
+    Args:
+        base: Ultralytics' trainer.
+        given: ``train`` and ``val``: lists of records, or loaders of the user's.
+        facts: names and shapes, see :func:`drivetrain.engines.ultralytics.data.facts`.
+        keeper: is told how it goes on.
+        epochs: how many there are to be after resuming; ``None`` for those of the checkpoint.
+    """
+
+    class Bound(base):  # type: ignore[misc]  # the upstream class is untyped here
+        """Data come from memory and the common metric chooses the best state; all else is Ultralytics' own."""
+
+        def get_dataset(self) -> dict[str, Any]:
+            return {**facts, "train": given["train"], "val": given["val"], "test": given["val"]}
+
+        def build_dataset(self, img_path: Any, mode: str = "train", batch: int | None = None) -> Any:
+            return make_dataset(self, img_path, mode, batch)
+
+        def get_dataloader(self, dataset_path: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(dataset_path, torch.utils.data.DataLoader):
+                return dataset_path
+            return super().get_dataloader(dataset_path, *args, **kwargs)
+
+        def validate(self) -> Any:
+            before: float | None = self.best_fitness
+            metrics, fitness = super().validate()
+            if metrics is None:
+                return metrics, fitness
+            fitness = keeper.fitness(self, metrics)
+            self.best_fitness = fitness if before is None else max(before, fitness)
+            return metrics, fitness
+
+        def check_resume(self, overrides: dict[str, Any]) -> None:
+            super().check_resume(overrides)
+            if self.resume and epochs is not None:
+                self.args.epochs = epochs
+
+        def final_eval(self) -> None:
+            """Nothing: the best state was validated when it was reached, and the last one stays resumable."""
+
+    return Bound
+
+
+def run(trainer: Any) -> None:
+    """Train with all the cores there are; Ultralytics would leave one idle."""
+    with contained():
+        torch.set_num_threads(core_count())
+        trainer.train()
