@@ -107,6 +107,11 @@ class Predictor:
         """How an image becomes the input of the model."""
         return self.artifact.image_spec
 
+    @property
+    def takes_confidence(self) -> bool:
+        """Whether :meth:`predict` takes ``confidence``."""
+        return self._decoder.takes_confidence
+
     def __repr__(self) -> str:
         return f"Predictor({self.artifact.model_name or self.artifact.model_file!r}, task={self.task.value!r})"
 
