@@ -312,7 +312,7 @@ class Engine:
         """Measure the model on images with known answers.
 
         Args:
-            data: other data than the engine's.
+            data: other data than the engine's; all of them, if they are not divided into subsets.
             subset: "train", "val" or "test".
             checkpoint: "best", "last" or a path; the best if there is one, else the last.
             batch_size: images in a step.
@@ -646,6 +646,11 @@ class Engine:
             dataset = load_dataset(self._check_data(data), task=self.task)
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
+        if data is not None and subset not in dataset.subsets and len(dataset.subsets) == 1:
+            self.progress.note(
+                f"The data have no subset {subset!r}, so the test is on all of their {len(dataset)} images."
+            )
+            return dataset
         return dataset.subset(subset)
 
     def _verification_images(self) -> list[str]:

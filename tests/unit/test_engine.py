@@ -125,6 +125,13 @@ def test_verbs_without_data_say_what_is_missing(tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+def test_test_takes_all_of_other_data_that_are_not_divided(dataset: Path, tmp_path: Path) -> None:
+    whole = data.class_folders(tmp_path / "whole", subsets={"": 4})
+    engine = toy_engine(dataset, tmp_path / "run")
+    engine.train(max_epochs=3)
+    assert engine.test(whole).count == 4 * len(LABELS)
+
+
 def test_test_takes_other_data_and_brings_the_labels_into_the_order_of_the_model(dataset: Path, tmp_path: Path) -> None:
     engine = toy_engine(dataset, tmp_path / "work")
     engine.train(max_epochs=6)
