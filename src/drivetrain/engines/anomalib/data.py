@@ -110,7 +110,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
         """The image with a made-up defect, the same one every time."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * 100_003 + index)
-            generator = PerlinAnomalyGenerator(probability=1.0, blend_factor=(0.2, 0.8))
+            generator = PerlinAnomalyGenerator(probability=1.0, blend_factor=(0.6, 1.0))
             painted, mask = generator(image)
         return Image(painted.squeeze(0)), Mask((mask.squeeze() > 0).to(torch.uint8))
 

@@ -25,6 +25,7 @@ from drivetrain.engine import FitResult
 from drivetrain.engines.anomalib.build import is_memory_bank, learning_rate_argument
 from drivetrain.engines.anomalib.data import Prepared, ThresholdSource, prepare_training
 from drivetrain.engines.anomalib.deploy import image_spec
+from drivetrain.engines.anomalib.memory import steady_coreset
 from drivetrain.engines.anomalib.needs import NEEDS, NOTHING
 from drivetrain.engines.anomalib.training import (
     LEARNING_METRICS,
@@ -130,7 +131,7 @@ def fit(
     metric = _metric(model, options, prepared)
     trainer_options = _trainer_options(model, options, run, metric, device)
     upstream = UpstreamEngine(**trainer_options, default_root_dir=run.directory / "upstream")
-    with interruptible(), quiet():
+    with interruptible(), quiet(), steady_coreset():
         upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
     _drop_empty(run.directory / "upstream")
     last = run.checkpoints / "last.ckpt"

@@ -9,61 +9,66 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from anomalib.callbacks import ModelCheckpoint
-from anomalib.metrics import AUROC
 from anomalib.models.components import AnomalibModule
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from numpy.typing import NDArray
 
 from drivetrain.engines.anomalib.build import is_memory_bank
 from drivetrain.engines.anomalib.checkpoints import OUR_KEY, describe
+from drivetrain.metrics._pixel_areas import PixelAreas
+from drivetrain.metrics._ranking import area_under_roc
 from drivetrain.run import Run
 
-VALIDATION_METRICS = {"val/image_auroc": ("pred_score", "gt_label"), "val/pixel_auroc": ("anomaly_map", "gt_mask")}
+VALIDATION_METRICS = ("val/image_auroc", "val/pixel_auroc")
 LEARNING_METRICS = ("train/loss",)
 _EVERY_RENAMED = {"train_loss": "train/loss", "train_loss_epoch": "train/loss", "loss": "train/loss"}
 
 
 class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not typed
-    """Computes metrics in validation that a checkpoint can be chosen by; Anomalib has none by default."""
+    """Computes metrics in validation that a checkpoint can be chosen by; Anomalib has none by default.
+
+    Raw scores of any range are ranked; Anomalib's own AUROC squashes those outside of 0..1, which makes them equal.
+    """
 
     def __init__(self) -> None:
-        self._metrics = {
-            name: AUROC(fields=list(fields), prefix="val_", strict=False) for name, fields in VALIDATION_METRICS.items()
-        }
-        self._seen: dict[str, set[bool]] = {name: set() for name in self._metrics}
+        self._truth: list[NDArray[np.bool_]] = []
+        self._scores: list[NDArray[np.float32]] = []
+        self._pixels = PixelAreas()
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin anew."""
+        del trainer, pl_module
+        self._truth, self._scores, self._pixels = [], [], PixelAreas()
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Take in the raw scores of a batch."""
-        if trainer.sanity_checking:
-            return
-        for name, metric in self._metrics.items():
-            scores, truth = (getattr(batch, field, None) for field in VALIDATION_METRICS[name])
-            if scores is None or truth is None:
-                continue
-            self._seen[name] |= {bool(truth.any()), not bool((~truth.bool()).any())}
-            metric.cpu().update(_OnCpu(**dict(zip(VALIDATION_METRICS[name], (scores.cpu(), truth.cpu()), strict=True))))
         del pl_module, outputs
+        if trainer.sanity_checking or batch.gt_label is None:
+            return
+        if batch.pred_score is not None:
+            self._truth.append(batch.gt_label.reshape(-1).bool().cpu().numpy())
+            self._scores.append(batch.pred_score.detach().reshape(-1).float().cpu().numpy())
+        if batch.anomaly_map is not None and batch.gt_mask is not None:
+            masks = batch.gt_mask.bool().cpu().numpy()
+            maps = batch.anomaly_map.detach().float().cpu().numpy().reshape(masks.shape)
+            for mask, scores in zip(masks, maps, strict=True):
+                self._pixels.add(mask, scores, None)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the metrics of the images that had both kinds."""
         del trainer, pl_module
-        for name, metric in self._metrics.items():
-            if self._seen[name] == {True, False}:
-                self.log(name, metric.compute())
-            metric.reset()
-            self._seen[name] = set()
-
-
-class _OnCpu:
-    """A batch with the two fields that a metric reads."""
-
-    def __init__(self, **fields: torch.Tensor) -> None:
-        for name, value in fields.items():
-            setattr(self, name, value)
+        found = {"val/pixel_auroc": self._pixels.auroc()}
+        if self._truth:
+            found["val/image_auroc"] = area_under_roc(np.concatenate(self._truth), np.concatenate(self._scores))
+        for name, value in sorted(found.items()):
+            if np.isfinite(value):
+                self.log(name, torch.tensor(value))
 
 
 class Recorder(Callback):  # type: ignore[misc]  # the base is not typed
