@@ -65,6 +65,9 @@ class OnnxOps:
     def floor(self, a: Node) -> Node:
         return self._add("Floor", a)
 
+    def round_to_even(self, a: Node) -> Node:
+        return self._add("Round", a)
+
     def to_float(self, a: Node) -> Node:
         return self._add("Cast", a, to=1)  # TensorProto.FLOAT
 

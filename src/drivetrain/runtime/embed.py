@@ -29,7 +29,7 @@ class OpenVinoOps:
         self._set: Any = opset13
 
     def _node(self, value: Node) -> Any:
-        if isinstance(value, (np.float32, float)):
+        if isinstance(value, (np.floating, float)):
             return self._set.constant(np.float32(value))
         if isinstance(value, (int, np.integer, np.ndarray)):
             return self._set.constant(np.asarray(value, np.int32))
@@ -50,7 +50,12 @@ class OpenVinoOps:
         return self._set.multiply(self._node(a), self._node(b))
 
     def divide(self, a: Node, b: Node) -> Node:
-        return self._set.divide(self._node(a), self._node(b))
+        # The CPU plugin divides whole numbers as float32: the quotient may be wrong by one, which the rest tells.
+        quotient = self._set.divide(self._node(a), self._node(b))
+        rest = self.subtract(a, self.multiply(quotient, b))
+        too_small = self.maximum(self.minimum(self.add(self.subtract(rest, b), 1), 1), 0)
+        too_large = self.minimum(self.maximum(self.subtract(0, rest), 0), 1)
+        return self.subtract(self.add(quotient, too_small), too_large)
 
     def maximum(self, a: Node, b: Node) -> Node:
         return self._set.maximum(self._node(a), self._node(b))
@@ -63,6 +68,9 @@ class OpenVinoOps:
 
     def floor(self, a: Node) -> Node:
         return self._set.floor(self._node(a))
+
+    def round_to_even(self, a: Node) -> Node:
+        return self._set.round(self._node(a), "half_to_even")
 
     def to_float(self, a: Node) -> Node:
         return self._set.convert(self._node(a), "f32")

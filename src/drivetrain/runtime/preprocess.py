@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.runtime.resampling import GROUP, ROUNDING, axis_weights
+from drivetrain.runtime.resampling import COLUMN_STEPS, GROUP, PARTS, ROW_STEPS, axis_weights
 from drivetrain.types import ImageSpec
 
 _MULTIPLICATIONS = 1 << 18
@@ -71,21 +71,22 @@ def resize_uint8(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]
 
 
 def _resample(image: NDArray[np.uint8], size: tuple[int, int], spec: ImageSpec) -> NDArray[np.uint8]:
-    """Both axes in float32, rounded once: rows first, since they lie together in memory."""
+    """Both axes, exactly (see :mod:`~drivetrain.runtime.resampling`): rows first, they lie together in memory."""
     if image.shape[:2] == size:
         return np.array(image, order="C")
     (height, width), (rows, columns) = size, image.shape[:2]
     flat = np.ascontiguousarray(image).reshape(rows, columns * 3)
     tall = _resample_rows(flat, height, spec)
     wide = _resample_columns(tall, columns, width, spec)
-    wide += np.float32(ROUNDING)
+    wide += np.float32(0.5)
     np.clip(wide, 0, 255, out=wide)
     return wide[:height, : width * 3].astype(np.uint8).reshape(height, width, 3)
 
 
 def _resample_rows(flat: NDArray[np.uint8], height: int, spec: ImageSpec) -> NDArray[np.float32]:
-    """``(rows, M) uint8`` to ``(>= height, M) float32``, the rest of the last group being of no meaning."""
-    axis = axis_weights(flat.shape[0], height, spec.interpolation, spec.antialias)
+    """``(rows, M) uint8`` to ``(>= height, M) float32`` parts of levels; the end of the last group has no meaning."""
+    axis = axis_weights(flat.shape[0], height, spec.interpolation, spec.antialias, ROW_STEPS)
+    weights = axis.weights * np.float32(PARTS)
     taps = axis.weights.shape[2]
     length = flat.shape[1]
     result = _buffer("tall", (len(axis.starts) * GROUP, length))
@@ -97,8 +98,8 @@ def _resample_rows(flat: NDArray[np.uint8], height: int, spec: ImageSpec) -> NDA
             right = min(left + step, length)
             part = block[:, : right - left]
             np.copyto(part, flat[start : start + taps, left:right])
-            np.matmul(axis.weights[group], part, out=target[:, left:right])
-    return result
+            np.matmul(weights[group], part, out=target[:, left:right])
+    return np.rint(result, out=result)
 
 
 def _resample_columns(tall: NDArray[np.float32], columns: int, width: int, spec: ImageSpec) -> NDArray[np.float32]:
@@ -122,8 +123,8 @@ def _column_matrices(columns: int, width: int, interpolation: Any, antialias: bo
     if key not in cache:
         if len(cache) >= 32:
             cache.pop(next(iter(cache)))
-        axis = axis_weights(columns, width, interpolation, antialias)
-        spread = np.einsum("gok,cd->gkcod", axis.weights, np.eye(3, dtype=np.float32))
+        axis = axis_weights(columns, width, interpolation, antialias, COLUMN_STEPS)
+        spread = np.einsum("gok,cd->gkcod", axis.weights, np.eye(3, dtype=np.float32) / np.float32(PARTS))
         groups, outputs, taps = axis.weights.shape
         cache[key] = (axis.starts, np.ascontiguousarray(spread.reshape(groups, taps * 3, outputs * 3)))
     return cache[key]

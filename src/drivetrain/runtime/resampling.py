@@ -1,8 +1,12 @@
 """The weights by which an image is resampled along one axis, in groups that share their source pixels.
 
-All positions are whole numbers, so that every runtime computes the same weights: with a source length ``n`` and a
-target length ``m``, the centre of target pixel ``o`` and of source pixel ``x`` differ by
-``((2 x + 1) m - (2 o + 1) n) / (2 m)`` source pixels; only the numerator is needed.
+Every runtime computes the same pixels to the last bit, because no step depends on the order of float operations:
+
+- Positions are whole numbers: with a source length ``n`` and a target length ``m``, the centres of target pixel ``o``
+  and of source pixel ``x`` differ by ``((2 x + 1) m - (2 o + 1) n) / (2 m)`` source pixels; only the numerator is used.
+- Weights are whole multiples of ``1 / ROW_STEPS`` and ``1 / COLUMN_STEPS``. Rows are resampled first, into whole
+  quarters of a level, then columns; every product and every partial sum is then a whole number below 2**24 in its unit,
+  which float32 holds exactly.
 """
 
 from __future__ import annotations
@@ -18,11 +22,16 @@ from drivetrain.types.image_spec import Interpolation
 GROUP = 8
 """Target pixels that are computed together; a larger group wastes work, a smaller one time between groups."""
 
-ROUNDING = 0.5 + 2.0**-10
-"""Added before rounding down: half goes up, and a float error below 2**-10 cannot turn a half over."""
+ROW_STEPS = 2**15
+COLUMN_STEPS = 2**13
+PARTS = 4
+"""Between the axes a level is kept in this many parts."""
 
-CUBIC_SHARPNESS = {True: -0.5, False: -0.75}
-"""The free parameter of the cubic, with and without antialias."""
+CUBIC_STEPS = 1024
+"""Places at which the cubic is tabulated, for each width of the filter."""
+
+_CUBIC_UNIT = 2**14
+_CUBIC_SHARPNESS = {True: -0.5, False: -0.75}
 
 RADIUS = {"nearest": 1, "bilinear": 1, "bicubic": 2}
 """How far a source pixel is felt, in units of the filter's width."""
@@ -41,9 +50,22 @@ class AxisWeights:
     weights: NDArray[np.float32]
 
 
+@lru_cache(maxsize=2)
+def cubic_table(antialias: bool) -> NDArray[np.int32]:
+    """The height of the cubic at ``k / CUBIC_STEPS`` filter widths from its centre, in whole numbers.
+
+    Returns:
+        ``(2 CUBIC_STEPS + 1,) int32``; its free parameter is -0.5 with antialias and -0.75 without.
+    """
+    a, t = _CUBIC_SHARPNESS[antialias], np.arange(2 * CUBIC_STEPS + 1) / CUBIC_STEPS
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = a * (((t - 5) * t + 8) * t - 4)
+    return np.asarray(np.rint(np.where(t <= 1, near, far) * _CUBIC_UNIT), np.int32)
+
+
 @lru_cache(maxsize=64)
-def axis_weights(source: int, target: int, interpolation: Interpolation, antialias: bool) -> AxisWeights:
-    """The weights from ``source`` pixels to ``target`` pixels."""
+def axis_weights(source: int, target: int, interpolation: Interpolation, antialias: bool, steps: int) -> AxisWeights:
+    """The weights from ``source`` pixels to ``target`` pixels, as whole multiples of ``1 / steps``."""
     groups = -(-target // GROUP)
     width = max(source, target) if antialias and interpolation != "nearest" else target
     radius = 2 * RADIUS[interpolation] * width
@@ -53,21 +75,20 @@ def axis_weights(source: int, target: int, interpolation: Interpolation, antiali
     starts = np.minimum(np.maximum(starts - 1, 0), source - taps)
     positions = starts[:, None] + np.arange(taps)
     distance = (2 * positions[:, None, :] + 1) * target - (2 * outputs[:, :, None] + 1) * source
-    weights = _filter(distance, target, width, interpolation, antialias)
-    weights /= weights.sum(axis=2, keepdims=True)
+    heights = _filter(distance, target, width, interpolation, antialias)
+    total = heights.sum(axis=2, keepdims=True)
+    whole = np.sign(heights) * ((2 * np.abs(heights) * steps + total) // (2 * total))
+    weights = whole.astype(np.float32) / np.float32(steps)
     return AxisWeights(tuple(int(start) for start in starts), weights)
 
 
 def _filter(
     distance: NDArray[np.int64], target: int, width: int, interpolation: Interpolation, antialias: bool
-) -> NDArray[np.float32]:
-    """The height of the filter at a distance in units of ``1 / (2 target)`` source pixels."""
+) -> NDArray[np.int64]:
+    """The height of the filter, in whole numbers, at a distance in units of ``1 / (2 target)`` source pixels."""
     if interpolation == "nearest":  # the pixel that holds the centre: distance in (-target, target]
-        return ((distance > -target) & (distance <= target)).astype(np.float32)
+        return np.asarray((distance > -target) & (distance <= target), np.int64)
     if interpolation == "bilinear":
-        return np.asarray(np.maximum(0, 2 * width - np.abs(distance)), np.float32)
-    a = np.float32(CUBIC_SHARPNESS[antialias])
-    t = np.minimum(np.abs(distance), 4 * width).astype(np.float32) / np.float32(2 * width)
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = ((t - 5) * t + 8) * t * a - 4 * a
-    return np.asarray(np.where(t <= 1, near, far), np.float32)
+        return np.asarray(np.maximum(0, 2 * width - np.abs(distance)), np.int64)
+    near = np.minimum(np.abs(distance), 4 * width)
+    return np.asarray(cubic_table(antialias)[(near * CUBIC_STEPS + width) // (2 * width)], np.int64)

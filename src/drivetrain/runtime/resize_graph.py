@@ -10,7 +10,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from drivetrain.runtime.resampling import CUBIC_SHARPNESS, GROUP, RADIUS, ROUNDING
+from drivetrain.runtime.resampling import (
+    COLUMN_STEPS,
+    CUBIC_STEPS,
+    GROUP,
+    PARTS,
+    RADIUS,
+    ROW_STEPS,
+    cubic_table,
+)
 from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import FRACTION_STEPS
 
@@ -34,7 +42,7 @@ class GraphOps(Protocol):
         """``a * b``."""
 
     def divide(self, a: Node, b: Node) -> Node:
-        """``a / b``; whole numbers (not negative here) are rounded down."""
+        """``a / b`` of whole numbers, not negative, rounded down."""
 
     def maximum(self, a: Node, b: Node) -> Node:
         """The larger of each pair."""
@@ -47,6 +55,9 @@ class GraphOps(Protocol):
 
     def floor(self, a: Node) -> Node:
         """The whole part of floats, still as floats."""
+
+    def round_to_even(self, a: Node) -> Node:
+        """The nearest whole number of floats, still as floats."""
 
     def to_float(self, a: Node) -> Node:
         """As float32."""
@@ -78,16 +89,17 @@ def resize_graph(ops: GraphOps, image: Node, spec: ImageSpec) -> Node:
     rows = _Axis(ops, spec, spec.height, source=crop[0], target=box[0])
     columns = _Axis(ops, spec, spec.width, source=crop[1], target=box[1])
     flat = ops.to_float(ops.reshape(image, (0, 0, -1)))
-    tall = ops.reshape(rows.resample(flat), (0, spec.height, -1, 3))
+    parts = ops.round_to_even(rows.resample(flat, ROW_STEPS, np.float32(PARTS)))
+    tall = ops.reshape(parts, (0, spec.height, -1, 3))
     turned = ops.reshape(ops.transpose(tall, (0, 2, 1, 3)), (0, 0, spec.height * 3))
-    wide = ops.reshape(columns.resample(turned), (0, spec.width, spec.height, 3))
+    wide = ops.reshape(columns.resample(turned, COLUMN_STEPS, np.float32(1 / PARTS)), (0, spec.width, spec.height, 3))
     if spec.resize == "letterbox":
         inside = ops.multiply(
             ops.reshape(columns.inside(), (spec.width, 1, 1)), ops.reshape(rows.inside(), (1, spec.height, 1))
         )
         outside = ops.subtract(np.float32(1), ops.to_float(inside))
         wide = ops.add(wide, ops.multiply(outside, np.float32(spec.pad_value)))
-    whole = ops.floor(ops.add(wide, np.float32(ROUNDING)))
+    whole = ops.floor(ops.add(wide, np.float32(0.5)))
     clipped = ops.minimum(ops.maximum(whole, np.float32(0)), np.float32(255))
     return ops.transpose(clipped, (0, 2, 1, 3))
 
@@ -111,8 +123,8 @@ class _Axis:
         left = ops.subtract(ops.add(self.offset, self.target), pixels)
         return ops.maximum(ops.minimum(ops.minimum(past, left), 1), 0)
 
-    def resample(self, values: Node) -> Node:
-        """``(B, n, M)`` to ``(B, size, M)``; zero where padding is."""
+    def resample(self, values: Node, steps: int, scale: np.float32) -> Node:
+        """``(B, n, M)`` to ``scale`` times ``(B, size, M)``; zero where padding is."""
         ops, groups = self.ops, -(-self.size // GROUP)
         last = ops.subtract(self.target, 1)
         pixels = np.minimum(np.arange(groups * GROUP), self.size - 1)
@@ -124,8 +136,7 @@ class _Axis:
             ops.multiply(ops.add(ops.multiply(ops.reshape(taps, (groups, 1, -1)), 2), 1), self.target),
             ops.reshape(centres, (groups, GROUP, 1)),
         )
-        weights = self._filter(distance)
-        weights = ops.divide(weights, ops.sum_last(weights))
+        weights = self._weights(self._filter(distance), steps, scale)
         if self.spec.resize == "letterbox":
             inside = ops.to_float(self.inside())
             padded = ops.gather(ops.reshape(inside, (1, self.size)), pixels)
@@ -133,6 +144,15 @@ class _Axis:
         product = ops.matmul(weights, ops.gather(values, ops.add(taps, self.first)))
         rows = ops.reshape(product, (0, groups * GROUP, -1))
         return rows if groups * GROUP == self.size else ops.gather(rows, np.arange(self.size))
+
+    def _weights(self, heights: Node, steps: int, scale: np.float32) -> Node:
+        """Shares of the sum, rounded to whole multiples of ``scale / steps``, a half away from zero."""
+        ops = self.ops
+        total = ops.sum_last(heights)
+        numerator = ops.add(ops.multiply(ops.absolute(heights), 2 * steps), total)
+        whole = ops.divide(numerator, ops.multiply(total, 2))
+        sign = ops.minimum(ops.maximum(heights, -1), 1)
+        return ops.multiply(ops.to_float(ops.multiply(whole, sign)), scale / np.float32(steps))
 
     def _taps(self, firsts: Node) -> Node:
         """The source pixels of each group, ``(groups, K)``, relative to the crop."""
@@ -146,28 +166,19 @@ class _Axis:
         return ops.add(ops.reshape(starts, (-1, 1)), ops.reshape(ops.range(count), (1, -1)))
 
     def _filter(self, distance: Node) -> Node:
+        """The height of the filter in whole numbers."""
         ops = self.ops
         if self.spec.interpolation == "nearest":
             past = ops.add(distance, self.target)  # > 0
             left = ops.add(ops.subtract(self.target, distance), 1)  # > 0
-            return ops.to_float(ops.maximum(ops.minimum(ops.minimum(past, left), 1), 0))
+            return ops.maximum(ops.minimum(ops.minimum(past, left), 1), 0)
         if self.spec.interpolation == "bilinear":
-            return ops.to_float(ops.maximum(ops.subtract(ops.multiply(self.width, 2), ops.absolute(distance)), 0))
-        return self._cubic(distance)
-
-    def _cubic(self, distance: Node) -> Node:
-        ops, a = self.ops, np.float32(CUBIC_SHARPNESS[self.spec.antialias])
-        reach = ops.multiply(self.width, 2)
-        near_part = ops.minimum(ops.absolute(distance), reach)
-        far_part = ops.minimum(ops.maximum(ops.absolute(distance), reach), ops.multiply(reach, 2))
-        scale = ops.to_float(reach)
-        t = ops.divide(ops.to_float(near_part), scale)
-        u = ops.divide(ops.to_float(far_part), scale)
-        curve = ops.subtract(ops.multiply(t, a + np.float32(2)), a + np.float32(3))
-        near = ops.add(ops.multiply(ops.multiply(curve, t), t), np.float32(1))
-        tail = ops.add(ops.multiply(ops.subtract(u, np.float32(5)), u), np.float32(8))
-        far = ops.subtract(ops.multiply(ops.multiply(tail, u), a), np.float32(4) * a)
-        return ops.add(near, far)  # each is zero in the range of the other
+            return ops.maximum(ops.subtract(ops.multiply(self.width, 2), ops.absolute(distance)), 0)
+        near = ops.minimum(ops.absolute(distance), ops.multiply(self.width, 4))
+        rounded = ops.add(ops.multiply(near, CUBIC_STEPS), self.width)
+        places = ops.divide(rounded, ops.multiply(self.width, 2))
+        table = ops.reshape(cubic_table(self.spec.antialias), (1, -1))
+        return ops.reshape(ops.gather(table, places), (-(-self.size // GROUP), GROUP, -1))
 
 
 def _crop(ops: GraphOps, height: Node, width: Node, spec: ImageSpec) -> tuple[tuple[Node, Node], tuple[Node, Node]]:

@@ -25,7 +25,8 @@ class ImageSpec:
     2. Resize: ``stretch`` and ``crop`` to ``(height, width)`` exactly; ``letterbox`` keeps the aspect ratio, centres
        the image and fills the rest with ``pad_value``. ``antialias`` widens the filter when shrinking, as Pillow does;
        without it the samples are taken at half-pixel centres, as OpenCV does. Weights that would lie outside the image
-       are left out. The result is rounded once, half up, to whole numbers 0..255.
+       are left out. The result is rounded half up to whole numbers 0..255; its arithmetic is exact, so that
+       every runtime gives the same pixels (:mod:`drivetrain.runtime.resampling`).
     3. ``(pixel / 255 - mean) / std`` for each channel.
 
     Attributes:
