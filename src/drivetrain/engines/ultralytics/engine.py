@@ -172,11 +172,12 @@ class UltralyticsEngine(Engine):
         folder.mkdir(parents=True, exist_ok=True)
         given, about = self._fit_data(options)
         write_yaml(folder, about)
+        threads = torch.get_num_threads()
         with contained():
             bound = self._make_trainer(options, keeper, given, about, last, folder)
             used, replaced = trainer.effective(bound, options)
             run.update(effective_options=used)
-            trainer.run(bound)
+            trainer.run(bound, threads)
             used, replaced = trainer.effective(bound, options)
             run.update(effective_options=used)
         for name in ("last.pt", "best.pt"):
@@ -264,7 +265,7 @@ class UltralyticsEngine(Engine):
     def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002, ARG002
         from drivetrain.engines.ultralytics.exporting import export_source
 
-        return export_source(self._deploy())
+        return export_source(self.model)
 
 
 def write_yaml(folder: Path, about: dict[str, Any]) -> None:

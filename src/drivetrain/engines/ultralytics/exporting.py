@@ -1,9 +1,14 @@
 """What the export needs of a model of Ultralytics."""
 
+# ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
 
-from drivetrain.engines.ultralytics.containment import ultralytics
-from drivetrain.engines.ultralytics.infer import Deployed
+from typing import Any
+
+import torch
+
+from drivetrain.engines.ultralytics.containment import contained, ultralytics
+from drivetrain.engines.ultralytics.infer import Deployed, deploy
 from drivetrain.export.source import ExportSource
 from drivetrain.types import Task
 
@@ -14,12 +19,15 @@ _MODEL_TYPES = {
 }
 
 
-def export_source(deployed: Deployed) -> ExportSource:
+def export_source(yolo: Any) -> ExportSource:
     """The very module and decoder that answer in the engine, for the exporter.
 
     Args:
-        deployed: made of Ultralytics' object.
+        yolo: Ultralytics' object; it is not changed.
     """
+    deployed = deploy(yolo)
+    with contained(), torch.no_grad():  # a detector makes its grid at the first image of a size, before it is traced
+        deployed.module(torch.zeros(1, 3, *deployed.spec.size))
     return ExportSource(
         image_spec=deployed.spec,
         task=deployed.task,

@@ -13,30 +13,23 @@ from drivetrain.run import Run
 from drivetrain.types import Task
 
 #: Ultralytics' name of a validation metric -> ours.
-_BOXES = {
-    "metrics/mAP50-95(B)": "val/map",
-    "metrics/mAP50(B)": "val/map_50",
-    "metrics/precision(B)": "val/precision",
-    "metrics/recall(B)": "val/recall",
-}
+_BOXES = {"metrics/mAP50-95(B)": "val/map", "metrics/mAP50(B)": "val/map_50"}
 _NAMES: dict[Task, dict[str, str]] = {
     Task.CLASSIFICATION: {"metrics/accuracy_top1": "val/accuracy", "metrics/accuracy_top5": "val/accuracy_top5"},
     Task.DETECTION: _BOXES,
     Task.ORIENTED_DETECTION: _BOXES,
     Task.INSTANCE_SEGMENTATION: {
-        "metrics/mAP50-95(M)": "val/map",
-        "metrics/mAP50(M)": "val/map_50",
-        "metrics/mAP50-95(B)": "val/boxes_map",
-        "metrics/mAP50(B)": "val/boxes_map_50",
+        "metrics/mAP50-95(M)": "val/mask_map",
+        "metrics/mAP50(M)": "val/mask_map_50",
+        **_BOXES,
     },
     Task.KEYPOINT_DETECTION: {
-        "metrics/mAP50-95(P)": "val/map",
-        "metrics/mAP50(P)": "val/map_50",
-        "metrics/mAP50-95(B)": "val/boxes_map",
-        "metrics/mAP50(B)": "val/boxes_map_50",
+        "metrics/mAP50-95(P)": "val/keypoint_map",
+        "metrics/mAP50(P)": "val/keypoint_map_50",
+        **_BOXES,
     },
-    Task.SEMANTIC_SEGMENTATION: {"metrics/mIoU": "val/miou", "metrics/pixel_acc": "val/accuracy"},
-    Task.DEPTH: {"metrics/delta1": "val/delta_1", "metrics/abs_rel": "val/abs_rel", "metrics/rmse": "val/rmse"},
+    Task.SEMANTIC_SEGMENTATION: {"metrics/mIoU": "val/miou", "metrics/pixel_acc": "val/pixel_accuracy"},
+    Task.DEPTH: {"metrics/delta1": "val/delta1", "metrics/abs_rel": "val/abs_rel", "metrics/rmse": "val/rmse"},
 }
 _LOWER_IS_BETTER = ("loss", "abs_rel", "rmse", "silog")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from drivetrain.engines.ultralytics.containment import contained, ultralytics
+from drivetrain.engines.ultralytics.containment import ultralytics
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.keeper import Keeper
 from drivetrain.errors import OptionError, UnsupportedOptionError, near
-from drivetrain.hardware import choose_device, core_count
+from drivetrain.hardware import choose_device
 from drivetrain.options import TrainOptions
 
 #: Options of Ultralytics that the engine sets: name -> what sets them.
@@ -217,6 +217,8 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
     class Bound(base):  # type: ignore[misc]  # the upstream class is untyped here
         """Data come from memory and the common metric chooses the best state; all else is Ultralytics' own."""
 
+        best_fitness: float | None
+
         def get_dataset(self) -> dict[str, Any]:
             return {**facts, "train": given["train"], "val": given["val"], "test": given["val"]}
 
@@ -229,7 +231,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             return super().get_dataloader(dataset_path, *args, **kwargs)
 
         def validate(self) -> Any:
-            before: float | None = self.best_fitness
+            before = self.best_fitness
             metrics, fitness = super().validate()
             if metrics is None:
                 return metrics, fitness
@@ -248,8 +250,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
     return Bound
 
 
-def run(trainer: Any) -> None:
-    """Train with all the cores there are; Ultralytics would leave one idle."""
-    with contained():
-        torch.set_num_threads(core_count())
-        trainer.train()
+def run(trainer: Any, threads: int) -> None:
+    """Train with as many threads as torch had; on the CPU Ultralytics would leave a core idle."""
+    torch.set_num_threads(threads)
+    trainer.train()
