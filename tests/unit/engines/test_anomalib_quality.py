@@ -74,7 +74,12 @@ def save(pixels: np.ndarray[Any, Any], path: Path) -> None:
 
 
 def trained(bricks: Path, work_dir: Path, pretrained: Path | bool) -> Any:
-    args = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"], "pretrained": pretrained}
+    args = {
+        "backbone": "tf_efficientnet_lite0",
+        "layers": ["blocks.2", "blocks.4"],
+        "pretrained": pretrained,
+        "coreset_sampling_ratio": 0.02,
+    }
     engine: Any = Engine("Patchcore", bricks, work_dir=work_dir, model_args=args)
     engine.progress = SilentProgress()
     engine.train(image_size=256)

@@ -181,6 +181,8 @@ class AnomalibEngine(Engine):
     ) -> Metrics:
         """Measure the model, by our metrics and by Anomalib's own evaluator (under "upstream/...").
 
+        Models that ask a language model are asked once for each image, so their own evaluator is left out.
+
         Args:
             data: other data than the engine's.
             subset: "train", "val" or "test".
@@ -195,7 +197,7 @@ class AnomalibEngine(Engine):
             CheckpointError: the checkpoint does not fit.
         """
         metrics = super().test(data, subset=subset, checkpoint=checkpoint, batch_size=batch_size)
-        if self._is_native(self._data if data is None else data):
+        if self._is_native(self._data if data is None else data) or is_answering_by_path(self.model):
             return metrics
         chosen = self._dataset_for_test(data, subset)
         if not (chosen.anomalous >= 0).any():

@@ -131,6 +131,8 @@ def fit(
     metric = _metric(model, options, prepared)
     trainer_options = _trainer_options(model, options, run, metric, device)
     upstream = UpstreamEngine(**trainer_options, default_root_dir=run.directory / "upstream")
+    _collect_references(model, prepared)
+    run.update(effective_options=_effective(model, prepared, trainer_options))
     with interruptible(), quiet(), steady_coreset():
         upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
     _drop_empty(run.directory / "upstream")
@@ -210,6 +212,30 @@ def _trainer_options(
         "enable_progress_bar": False,
         "enable_model_summary": False,
         **extra,
+    }
+
+
+def _collect_references(model: AnomalibModule, prepared: Prepared) -> None:
+    """Show a language model its normal examples; Anomalib 2.7 has the method and no caller."""
+    backend = getattr(model, "vlm_backend", None)
+    if backend is None or not getattr(model, "k_shot", 0) or backend.num_reference_images:
+        return
+    prepared.module.setup()
+    model.collect_reference_images(prepared.module.train_dataloader())
+
+
+def _effective(model: AnomalibModule, prepared: Prepared, trainer_options: dict[str, Any]) -> dict[str, Any]:
+    """What Anomalib's engine is really given, for the record."""
+    module = prepared.module
+    rate = learning_rate_argument(type(model))
+    return {
+        **{name: value for name, value in trainer_options.items() if name not in ("callbacks", "logger")},
+        **model.trainer_arguments,
+        "batch_size": getattr(module, "train_batch_size", None),
+        "eval_batch_size": getattr(module, "eval_batch_size", None),
+        "num_workers": getattr(module, "num_workers", None),
+        "image_size": list(model.input_size) if model.input_size else None,
+        **({"learning_rate": model.hparams.get(rate)} if rate is not None else {}),
     }
 
 
