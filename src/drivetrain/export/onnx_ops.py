@@ -51,7 +51,12 @@ class OnnxOps:
         return self._add("Mul", a, b)
 
     def divide(self, a: Node, b: Node) -> Node:
-        return self._add("Div", a, b)
+        # OpenVINO reads ONNX files too, and its quotients of whole numbers may be wrong by one, as in OpenVinoOps.
+        quotient = self._add("Div", a, b)
+        rest = self.subtract(a, self.multiply(quotient, b))
+        too_small = self.maximum(self.minimum(self.add(self.subtract(rest, b), 1), 1), 0)
+        too_large = self.minimum(self.maximum(self.subtract(0, rest), 0), 1)
+        return self.subtract(self.add(quotient, too_small), too_large)
 
     def maximum(self, a: Node, b: Node) -> Node:
         return self._add("Max", a, b)
