@@ -95,7 +95,7 @@ def make_dataset(trainer: Any, given: list[Any], mode: str, batch: int | None) -
     if args.task == "classify":
         return _classification(given, args, augment=mode == "train")
     module = importlib.import_module("ultralytics.data.dataset")
-    base: Any = module.SemanticDataset if args.task == "semantic" else module.YOLODataset
+    base: Any = {"semantic": module.SemanticDataset, "depth": module.DepthDataset}.get(args.task, module.YOLODataset)
     detr = importlib.import_module("ultralytics.models.rtdetr.train").RTDETRTrainer
     is_detr = isinstance(trainer, detr)
     if is_detr:
@@ -108,11 +108,11 @@ def make_dataset(trainer: Any, given: list[Any], mode: str, batch: int | None) -
         batch_size=batch,
         augment=not validating,
         hyp=args,
-        rect=False if is_detr else bool(args.rect or validating),
+        rect=not is_detr and bool(args.rect or validating) and not (args.task == "depth" and validating),
         cache=args.cache or None,
         single_cls=args.single_cls or False,
         stride=stride,
-        pad=0.5 if validating and args.task != "semantic" else 0.0,
+        pad=0.5 if validating and args.task not in ("semantic", "depth") else 0.0,
         prefix=f"{mode}: ",
         task=args.task,
         classes=args.classes,
@@ -132,6 +132,8 @@ def _in_memory(base: Any) -> Any:
             return [labels["im_file"] for labels in self._given]
 
         def get_labels(self) -> list[Labels]:
+            if hasattr(base, "_depth_path_for"):
+                self.depth_files_by_image = {path: self._depth_path_for(path) for path in self.im_files}
             return self._given
 
         def load_mask(self, index: int, image_shape: tuple[int, int] | None = None) -> NDArray[np.uint8]:

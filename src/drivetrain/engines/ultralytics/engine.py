@@ -18,11 +18,12 @@ from drivetrain.engine import Engine, FitResult
 from drivetrain.engines.ultralytics import SPEC, build, native, trainer
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
+from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
 from drivetrain.engines.ultralytics.infer import Deployed, deploy, infer
 from drivetrain.engines.ultralytics.keeper import Keeper
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, DataError, OptionError
 from drivetrain.options import ExportFormat, TrainOptions
-from drivetrain.types import Prediction, Task
+from drivetrain.types import Metrics, Prediction, Task
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
@@ -78,6 +79,8 @@ class UltralyticsEngine(Engine):
         return trainer.argument_names()
 
     def _is_native(self, data: Any) -> bool:
+        if is_depth_yaml(data):
+            return self._find_task() is Task.DEPTH
         return native.is_native(data, super()._is_native)
 
     def _check_options(self, options: TrainOptions) -> None:
@@ -96,7 +99,13 @@ class UltralyticsEngine(Engine):
     # --- the model -----------------------------------------------------------------------------------------------
 
     def _build(self, options: TrainOptions | None = None) -> None:
-        self._check_given()
+        """Make the object at the first use, and anew for each training of a name; training takes the data's labels."""
+        build.require_hooks()
+        self._make(options)
+        if options is not None and self._data is not None and not self.has_native_data:
+            self._label_names = self.dataset.label_names
+
+    def _make(self, options: TrainOptions | None) -> None:
         if self._yolo is not None and (options is None or not isinstance(self.resolution.model, ModelEntry)):
             return
         given: Any = self.resolution.model
@@ -114,9 +123,6 @@ class UltralyticsEngine(Engine):
         with contained():
             torch.manual_seed(seed)
             self._take(build.build(given, self.model_args))
-
-    def _check_given(self) -> None:
-        build.require_hooks()
 
     def _take(self, yolo: Any) -> None:
         build.task_of(yolo)
@@ -195,6 +201,9 @@ class UltralyticsEngine(Engine):
 
     def _fit_data(self, options: TrainOptions) -> tuple[dict[str, Any], dict[str, Any]]:
         """The records or loaders by subset, and what Ultralytics calls the data."""
+        if is_depth_yaml(self._data) and self.has_native_data:
+            given = {name: depth_records(depth_samples(self._data, name)) for name in ("train", "val")}
+            return given, depth_facts(self._data)
         if self.has_native_data:
             return native.fit_data(self._data, self.task)
         dataset = self.dataset
@@ -261,6 +270,16 @@ class UltralyticsEngine(Engine):
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
         return infer(self._deploy(), images, device=self.device, batch_size=batch_size, confidence=confidence)
+
+    def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
+        if not is_depth_yaml(data):
+            return super()._test_native(data, subset, batch_size)
+        from drivetrain.metrics import evaluate
+
+        samples = depth_samples(data, subset)
+        images = self._decode([sample.path for sample in samples], strict=False)
+        predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=0.0), images)
+        return evaluate(samples, predictions, task=Task.DEPTH, label_names=self.label_names)
 
     def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002, ARG002
         from drivetrain.engines.ultralytics.exporting import export_source
