@@ -29,7 +29,7 @@ _NAMES: dict[Task, dict[str, str]] = {
         **_BOXES,
     },
     Task.SEMANTIC_SEGMENTATION: {"metrics/mIoU": "val/miou", "metrics/pixel_acc": "val/pixel_accuracy"},
-    Task.DEPTH: {"metrics/delta1": "val/delta1", "metrics/abs_rel": "val/abs_rel", "metrics/rmse": "val/rmse"},
+    Task.DEPTH: {"metrics/delta1": "val/delta1_aligned"},  # each image scaled to its truth, unlike our own
 }
 _LOWER_IS_BETTER = ("loss", "abs_rel", "rmse", "silog")
 
@@ -133,10 +133,12 @@ class Keeper:
         if trainer.best_fitness == trainer.fitness:
             pairs.insert(0, (trainer.best, self.run.checkpoints / "best.pt"))
             self.best_epoch = trainer.epoch
-        for source, target in pairs:
-            part = target.with_name(f".{target.name}.part")
-            shutil.copyfile(source, part)
-            part.replace(target)
+        _copy(pairs)
+
+    def save_again(self, trainer: Any) -> None:
+        """Take over what was changed in the checkpoints after training."""
+        targets = (trainer.best, self.run.checkpoints / "best.pt"), (trainer.last, self.last_checkpoint)
+        _copy([(source, target) for source, target in targets if source.is_file()])
 
     def _epoch_end(self, trainer: Any) -> None:
         if trainer.epoch <= self._logged:
@@ -144,3 +146,10 @@ class Keeper:
         self._logged = trainer.epoch
         self._save(trainer)
         self.run.log_epoch(trainer.epoch, self._named(trainer, trainer.metrics))
+
+
+def _copy(pairs: list[tuple[Path, Path]]) -> None:
+    for source, target in pairs:
+        part = target.with_name(f".{target.name}.part")
+        shutil.copyfile(source, part)
+        part.replace(target)

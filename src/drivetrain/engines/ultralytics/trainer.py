@@ -245,9 +245,21 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
                 self.args.epochs = epochs
 
         def final_eval(self) -> None:
-            """Nothing: the best state was validated when it was reached, and the last one stays resumable."""
+            """Fit the scale of depth; the best state was validated when it was reached, the last stays resumable."""
+            _fit_scale(self, keeper)
 
     return Bound
+
+
+def _fit_scale(trainer: Any, keeper: Keeper) -> None:
+    """What Ultralytics does after training a depth model: fit the scale of its answers to the validation images."""
+    if trainer.args.task != "depth":
+        return
+    calibrate = importlib.import_module("ultralytics.models.yolo.depth.calibrate").calibrate_checkpoint
+    for path in (trainer.best, trainer.last):
+        if path.exists():
+            calibrate(path, trainer.test_loader, trainer.device, max_depth=trainer.data.get("max_depth") or 100.0)
+    keeper.save_again(trainer)
 
 
 def run(trainer: Any, threads: int) -> None:
