@@ -135,6 +135,23 @@ class _Grouped(torch.utils.data.Sampler[list[int]]):  # type: ignore[misc]  # to
         return sum(-(-len(group) // self._batch_size) for group in self._groups)
 
 
+class _Shuffled(torch.utils.data.Sampler[int]):  # type: ignore[misc]  # torch is not typed here
+    """An order that depends on the seed and the number of the epoch alone; Lightning tells it the number."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed, self._epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        yield from np.random.default_rng((self._seed, self._epoch)).permutation(self._count).tolist()
+
+    def __len__(self) -> int:
+        return self._count
+
+
 class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is not typed
     """The subsets as they are: nothing is split, dropped or moved by Anomalib.
 
@@ -145,6 +162,7 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
         train_batch_size: images in a training step.
         eval_batch_size: images in a validation or test step.
         num_workers: processes that load data.
+        seed: of the order of the training images.
     """
 
     def __init__(
@@ -156,8 +174,10 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
         train_batch_size: int,
         eval_batch_size: int,
         num_workers: int,
+        seed: int = 0,
     ) -> None:
         super().__init__(train_batch_size=train_batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers)
+        self._order_seed = seed
         self._parts = {"train": train, "val": val, "test": test}
 
     @property
@@ -175,6 +195,17 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
 
     def _create_val_split(self) -> None:
         """The split is given."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Training batches, in an order of its own for each epoch."""
+        return DataLoader(
+            self.train_data,
+            sampler=_Shuffled(len(self.train_data), self._order_seed),
+            batch_size=self.train_batch_size,
+            num_workers=self.num_workers,
+            collate_fn=self.train_data.collate_fn,
+            generator=torch.Generator(),
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Validation batches, those with masks first."""
@@ -241,7 +272,13 @@ def prepare_training(
     train = _train_part(dataset, notes, spec, keep_anomalous=keep_anomalous) if needs_training else None
     val, can_choose = _val_part(dataset, notes, spec, source=source, seed=seed)
     module = SampleDataModule(
-        train, val, val, train_batch_size=batch_size, eval_batch_size=eval_batch_size, num_workers=num_workers
+        train,
+        val,
+        val,
+        train_batch_size=batch_size,
+        eval_batch_size=eval_batch_size,
+        num_workers=num_workers,
+        seed=seed,
     )
     return Prepared(module, can_choose, tuple(notes))
 

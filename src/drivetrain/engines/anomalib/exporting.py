@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import warnings
 from collections.abc import Sequence
@@ -85,10 +86,22 @@ def export_source(
 
 
 def frozen(model: AnomalibModule) -> nn.Module:
-    """A copy of the deployed model for tracing, on the CPU and in evaluation mode."""
-    from drivetrain.export.openvino import frozen_copy
+    """A copy of the deployed model for tracing, on the CPU and in evaluation mode.
 
-    return frozen_copy(_Tuple(Deployed(model)))
+    Raises:
+        ExportError: it cannot be copied.
+    """
+    module = _Tuple(Deployed(model))
+    computed: dict[int, Any] = {}  # tensors that hang on a computation cannot be copied as they are
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, torch.Tensor) and not value.is_leaf:
+                computed[id(value)] = value.detach().clone()
+    try:
+        duplicate = copy.deepcopy(module, computed)
+    except Exception as error:
+        raise ExportError(f"{model.name} cannot be copied for the export: {error}") from error
+    return duplicate.eval().cpu().requires_grad_(False)
 
 
 def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:

@@ -190,7 +190,11 @@ def _trainer_options(
     model: AnomalibModule, options: TrainOptions, run: Run, metric: str | None, device: str
 ) -> dict[str, Any]:
     chosen = torch_device(device)
-    callbacks: list[Callback] = [ValidationMetrics(), Recorder(run, model), *checkpoint_callbacks(run, metric)]
+    callbacks: list[Callback] = [
+        ValidationMetrics(),
+        *checkpoint_callbacks(run, metric),
+        Recorder(run, model, options.seed),
+    ]
     if options.patience is not None and metric is not None:
         mode = "min" if "loss" in metric else "max"
         callbacks.append(EarlyStopping(metric, mode=mode, patience=options.patience, check_on_train_epoch_end=False))

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from anomalib.callbacks import ModelCheckpoint
 from anomalib.models.components import AnomalibModule
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 
@@ -25,6 +26,7 @@ from drivetrain.run import Run
 
 VALIDATION_METRICS = ("val/image_auroc", "val/pixel_auroc")
 LEARNING_METRICS = ("train/loss",)
+_STRIDE = 1_000_003
 _EVERY_RENAMED = {"train_loss": "train/loss", "train_loss_epoch": "train/loss", "loss": "train/loss"}
 
 
@@ -71,16 +73,21 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
                 self.log(name, torch.tensor(value))
 
 
-class Recorder(Callback):  # type: ignore[misc]  # the base is not typed
-    """Tells the run about steps and epochs.
+class Recorder(Checkpoint):  # type: ignore[misc]  # the base is not typed
+    """Tells the run about steps and epochs, and makes every epoch depend on the seed and its number alone.
+
+    It is of the kind that Lightning calls last, so that an epoch is told when its state is saved; a run that is broken
+    off and resumed then gives what an unbroken one gives.
 
     Args:
         run: what is told.
         model: what is trained; its checkpoints say which class they are of.
+        seed: of everything random.
     """
 
-    def __init__(self, run: Run, model: AnomalibModule) -> None:
+    def __init__(self, run: Run, model: AnomalibModule, seed: int) -> None:
         self._run = run
+        self._seed = seed
         self._keeps_state = not is_memory_bank(model)
         self._description = describe(model)
 
@@ -91,6 +98,15 @@ class Recorder(Callback):  # type: ignore[misc]  # the base is not typed
         self._run.progress.start(
             epochs=trainer.max_epochs or 1, steps_per_epoch=steps, first_epoch=trainer.current_epoch
         )
+        self._reseed(trainer.current_epoch)  # the next hook is left out for the first epoch of a resumed run
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the epoch with its own random numbers."""
+        del pl_module
+        self._reseed(trainer.current_epoch)
+
+    def _reseed(self, epoch: int) -> None:
+        seed_everything((self._seed + _STRIDE * epoch) % 2**32, workers=True, verbose=False)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -112,10 +128,12 @@ class Recorder(Callback):  # type: ignore[misc]  # the base is not typed
         checkpoint[OUR_KEY] = self._description
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keep the state when the user stops the training."""
+        """Keep the state when the user stops the first epoch; later the state of the last whole epoch is there."""
         del pl_module
-        if isinstance(exception, KeyboardInterrupt) and self._keeps_state and trainer.state.fn == TrainerFn.FITTING:
-            trainer.save_checkpoint(self._run.checkpoints / "last.ckpt")
+        path = self._run.checkpoints / "last.ckpt"
+        stopped = isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING
+        if stopped and self._keeps_state and not path.is_file():
+            trainer.save_checkpoint(path)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the only pass of a model that needs no training."""
