@@ -21,7 +21,7 @@ from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
 from drivetrain.engines.ultralytics.infer import Deployed, deploy, infer
 from drivetrain.engines.ultralytics.keeper import Keeper
-from drivetrain.errors import CheckpointError, CheckpointNotFoundError, DataError, OptionError
+from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
 from drivetrain.options import ExportFormat, TrainOptions
 from drivetrain.types import Metrics, Prediction, Task
 
@@ -210,12 +210,7 @@ class UltralyticsEngine(Engine):
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
         given = {name: records(dataset.subset(name), self.task) for name in ("train", "val")}
-        size = options.batch_size
-        if size is not None and size > len(given["train"]):
-            raise DataError(
-                f"batch_size={size} is larger than the data: there are {len(given['train'])} training images. "
-                f"Give at most {len(given['train'])}."
-            )
+        trainer.check_batch(options, len(given["train"]))
         return given, facts(dataset, self.task)
 
     def _make_trainer(
@@ -234,6 +229,8 @@ class UltralyticsEngine(Engine):
         overrides = trainer.overrides_for(
             options, task=yolo.task, model=self._architecture(yolo), folder=folder, device=self.device
         )
+        if not isinstance(given["train"], list):
+            overrides["close_mosaic"] = 0  # a loader of the user's has no mosaic to end
         if last is not None:
             overrides.update(model=str(last), resume=str(last))
         bound = trainer.bind(yolo.task_map[yolo.task]["trainer"], given, about, keeper, options.max_epochs)

@@ -13,7 +13,7 @@ import torch
 from drivetrain.engines.ultralytics.containment import ultralytics
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.keeper import Keeper
-from drivetrain.errors import OptionError, UnsupportedOptionError, near
+from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
 from drivetrain.hardware import choose_device
 from drivetrain.options import TrainOptions
 
@@ -102,6 +102,28 @@ def check_options(options: TrainOptions, device: str) -> None:
         )
     precision_of(options.precision, choose_device(device))
     callbacks_of(options.callbacks)
+
+
+def check_batch(options: TrainOptions, images: int) -> None:
+    """Refuse batches that the training images do not fill, or whose last one cannot be normalised.
+
+    Raises:
+        DataError: the batch is larger than the data.
+        OptionError: the last batch would be a single small image.
+    """
+    size, side = options.batch_size, options.image_size_hw
+    if size is None:
+        return
+    if size > images:
+        raise DataError(
+            f"batch_size={size} is larger than the data: there are {images} training images. Give at most {images}."
+        )
+    if side is not None and side[0] < 2 * _STRIDE and (images % size or size) == 1:
+        raise OptionError(
+            f"batch_size={size} leaves a last batch of one of the {images} images, and at image_size={side[0]} its "
+            f"features are single numbers that cannot be normalised. Give another batch_size, or image_size="
+            f"{2 * _STRIDE}."
+        )
 
 
 def precision_of(precision: str, device: str) -> bool | str:

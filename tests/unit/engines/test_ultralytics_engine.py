@@ -1,0 +1,224 @@
+"""The Ultralytics engine: choosing, options, a short training, answers, export and errors."""
+
+# ruff: noqa: TID253 - what is tested is made of torch
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from drivetrain import Engine, load
+from drivetrain.engines.ultralytics import trainer
+from drivetrain.errors import CheckpointNotFoundError, DataError, OptionError, UnsupportedError, UnsupportedOptionError
+from drivetrain.options import TrainOptions
+from drivetrain.progress import SilentProgress
+from drivetrain.run import read_record
+from drivetrain.testing import data
+
+SMALL: dict[str, Any] = {"max_epochs": 1, "batch_size": 4, "image_size": 32}
+COUNTS = {"train": 6, "val": 3, "test": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRIVETRAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return data.class_folders(tmp_path_factory.mktemp("colours") / "data", subsets=COUNTS)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return data.coco(tmp_path_factory.mktemp("shapes") / "data", subsets=COUNTS)
+
+
+def _engine(model: Any, source: Any, work_dir: Path, **more: Any) -> Engine:
+    engine = Engine(model, source, work_dir=work_dir, **more)
+    engine.progress = SilentProgress()
+    return engine
+
+
+@pytest.fixture(scope="module")
+def classifier(colours: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    engine = _engine("yolo11n-cls", colours, tmp_path_factory.mktemp("cls") / "work")
+    engine.train(1, batch_size=5, image_size=32, learning_rate=0.003, seed=3, patience=7, engine_args={"cos_lr": True})
+    return engine
+
+
+@pytest.fixture(scope="module")
+def detector(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    engine = _engine("yolo11n", shapes, tmp_path_factory.mktemp("det") / "work")
+    engine.train(1, batch_size=3, image_size=64, learning_rate=0.01)
+    return engine
+
+
+def test_a_classifier_learns_the_labels_of_the_data(classifier: Engine) -> None:
+    record = read_record(classifier.work_dir)
+    assert record["status"] == "finished"
+    assert classifier.label_names == ("blue", "green", "red")
+    assert {"val/accuracy", "val/loss", "train/loss", "learning_rate"} <= set(record["metrics"])
+    assert 0 <= classifier.test()["accuracy"] <= 1
+    answers = classifier.predict()
+    assert len(answers) == 9
+    assert answers[0].probabilities is not None
+    assert answers[0].probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_options_are_those_that_the_trainer_used(classifier: Engine) -> None:
+    used = read_record(classifier.work_dir)["effective_options"]
+    assert {name: used[name] for name in ("max_epochs", "batch_size", "learning_rate", "image_size")} == {
+        "max_epochs": 1,
+        "batch_size": 5,
+        "learning_rate": 0.003,
+        "image_size": 32,
+    }
+    assert (used["seed"], used["patience"], used["cos_lr"], used["deterministic"]) == (3, 7, True, False)
+    saved = torch.load(classifier.work_dir / "checkpoints" / "last.pt", weights_only=False)["train_args"]
+    assert (saved["optimizer"], saved["nbs"], saved["lr0"]) == ("AdamW", 5, 0.003)
+
+
+def test_the_process_is_as_it_was(classifier: Engine) -> None:
+    del classifier
+    assert torch.save.__module__ == "torch.serialization"
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_checkpoint_is_the_model(classifier: Engine) -> None:
+    expected = classifier.predict()
+    for model in (classifier.work_dir, classifier.work_dir / "checkpoints" / "best.pt"):
+        again = Engine(model).predict([item.path for item in expected])
+        assert np.allclose([item.probabilities for item in again], [item.probabilities for item in expected], atol=1e-6)
+
+
+def test_a_classifier_is_resized_as_ultralytics_does(classifier: Engine, colours: Path) -> None:
+    paths = [str(path) for path in sorted((colours / "test").rglob("*.png"))]
+    ours = classifier.predict(paths)
+    theirs = classifier.model.predict(paths, imgsz=32, verbose=False, save=False)
+    assert np.allclose([item.probabilities for item in ours], [item.probs.data.numpy() for item in theirs], atol=2e-3)
+
+
+def test_a_detector_answers_in_pixels_of_the_image(detector: Engine) -> None:
+    metrics = detector.test(subset="val")
+    assert {"map", "map_50"} <= set(metrics)
+    image = np.random.default_rng(0).integers(0, 255, (50, 120, 3)).astype(np.uint8)
+    found = detector.predict(image, confidence=0.001)[0]
+    assert found.boxes is not None
+    assert found.size == (50, 120)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes[:, 2] <= 120).all()
+    assert (found.boxes[:, 3] <= 50).all()
+
+
+def test_a_live_object_keeps_its_weights(colours: Path, tmp_path: Path) -> None:
+    from ultralytics import YOLO
+
+    model = YOLO("yolo11n-cls.yaml")
+    before = model.model.state_dict()["model.0.conv.weight"].clone()
+    engine = _engine(model, colours, tmp_path / "work")
+    engine.train(**SMALL, learning_rate=1e-9, engine_args={"warmup_epochs": 0})
+    assert engine.model is model
+    after = model.model.state_dict()["model.0.conv.weight"]
+    assert torch.allclose(before, after, atol=1e-3)
+    assert len(model.names) == 3
+
+
+def test_a_run_goes_on_with_more_epochs(classifier: Engine, colours: Path, tmp_path: Path) -> None:
+    del classifier
+    _engine("yolo11n-cls", colours, tmp_path / "work").train(**SMALL)
+    result = _engine("yolo11n-cls", colours, tmp_path / "work").train(**{**SMALL, "max_epochs": 2}, resume=True)
+    assert [row.epoch for row in result.history] == [0, 1]
+
+
+def test_callbacks_and_threads_during_training(colours: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    events: Any = {"on_train_epoch_end": lambda trainer: seen.append(torch.get_num_threads())}
+    _engine("yolo11n-cls", colours, tmp_path / "work").train(**SMALL, callbacks=events)
+    assert seen == [torch.get_num_threads()]
+
+
+@pytest.mark.slow
+def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
+    artifact = detector.export("openvino")
+    assert artifact.parity is not None
+    assert artifact.parity["passed"]
+    paths = [str(path) for path in sorted((shapes / "images" / "test").iterdir())]
+    ours = detector.predict(paths, confidence=0.001)
+    theirs = load(artifact.path, precision="f32").predict(paths, confidence=0.001)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.boxes is not None
+        assert other.boxes is not None
+        assert other.boxes == pytest.approx(one.boxes, abs=0.05)
+        assert other.scores == pytest.approx(one.scores, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": (32, 64)}, "trains on squares"),
+        ({"image_size": 33}, "must be a multiple of 32. The next one is 64"),
+        ({"val_check_interval": 2}, "validates after every epoch"),
+        ({"precision": "fp16"}, "fp32 on the CPU"),
+        ({"devices": 2}, "several devices"),
+        ({"logger": object()}, "takes no logger objects"),
+        ({"callbacks": {"on_train_epoch_ende": print}}, "Did you mean 'on_train_epoch_end'"),
+        ({"callbacks": [object()]}, "not a pair of an event and a function"),
+        ({"engine_args": {"lr0": 0.1}}, r"lr0 is set by train\(learning_rate=...\)"),
+        ({"engine_args": {"mosiac": 0.1}}, "Did you mean 'mosaic'"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(
+    options: dict[str, Any], message: str, colours: Path, tmp_path: Path
+) -> None:
+    engine = _engine("yolo11n-cls", colours, tmp_path / "work", device="cpu")
+    with pytest.raises(OptionError, match=message):
+        engine.train(1, **options)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_batch_larger_than_the_data_is_refused(colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="batch_size=99 is larger than the data: there are 18"):
+        _engine("yolo11n-cls", colours, tmp_path / "work").train(1, batch_size=99)
+
+
+def test_an_unknown_metric_names_those_there_are(colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"metric='val/acuracy' is not measured. Did you mean 'val/accuracy'"):
+        _engine("yolo11n-cls", colours, tmp_path / "work").train(**SMALL, metric="val/acuracy")
+
+
+def test_a_task_that_the_data_do_not_serve_is_refused(shapes: Path, colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="keypoint"):
+        _engine("yolo11n-pose", shapes, tmp_path / "work").train(1)
+    with pytest.raises(OptionError, match="is a model for the task 'classification'"):
+        _engine("yolo11n-cls", colours, tmp_path / "work", task="detection").train(1)
+
+
+def test_a_missing_checkpoint_is_not_downloaded(shapes: Path) -> None:
+    with pytest.raises(CheckpointNotFoundError, match="Nothing was downloaded"):
+        Engine("yolo11n.pt", shapes)
+
+
+def test_models_that_learn_from_texts_are_refused(shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="learns from texts"):
+        _engine("yolov8s-world", shapes, tmp_path / "work").train(1)
+
+
+def test_more_than_one_device_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedOptionError, match=r"^devices="):
+        trainer.check_options(TrainOptions(devices=[0, 1]), "cpu")
+
+
+def test_a_loader_of_other_batches_is_explained(tmp_path: Path) -> None:
+    from torch.utils.data import DataLoader, TensorDataset
+
+    pairs = TensorDataset(torch.zeros(4, 3, 32, 32), torch.zeros(4))
+    pairs.classes = ["one"]
+    with pytest.raises(DataError, match=r"without 'img', 'cls'. For classification Ultralytics takes a dict"):
+        _engine("yolo11n-cls", DataLoader(pairs), tmp_path / "work").train(1)
