@@ -101,7 +101,7 @@ def show(rows: list[tuple[str, str, str]]) -> None:
 def main() -> None:
     """The whole story: data, train, test, export, predict, compare."""
     parser = argparse.ArgumentParser(description="Train, test, export and deploy a classifier of handwritten digits.")
-    parser.add_argument("--max_epochs", type=int, default=3)
+    parser.add_argument("--max_epochs", type=int, default=6)
     parser.add_argument("--image_size", type=int, default=64)
     arguments = parser.parse_args()
     begin = time.perf_counter()
@@ -111,9 +111,9 @@ def main() -> None:
 
     options = {
         "max_epochs": arguments.max_epochs,
-        "batch_size": 64,
+        "batch_size": 32,
         "image_size": arguments.image_size,
-        "learning_rate": 0.001,
+        "learning_rate": 0.003,
         "seed": 0,
     }
     trained = drivetrain(
@@ -148,7 +148,7 @@ def main() -> None:
     print("Look at:")
     for path in (work_dir / "report.html", work_dir / "run.json", work_dir / "metrics.csv", artifact, drawn):
         print(f"  {path}")
-    if accuracy < 0.9 or same < 0.99:
+    if accuracy < 0.97 or same < 0.99:
         sys.exit("demo: the model did not learn, or the artefact answers otherwise")
 
 

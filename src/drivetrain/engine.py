@@ -531,7 +531,7 @@ class Engine:
         if options.resume:
             self._check_same_run(run.record)
         if not self.has_native_data:
-            self.dataset.subset("train")
+            self._require_training_images()
             for note in self.dataset.notes:
                 run.note(note)
         self._build(options)
@@ -539,6 +539,12 @@ class Engine:
             self._warm_start(self._find_checkpoint(options.checkpoint), run)
         run.begin(self._describe(options), config=self.config or self._repeatable(options))
         return self._fit(options, run, resume=options.resume)
+
+    def _require_training_images(self) -> None:
+        if "train" not in self.dataset.subsets:
+            found = ", ".join(f"{name} ({count})" for name, count in self.dataset.subsets.items())
+            normal = " An anomaly model trains on normal images only." if self.task is Task.ANOMALY else ""
+            raise DataError(f"The data have no training image; their subsets are: {found}.{normal}")
 
     def _describe(self, options: TrainOptions) -> dict[str, Any]:
         """What ``run.json`` says about the run before it starts."""
