@@ -42,7 +42,7 @@ def bricks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bricks") / "wall"
     random = np.random.default_rng(0)
     edge = int(picture.shape[1] * 0.6)
-    for part, count in (("train/good", 60), ("test/good", 16), ("test/scratch", 16)):
+    for part, count in (("train/good", 44), ("test/good", 16), ("test/scratch", 16)):
         low, high = (0, edge - SIDE) if part == "train/good" else (edge, picture.shape[1] - SIDE)
         for number in range(count):
             top, left = int(random.integers(0, picture.shape[0] - SIDE)), int(random.integers(low, high))
@@ -82,7 +82,7 @@ def trained(bricks: Path, work_dir: Path, pretrained: Path | bool) -> Any:
     }
     engine: Any = Engine("Patchcore", bricks, work_dir=work_dir, model_args=args)
     engine.progress = SilentProgress()
-    engine.train(image_size=256)
+    engine.train(image_size=192)
     return engine
 
 
