@@ -36,7 +36,7 @@ def run_ordered(
         workers: number of threads.
         window: results and items in work that may exist at the same time.
     """
-    state: _State[Item, Result] = _State(items, window)
+    state: _State[Item, Result] = _State(items, window, workers)
     threads = [
         threading.Thread(target=_work, args=(state, make_worker), name=f"drivetrain-{number}", daemon=True)
         for number in range(workers)
@@ -46,20 +46,21 @@ def run_ordered(
     try:
         yield from state.results()
     finally:
-        state.stop(workers)
+        state.stop()
         for thread in threads:
             thread.join()
         state.close_items()
 
 
 class _State(Generic[Item, Result]):
-    def __init__(self, items: Iterable[Item], window: int) -> None:
+    def __init__(self, items: Iterable[Item], window: int, workers: int) -> None:
         self._items = iter(items)
         self._taking = threading.Lock()
         self._slots = threading.Semaphore(window)
         self._changed = threading.Condition()
         self._ready: dict[int, Result | _Failure] = {}
         self._failure: BaseException | None = None
+        self._workers = self._at_work = workers
         self._taken = 0
         self._ended = False
 
@@ -90,14 +91,21 @@ class _State(Generic[Item, Result]):
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
-        """A worker broke: what it held back will never be ready."""
+        """A worker broke: what it held back may never be ready, and the others finish what they hold."""
         with self._changed:
             self._failure = self._failure or error
+        self.stop()
+
+    def leave(self) -> None:
+        """A worker is done."""
+        with self._changed:
+            self._at_work -= 1
             self._changed.notify_all()
 
-    def stop(self, workers: int) -> None:
+    def stop(self) -> None:
+        """Take no more items, and wake the workers that wait for room."""
         self._end()
-        self._slots.release(workers)
+        self._slots.release(self._workers)
 
     def close_items(self) -> None:
         close = getattr(self._items, "close", None)
@@ -114,10 +122,12 @@ class _State(Generic[Item, Result]):
         while True:
             with self._changed:
                 while number not in self._ready:
-                    if self._failure is not None:
+                    if self._failure is not None and self._at_work == 0:
                         raise self._failure
                     if self._ended and number >= self._taken:
                         return
+                    if self._at_work == 0:
+                        raise next(kept.error for kept in self._ready.values() if isinstance(kept, _Failure))
                     self._changed.wait()
                 result = self._ready.pop(number)
             if isinstance(result, _Failure):
@@ -143,10 +153,17 @@ def _work(state: _State[Item, Result], make_worker: Callable[[], Worker[Item, Re
             taken = state.take()
             if taken is None:
                 break
-            _hand_over(state, worker.submit(*taken))
+            try:
+                _hand_over(state, worker.submit(*taken))
+            except BaseException as error:  # raised for the consumer in its turn, after the results before it
+                state.put(taken[0], _Failure(error))
+                state.stop()
+                break
         _hand_over(state, worker.drain())
     except BaseException as error:  # raised again for the consumer
         state.fail(error)
+    finally:
+        state.leave()
 
 
 def _hand_over(state: _State[Item, Result], results: Iterable[tuple[int, Result]]) -> None:

@@ -99,3 +99,9 @@ def test_a_worker_that_cannot_be_made_is_heard() -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert list(run_ordered([], Holding, workers=2, window=2)) == []
+
+
+def test_of_several_failing_items_the_first_is_heard() -> None:
+    for _ in range(20):
+        with pytest.raises(RuntimeError, match="item -1"):
+            list(run_ordered([1, 2, -1, 4, -2, -3, 5], Holding, workers=4, window=8))
