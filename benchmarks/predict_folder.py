@@ -25,7 +25,7 @@ from drivetrain import load
 from drivetrain.artifact import Artifact
 from drivetrain.export import ExportSource, export_artifact
 from drivetrain.images import read_image
-from drivetrain.runtime.sources import core_count
+from drivetrain.machine import core_count
 from drivetrain.types import ImageSpec, Task
 
 SPEC = ImageSpec(224, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

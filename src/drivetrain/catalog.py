@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from drivetrain import atomic
 from drivetrain._lazy import import_object, is_installed
 from drivetrain.cache_dir import cache_dir
 from drivetrain.errors import ModelError
@@ -123,7 +124,8 @@ def listing(source: ModelSource) -> Listing | None:
         return cached
     print(f"Listing the models of {source.distribution} {version} (once per version) ...", file=sys.stderr)  # noqa: T201
     text = _ask_in_child(source)
-    _write(path, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, text)
     return _parse(json.loads(text), source, version)
 
 
@@ -151,14 +153,6 @@ def _parse(data: dict[str, Any], source: ModelSource, version: str) -> Listing:
     )
     arguments = {family: tuple(Argument(**row) for row in rows) for family, rows in data["arguments"].items()}
     return Listing(source.prefix, version, models, arguments)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(temporary).replace(path)
 
 
 def _ask_in_child(source: ModelSource) -> str:

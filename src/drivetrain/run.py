@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import drivetrain
+from drivetrain import atomic
 from drivetrain.errors import WorkDirError
 from drivetrain.progress import Progress
 from drivetrain.types.results import EpochRecord
@@ -38,21 +38,6 @@ _WRITTEN = (
     "predictions",
     "artifacts",
 )
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new text, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def plain(value: Any) -> Any:
@@ -207,7 +192,7 @@ class Run:
         if config is not None:
             import yaml
 
-            write_atomic(self.directory / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+            atomic.write_text(self.directory / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
         self._save()
 
     def update(self, **values: Any) -> None:
@@ -219,7 +204,7 @@ class Run:
         """Record an epoch: in the history, in ``metrics.csv``, and on the screen."""
         record = EpochRecord(epoch, {name: float(value) for name, value in metrics.items()})
         self.history = [old for old in self.history if old.epoch < epoch] + [record]
-        write_atomic(self.metrics_csv, history_table(self.history))
+        atomic.write_text(self.metrics_csv, history_table(self.history))
         self.progress.epoch_end(record)
         return record
 
@@ -253,7 +238,7 @@ class Run:
             self._lock = None
 
     def _save(self) -> None:
-        write_atomic(self.directory / "run.json", json.dumps(self.record, indent=2, allow_nan=False) + "\n")
+        atomic.write_json(self.directory / "run.json", self.record)
 
 
 def read_record(directory: Path) -> dict[str, Any]:

@@ -1,13 +1,11 @@
-"""Devices and memory."""
+"""Devices."""
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 from drivetrain.errors import OptionError
-from drivetrain.hardware import available_memory, choose_device, core_count
+from drivetrain.hardware import choose_device
 
 
 def test_auto_names_a_device_that_torch_takes() -> None:
@@ -26,11 +24,3 @@ def test_an_absent_device_says_what_there_is() -> None:
     absent = "mps" if not torch.backends.mps.is_available() else "xpu"
     with pytest.raises(OptionError, match=rf"device='{absent}' is not on this machine\. It has: .*cpu"):
         choose_device(absent)
-
-
-def test_available_memory_is_less_than_the_machine_has() -> None:
-    assert 0 < available_memory() < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def test_core_count_is_at_least_one() -> None:
-    assert 1 <= core_count() <= (os.cpu_count() or 1)

@@ -16,7 +16,7 @@ import pytest
 from drivetrain import run as run_module
 from drivetrain.errors import WorkDirError
 from drivetrain.progress import SilentProgress
-from drivetrain.run import Run, default_work_dir, history_table, plain, read_history, read_record, write_atomic
+from drivetrain.run import Run, default_work_dir, history_table, plain, read_history, read_record
 from drivetrain.types.results import EpochRecord
 
 
@@ -178,23 +178,6 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WorkDirError, match=r"cannot be written.*work_dir="):
         open_run(tmp_path / "file" / "work")
-
-
-# --- files
-
-
-def test_a_broken_write_leaves_the_old_text_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "run.json"
-    write_atomic(path, "old")
-
-    def fail(handle: int) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(run_module.os, "fsync", fail)
-    with pytest.raises(OSError, match=r"disk full"):
-        write_atomic(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_history_survives_the_table_to_the_last_bit(tmp_path: Path) -> None:

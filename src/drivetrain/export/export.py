@@ -17,7 +17,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.artifact import Artifact, write_json
+from drivetrain.artifact import Artifact
+from drivetrain.atomic import write_json
 from drivetrain.errors import ExportError, OptionError, ParityError
 from drivetrain.export.source import ExportSource
 from drivetrain.export.verify import FP16_FACTOR, compare_predictions

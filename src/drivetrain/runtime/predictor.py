@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from drivetrain.artifact import Artifact
 from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.machine import core_count
 from drivetrain.runtime.pipeline import run_ordered
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.sessions import Backend, Hint, Request, RuntimePrecision, Session, open_session
-from drivetrain.runtime.sources import SourceItem, core_count, expand_source, read_or_reason
+from drivetrain.runtime.sources import SourceItem, expand_source, read_or_reason
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 
 _IN_FLIGHT = 2

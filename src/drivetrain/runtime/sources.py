@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DataNotFoundError, ImageError
 from drivetrain.images import IMAGE_SUFFIXES, read_image
+from drivetrain.machine import core_count
 from drivetrain.runtime.pipeline import run_ordered
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
@@ -78,13 +78,6 @@ def decode(
                 skipped.append((path, image))
         else:
             yield path, image
-
-
-def core_count() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str:

@@ -36,7 +36,8 @@ from drivetrain.engines.anomalib.training import (
     interruptible,
 )
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.hardware import choose_device, core_count
+from drivetrain.hardware import choose_device
+from drivetrain.machine import core_count
 from drivetrain.options import TrainOptions, check_choice
 from drivetrain.run import Run
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from drivetrain.engines.lightning.augment import Augmentation
 from drivetrain.errors import DataError
-from drivetrain.hardware import available_memory, core_count
 from drivetrain.images import read_image
+from drivetrain.machine import available_memory, core_count
 from drivetrain.options import TrainOptions
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec, Task
