@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -15,6 +16,13 @@ from drivetrain.errors import CheckpointError, CheckpointNotFoundError, near
 SUFFIXES = (".ckpt", ".pt", ".pth")
 _MOST_BYTES = 256 * 1024 * 1024
 _MOST_PICKLES = 5
+#: What tensors, arrays and plain data need; calling these runs no code of the file's choosing.
+_PLAIN = re.compile(
+    r"torch\._utils\._rebuild_\w+|torch\.(\w+Storage|Size|device|dtype|[a-z]+\d+)|torch\.storage\.\w*Storage"
+    r"|torch\.nn\.parameter\.Parameter|collections\.(OrderedDict|defaultdict|Counter)"
+    r"|(builtins|__builtin__)\.(set|frozenset|list|dict|int|float|complex|bytearray|slice|range)"
+    r"|numpy\.(ndarray|dtype|(core|_core)\.multiarray\.(_reconstruct|scalar))|_codecs\.encode"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,11 @@ class CheckpointFacts:
     def mentions(self, mark: str) -> bool:
         """Whether a string equals ``mark``, or an imported name begins with it."""
         return mark in self.texts or any(name.startswith(mark) for name in self.names)
+
+    @property
+    def foreign_names(self) -> tuple[str, ...]:
+        """What unpickling would import beyond the needs of tensors and plain data, in order."""
+        return tuple(sorted(name for name in self.names if not _PLAIN.fullmatch(name)))
 
 
 def read_facts(path: Path) -> CheckpointFacts:

@@ -364,7 +364,7 @@ class Engine:
 
         Raises:
             DataError: there are no images.
-            ImageError: an image cannot be read and ``strict`` is set.
+            ImageError: no image can be read, or one cannot be and ``strict`` is set.
             UnsupportedOptionError: the task has no use for ``confidence``.
         """
         self._require("predict")
@@ -378,9 +378,12 @@ class Engine:
             )
         if source is None:
             source = self.dataset.subset("test").paths
+        from drivetrain.runtime.sources import require_readable
+
         images = self._decode(source, strict=strict, keep=save_images)
         threshold = self._default_confidence() if confidence is None else confidence
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=threshold), images)
+        require_readable(predictions, predictions.skipped)
         if save_images:
             from drivetrain.report import save_drawings
 
@@ -414,6 +417,7 @@ class Engine:
 
         Raises:
             ExportError: the model cannot be exported, or there are no images to compare on.
+            ArtifactExistsError: there is an artefact of that name, and ``overwrite`` is not set.
             ParityError: the artefact does not answer as the model does; nothing is left under its name.
         """
         self._require("export")

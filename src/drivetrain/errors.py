@@ -20,6 +20,7 @@ Every error derives from :class:`DrivetrainError` and from the built-in error on
     ├── WorkDirError (OSError)                   the work dir cannot be used
     ├── ArtifactError (ValueError)               the exported artefact cannot be used
     ├── ExportError (RuntimeError)               the model could not be exported
+    │   ├── ArtifactExistsError (FileExistsError)  an artefact has this name already
     │   └── ParityError                          the artefact does not answer as the model does
     └── TrainingInterrupted (KeyboardInterrupt)  stopped by the user, the last state is saved
 """
@@ -100,6 +101,10 @@ class ArtifactError(DrivetrainError, ValueError):
 
 class ExportError(DrivetrainError, RuntimeError):
     """The model could not be exported."""
+
+
+class ArtifactExistsError(ExportError, FileExistsError):
+    """An artefact of this name exists, and it was not asked to replace it."""
 
 
 class ParityError(ExportError):

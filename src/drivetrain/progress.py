@@ -47,6 +47,15 @@ class SilentProgress:
         """Say nothing."""
 
 
+class NotesOnly(SilentProgress):
+    """Shows no progress, but still says what the user should know, such as images that were left out."""
+
+    def note(self, text: str) -> None:
+        """Print the note."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 class _Rate:
     """Images per second and the time that is left."""
 

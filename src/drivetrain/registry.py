@@ -22,6 +22,7 @@ from drivetrain.errors import (
     ModelError,
     OptionError,
     UnknownModelError,
+    UnsafeCheckpointError,
     near,
 )
 from drivetrain.types.task import Task
@@ -403,9 +404,16 @@ def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
         mark = next((mark for mark in spec.checkpoint_marks if facts.mentions(mark)), None)
         if mark is not None:
             return Resolution(spec, path, f"the checkpoint mentions {mark!r}")
+    if facts.foreign_names:
+        raise UnsafeCheckpointError(
+            f"model={str(path)!r} is not safe: opening it would execute "
+            f"{', '.join(facts.foreign_names[:5])}. It was not opened and nothing was run. If you trust it, save only "
+            "the state_dict of its model with the tool that wrote it, and give that file as weights."
+        )
     raise CheckpointError(
         f"model={str(path)!r} is a checkpoint of no known engine. If it holds only weights, name the model and give "
-        'the file as its weights: Engine("timm:resnet18", model_args={"pretrained": "' + str(path) + '"}).'
+        'the file as its weights: Engine("timm:resnet18", model_args={"pretrained": "..."}), or on the command line '
+        "--model timm:resnet18 --model.pretrained FILE."
     )
 
 

@@ -46,6 +46,14 @@ def test_names_and_strings_are_read_and_nothing_runs(tmp_path: Path, protocol: i
     assert not witness.exists()
 
 
+def test_only_what_goes_beyond_plain_data_is_foreign(tmp_path: Path) -> None:
+    content = {"a": collections.OrderedDict(b={1}), "c": Command(tmp_path / "ran")}
+    facts = read_facts(archive(tmp_path / "model.ckpt", pickle.dumps(content, protocol=2)))
+    assert facts.foreign_names == (f"{os.system.__module__}.system",)
+    harmless = archive(tmp_path / "plain.ckpt", pickle.dumps(content["a"], protocol=2))
+    assert read_facts(harmless).foreign_names == ()
+
+
 def test_names_that_come_from_the_memo_are_read(tmp_path: Path) -> None:
     content = ["collections", "OrderedDict", collections.OrderedDict, collections.Counter]
     facts = read_facts(archive(tmp_path / "model.pt", pickle.dumps(content, protocol=4)))

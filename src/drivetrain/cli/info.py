@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.cli.render import Page, artifact_json, artifact_text, write_json
+from drivetrain.cli.wording import command
 from drivetrain.cli.words import WordParser
 from drivetrain.errors import DataNotFoundError
 
@@ -84,7 +85,7 @@ def _work_dir(path: Path) -> Answer:
         for note in record.get("notes", []):
             page.line(f"note: {note}")
         if (path / "config.yaml").is_file():
-            page.line(f"Repeat it with: drivetrain train --config {path / 'config.yaml'}")
+            page.line(f"Repeat it with: {command('drivetrain', 'train', '--config', path / 'config.yaml')}")
 
     return facts, tell
 

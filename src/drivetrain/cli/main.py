@@ -13,7 +13,14 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from drivetrain._lazy import import_object
-from drivetrain.errors import DrivetrainError, ExportError, MissingDependencyError, OptionError, near
+from drivetrain.errors import (
+    ArtifactExistsError,
+    DrivetrainError,
+    ExportError,
+    MissingDependencyError,
+    OptionError,
+    near,
+)
 
 #: Each verb is a method of ``Engine``; its options are the arguments of the constructor and of the method.
 VERBS = (
@@ -94,14 +101,22 @@ def exit_code(error: DrivetrainError) -> int:
     """The exit code of an error: 3 for a missing package, 1 for work that failed, 2 for wrong input."""
     if isinstance(error, MissingDependencyError):
         return 3
-    return 1 if isinstance(error, ExportError) or type(error) is DrivetrainError else 2
+    failed = isinstance(error, ExportError) and not isinstance(error, ArtifactExistsError)
+    return 1 if failed or type(error) is DrivetrainError else 2
 
 
 def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exception(error)
-    print(f"drivetrain: {message}", file=sys.stderr)
+    print(f"drivetrain: {_reworded(message)}", file=sys.stderr)
     return code
+
+
+def _reworded(message: str) -> str:
+    from drivetrain.cli.signature import options_of
+    from drivetrain.cli.wording import in_command_words
+
+    return in_command_words(message, {name for verb in VERBS for name in options_of(verb)})
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from drivetrain.cli.wording import command
 from drivetrain.report.tables import class_rows, number
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _train_text(result: TrainResult, page: Page) -> None:
     report = result.work_dir / "report.html"
     if report.is_file():
         page.line(f"report           {report}")
-    page.line(f"\nGo on with: drivetrain test --model {result.work_dir}")
+    page.line(f"\nGo on with: {command('drivetrain', 'test', '--model', result.work_dir)}")
 
 
 # --- artefact --------------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
         DrivetrainError: as the constructor does.
     """
     from drivetrain.engine import Engine
-    from drivetrain.progress import SilentProgress
+    from drivetrain.progress import NotesOnly
 
     names = [name for name, option in options_of("train").items() if option.owner == "engine" and name != "data_args"]
     arguments = {name: values[name] for name in names}
@@ -85,7 +85,7 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     engine = factory(**arguments)
     engine.config = repeatable(values)
     if quiet:
-        engine.progress = SilentProgress()
+        engine.progress = NotesOnly()
     return engine
 
 

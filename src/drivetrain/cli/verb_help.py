@@ -22,7 +22,7 @@ _HELP: Mapping[str, str] = {
 _SHORT: Mapping[str, str] = {"model_args": "--model", "data_args": "--data"}
 FLAG_HELP: Mapping[str, str] = {
     "print_config": "print the effective options as a config file, and do nothing else.",
-    "quiet": "show no progress.",
+    "quiet": "show no progress; what you should know is still said, such as images that were left out.",
     "json": "print the result as JSON; everything else goes to the standard error.",
     "debug": "show the traceback of an error.",
 }

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from drivetrain.data.split import rarest_labels, stratified_choice
+from drivetrain.data.split import rarest_labels, small_parts, stratified_choice
 from drivetrain.data.table import SampleReader, list_lengths, list_values, mapped_lists
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataNotFoundError, OptionError, near
@@ -325,7 +325,10 @@ class Dataset:
         names[rows] = self._divide(rows, shares, seed)
         lacking = "val" if "test" in existing else "val or test"
         note = f"The source has no {lacking} subset: train was split by seed {seed} into {_counted(names[rows])}."
-        return self._with_subsets(names, note, f"with_splits {val} {test} {seed}")
+        made = [name for name in ("val", "test") if shares[name] > 0]
+        warning = small_parts({name: int((names[rows] == name).sum()) for name in made})
+        divided = self._with_subsets(names, note, f"with_splits {val} {test} {seed}")
+        return divided.with_notes(warning) if warning else divided
 
     def _divide(self, rows: NDArray[np.int64], shares: dict[str, float], seed: int) -> NDArray[np.object_]:
         """The new subset of each of the rows."""

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+#: Of fewer images a metric is rather luck than a measurement: one image is five percent of twenty.
+_FEWEST = 20
+
+
+def small_parts(counts: Mapping[str, int]) -> str:
+    """A warning about subsets that are too small to measure on, or ``""``.
+
+    Args:
+        counts: subset -> images, of the subsets that were split off.
+    """
+    small = {name: count for name, count in counts.items() if count < _FEWEST}
+    if not small:
+        return ""
+    named = " and ".join(f"{name} has {count}" for name, count in small.items())
+    return (
+        f"Few images to measure on: {named}, so the metrics there move in large steps. Give more images, or divide "
+        "them yourself (subsets in the data, or splits of load_dataset: --data.splits '[0.6, 0.2, 0.2]')."
+    )
 
 
 def stratified_choice(

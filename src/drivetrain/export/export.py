@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from drivetrain.artifact import Artifact
 from drivetrain.atomic import write_json
-from drivetrain.errors import ExportError, OptionError, ParityError
+from drivetrain.errors import ArtifactExistsError, ExportError, OptionError, ParityError
 from drivetrain.export.source import ExportSource
 from drivetrain.export.verify import FP16_FACTOR, compare_predictions
 from drivetrain.images import read_image
@@ -66,7 +66,8 @@ def export_artifact(
 
     Raises:
         OptionError: an option has a value that is not allowed.
-        ExportError: there is something at ``directory`` already, there are no images, or the conversion fails.
+        ArtifactExistsError: there is something at ``directory`` already.
+        ExportError: there are no images, or the conversion fails.
         ParityError: the artefact does not answer as the model does; the numbers are in ``<directory>.parity.json``.
     """
     final = Path(directory).absolute()
@@ -105,7 +106,9 @@ def _check(
     if reference is not None and not images:
         raise ExportError("an artefact is compared with the model on real images, and images is empty.")
     if final.exists() and not overwrite:
-        raise ExportError(f"{str(final)!r} exists. Give another name, or overwrite=True to replace it.")
+        raise ArtifactExistsError(
+            f"The artefact {str(final)!r} exists. Give another name=..., or overwrite=True to replace it."
+        )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from drivetrain.machine import core_count
 from drivetrain.runtime.pipeline import run_ordered
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.sessions import Backend, Hint, Request, RuntimePrecision, Session, open_session
-from drivetrain.runtime.sources import SourceItem, expand_source, read_or_reason
+from drivetrain.runtime.sources import SourceItem, expand_source, read_or_reason, require_readable
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 
 _IN_FLIGHT = 2
@@ -143,7 +143,7 @@ class Predictor:
 
         Raises:
             DataError: there are no images.
-            ImageError: an image cannot be read and ``strict`` is set.
+            ImageError: no image can be read (except with ``stream``), or one cannot be and ``strict`` is set.
             OptionError: ``confidence`` is not in 0..1.
             UnsupportedOptionError: the task has no use for ``confidence``.
         """
@@ -152,7 +152,9 @@ class Predictor:
         results = PredictionStream(self._run(items, decoder, strict=strict))
         if stream:
             return results
-        return Predictions(list(results), task=self.task, label_names=self.label_names, skipped=results.skipped)
+        answers = list(results)
+        require_readable(answers, results.skipped)
+        return Predictions(answers, task=self.task, label_names=self.label_names, skipped=results.skipped)
 
     def _run(
         self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,26 @@ def decode(
                 skipped.append((path, image))
         else:
             yield path, image
+
+
+def require_readable(answers: Sized, skipped: Sequence[tuple[str, str]]) -> None:
+    """Refuse a source of which not one image could be read: an empty answer would look like success.
+
+    Raises:
+        ImageError: naming the first file and what is wrong with it.
+    """
+    if len(answers) or not skipped:
+        return
+    path, reason = skipped[0]
+    if len(skipped) == 1:
+        raise ImageError(f"The only image of the source cannot be read: {_with_path(path, reason)}")
+    raise ImageError(
+        f"None of the {len(skipped)} images of the source can be read; the first: {_with_path(path, reason)}"
+    )
+
+
+def _with_path(path: str, reason: str) -> str:
+    return reason if not path or path in reason else f"{path}: {reason}"
 
 
 def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from drivetrain.cli.main import exit_code, main
 from drivetrain.errors import (
     ArtifactError,
+    ArtifactExistsError,
     CheckpointError,
     DataNotFoundError,
     ExportError,
@@ -44,7 +47,7 @@ def message_of(capsys, *words: object, code: int = 2) -> str:
         (["train", "--format", "onnx"], "--format belongs to export, not to train."),
         ([*MEAN, "--batch_size", "x"], "--batch_size x is not allowed. Allowed: a whole number."),
         ([*MEAN, "--batch_size", "1.5"], "--batch_size 1.5 is not allowed."),
-        ([*MEAN, "--batch_size", "0"], "batch_size=0 must be at least 1."),
+        ([*MEAN, "--batch_size", "0"], "--batch_size 0 must be at least 1."),
         ([*MEAN, "--image_size", "1", "2", "3"], "a whole number or [a whole number, a whole"),
         ([*MEAN, "--precision", "bf61"], "Did you mean 'bf16'? Allowed: auto, fp32, fp16, bf16."),
         ([*MEAN, "--resume", "maybe"], "--resume maybe is not allowed. Allowed: true or false."),
@@ -58,7 +61,7 @@ def message_of(capsys, *words: object, code: int = 2) -> str:
         (["train", "--model", "MeanSmal"], "Did you mean 'MeanSmall'?"),
         ([*MEAN, "--task", "clasification"], "Did you mean 'classification' or"),
         ([*MEAN, "--engine", "toi"], "Did you mean 'toy'?"),
-        ([*MEAN, "--data", "nowhere"], "data='nowhere' does not exist."),
+        ([*MEAN, "--data", "nowhere"], "--data nowhere does not exist."),
         (["train", "--model", "MeanSmall"], "There are no data to train on."),
         (["train", "--max_epochs", "3"], "--model is missing."),
         ([*MEAN, "--data.format", "coco"], "data_args are given but no data."),
@@ -116,10 +119,46 @@ def test_a_config_that_is_not_there(toy, capsys) -> None:
         (MissingDependencyError("x"), 3),
         (ExportError("x"), 1),
         (ParityError("x"), 1),
+        (ArtifactExistsError("x"), 2),
     ],
 )
 def test_exit_codes(error, code: int) -> None:
     assert exit_code(error) == code
+
+
+def test_a_run_that_is_there_already(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    words = [*MEAN, "--data", colours, "--work_dir", tmp_path / "my work"]
+    assert main([str(word) for word in words]) == 0
+    assert f"drivetrain test --model '{tmp_path / 'my work'}'" in capsys.readouterr().out
+    said = message_of(capsys, *words)
+    assert f"--work_dir '{tmp_path / 'my work'}' holds a run already" in said
+    assert "Go on with it: --resume; replace it: --overwrite;" in said
+
+
+def test_an_image_that_cannot_be_read(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    work, broken = tmp_path / "work", tmp_path / "broken.jpg"
+    assert main([str(word) for word in (*MEAN, "--data", colours, "--work_dir", work)]) == 0
+    capsys.readouterr()
+    broken.write_text("no image")
+    said = message_of(capsys, "predict", "--model", work, "--source", broken)
+    assert said.startswith("drivetrain: The only image of the source cannot be read:")
+    assert str(broken) in said
+    said = message_of(capsys, "predict", "--model", work, "--source", broken, tmp_path / "gone.jpg", "--json")
+    assert "None of the 2 images of the source can be read; the first:" in said
+    assert main(["predict", "--model", str(work), "--source", str(broken), str(colours / "red" / "0.png")]) == 0
+    assert f"skipped {broken}" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_would_run_code(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    class Command:
+        def __reduce__(self):
+            return (os.system, (f"touch {tmp_path / 'witness'}",))
+
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"weights": Command()}))
+    said = message_of(capsys, "predict", "--model", tmp_path / "evil.pt", "--source", colours)
+    assert f"evil.pt is not safe: opening it would execute {os.system.__module__}.system." in said
+    assert "It was not opened and nothing was run." in said
+    assert not (tmp_path / "witness").exists()
 
 
 def test_a_missing_package_is_code_3(toy, monkeypatch, capsys) -> None:

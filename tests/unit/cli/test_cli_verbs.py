@@ -14,7 +14,6 @@ import yaml
 from drivetrain.cli.main import VERBS, main
 from drivetrain.cli.signature import options_of
 from drivetrain.options import TrainOptions
-from drivetrain.progress import SilentProgress
 
 
 def run(*words: object) -> int:
@@ -64,10 +63,14 @@ def test_train_says_for_people_where_everything_is(toy, colours: Path, tmp_path:
     assert "epoch 1/1: val/accuracy 0.1" in err
 
 
-def test_quiet_is_silent(toy, calls, colours: Path, tmp_path: Path, capsys) -> None:
-    run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "work", "--quiet")
-    assert isinstance(calls["progress"], SilentProgress)
-    assert "epoch" not in capsys.readouterr().err
+def test_quiet_hides_the_progress_but_not_what_was_left_out(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    (colours / "red" / "broken.png").write_text("no image")
+    assert run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "work", "--quiet") == 0
+    err = capsys.readouterr().err
+    assert "epoch" not in err
+    assert "1 image was skipped:" in err
+    assert "broken.png" in err
+    assert "Few images to measure on: val has 2 and test has 2" in err
 
 
 def test_test_and_predict_open_the_work_dir(trained: Path, calls, colours: Path, capsys) -> None:

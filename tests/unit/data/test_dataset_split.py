@@ -77,13 +77,20 @@ def test_with_splits_makes_only_what_is_missing():
     train, test = labelled([40, 40]), labelled([5, 5], "test")
     made = train.with_splits()
     assert made.subsets == {"train": 64, "val": 8, "test": 8}
-    assert "no val or test subset" in made.notes[-1]
+    assert "no val or test subset" in made.notes[-2]
     joined = Dataset(__import__("pyarrow").concat_tables([train.table, test.table]), train.facts)
     kept = joined.with_splits()
     assert kept.subsets == {"train": 72, "val": 8, "test": 10}
     assert set(kept.subset("test").paths) == set(test.paths)
-    assert "no val subset: train was split by seed 0 into 72 train, 8 val" in kept.notes[-1]
+    assert "no val subset: train was split by seed 0 into 72 train, 8 val" in kept.notes[-2]
     assert kept.with_splits() is kept
+
+
+def test_with_splits_warns_of_subsets_too_small_to_measure_on():
+    assert "Few images to measure on: val has 8 and test has 8, so" in labelled([40, 40]).with_splits().notes[-1]
+    large = labelled([100, 100]).with_splits()
+    assert large.subsets == {"train": 160, "val": 20, "test": 20}
+    assert not any("Few images" in note for note in large.notes)
 
 
 def test_with_splits_needs_training_images():

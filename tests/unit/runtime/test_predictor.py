@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from drivetrain.artifact import Artifact
+from drivetrain.engine import Engine
 from drivetrain.errors import (
     ArtifactError,
     DataError,
@@ -130,6 +131,14 @@ def test_video_frames_have_their_number(predictor: Predictor, tmp_path: Path) ->
         predictor.predict(path)
 
 
+def test_the_engine_of_an_artefact_names_the_image_that_cannot_be_read(predictor: Predictor, folder: Path) -> None:
+    (folder / "05.jpg").write_text("text")
+    engine = Engine(predictor.artifact.path)
+    with pytest.raises(ImageError, match=r"The only image of the source cannot be read: .*05\.jpg"):
+        engine.predict(folder / "05.jpg")
+    assert len(engine.predict([folder / "05.jpg", folder / "04.jpg"])) == 1
+
+
 def test_unreadable_images_are_skipped_and_named(predictor: Predictor, folder: Path) -> None:
     (folder / "03.jpg").write_bytes((folder / "03.jpg").read_bytes()[:-40])
     (folder / "05.jpg").write_text("text")
@@ -139,6 +148,8 @@ def test_unreadable_images_are_skipped_and_named(predictor: Predictor, folder: P
     missing = predictor.predict([folder / "00.jpg", folder / "gone.jpg"])
     assert len(missing) == 1
     assert "gone.jpg" in missing.skipped[0][1]
+    with pytest.raises(ImageError, match=r"The only image of the source cannot be read: .*05\.jpg"):
+        predictor.predict(folder / "05.jpg")
     with pytest.raises(ImageError, match=r"03\.jpg"):
         predictor.predict(folder, strict=True)
     with pytest.raises(DataNotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,13 @@ class OpenVINOEngine(Engine):
                 "once on several streams. Leave it out."
             )
         paths: deque[str] = deque()
+        stream = iter(images)
+        first = next(stream, None)
+        if first is None:  # not one image could be read
+            return
 
         def pixels() -> Iterator[NDArray[np.uint8]]:
-            for path, image in images:
+            for path, image in chain([first], stream):
                 paths.append(path)
                 yield image
 

@@ -48,9 +48,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _explain(path: Path, error: Exception) -> CheckpointError:
     from drivetrain.checkpoint import read_facts
 
-    names = sorted(read_facts(path).names)
-    foreign = [name for name in names if not name.startswith(("torch.", "torch._utils", "collections.OrderedDict"))]
-    if not names:
+    facts = read_facts(path)
+    foreign = facts.foreign_names
+    if not facts.names:
         return CheckpointError(f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}")
     return UnsafeCheckpointError(
         f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and "

@@ -1,0 +1,39 @@
+"""Say a message of the Python API in the words of the command line: ``resume=True`` becomes ``--resume``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+
+_VALUE = r"""'[^'\n]*'|"[^"\n]*"|\[[^\]\n]*\]|\([^)\n]*\)|\.\.\.|-?\d+(?:\.\d+)?(?:e-?\d+)?|True|False"""
+
+
+def in_command_words(message: str, options: Iterable[str]) -> str:
+    """The message with every ``name=value`` of an option written as it is written on the command line.
+
+    Args:
+        message: of an error or a note.
+        options: the names of the options; other names stay as they are.
+    """
+    names = "|".join(sorted(options, key=len, reverse=True))
+    if not names:
+        return message
+    # "train(precision=...)" and "Engine(work_dir=...)" name one option each
+    alone = re.sub(rf"\b(?:Engine|train|test|predict|export)\(((?:{names})=(?:{_VALUE}))\)", r"\1", message)
+    return re.sub(rf"(?<![\w.\-])({names})=({_VALUE})", lambda found: _written(found[1], found[2]), alone)
+
+
+def _written(name: str, value: str) -> str:
+    if value == "True":
+        return f"--{name}"
+    if value == "False":
+        return f"--{name} false"
+    if value[:1] in "'\"":
+        return f"--{name} {shlex.quote(value[1:-1])}"
+    return f"--{name} {value}"
+
+
+def command(*words: object) -> str:
+    """A command to copy: paths and values with blanks are quoted as a shell wants it."""
+    return " ".join(shlex.quote(str(word)) for word in words)
