@@ -80,7 +80,7 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
         load = nn.Module.load_state_dict
         stack.enter_context(mock.patch.object(nn.Module, "load_state_dict", _loader(load, state, name)))
         with contextlib.suppress(ImportError):
-            import open_clip  # type: ignore[import-not-found,unused-ignore]  # an extra of Anomalib
+            import open_clip  # type: ignore[import-not-found,import-untyped,unused-ignore]  # an extra of Anomalib
 
             clip = functools.partial(_without_weights, open_clip.create_model_and_transforms)
             stack.enter_context(mock.patch.object(open_clip, "create_model_and_transforms", clip))
