@@ -77,8 +77,8 @@ class AnomalibEngine(Engine):
         return Task.ANOMALY
 
     def _find_label_names(self) -> tuple[str, ...]:
-        if self._record.get("label_names"):
-            return tuple(self._record["label_names"])
+        if self._recorded.record.get("label_names"):
+            return tuple(self._recorded.record["label_names"])
         return ("normal", "anomalous") if self.has_native_data or self._data is None else self.dataset.label_names
 
     def _engine_arg_names(self) -> Sequence[str]:

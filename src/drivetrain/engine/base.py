@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from drivetrain import registry
+from drivetrain.engine.decoded import DecodedSource
+from drivetrain.engine.describe import describe_data, describe_dataset, describe_model, relative
+from drivetrain.engine.hooks import EngineHooks, FitResult
+from drivetrain.engine.recorded import RecordedRun, checkpoint_file
 from drivetrain.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -30,7 +33,6 @@ from drivetrain.options import (
 )
 from drivetrain.progress import Progress, default_progress
 from drivetrain.registry import EngineSpec, Resolution
-from drivetrain.run import read_record
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -39,12 +41,10 @@ if TYPE_CHECKING:
 
     from drivetrain.artifact import Artifact
     from drivetrain.data import Dataset
-    from drivetrain.export.source import ExportSource
     from drivetrain.run import Run
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
 
 _VERIFY_IMAGES = 8
-_DEFAULT_CONFIDENCE = 0.25
 _NEEDED_HOOKS = ("model", "_build", "_infer")
 TASKS_WITH_OBJECTS = (
     Task.DETECTION,
@@ -54,26 +54,7 @@ TASKS_WITH_OBJECTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """What an engine's ``_fit`` hands back to the common part of ``train``.
-
-    Attributes:
-        best_checkpoint: the best state by the monitored metric; ``None`` if there was nothing to choose by.
-        last_checkpoint: the state at the end.
-        best_epoch: 0-based epoch of the best state.
-        overrides: options the upstream replaced: name -> (asked, used).
-        notes: what the user should know.
-    """
-
-    best_checkpoint: Path | None
-    last_checkpoint: Path | None
-    best_epoch: int | None = None
-    overrides: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-class Engine:
+class Engine(EngineHooks):
     """Train, test, predict and export one model; calling it returns the engine of the model's framework.
 
     Example::
@@ -139,20 +120,18 @@ class Engine:
         if model_args and not self._takes_model_args():
             raise OptionError(
                 f"model_args={sorted(model_args)} cannot be given together with a ready model "
-                f"({_describe_model(model)}). Set them on the model itself, or give the model by its name."
+                f"({describe_model(model)}). Set them on the model itself, or give the model by its name."
             )
         self.device = device
         self.progress: Progress = default_progress()
         #: What repeats the run on the command line; ``train`` saves it as ``config.yaml`` before it begins.
         self.config: Mapping[str, Any] | None = None
-        self._record_dir = self._find_record_dir()
-        self._record = read_record(self._record_dir) if self._record_dir is not None else {}
-        recorded = self._record.get("model") or {}
-        self._model_text: str = recorded.get("name") or _describe_model(model)
-        self.model_args: dict[str, Any] = dict(model_args or recorded.get("args") or {})
-        self._data = self._check_data(data if data is not None else self._recorded_data())
+        self._recorded = RecordedRun.of(self.resolution.model)
+        self._model_text: str = self._recorded.model_name or describe_model(model)
+        self.model_args: dict[str, Any] = dict(model_args or self._recorded.model_args)
+        self._data = self._check_data(data if data is not None else self._recorded.data)
         self._task = Task.parse(task) if task is not None else None
-        self._work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else self._record_dir
+        self._work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else self._recorded.directory
         self._dataset: Dataset | None = None
         self._label_names: tuple[str, ...] | None = None
         self._state: Path | None = None
@@ -184,7 +163,7 @@ class Engine:
         if self._work_dir is None:
             from drivetrain.run import default_work_dir
 
-            self._work_dir = default_work_dir(self._model_text, _describe_data(self._data))
+            self._work_dir = default_work_dir(self._model_text, describe_data(self._data))
         return self._work_dir
 
     @property
@@ -437,52 +416,6 @@ class Engine:
             overwrite=overwrite,
         )
 
-    # --- hooks of an engine --------------------------------------------------------------------------------------
-
-    def _build(self, options: TrainOptions | None = None) -> None:
-        """Make the framework's model ready for the task and labels; called before anything uses it."""
-        raise NotImplementedError
-
-    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
-        """Train with the framework's own trainer; write ``checkpoints/{best,last}.*`` and call ``run.log_epoch``.
-
-        With ``resume`` go on from the last state in ``run.checkpoints``. On KeyboardInterrupt save the last state and
-        let it through.
-        """
-        raise UnsupportedError(f"{type(self).__name__} does not train.")
-
-    def _infer(
-        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
-    ) -> Iterator[Prediction]:
-        """Answer about ``(path, (H, W, 3) uint8 RGB)`` images, one prediction each, in their order."""
-        raise NotImplementedError
-
-    def _default_confidence(self) -> float:
-        """Objects with a lower score are left out of predictions unless the user says otherwise."""
-        return _DEFAULT_CONFIDENCE
-
-    def _load_state(self, checkpoint: Path) -> None:
-        """Give the model the weights of the engine's own checkpoint, with its labels, task and image size."""
-        raise UnsupportedError(f"{type(self).__name__} does not load checkpoints.")
-
-    def _warm_start(self, checkpoint: Path, run: Run) -> None:
-        """Take over from a checkpoint what fits, by class name where the label set differs; note what did not."""
-        raise UnsupportedError(f"{type(self).__name__} cannot start from a checkpoint.")
-
-    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
-        """What the export needs of the model."""
-        raise UnsupportedError(f"{type(self).__name__} does not export.")
-
-    def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
-        """Test on the framework's own data."""
-        raise UnsupportedError(
-            f"{type(self).__name__} cannot test on a {type(data).__name__}. Give a data set that can be read."
-        )
-
-    def _engine_arg_names(self) -> Sequence[str]:
-        """The names that ``engine_args`` may have: the upstream trainer's own."""
-        return ()
-
     def _takes_model_args(self) -> bool:
         """Whether the model is made here, so that constructor arguments make sense."""
         from drivetrain.catalog import ModelEntry
@@ -495,8 +428,8 @@ class Engine:
 
     def _find_task(self) -> Task:
         """The task of the model, else of the data."""
-        if self._record.get("task"):
-            return Task.parse(self._record["task"])
+        if self._recorded.record.get("task"):
+            return Task.parse(self._recorded.record["task"])
         if self._data is None or self.has_native_data:
             raise OptionError(
                 f"The task is not known. Give task=... to Engine; one of: {', '.join(task.value for task in Task)}."
@@ -505,8 +438,8 @@ class Engine:
 
     def _find_label_names(self) -> tuple[str, ...]:
         """The labels of the model, else of the data."""
-        if self._record.get("label_names"):
-            return tuple(self._record["label_names"])
+        if self._recorded.record.get("label_names"):
+            return tuple(self._recorded.record["label_names"])
         return self.dataset.label_names
 
     # --- common steps --------------------------------------------------------------------------------------------
@@ -559,7 +492,7 @@ class Engine:
             "task": self.task.value if self._task is not None or not native else None,
             "label_names": list(self.label_names) if self._label_names is not None or not native else None,
             "options": {name: getattr(options, name) for name in TrainOptions.names()},
-            "data": _describe_data(self._data) if native else _describe_dataset(self.dataset),
+            "data": describe_data(self._data) if native else describe_dataset(self.dataset),
         }
 
     def _repeatable(self, options: TrainOptions) -> dict[str, Any] | None:
@@ -610,11 +543,11 @@ class Engine:
         )
         run.close(
             "finished",
-            checkpoints={"best": _relative(fit.best_checkpoint, run), "last": _relative(fit.last_checkpoint, run)},
+            checkpoints={"best": relative(fit.best_checkpoint, run), "last": relative(fit.last_checkpoint, run)},
             metrics=dict(result.metrics),
             overrides=fit.overrides,
         )
-        self._record, self._record_dir = run.record, run.directory
+        self._recorded = RecordedRun(run.directory, run.record)
         self._write_report(run, result)
         return result
 
@@ -623,18 +556,18 @@ class Engine:
 
         write_report(
             run.directory / "report.html",
-            title=f"{self._model_text} on {_describe_data(self._data)}",
+            title=f"{self._model_text} on {describe_data(self._data)}",
             run=run.record,
             metrics=result.metrics,
             history=result.history,
             notes=result.notes,
         )
 
-    def _decode(self, source: Any, *, strict: bool, keep: bool = False) -> _Decoded:
+    def _decode(self, source: Any, *, strict: bool, keep: bool = False) -> DecodedSource:
         """The images of a source, decoded ahead in threads; ``keep`` those that have no file, to draw on them."""
-        return _Decoded(source, strict=strict, keep=keep)
+        return DecodedSource(source, strict=strict, keep=keep)
 
-    def _collect(self, answers: Iterable[Prediction], images: _Decoded) -> Predictions:
+    def _collect(self, answers: Iterable[Prediction], images: DecodedSource) -> Predictions:
         from drivetrain.types.prediction import Predictions
 
         items = list(answers)
@@ -703,57 +636,18 @@ class Engine:
         if not isinstance(model, Path) or model.suffix in self.spec.suffixes:
             return None
         if model.is_dir():
-            if self._record_dir is None:
-                return None
-            found = self._recorded_checkpoint("best") or self._recorded_checkpoint("last")
-            status = self._record.get("status")
-            if found is None and status != "finished":
-                raise CheckpointNotFoundError(
-                    f"model={str(model)!r} is the work dir of a run that is {status} and left no checkpoint. "
-                    "Train again."
-                )
-            return found
+            return self._recorded.state() if self._recorded.directory is not None else None
         return model
 
     def _find_checkpoint(self, checkpoint: str | Path) -> Path:
-        if checkpoint in ("best", "last"):
-            found = self._recorded_checkpoint(str(checkpoint))
-            if found is None:
-                raise CheckpointNotFoundError(
-                    f"checkpoint={checkpoint!r}: the run in {str(self.work_dir)!r} has none. "
-                    "Train first, or give a path."
-                )
-            return found
-        from drivetrain.checkpoint import require_file
-
-        path = Path(checkpoint).expanduser()
-        if path.is_dir() and (path / "run.json").is_file():
-            names = read_record(path).get("checkpoints") or {}
-            path = path / (names.get("best") or names.get("last") or "checkpoints")
-        require_file(path)
-        return path
-
-    def _recorded_checkpoint(self, which: str) -> Path | None:
-        folder = self._record_dir or self._work_dir
-        if folder is None:
-            return None
-        name: str | None = (self._record.get("checkpoints") or {}).get(which)
-        if name is not None and (folder / name).exists():
-            return folder / name
-        return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
-
-    # --- the work dir as a model ---------------------------------------------------------------------------------
-
-    def _find_record_dir(self) -> Path | None:
-        model: Any = self.resolution.model
-        if isinstance(model, Path) and (model / "run.json").is_file():
-            return model.absolute()
-        return None
-
-    def _recorded_data(self) -> Any:
-        data = self._record.get("data")
-        source = data.get("source") if isinstance(data, dict) else None
-        return source if source and Path(source).exists() else None
+        if checkpoint not in ("best", "last"):
+            return checkpoint_file(checkpoint)
+        found = self._recorded.checkpoint(str(checkpoint), self._work_dir)
+        if found is None:
+            raise CheckpointNotFoundError(
+                f"checkpoint={checkpoint!r}: the run in {str(self.work_dir)!r} has none. Train first, or give a path."
+            )
+        return found
 
     def _check_data(self, data: Any) -> Any:
         if isinstance(data, str | Path) and not Path(data).expanduser().exists():
@@ -764,59 +658,3 @@ class Engine:
                 f"Looked in: {Path.cwd()}"
             )
         return data
-
-
-class _Decoded:
-    """Images of a source as an iterator of ``(path, image)``, with those that could not be read on the side."""
-
-    def __init__(self, source: Any, *, strict: bool, keep: bool = False) -> None:
-        from drivetrain.runtime.sources import decode
-
-        self.skipped: list[tuple[str, str]] = []
-        self._keep = keep
-        self._in_memory: list[NDArray[np.uint8]] = []
-        self._images = decode(source, strict=strict, skipped=self.skipped)
-
-    def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        for path, image in self._images:
-            if self._keep and not path:
-                self._in_memory.append(image)
-            yield path, image
-
-    def again(self, predictions: Predictions) -> Iterator[NDArray[np.uint8]] | None:
-        """The images of the predictions once more, or ``None`` if all of them can be read from their files."""
-        from drivetrain.images import read_image
-
-        if not self._in_memory:
-            return None
-        kept = iter(self._in_memory)
-        return (read_image(item.path) if item.path else next(kept) for item in predictions)
-
-
-def _describe_model(model: Any) -> str:
-    if isinstance(model, str | Path):
-        path = Path(model).expanduser()
-        return str(path.absolute()) if path.exists() else str(model)
-    return f"{type(model).__module__}.{type(model).__qualname__}"
-
-
-def _describe_data(data: Any) -> str:
-    if isinstance(data, str | Path):
-        return Path(data).stem
-    return type(data).__name__ if data is not None else ""
-
-
-def _describe_dataset(dataset: Dataset) -> dict[str, Any]:
-    return {
-        "source": dataset.source,
-        "format": dataset.format,
-        "fingerprint": dataset.fingerprint,
-        "subsets": dict(dataset.subsets),
-        "labels": len(dataset.label_names),
-    }
-
-
-def _relative(path: Path | None, run: Run) -> str | None:
-    if path is None:
-        return None
-    return str(path.relative_to(run.directory)) if path.is_relative_to(run.directory) else str(path)

@@ -1,0 +1,39 @@
+"""The images of a source, decoded ahead, with those that could not be read on the side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from drivetrain.types import Predictions
+
+
+class DecodedSource:
+    """Images of a source as an iterator of ``(path, image)``, with those that could not be read on the side."""
+
+    def __init__(self, source: Any, *, strict: bool, keep: bool = False) -> None:
+        from drivetrain.runtime.sources import decode
+
+        self.skipped: list[tuple[str, str]] = []
+        self._keep = keep
+        self._in_memory: list[NDArray[np.uint8]] = []
+        self._images = decode(source, strict=strict, skipped=self.skipped)
+
+    def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        for path, image in self._images:
+            if self._keep and not path:
+                self._in_memory.append(image)
+            yield path, image
+
+    def again(self, predictions: Predictions) -> Iterator[NDArray[np.uint8]] | None:
+        """The images of the predictions once more, or ``None`` if all of them can be read from their files."""
+        from drivetrain.images import read_image
+
+        if not self._in_memory:
+            return None
+        kept = iter(self._in_memory)
+        return (read_image(item.path) if item.path else next(kept) for item in predictions)
