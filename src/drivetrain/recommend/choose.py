@@ -1,0 +1,123 @@
+"""Which model of which engine: the best of those measured that can be trained here in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivetrain.errors import MissingDependencyError, UnsupportedError
+from drivetrain.recommend.weights import describe_places, find_weights
+from drivetrain.registry import EngineSpec, engine_specs, spec_by_name
+from drivetrain.types import Candidate, Task
+
+#: Seconds that a training on the CPU should take at the most.
+BUDGET = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen model.
+
+    Attributes:
+        spec: of the engine.
+        candidate: the model and what was measured of it.
+        weights: the file of trained weights, if it begins with some.
+        why: one sentence.
+    """
+
+    spec: EngineSpec
+    candidate: Candidate
+    weights: Path | None
+    why: str
+
+
+def choose(task: Task, engine: str | None, others: Sequence[Task], *, seconds: float) -> Choice:
+    """Choose the model.
+
+    Args:
+        task: what it is to be trained for.
+        engine: its engine, if the user says.
+        others: further tasks that the annotations can serve, for messages.
+        seconds: what a second of the measurement takes here, times the number of training images.
+
+    Raises:
+        MissingDependencyError: only engines that are not installed serve the task.
+        UnsupportedError: no engine serves the task.
+    """
+    specs = [spec_by_name(engine)] if engine is not None else list(engine_specs().values())
+    offered = [(spec, item) for spec in specs for item in spec.candidates if item.task is task]
+    ready = [(spec, item) for spec, item in offered if not spec.missing]
+    if not ready:
+        raise _nothing(task, engine, offered, others)
+    found = {id(item): find_weights(item.weights) if item.weights else None for _, item in ready}
+    usable = [(spec, item) for spec, item in ready if not item.weights or found[id(item)] is not None]
+    if not usable:
+        spec, item = ready[0]
+        raise UnsupportedError(
+            f"The task is {task.value}, and every model of the engine {spec.name!r} for it needs trained weights that "
+            f"are not on this machine ({describe_places(item.weights)}). Put them there, or give a model and its "
+            "weights."
+        )
+    in_time = [pair for pair in usable if shortest(pair[1]) * seconds <= BUDGET]
+    pool = in_time or [min(usable, key=lambda pair: shortest(pair[1]))]
+    spec, best = max(pool, key=lambda pair: (pair[1].quality, -pair[1].train_ms))
+    why = _why(best, pool, ready, found[id(best)], slow=len(usable) - len(in_time))
+    return Choice(spec, best, found[id(best)], why)
+
+
+def shortest(item: Candidate) -> float:
+    """Seconds that the fewest useful epochs took for one image when it was measured."""
+    return item.least_epochs * item.train_ms / 1000
+
+
+def _why(
+    best: Candidate,
+    pool: Sequence[tuple[EngineSpec, Candidate]],
+    ready: Sequence[tuple[EngineSpec, Candidate]],
+    weights: Path | None,
+    *,
+    slow: int,
+) -> str:
+    text = (
+        f"quality {best.quality:.2f} on the data of the measurement, the best of {len(pool)} that can be trained here"
+    )
+    if len(pool) == 1:
+        text = f"the only one that can be trained here (quality {best.quality:.2f} on the data of the measurement)"
+    if slow:
+        text += f" in {BUDGET / 60:.0f} minutes ({slow} would take longer)"
+    if weights is not None:
+        return f"{text}; it begins with the weights in {weights.name}"
+    absent = next((item for _, item in ready if item.weights and item.quality > best.quality), None)
+    if absent is not None:
+        places = describe_places(absent.weights)
+        text += (
+            f"; {absent.model} with trained weights was better ({absent.quality:.2f}), but they are not on this "
+            f"machine (looked for {places}) and nothing is downloaded unless asked"
+        )
+    return f"{text}; it is trained from random weights"
+
+
+def _nothing(
+    task: Task, engine: str | None, offered: Sequence[tuple[EngineSpec, Candidate]], others: Sequence[Task]
+) -> Exception:
+    able = [other.value for other in others if _installed_for(other, engine)]
+    instead = (
+        f" Or train for another task that the annotations serve: task={' or '.join(map(repr, able))}." if able else ""
+    )
+    if offered:
+        installs = dict.fromkeys(f"{spec.install} ({spec.summary})" for spec, _ in offered)
+        return MissingDependencyError(
+            f"The task is {task.value}, and no installed engine has a model for it. Install one: "
+            f"{' or '.join(installs)}.{instead} Or choose a model of your own: model=..."
+        )
+    scope = f"the engine {engine!r}" if engine is not None else "any engine"
+    return UnsupportedError(
+        f"The task is {task.value}, and auto-configuration knows no model of {scope} for it.{instead} "
+        "Or choose a model: 'drivetrain find' lists them."
+    )
+
+
+def _installed_for(task: Task, engine: str | None) -> bool:
+    specs = [spec_by_name(engine)] if engine is not None else list(engine_specs().values())
+    return any(item.task is task and not spec.missing for spec in specs for item in spec.candidates)

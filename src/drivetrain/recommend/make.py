@@ -1,0 +1,143 @@
+"""Make the plan: task, engine, model and options, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drivetrain.data.tasks import servable_tasks
+from drivetrain.errors import DataError
+from drivetrain.hardware import choose_device
+from drivetrain.machine import available_memory, core_count
+from drivetrain.recommend import sizes
+from drivetrain.recommend.choose import Choice, choose
+from drivetrain.recommend.facts import DataFacts, facts_of
+from drivetrain.recommend.plan import Decision, Plan
+from drivetrain.recommend.task import divide, read
+from drivetrain.types import Task
+
+_MEASURED_THREADS = 1
+_MOST_SPEEDUP = 8.0
+_CORE_GAIN = 0.7  # what each further core adds
+_FEW = 10
+
+
+def recommend(
+    data: Any,
+    *,
+    task: str | Task | None = None,
+    engine: str | None = None,
+    device: str = "auto",
+    model_args: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Decide from the data and the machine what to train and how.
+
+    Args:
+        data: anything that :func:`drivetrain.load_dataset` reads.
+        task: what for, if the user says.
+        engine: of which engine, if the user says.
+        device: as for ``Engine``.
+        model_args: arguments of the model's constructor, if the user gives some; they replace those of their names.
+
+    Returns:
+        The plan, with the data as they were read and divided.
+
+    Raises:
+        DataError: the data cannot be read, have no annotations or no training images.
+        MissingDependencyError: only engines that are not installed serve the task.
+        UnsupportedError: no engine serves the task.
+    """
+    found, for_task = read(data, Task.parse(task) if task is not None else None)
+    divided, splits = divide(found)
+    facts = facts_of(divided)
+    if not facts.training_images:
+        raise DataError(
+            f"data={found.source!r} have no training images; their subsets are: "
+            f"{', '.join(f'{name} ({count})' for name, count in found.subsets.items())}."
+        )
+    others = [other for other in servable_tasks(found) if other is not found.task]
+    slowness = _slowness()
+    choice = choose(found.task, engine, others, seconds=slowness * facts.training_images)
+    place = choose_device(device)
+    made = [for_task, _engine(choice, engine), *_model(choice, model_args), splits]
+    options, advice = _options(facts, choice, place, slowness)
+    warnings = [*_warnings(facts, divided.task), *([advice] if advice else [])]
+    return Plan((*made, *options), tuple(warnings), divided)
+
+
+def _engine(choice: Choice, asked: str | None) -> Decision:
+    if asked is not None:
+        return Decision("engine", choice.spec.name, "given", given=True)
+    return Decision("engine", choice.spec.name, choice.spec.summary)
+
+
+def _model(choice: Choice, given: Mapping[str, Any] | None) -> list[Decision]:
+    item = choice.candidate
+    arguments = dict(item.model_args)
+    if choice.weights is not None:
+        arguments[item.weights_argument] = str(choice.weights)
+    reason = (
+        "the file of trained weights that is on this machine" if choice.weights is not None else "what it is made with"
+    )
+    made = [Decision("model", item.model, choice.why)]
+    if given:
+        return [*made, Decision("model_args", {**arguments, **given}, "given, beside what was chosen", given=True)]
+    return [*made, Decision("model_args", arguments, reason)] if arguments else made
+
+
+def _options(facts: DataFacts, choice: Choice, place: str, slowness: float) -> tuple[list[Decision], str | None]:
+    item, on_cpu = choice.candidate, place == "cpu"
+    size, advice = sizes.image_size(facts, item, on_cpu=on_cpu)
+    batch = sizes.batch_size(facts, item, size.value, available_memory())
+    seconds = facts.training_images * item.train_ms / 1000 * slowness * sizes.growth(item, size.value)
+    cores = core_count()
+    device = Decision("device", place, f"what the machine has; {cores} {'core' if cores == 1 else 'cores'}")
+    steps = -(-facts.training_images // batch.value)
+    epochs = sizes.epochs(facts, item, seconds, steps=steps, on_cpu=on_cpu)
+    decisions = [device, size, batch, epochs]
+    if item.patience is not None:
+        decisions.append(Decision("patience", item.patience, "longer without a better validation is of no use"))
+    return [*decisions, *_balance(facts, choice)], advice
+
+
+def _balance(facts: DataFacts, choice: Choice) -> list[Decision]:
+    """The metric that chooses the best state, and the weights of rare classes."""
+    item, decisions = choice.candidate, []
+    present = {name: count for name, count in facts.counts.items() if count}
+    rarest = min(present, key=lambda name: present[name]) if present else ""
+    uneven = f"the classes are uneven: {rarest!r} is {facts.imbalance:.0f} times rarer than the most frequent one"
+    if item.metrics:
+        usual, fair = item.metrics
+        if facts.is_unbalanced:
+            decisions.append(Decision("metric", fair, f"{uneven}, and this counts each class alike"))
+        else:
+            decisions.append(Decision("metric", usual, "the classes are about even"))
+    if item.class_weights and facts.is_unbalanced:
+        decisions.append(Decision("engine_args", dict(item.class_weights), f"{uneven}, so rare ones weigh more"))
+    return decisions
+
+
+def _warnings(facts: DataFacts, task: Task) -> list[str]:
+    found = []
+    if facts.missing_in_validation and task is not Task.ANOMALY:
+        names = ", ".join(map(repr, facts.missing_in_validation[:5]))
+        found.append(
+            f"No validation image has {names}, so nothing tells how well it is learned. Add images of it, or hold out "
+            "more: splits=(0.6, 0.2, 0.2) of load_dataset, --data.splits '[0.6, 0.2, 0.2]' on the command line."
+        )
+    few = {name: count for name, count in facts.counts.items() if 0 < count < _FEW}
+    if few and task is not Task.ANOMALY:
+        name = min(few, key=lambda name: few[name])
+        found.append(
+            f"{len(few)} of {len(facts.counts)} classes have fewer than {_FEW} training examples, such as {name!r} "
+            f"with {few[name]}. Results will depend on chance; add examples."
+        )
+    if facts.is_unbalanced and task is not Task.ANOMALY:
+        found.append(f"The classes are uneven by a factor of {facts.imbalance:.0f}; look at the values of each class.")
+    return found
+
+
+def _slowness() -> float:
+    """What a second of the measurement takes here."""
+    cores = core_count()
+    return 1 / min(_MOST_SPEEDUP, 1 + _CORE_GAIN * (cores - _MEASURED_THREADS))

@@ -1,0 +1,114 @@
+"""Image size, batch size and epochs, from the sizes of images and objects and the time that there is."""
+
+from __future__ import annotations
+
+from drivetrain.recommend.choose import BUDGET
+from drivetrain.recommend.facts import DataFacts
+from drivetrain.recommend.plan import Decision
+from drivetrain.types import Candidate
+
+_SEEN = 10  # pixels of the input that the side of an object needs to be found
+_SMALLEST, _LARGEST_CPU, _LARGEST = 64, 640, 1280
+_BATCH, _STEPS = 32, 8
+_LEARNING_STEPS = 300  # with fewer steps in all a network hardly leaves its random start
+_MOST_ROUNDS = 4  # times the usual epochs, at the most, for the sake of the steps
+_MEMORY_SHARE = 0.5
+
+
+def image_size(facts: DataFacts, item: Candidate, *, on_cpu: bool) -> tuple[Decision, str | None]:
+    """The side of the model input, and advice if small objects need more than it gives."""
+    largest = _LARGEST_CPU if on_cpu else _LARGEST
+    usual, step = item.image_size, item.size_step
+    if facts.small_object is not None:
+        return _for_objects(facts, facts.small_object, usual, step, largest)
+    if facts.side < usual:
+        size = max(_SMALLEST, up(facts.side, step))
+        reason = f"half of the images are not longer than {facts.side} px, and more than that adds no detail"
+        return Decision("image_size", min(size, usual), reason), None
+    return Decision("image_size", usual, f"the usual size of the model; the images are about {facts.side} px"), None
+
+
+def _for_objects(facts: DataFacts, share: float, usual: int, step: int, largest: int) -> tuple[Decision, str | None]:
+    needed = up(round(_SEEN / max(share, 1e-3)), step)
+    detail = max(_SMALLEST, up(facts.side, step))
+    side = round(share * facts.side)
+    small = f"a tenth of the objects is smaller than {side} px in images of {facts.side} px"
+    size = min(max(needed, min(usual, detail)), largest)
+    if needed > largest:
+        advice = (
+            f"{small}: they need an image size of {needed} px to be seen with {_SEEN} px, and {largest} px is the most "
+            "that is chosen here. Tiling would help; it is not part of this version, so cut the images into tiles "
+            f"yourself, or give image_size={needed}."
+        )
+        return Decision("image_size", size, f"{small}; {largest} px is the most that is chosen here"), advice
+    if needed > min(usual, detail):
+        return Decision("image_size", size, f"{small}, so that they are seen with at least {_SEEN} px"), None
+    why = f"images of {facts.side} px have no more detail" if detail < usual else "the usual size of the model"
+    return Decision("image_size", size, f"{why}, and {small}, which is large enough"), None
+
+
+def up(value: int, step: int) -> int:
+    """The next multiple of ``step`` that is not below ``value``."""
+    return -(-value // step) * step
+
+
+def growth(item: Candidate, size: int) -> float:
+    """How many times more work an image is at this size than when the model was measured."""
+    return (size / item.measured_size) ** 2
+
+
+def batch_size(facts: DataFacts, item: Candidate, size: int, memory: int) -> Decision:
+    """Images in a step: enough steps in an epoch, and no more than half of the free memory.
+
+    Args:
+        facts: of the data.
+        item: the model.
+        size: of the input.
+        memory: bytes that are free.
+    """
+    images = facts.training_images
+    fits = max(1, int(memory * _MEMORY_SHARE / (item.memory_mb * 1e6 * growth(item, size))))
+    steps = max(2, images // _STEPS)
+    best = min(_BATCH, fits, steps)
+    chosen = max(1, min(1 << (best.bit_length() - 1), images))
+    if chosen < 2 and fits >= 2 and images >= 2:
+        chosen = 2
+    limit = f"{images} training images then make {-(-images // chosen)} steps in an epoch"
+    if fits < min(_BATCH, steps):
+        limit = f"more images of {size} px would take over half of the free memory ({memory / 1e9:.1f} GB)"
+    return Decision("batch_size", chosen, limit)
+
+
+def epochs(facts: DataFacts, item: Candidate, seconds: float, *, steps: int, on_cpu: bool) -> Decision:
+    """How often to go through the images within the time that there is.
+
+    Args:
+        facts: of the data.
+        item: the model.
+        seconds: that one epoch takes here.
+        steps: in an epoch.
+        on_cpu: whether time matters.
+    """
+    if item.is_one_pass:
+        return Decision("max_epochs", 1, f"the model looks at each image once, in about {_time(seconds)}")
+    few = -(-_LEARNING_STEPS // steps)
+    wanted = max(item.epochs, min(few, item.epochs * _MOST_ROUNDS))
+    why = "what the model needs to learn"
+    if wanted > item.epochs:
+        why = f"more than the usual {item.epochs}, since an epoch of so few images has only {steps} steps"
+    if not on_cpu:
+        return Decision("max_epochs", wanted, why)
+    affordable = int(BUDGET / max(seconds, 1e-9))
+    chosen = max(item.least_epochs, min(wanted, affordable))
+    took = f"about {_time(chosen * seconds)} here for {facts.training_images} images"
+    if affordable < item.least_epochs:
+        return Decision("max_epochs", chosen, f"with fewer it learns nothing of use; {took}")
+    if chosen < wanted:
+        return Decision("max_epochs", chosen, f"{took}; {why} would be {wanted}, {_time(wanted * seconds)}")
+    return Decision("max_epochs", chosen, f"{why}; {took}")
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
