@@ -416,7 +416,7 @@ class Engine(EngineHooks):
         pictures = [str(path) for path in images] if images is not None else self._verification_images()
         return export_artifact(
             self._export_source(format),
-            self._artifact_dir(name or f"{format}-{precision}"),
+            self._artifact_dir(name or self._artifact_name(format, precision)),
             format=format,
             precision=precision,
             reference=self._reference,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.errors import UnsupportedError
-from drivetrain.options import ExportFormat, TrainOptions
+from drivetrain.options import ExportFormat, ExportPrecision, TrainOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,6 +76,10 @@ class EngineHooks:
     def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         """What the export needs of the model."""
         raise UnsupportedError(f"{type(self).__name__} does not export.")
+
+    def _artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
+        """The name of the folder of an artefact that the user does not name; some upstreams know theirs by it."""
+        return f"{format}-{precision}"
 
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         """Test on the framework's own data."""

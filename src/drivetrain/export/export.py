@@ -145,6 +145,8 @@ def _write(
     for name, extra in source.extra_files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(extra, folder / name)
+    for name, text in source.extra_texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
     artifact = Artifact(
         path=folder,
         format=format,

@@ -36,6 +36,7 @@ class ExportSource:
         model_info: ModelAPI's keys, beside those that the exporter knows itself (labels, size, normalisation).
         model_file: name of the model file without suffix.
         extra_files: name in the artefact -> file that is copied there, such as an upstream's ``metadata.yaml``.
+        extra_texts: name in the artefact -> content of a text file that is written there.
         versions: package -> version, beside those that the exporter adds.
     """
 
@@ -53,6 +54,7 @@ class ExportSource:
     model_info: Mapping[str, str] = field(default_factory=dict)
     model_file: str = "model"
     extra_files: Mapping[str, Path] = field(default_factory=dict)
+    extra_texts: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -159,9 +159,12 @@ def _match(ours: Prediction, theirs: Prediction) -> list[tuple[int, int]]:
     overlap = box_iou(mine, other)
     if ours.labels is not None and theirs.labels is not None:
         overlap = np.where(ours.labels[:, None] == theirs.labels[None, :], overlap, -1.0)
-    # among equals the nearer score decides: detectors without suppression answer twice with the same box
+    # among equals the nearer score and points decide: detectors without suppression answer twice with the same box
     if ours.scores is not None and theirs.scores is not None:
         overlap = overlap - 1e-3 * np.abs(ours.scores[:, None] - theirs.scores[None, :])
+    if ours.keypoints is not None and theirs.keypoints is not None:
+        apart = np.abs(ours.keypoints[:, None, :, :2] - theirs.keypoints[None, :, :, :2]).mean(axis=(2, 3))
+        overlap = overlap - 1e-6 * apart
     pairs = []
     for flat in np.argsort(-overlap, axis=None, kind="stable"):
         row, column = divmod(int(flat), overlap.shape[1])

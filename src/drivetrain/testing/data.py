@@ -20,6 +20,8 @@ COLOURS = {
     "violet": (150, 40, 190),
 }
 SUBSETS = {"train": 12, "val": 6, "test": 6}
+KEYPOINTS = {"left": (0.0, 0.5), "right": (1.0, 0.5), "top": (0.5, 0.0), "bottom": (0.5, 1.0)}
+"""Name -> where in the box of its object a point lies, as fractions of its width and height."""
 _SHAPES = ("circle", "square")
 
 
@@ -103,10 +105,24 @@ def _scenes(subsets: Mapping[str, int], size: int, seed: int) -> dict[str, list[
     return {name: [scene(random, size) for _ in range(count)] for name, count in subsets.items()}
 
 
-def coco(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, seed: int = 0) -> Path:
+def coco(
+    root: Path,
+    *,
+    subsets: Mapping[str, int] = SUBSETS,
+    size: int = 64,
+    seed: int = 0,
+    keypoints: Sequence[str] = (),
+) -> Path:
     """Detection and instance segmentation: COCO with ``images/<subset>`` and ``annotations/instances_<subset>.json``.
 
     The boxes are exact; the masks are written as uncompressed run lengths, so they are exact too.
+
+    Args:
+        root: the folder to write to.
+        subsets: how many images each subset has.
+        size: pixels high and wide.
+        seed: of the scenes.
+        keypoints: names of points, out of ``KEYPOINTS``, that every object has; all of them are visible.
 
     Returns:
         ``root``.
@@ -132,7 +148,12 @@ def coco(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, se
                         "segmentation": _run_lengths(mask),
                     }
                 )
-        categories = [{"id": number, "name": name} for number, name in enumerate(_SHAPES, 1)]
+                if keypoints:
+                    places = [(KEYPOINTS[name][0], KEYPOINTS[name][1]) for name in keypoints]
+                    points = np.array([[left + x * (right - left), top + y * (bottom - top), 2] for x, y in places])
+                    annotations[-1] |= {"keypoints": points.ravel().tolist(), "num_keypoints": len(points)}
+        named = {"keypoints": list(keypoints)} if keypoints else {}
+        categories = [{"id": number, "name": name, **named} for number, name in enumerate(_SHAPES, 1)]
         document = {"images": images, "annotations": annotations, "categories": categories}
         (root / "annotations" / f"instances_{subset}.json").write_text(json.dumps(document), encoding="utf-8")
     return root
@@ -165,6 +186,54 @@ def yolo(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, se
             (labels / f"{number:04}.txt").write_text("".join(lines), encoding="utf-8")
     rows = [f"path: {root.absolute()}", *(f"{subset}: images/{subset}" for subset in subsets)]
     rows += ["names:", *(f"  {number}: {name}" for number, name in enumerate(_SHAPES))]
+    (root / "data.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return root / "data.yaml"
+
+
+def oriented(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, seed: int = 0) -> Path:
+    """Oriented detection: one turned bar in each image as YOLO, with four corners in each line and ``task: obb``.
+
+    Returns:
+        ``root``.
+    """
+    random = np.random.default_rng(seed)
+    for subset, count in subsets.items():
+        labels = root / "labels" / subset
+        labels.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            label, angle = int(random.integers(0, 2)), float(random.uniform(0, np.pi))
+            across = np.array([np.cos(angle), np.sin(angle)]) * size * random.uniform(0.2, 0.3)
+            down = np.array([-across[1], across[0]]) * random.uniform(0.3, 0.6)
+            corners = size / 2 + np.array([-across - down, across - down, across + down, down - across])
+            image = Image.fromarray(random.integers(0, 60, (size, size, 3)).astype(np.uint8))
+            colour = COLOURS["yellow"] if label == 0 else COLOURS["blue"]
+            ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in corners], fill=colour)
+            _save(np.array(image), root / "images" / subset / f"{number:04}.png")
+            line = " ".join([str(label), *(f"{value / size:.6f}" for value in corners.ravel())])
+            (labels / f"{number:04}.txt").write_text(f"{line}\n", encoding="utf-8")
+    rows = [*(f"{subset}: images/{subset}" for subset in subsets), "task: obb", "names: [yellow, blue]"]
+    (root / "data.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return root
+
+
+def depth(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, seed: int = 0) -> Path:
+    """Depth: slanted planes that are darker where they are farther, with maps in metres beside the images.
+
+    Returns:
+        The ``data.yaml`` in Ultralytics' layout: ``images/<subset>`` and ``depth/<subset>``.
+    """
+    random = np.random.default_rng(seed)
+    for subset, count in subsets.items():
+        for number in range(count):
+            slope = random.uniform(-1, 1, 2)
+            ramp = np.linspace(-1, 1, size)
+            metres = (3 + slope[0] * ramp[:, None] + slope[1] * ramp[None]).astype(np.float32)
+            pixels = 255 - 45 * metres[..., None] + random.normal(0, 4, (size, size, 3))
+            _save(pixels.clip(0, 255).astype(np.uint8), root / "images" / subset / f"{number:04}.png")
+            target = root / "depth" / subset / f"{number:04}.npy"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            np.save(target, metres)
+    rows = [f"path: {root.absolute()}", *(f"{subset}: images/{subset}" for subset in subsets), "names: [depth]"]
     (root / "data.yaml").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return root / "data.yaml"
 

@@ -120,3 +120,27 @@ def test_a_constant_depth_stays_constant() -> None:
 def test_an_unknown_layout_is_refused() -> None:
     with pytest.raises(ArtifactError, match="layout='anchor'; allowed: anchors"):
         make_decoder("yolo", {"layout": "anchor"}, NAMES, SPEC)
+
+
+def test_scores_that_differ_in_the_last_bits_do_not_change_what_is_chosen() -> None:
+    """Two neighbours with one clipped box and other points, as a pose model that has learnt little gives them."""
+    points = ([5, 5, 0.5], [37, 5, 0.5])
+    arguments = {"kind": "keypoints", "keypoints": [1, 3]}
+    found = [
+        make_decoder("yolo", arguments, NAMES, SPEC).decode(
+            {
+                "objects": _anchors(
+                    [32, 32, 90, 90, 0.4, 0, *points[0]],
+                    [32, 32, 92, 92, 0.4 + nudge, 0, *points[1]],
+                )
+            },
+            (64, 64),
+            "",
+        )
+        for nudge in (-1e-7, 1e-7)
+    ]
+    assert found[0].keypoints is not None
+    assert found[1].keypoints is not None
+    assert len(found[0].keypoints) == 1
+    assert found[0].keypoints.tolist() == found[1].keypoints.tolist()
+    assert np.array_equal(found[0].scores, found[1].scores)

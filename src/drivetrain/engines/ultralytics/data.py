@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from drivetrain.masks import class_map, has_outline, object_mask, rings_of
 from drivetrain.types import Sample, Task
 
 Labels = dict[str, Any]
+_OTHER_SIDE = {"left": "right", "right": "left"}
+_SIDES = re.compile("left|right", re.IGNORECASE)
 
 
 def records(dataset: Dataset, task: Task) -> list[Any]:
@@ -42,10 +46,24 @@ def facts(dataset: Dataset, task: Task) -> dict[str, Any]:
     if task is Task.KEYPOINT_DETECTION:
         found["kpt_shape"] = [len(dataset.keypoint_names), 3]
         found["kpt_names"] = {number: list(dataset.keypoint_names) for number in names}
-        found["flip_idx"] = list(range(len(dataset.keypoint_names)))
+        order = flip_order(dataset.keypoint_names)
+        if order:
+            found["flip_idx"] = order
     if task is Task.SEMANTIC_SEGMENTATION:
         found["masks_dir"] = "masks"  # says that masks are given; where they are is known to the data set
     return found
+
+
+def flip_order(names: Sequence[str]) -> list[int]:
+    """Which point each one becomes in a mirror, if the names tell left from right; empty if they do not.
+
+    Without an order Ultralytics does not mirror images, as a left eye would be learnt as a right one.
+    """
+    mirrored = [_SIDES.sub(lambda side: _OTHER_SIDE[side[0].lower()], name.lower()) for name in names]
+    lower = [name.lower() for name in names]
+    if mirrored == lower or not set(mirrored) <= set(lower):
+        return []
+    return [lower.index(name) for name in mirrored]
 
 
 def _labels(sample: Sample, task: Task, *, empty: bool = False) -> Labels:

@@ -22,7 +22,7 @@ from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, dep
 from drivetrain.engines.ultralytics.infer import Deployed, deploy, infer
 from drivetrain.engines.ultralytics.keeper import Keeper
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
-from drivetrain.options import ExportFormat, TrainOptions
+from drivetrain.options import ExportFormat, ExportPrecision, TrainOptions
 from drivetrain.types import Metrics, Prediction, Task
 
 if TYPE_CHECKING:
@@ -278,10 +278,15 @@ class UltralyticsEngine(Engine):
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=0.0), images)
         return evaluate(samples, predictions, task=Task.DEPTH, label_names=self.label_names)
 
-    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002, ARG002
+    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         from drivetrain.engines.ultralytics.exporting import export_source
 
-        return export_source(self.model)
+        return export_source(self.model, format)
+
+    def _artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
+        """Ultralytics knows the folder of an IR by the end of its name."""
+        name = super()._artifact_name(format, precision)
+        return f"{precision}_openvino_model" if format == "openvino" else name
 
 
 def write_yaml(folder: Path, about: dict[str, Any]) -> None:

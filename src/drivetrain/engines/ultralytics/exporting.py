@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import yaml
 
 from drivetrain.engines.ultralytics.containment import contained, ultralytics
 from drivetrain.engines.ultralytics.infer import Deployed, deploy
 from drivetrain.export.source import ExportSource
+from drivetrain.options import ExportFormat
 from drivetrain.types import Task
 
 _MODEL_TYPES = {
@@ -19,11 +21,14 @@ _MODEL_TYPES = {
 }
 
 
-def export_source(yolo: Any) -> ExportSource:
+def export_source(yolo: Any, format: ExportFormat) -> ExportSource:  # noqa: A002  (the field's word)
     """The very module and decoder that answer in the engine, for the exporter.
+
+    The IR keeps the input that Ultralytics' own loader gives it; ONNX files take raw images.
 
     Args:
         yolo: Ultralytics' object; it is not changed.
+        format: of the artefact.
     """
     deployed = deploy(yolo)
     with contained(), torch.no_grad():  # a detector makes its grid at the first image of a size, before it is traced
@@ -36,7 +41,9 @@ def export_source(yolo: Any) -> ExportSource:
         decoder_args=deployed.decoder_args,
         module=deployed.module,
         output_names=deployed.output_names,
+        embed=format != "openvino",
         model_info=_model_info(deployed),
+        extra_texts={"metadata.yaml": _metadata(yolo, deployed)} if format == "openvino" else {},
         versions={"ultralytics": str(ultralytics().__version__)},
     )
 
@@ -54,3 +61,25 @@ def _model_info(deployed: Deployed) -> dict[str, str]:
             confidence_threshold="0.25",
         )
     return info
+
+
+def _metadata(yolo: Any, deployed: Deployed) -> str:
+    """What Ultralytics' own loader reads beside an IR."""
+    head = yolo.model.model[-1]
+    content: dict[str, Any] = {
+        "description": "exported by drivetrain",
+        "version": str(ultralytics().__version__),
+        "license": "AGPL-3.0 License (https://ultralytics.com/license)",
+        "task": yolo.task,
+        "head": type(head).__name__,
+        "stride": int(max(yolo.model.stride)),
+        "batch": 1,
+        "channels": 3,
+        "imgsz": list(deployed.spec.size),
+        "names": dict(enumerate(deployed.label_names)),
+        "args": {"batch": 1, "dynamic": False, "nms": False},
+        "end2end": deployed.decoder_args.get("layout") == "objects",
+    }
+    if deployed.task is Task.KEYPOINT_DETECTION:
+        content["kpt_shape"] = [int(number) for number in head.kpt_shape]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

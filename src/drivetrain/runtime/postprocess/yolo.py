@@ -14,9 +14,12 @@ from drivetrain.types import ImageSpec, Prediction
 _LEAST_SCORE = 0.001
 """Below this a detector says nothing; thousands of such boxes would only cost time."""
 
+_SCORE_DECIMALS = 5
+"""Neighbours often score alike to the last bits, where runtimes differ; rounded, all of them choose the same one."""
+
 
 class YoloDecoder(Decoder):
-    """Objects, by falling score.
+    """Objects, by falling score; scores are rounded to five decimals, and among equals the order is the model's.
 
     ``decoder_args``:
 
@@ -50,6 +53,7 @@ class YoloDecoder(Decoder):
         """The objects at or above the threshold, by falling score."""
         values = list(outputs.values())
         boxes, scores, labels, extra = self._candidates(np.asarray(values[0][0], np.float32))
+        scores = scores.round(_SCORE_DECIMALS)
         order = np.argsort(-scores, kind="stable")
         boxes, scores, labels, extra = boxes[order], scores[order], labels[order], extra[order]
         if self._layout == "anchors":

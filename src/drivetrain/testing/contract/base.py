@@ -22,6 +22,8 @@ _TOY_DATA: dict[Task, Callable[[Path], Path]] = {
     Task.DETECTION: data.coco,
     Task.INSTANCE_SEGMENTATION: data.coco,
     Task.SEMANTIC_SEGMENTATION: data.class_maps,
+    Task.KEYPOINT_DETECTION: lambda root: data.coco(root, keypoints=("left", "right", "top")),
+    Task.ORIENTED_DETECTION: data.oriented,
     Task.ANOMALY: data.mvtec,
 }
 _OTHER_DATA: dict[Task, Callable[[Path], Path]] = {

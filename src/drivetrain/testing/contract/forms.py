@@ -19,7 +19,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
     Task.SEMANTIC_SEGMENTATION: ("miou", "dice"),
     Task.KEYPOINT_DETECTION: ("map", "keypoint_map"),
     Task.ANOMALY: ("image_auroc", "image_f1"),
-    Task.DEPTH: (),
+    Task.DEPTH: ("delta1", "abs_rel"),
 }
 _FLOATS = ("scores", "boxes", "keypoints", "corners", "probabilities", "depth_map", "anomaly_map")
 
