@@ -283,6 +283,11 @@ class UltralyticsEngine(Engine):
 
         return export_source(self.model, format)
 
+    def _verification_images(self) -> list[str]:
+        if not (is_depth_yaml(self._data) and self.has_native_data):
+            return super()._verification_images()
+        return [sample.path for sample in depth_samples(self._data, "val")][:8]
+
     def _artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
         """Ultralytics knows the folder of an IR by the end of its name."""
         name = super()._artifact_name(format, precision)

@@ -82,4 +82,4 @@ def _metadata(yolo: Any, deployed: Deployed) -> str:
     }
     if deployed.task is Task.KEYPOINT_DETECTION:
         content["kpt_shape"] = [int(number) for number in head.kpt_shape]
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
