@@ -90,15 +90,15 @@ def _resample_rows(flat: NDArray[np.uint8], height: int, spec: ImageSpec) -> NDA
     taps = axis.weights.shape[2]
     length = flat.shape[1]
     result = _buffer("tall", (len(axis.starts) * GROUP, length))
-    step = max(16, _MULTIPLICATIONS // (GROUP * taps))
-    block = _buffer("block", (taps, min(step, length)))
-    for group, start in enumerate(axis.starts):
-        target = result[group * GROUP : (group + 1) * GROUP]
-        for left in range(0, length, step):
-            right = min(left + step, length)
-            part = block[:, : right - left]
-            np.copyto(part, flat[start : start + taps, left:right])
-            np.matmul(weights[group], part, out=target[:, left:right])
+    step = _even_step(length, GROUP * taps)
+    block = _buffer("block", (flat.shape[0], step))
+    for left in range(0, length, step):
+        right = min(left + step, length)
+        part = block[:, : right - left]
+        np.copyto(part, flat[:, left:right])
+        for group, start in enumerate(axis.starts):
+            target = result[group * GROUP : (group + 1) * GROUP, left:right]
+            np.matmul(weights[group], part[start : start + taps], out=target)
     return np.rint(result, out=result)
 
 
@@ -107,7 +107,7 @@ def _resample_columns(tall: NDArray[np.float32], columns: int, width: int, spec:
     starts, matrices = _column_matrices(columns, width, spec.interpolation, spec.antialias)
     taps = matrices.shape[1]
     result = _buffer("wide", (tall.shape[0], len(starts) * GROUP * 3))
-    step = max(GROUP, _MULTIPLICATIONS // (taps * GROUP * 3))
+    step = _even_step(tall.shape[0], taps * GROUP * 3)
     for group, start in enumerate(starts):
         source = tall[:, start * 3 : start * 3 + taps]
         target = result[:, group * GROUP * 3 : (group + 1) * GROUP * 3]
@@ -128,6 +128,11 @@ def _column_matrices(columns: int, width: int, interpolation: Any, antialias: bo
         groups, outputs, taps = axis.weights.shape
         cache[key] = (axis.starts, np.ascontiguousarray(spread.reshape(groups, taps * 3, outputs * 3)))
     return cache[key]
+
+
+def _even_step(length: int, multiplications: int) -> int:
+    """The length of equal parts of which each costs no more than is allowed, at so many multiplications a place."""
+    return -(-length // -(-length * multiplications // _MULTIPLICATIONS))
 
 
 def _buffer(name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
