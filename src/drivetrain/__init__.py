@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.types import Predictions as Predictions
     from drivetrain.types import Task as Task
     from drivetrain.types import TrainResult as TrainResult
+    from drivetrain.types import TuneResult as TuneResult
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _PUBLIC = {
     "Predictor": "drivetrain.runtime:Predictor",
     "Task": "drivetrain.types:Task",
     "TrainResult": "drivetrain.types:TrainResult",
+    "TuneResult": "drivetrain.types:TuneResult",
     "UltralyticsEngine": "drivetrain.engines.ultralytics.engine:UltralyticsEngine",
     "explain_dispatch": "drivetrain.registry:explain_dispatch",
     "list_engines": "drivetrain.registry:list_engines",

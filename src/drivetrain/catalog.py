@@ -135,6 +135,19 @@ def cached_listing(source: ModelSource) -> Listing | None:
     return None if version is None else _read(_cache_path(source, version), source, version)
 
 
+def argument_names(model: Any, sources: Sequence[ModelSource]) -> tuple[str, ...] | None:
+    """The arguments of the constructor of a class, or of a model of one of the sources; ``None`` if they are open."""
+    import inspect
+
+    if isinstance(model, ModelEntry):
+        found = next((listing(source) for source in sources if source.prefix == model.source), None)
+        return tuple(row.name for row in found.arguments.get(model.family, ())) if found is not None else None
+    parameters = inspect.signature(model.__init__).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return tuple(parameter.name for parameter in parameters if parameter.name != "self")
+
+
 def _cache_path(source: ModelSource, version: str) -> Path:
     origin = source.listing.replace(":", ".")
     return cache_dir() / "catalog" / f"{source.prefix}-{version}-{origin}-{_SCHEMA}.json"

@@ -22,6 +22,7 @@ Every error derives from :class:`DrivetrainError` and from the built-in error on
     ├── ExportError (RuntimeError)               the model could not be exported
     │   ├── ArtifactExistsError (FileExistsError)  an artefact has this name already
     │   └── ParityError                          the artefact does not answer as the model does
+    ├── TrialPruned (RuntimeError)               a trial of a search was ended early, others are better
     └── TrainingInterrupted (KeyboardInterrupt)  stopped by the user, the last state is saved
 """
 
@@ -109,6 +110,10 @@ class ArtifactExistsError(ExportError, FileExistsError):
 
 class ParityError(ExportError):
     """The exported artefact does not give the answers of the model it came from."""
+
+
+class TrialPruned(DrivetrainError, RuntimeError):
+    """A trial of a search was ended early, because others are better or the time is over."""
 
 
 class TrainingInterrupted(DrivetrainError, KeyboardInterrupt):

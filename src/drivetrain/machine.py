@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
+
+_GROUPS = Path("/sys/fs/cgroup")
+#: How libraries say that memory ran out without an exception class for it.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "unable to allocate",
+    "not enough memory",
+    "std::bad_alloc",
+    "alloc_failed",
+    "caught memoryerror",
+    "is killed by signal: killed",
+)
 
 
 def core_count() -> int:
@@ -12,16 +30,42 @@ def core_count() -> int:
 
 
 def available_memory() -> int:
-    """Bytes of main memory this process may still take; the limit of its control group is honoured."""
-    free = _system_available()
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        most, now = _number(limit), _number(used)
-        if most is not None and now is not None:
-            free = min(free, max(0, most - now))
-    return free
+    """Bytes of main memory this process may still take.
+
+    The limits of its control groups (version 1 and 2, those above it too) and of ``ulimit`` (``-v``, ``-d``) are
+    honoured.
+    """
+    return max(0, min([_system_available(), *_left_in_groups(), *_left_by_ulimit()]))
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that memory ran out, on the host or on an accelerator."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        if isinstance(error, RuntimeError) and any(part in str(error).lower() for part in _OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def resident_memory(pid: int | None = None) -> int:
+    """Bytes of main memory that a process holds now; of this one if not given, 0 if there is none such."""
+    try:
+        pages = Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def yield_memory_first() -> None:
+    """Ask the kernel to end this process before others when memory runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _system_available() -> int:
@@ -33,9 +77,64 @@ def _system_available() -> int:
     return int(facts["MemAvailable"].split()[0]) * 1024
 
 
-def _number(path: str) -> int | None:
+def _left_by_ulimit() -> Iterator[int]:
+    """What is left of the address space and of the data segment, where they are limited."""
+    used = _status_bytes()
+    for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        soft, _ = resource.getrlimit(limit)
+        if soft != resource.RLIM_INFINITY:
+            yield soft - used.get(name, 0)
+
+
+def _status_bytes() -> dict[str, int]:
+    """The sizes in ``/proc/self/status``, in bytes."""
     try:
-        text = Path(path).read_text(encoding="ascii").strip()
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in lines if line.endswith(" kB"))
+    return {name: int(value.split()[0]) * 1024 for name, value in pairs}
+
+
+def _left_in_groups() -> Iterator[int]:
+    """What is left in each control group that holds this process and has a limit; cached files can be given back."""
+    for folder, names in _groups():
+        limit, used = _number(folder / names[0]), _number(folder / names[1])
+        if limit is not None and used is not None:
+            yield limit - used + _cached_files(folder)
+
+
+def _groups() -> Iterator[tuple[Path, tuple[str, str]]]:
+    """Folders of the control groups of this process, from its own to the root, with the names of their two files."""
+    version_2 = ("memory.max", "memory.current")
+    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    inside = {parts[1]: parts[2] for parts in (line.split(":", 2) for line in lines) if len(parts) == 3}
+    memory = next((path for kinds, path in inside.items() if "memory" in kinds.split(",")), "/")
+    for root, own, names in ((_GROUPS, inside.get("", "/"), version_2), (_GROUPS / "memory", memory, version_1)):
+        folder = root / own.lstrip("/")
+        while folder != root and folder.is_relative_to(root):
+            yield folder, names
+            folder = folder.parent
+        yield root, names
+
+
+def _cached_files(folder: Path) -> int:
+    """Bytes that the kernel counts for the group and gives back when they are needed."""
+    try:
+        lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    facts = {parts[0]: parts[1] for parts in (line.split() for line in lines) if len(parts) == 2}
+    return int(facts.get("total_inactive_file", facts.get("inactive_file", "0")))
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 from drivetrain.errors import OptionError, near
 
 AdaptiveBatchSize = Literal["none", "safe", "full"]
+Pruner = Literal["halving", "median", "none"]
+Sampler = Literal["tpe", "random"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]

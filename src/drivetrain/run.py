@@ -57,9 +57,14 @@ def plain(value: Any) -> Any:
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
+def file_name(text: str) -> str:
+    """The text without what a file name should not have, and not too long."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
+
+
 def default_work_dir(model: str, data: str) -> Path:
     """A new ``runs/<model>-<data>-<time>`` below the current folder; it is not made yet."""
-    parts = [re.sub(r"[^A-Za-z0-9_.+-]+", "-", part).strip("-.")[:40] for part in (model, data) if part]
+    parts = [file_name(part) for part in (model, data) if part]
     stamp = datetime.now(UTC).astimezone().strftime("%Y%m%d-%H%M%S")
     base = Path("runs") / "-".join([*filter(None, parts), stamp])
     path, number = base, 2

@@ -10,7 +10,7 @@ from drivetrain import Engine, list_engines
 from drivetrain.options import TrainOptions
 from drivetrain.registry import load_engine
 
-VERBS = ("__init__", "train", "test", "predict", "export")
+VERBS = ("__init__", "train", "test", "predict", "export", "tune")
 OWN = ("anomalib", "lightning", "openvino", "ultralytics")
 
 

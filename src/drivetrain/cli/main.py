@@ -28,6 +28,7 @@ VERBS = (
     "test",
     "predict",
     "export",
+    "tune",
 )
 #: The other commands: name -> (function that takes the arguments and returns the exit code, one line of help).
 COMMANDS = {

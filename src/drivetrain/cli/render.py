@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 from drivetrain.cli.wording import command
@@ -12,10 +15,11 @@ from drivetrain.report.tables import class_rows, number
 
 if TYPE_CHECKING:
     from drivetrain.artifact import Artifact
-    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
+    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
 
 _MOST_ROWS = 20
 _MOST_OBJECTS = 5
+_TUNE = ("work_dir", "config", "best", "value", "metric", "best_checkpoint", "importances")
 
 
 def show(result: Any, stream: IO[str], *, as_json: bool) -> None:
@@ -137,6 +141,22 @@ def _train_text(result: TrainResult, page: Page) -> None:
     page.line(f"\nGo on with: {command('drivetrain', 'test', '--model', result.work_dir)}")
 
 
+# --- search ----------------------------------------------------------------------------------------------------------
+
+
+def _tune_json(result: TuneResult) -> dict[str, Any]:
+    return {**{name: getattr(result, name) for name in _TUNE}, "trials": [asdict(trial) for trial in result.trials]}
+
+
+def _tune_text(result: TuneResult, page: Page) -> None:
+    page.table(("option", "best"), [(name, str(value)) for name, value in result.best.items()])
+    counts = Counter(trial.state for trial in result.trials)
+    page.line(f"{result.metric} {result.value:.4g}; trials: {', '.join(f'{n} {state}' for state, n in counts.items())}")
+    page.line(f"work dir  {result.work_dir}")
+    page.line(f"report    {result.work_dir / 'report.html'}")
+    page.line(f"\nTrain with them: drivetrain train --config {shlex.quote(str(result.config))}")
+
+
 # --- artefact --------------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +246,7 @@ def _describe_map(item: Prediction, names: Sequence[str]) -> str:
 _SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
     "Metrics": (lambda metrics: metrics.to_dict(), metrics_text),
     "TrainResult": (_train_json, _train_text),
+    "TuneResult": (_tune_json, _tune_text),
     "Artifact": (artifact_json, artifact_text),
     "Predictions": (_predictions_json, _predictions_text),
 }

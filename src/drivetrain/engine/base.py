@@ -19,6 +19,7 @@ from drivetrain.errors import (
     ExportError,
     OptionError,
     TrainingInterrupted,
+    TrialPruned,
     UnsupportedError,
     UnsupportedOptionError,
     WorkDirError,
@@ -28,6 +29,8 @@ from drivetrain.options import (
     ExportFormat,
     ExportPrecision,
     Precision,
+    Pruner,
+    Sampler,
     TrainOptions,
     check_at_least,
     check_names,
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from drivetrain.data import Dataset
     from drivetrain.recommend import Plan
     from drivetrain.run import Run
-    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult
+    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
 
 _VERIFY_IMAGES = 8
 _NEEDED_HOOKS = ("model", "_build", "_infer")
@@ -133,6 +136,7 @@ class Engine(EngineHooks):
                 f"({describe_model(model)}). Set them on the model itself, or give the model by its name."
             )
         self.device = device
+        self._given_model = model
         self.progress: Progress = default_progress()
         #: What repeats the run on the command line; ``train`` saves it as ``config.yaml`` before it begins.
         self.config: Mapping[str, Any] | None = None
@@ -202,11 +206,6 @@ class Engine(EngineHooks):
             self._dataset = dataset.with_splits() if "train" in dataset.subsets else dataset
         return self._dataset
 
-    @property
-    def model(self) -> Any:
-        """The framework's own model object, built at the first use."""
-        raise NotImplementedError
-
     # --- verbs ---------------------------------------------------------------------------------------------------
 
     def train(
@@ -254,8 +253,8 @@ class Engine(EngineHooks):
             checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
             resume: go on from the last state of the work dir.
             overwrite: replace the run that the work dir holds.
-            run_hpo: search the best options before training.
-            hpo_config: how to search.
+            run_hpo: search the best options before training, in the folder "tuning" of the work dir.
+            hpo_config: how to search: "space", "trials", "workers", "time_budget", "pruner", "sampler", as for tune.
             adaptive_bs: find the batch size that fits: "none", "safe" or "full".
             engine_args: passed unchanged to the upstream trainer; checked against its own options.
 
@@ -279,6 +278,10 @@ class Engine(EngineHooks):
 
         run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
         try:
+            if options.run_hpo:
+                from drivetrain.engine.automatic import tune_before
+
+                options = tune_before(self, options, run)
             return self._finish(run, self._train_in(run, options))
         except KeyboardInterrupt as error:
             run.close("interrupted")
@@ -286,9 +289,87 @@ class Engine(EngineHooks):
                 f"Training was stopped; the last state is in {run.checkpoints}. Go on with it: resume=True, "
                 f"work_dir={str(self.work_dir)!r}."
             ) from error
+        except TrialPruned as error:
+            run.close("pruned", error=str(error))
+            raise
         except BaseException as error:
             run.close("failed", error=f"{type(error).__name__}: {error}")
             raise
+
+    def tune(
+        self,
+        max_epochs: int | None = None,
+        *,
+        space: Mapping[str, Any] | None = None,
+        trials: int = 20,
+        workers: int = 1,
+        time_budget: float | None = None,
+        pruner: Pruner = "halving",
+        sampler: Sampler = "tpe",
+        metric: str | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        seed: int = 0,
+        deterministic: bool = False,
+        precision: Precision = "auto",
+        patience: int | None = None,
+        val_check_interval: int | None = None,
+        num_workers: int | None = None,
+        devices: int | Sequence[int] = 1,
+        checkpoint: str | Path | None = None,
+        overwrite: bool = False,
+        engine_args: Mapping[str, Any] | None = None,
+    ) -> TuneResult:
+        """Search the best options and model arguments; a search that was stopped or killed goes on.
+
+        The same call goes on with the search in its work dir; without a work dir it is "runs/tune-..." of the same name
+        each time. Options that are given are the same for all trials.
+
+        Args:
+            max_epochs: of each trial.
+            space: what to search: options of train, "model.NAME" and "engine_args.NAME", each with a list of values or
+                {low, high, log, step}; the engine's own if not given.
+            trials: how many to begin.
+            workers: how many trials run at the same time, each in a process of its own.
+            time_budget: seconds after which no trial begins and those that run end.
+            pruner: ends trials early: "halving" (successive halving), "median", or "none".
+            sampler: proposes values: "tpe" (from what was good before) or "random".
+            metric: the validation metric that trials are compared by, such as "val/accuracy".
+            batch_size: images in a step.
+            learning_rate: the highest learning rate of the schedule.
+            image_size: of the model input in pixels, one number or (height, width).
+            seed: of everything random, and of the proposals.
+            deterministic: use deterministic algorithms only.
+            precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
+            patience: stop a trial after this many validations without a better metric.
+            val_check_interval: validate every so many epochs.
+            num_workers: processes or threads that load data.
+            devices: how many devices, or which.
+            checkpoint: begin each trial with the weights of this checkpoint.
+            overwrite: begin anew where the work dir holds a search.
+            engine_args: passed unchanged to the upstream trainer; checked against its own options.
+
+        Returns:
+            The best values, the configuration that repeats them, and every trial with what it really used.
+
+        Raises:
+            OptionError: an option or the space has a wrong name or value, or cannot be honoured by this engine.
+            WorkDirError: the work dir holds another search, or another process holds it.
+            DrivetrainError: no trial could be trained.
+            TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
+        """
+        given = locals()
+        from drivetrain.engine.automatic import tune
+        from drivetrain.tuning import SearchOptions
+
+        how = SearchOptions(**{name: given[name] for name in SearchOptions.names()})
+        shared = {name: given[name] for name in TrainOptions.names() if name in given and name != "overwrite"}
+        options = TrainOptions(**shared)
+        self._require("train")
+        if self._data is None:
+            raise DataError("There are no data to train on. Give them: Engine(model, data), or --data FOLDER.")
+        return tune(self, options, how, overwrite=overwrite)
 
     def test(
         self,
@@ -426,6 +507,19 @@ class Engine(EngineHooks):
             overwrite=overwrite,
         )
 
+    def used_value(self, name: str) -> Any:
+        """What the last training really used for an option, ``"model.NAME"`` or ``"engine_args.NAME"``.
+
+        Raises:
+            KeyError: the framework does not tell.
+        """
+        head, _, rest = name.partition(".")
+        if rest and head == "model":
+            return self._used_model_argument(rest)
+        return (self._recorded.record.get("effective_options") or {})[rest or name]
+
+    # --- what an engine may do otherwise -------------------------------------------------------------------------
+
     def _takes_model_args(self) -> bool:
         """Whether the model is made here, so that constructor arguments make sense."""
         from drivetrain.catalog import ModelEntry
@@ -463,14 +557,16 @@ class Engine(EngineHooks):
 
     def _check_options(self, options: TrainOptions) -> None:
         reasons = {
-            "run_hpo": "the search for options is not part of this version; set the options yourself",
-            "hpo_config": "the search for options is not part of this version",
             "adaptive_bs": "the search for a batch size is not part of this version; give batch_size=...",
             **self.unsupported_options,
         }
         for name, value in options.given().items():
             if name in reasons:
                 raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {reasons[name]}.")
+        if options.run_hpo:
+            from drivetrain.engine.automatic import check_hpo_config
+
+            check_hpo_config(options.hpo_config)
         allowed = self._engine_arg_names()
         check_names(f"engine_args of {type(self).__name__}", list(options.engine_args or {}), allowed)
 

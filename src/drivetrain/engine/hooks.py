@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from drivetrain.errors import UnsupportedError
 from drivetrain.options import ExportFormat, ExportPrecision, TrainOptions
@@ -42,6 +42,14 @@ class FitResult:
 
 class EngineHooks:
     """The part of an engine that its author writes: ``model``, ``_build``, ``_infer``, and of the rest what it can."""
+
+    #: What ``tune`` searches where the user says nothing, in the form of its ``space``.
+    default_space: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def model(self) -> Any:
+        """The framework's own model object, built at the first use."""
+        raise NotImplementedError
 
     def _build(self, options: TrainOptions | None = None) -> None:
         """Make the framework's model ready for the task and labels; called before anything uses it."""
@@ -90,3 +98,19 @@ class EngineHooks:
     def _engine_arg_names(self) -> Sequence[str]:
         """The names that ``engine_args`` may have: the upstream trainer's own."""
         return ()
+
+    def _search_space(self) -> Mapping[str, Any]:
+        """What ``tune`` searches where the user says nothing."""
+        return self.default_space
+
+    def _used_model_argument(self, name: str) -> Any:
+        """What the framework's model really has for an argument of its constructor.
+
+        Raises:
+            KeyError: it does not tell.
+        """
+        known = getattr(self.model, "hparams", {})
+        value = known[name] if name in known else getattr(self.model, name, self)
+        if value is not None and not isinstance(value, bool | int | float | str | tuple | list):
+            raise KeyError(name)
+        return value

@@ -33,7 +33,7 @@ def charts_of(history: Sequence[EpochRecord]) -> dict[str, dict[str, list[tuple[
     return dict(sorted(charts.items(), key=lambda item: _rank(item[0])))
 
 
-def line_chart(title: str, lines: Mapping[str, Series]) -> str:
+def line_chart(title: str, lines: Mapping[str, Series], *, by: str = "epoch") -> str:
     """One chart as ``<figure>``: axes with round numbers, a line for each series, values on hovering.
 
     The vertical axis is logarithmic where all values are positive and span more than two decades.
@@ -54,7 +54,7 @@ def line_chart(title: str, lines: Mapping[str, Series]) -> str:
     body = [_y_axis(y, place(low_x, y)[1]) for y in y_ticks]
     body += [_x_axis(x, place(x, ys[0])[0]) for x in _whole_steps(low_x, high_x)]
     body += [
-        _line(name, index, [(x, y, *place(x, y)) for x, y in series])
+        _line(name, index, [(x, y, *place(x, y)) for x, y in series], by)
         for index, (name, series) in enumerate(lines.items())
     ]
     keys = "".join(
@@ -64,18 +64,17 @@ def line_chart(title: str, lines: Mapping[str, Series]) -> str:
     scale = " (log)" if logarithmic else ""
     return (
         f'<figure class="chart"><figcaption>{escape(title)}{scale}{keys}</figcaption>'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by epoch">{"".join(body)}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by {by}">{"".join(body)}</svg>'
         "</figure>"
     )
 
 
-def _line(name: str, index: int, points: Sequence[tuple[float, float, float, float]]) -> str:
+def _line(name: str, index: int, points: Sequence[tuple[float, float, float, float]], by: str) -> str:
     path = " ".join(f"{px:.1f},{py:.1f}" for _, _, px, py in points)
     dots = ""
     if len(points) <= _DOTS:
         dots = "".join(
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3"><title>{escape(name)}, epoch {x:g}: {number(y)}</title>'
-            "</circle>"
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3"><title>{escape(name)}, {by} {x:g}: {number(y)}</title></circle>'
             for x, y, px, py in points
         )
     return f'<g class="s{index % 6}"><polyline points="{path}"/>{dots}</g>'

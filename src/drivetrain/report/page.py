@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from drivetrain.errors import DataNotFoundError, ImageError
 from drivetrain.report._charts import charts_of, line_chart
-from drivetrain.report._style import STYLE
+from drivetrain.report._html import section, table, text, write_page
 from drivetrain.report.tables import ABSENT, class_rows, number
 from drivetrain.types import EpochRecord, Metrics, ParityReport
 
@@ -64,34 +61,7 @@ def write_report(
         _pictures(pictures),
         _record(run),
     ]
-    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    document = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        '<meta name="color-scheme" content="light dark"/>'
-        f"<title>{_text(title)}</title><style>{STYLE}</style></head>"
-        f'<body><header><p class="brand">drivetrain</p><h1>{_text(title)}</h1>{_summary(run)}</header>'
-        f"<main>{''.join(sections)}</main><footer>written {written}</footer></body></html>\n"
-    )
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(document, encoding="utf-8")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return target
-
-
-def _text(value: object) -> str:
-    """Escaped, without the control characters that no page may hold."""
-    kept = "".join(c for c in str(value) if c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f"))
-    return escape(kept.encode("utf-8", "replace").decode("utf-8"))
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{_text(title)}</h2>{body}</section>" if body else ""
+    return write_page(path, title=title, summary=_summary(run), sections=sections)
 
 
 def _summary(run: Mapping[str, Any]) -> str:
@@ -105,7 +75,7 @@ def _summary(run: Mapping[str, Any]) -> str:
         value = known.get(key)
         if isinstance(value, str | int | float) and str(value):
             facts.append(
-                f'<li><span>{key}</span> <b class="{_state(key, str(value))}">{_text(str(value)[:_SHORT])}</b></li>'
+                f'<li><span>{key}</span> <b class="{_state(key, str(value))}">{text(str(value)[:_SHORT])}</b></li>'
             )
     return f'<ul class="facts">{"".join(facts)}</ul>' if facts else ""
 
@@ -117,7 +87,7 @@ def _state(key: str, value: str) -> str:
 
 
 def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    items = "".join(f"<li>{text(note)}</li>" for note in notes)
     return f'<section class="notes"><h2>Notes</h2><ul>{items}</ul></section>' if items else ""
 
 
@@ -126,18 +96,18 @@ def _metrics(metrics: Metrics | None) -> str:
         return ""
     own = {name: value for name, value in metrics.items() if not name.startswith("upstream/")}
     upstream = {name: value for name, value in metrics.items() if name.startswith("upstream/")}
-    tiles = "".join(f"<li><span>{_text(name)}</span><b>{number(value)}</b></li>" for name, value in own.items())
+    tiles = "".join(f"<li><span>{text(name)}</span><b>{number(value)}</b></li>" for name, value in own.items())
     body = f'<ul class="tiles">{tiles}</ul>' if tiles else ""
     if upstream:
         rows = [[name.removeprefix("upstream/"), number(value)] for name, value in upstream.items()]
-        body += f"<details><summary>The framework's own numbers</summary>{_table(['name', 'value'], rows)}</details>"
+        body += f"<details><summary>The framework's own numbers</summary>{table(['name', 'value'], rows)}</details>"
     images = f" on {metrics.count} images" if metrics.count else ""
-    return _section(f"Metrics{images}", body)
+    return section(f"Metrics{images}", body)
 
 
 def _charts(history: Sequence[EpochRecord]) -> str:
     figures = "".join(line_chart(title, lines) for title, lines in charts_of(history).items())
-    return _section("Training", f'<div class="charts">{figures}</div>' if figures else "")
+    return section("Training", f'<div class="charts">{figures}</div>' if figures else "")
 
 
 def _confusion(metrics: Metrics | None) -> str:
@@ -146,20 +116,22 @@ def _confusion(metrics: Metrics | None) -> str:
         return ""
     names = [str(name) for name in metrics.tables.get("label_names", range(len(matrix)))]
     if len(matrix) > _MOST_CLASSES:
-        return _section("Most frequent confusions", _confusions(matrix, names))
-    head = "".join(f'<th scope="col"><span>{_text(name)}</span></th>' for name in names)
+        return section("Most frequent confusions", _confusions(matrix, names))
+    head = "".join(f'<th scope="col"><span>{text(name)}</span></th>' for name in names)
     rows = []
     for label, (name, row) in enumerate(zip(names, matrix, strict=True)):
         total = sum(row) or 1
         cells = "".join(
             f'<td class="{"hit" if column == label else "miss"}" style="--share:{100 * count / total:.0f}%" '
-            f'title="{_text(name)} taken for {_text(names[column])}: {count} of {sum(row)}">{count or ""}</td>'
+            f'title="{text(name)} taken for {text(names[column])}: {count} of {sum(row)}">{count or ""}</td>'
             for column, count in enumerate(row)
         )
-        rows.append(f'<tr><th scope="row">{_text(name)}</th>{cells}</tr>')
-    table = f'<table class="confusion"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        rows.append(f'<tr><th scope="row">{text(name)}</th>{cells}</tr>')
+    matrix_table = (
+        f'<table class="confusion"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+    )
     hint = '<p class="hint">Rows: the truth. Columns: the answer. The tint is the share of the row.</p>'
-    return _section("Confusion matrix", f'{hint}<div class="wide">{table}</div>')
+    return section("Confusion matrix", f'{hint}<div class="wide">{matrix_table}</div>')
 
 
 def _confusions(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
@@ -172,13 +144,13 @@ def _confusions(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
         for count, row, column in pairs[:_MOST_CONFUSIONS]
         if count
     ]
-    return _table(["truth", "answer", "images", "of the class"], rows) if rows else "<p>None.</p>"
+    return table(["truth", "answer", "images", "of the class"], rows) if rows else "<p>None.</p>"
 
 
 def _classes(metrics: Metrics | None) -> str:
     if metrics is None or not metrics.per_class:
         return ""
-    return _section("By class", f'<div class="tall">{_table(*class_rows(metrics))}</div>')
+    return section("By class", f'<div class="tall">{table(*class_rows(metrics))}</div>')
 
 
 def _parity(parity: ParityReport | None) -> str:
@@ -189,17 +161,17 @@ def _parity(parity: ParityReport | None) -> str:
         for name, value in parity.max_difference.items()
     ]
     verdict = '<b class="good">passed</b>' if parity.passed else '<b class="bad">failed</b>'
-    text = f"<p>{verdict}: the same decision on {parity.agreement:.1%} of {len(parity.images)} images.</p>"
-    return _section("Artefact against model", text + _table(["quantity", "largest difference", "allowed"], rows))
+    said = f"<p>{verdict}: the same decision on {parity.agreement:.1%} of {len(parity.images)} images.</p>"
+    return section("Artefact against model", said + table(["quantity", "largest difference", "allowed"], rows))
 
 
 def _pictures(pictures: Sequence[str | Path]) -> str:
     figures = "".join(
-        f'<figure><img src="{_embedded(Path(picture))}" alt="{_text(Path(picture).name)}" loading="lazy"/>'
-        f"<figcaption>{_text(Path(picture).name)}</figcaption></figure>"
+        f'<figure><img src="{_embedded(Path(picture))}" alt="{text(Path(picture).name)}" loading="lazy"/>'
+        f"<figcaption>{text(Path(picture).name)}</figcaption></figure>"
         for picture in pictures
     )
-    return _section("Predictions", f'<div class="pictures">{figures}</div>' if figures else "")
+    return section("Predictions", f'<div class="pictures">{figures}</div>' if figures else "")
 
 
 def _embedded(picture: Path) -> str:
@@ -227,25 +199,16 @@ def _record(run: Mapping[str, Any]) -> str:
     for key, value in run.items():
         if isinstance(value, Mapping) and value:
             inner = [[str(name), _plain(part)] for name, part in value.items()]
-            folded.append(f"<details><summary>{_text(key)}</summary>{_table(['name', 'value'], inner)}</details>")
+            folded.append(f"<details><summary>{text(key)}</summary>{table(['name', 'value'], inner)}</details>")
         elif len(_plain(value)) > _SHORT:
-            folded.append(f"<details><summary>{_text(key)}</summary><pre>{_text(_plain(value))}</pre></details>")
+            folded.append(f"<details><summary>{text(key)}</summary><pre>{text(_plain(value))}</pre></details>")
         else:
             rows.append([str(key), _plain(value)])
-    body = (_table(["name", "value"], rows) if rows else "") + "".join(folded)
-    return _section("Run", body)
+    body = (table(["name", "value"], rows) if rows else "") + "".join(folded)
+    return section("Run", body)
 
 
 def _plain(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, default=str, ensure_ascii=False)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in header)
-    body = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>{"".join(f"<td>{_text(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

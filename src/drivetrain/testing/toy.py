@@ -99,6 +99,7 @@ class ToyEngine(Engine):
         name: f"the toy engine has no {name}; leave it out"
         for name in ("precision", "num_workers", "devices", "callbacks", "logger", "val_check_interval")
     }
+    default_space: ClassVar = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.momentum": [0.5, 0.9]}
     _model: ToyModel | None = None
 
     @property
@@ -154,6 +155,9 @@ class ToyEngine(Engine):
                 "batch_size": batch,
                 "learning_rate": rate,
                 "momentum": self.model.momentum,
+                "image_size": self.model.image_size,
+                "patience": options.patience,
+                "seed": options.seed,
             }
         )
         train, validation = self._load("train"), self._load("val")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from drivetrain.types.candidate import Candidate
     from drivetrain.types.image_spec import ImageSpec
     from drivetrain.types.prediction import Prediction, Predictions
-    from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult
+    from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult, TrialRecord, TuneResult
     from drivetrain.types.sample import Sample
     from drivetrain.types.task import Task
 
@@ -25,6 +25,8 @@ _PUBLIC = {
     "Sample": "drivetrain.types.sample:Sample",
     "Task": "drivetrain.types.task:Task",
     "TrainResult": "drivetrain.types.results:TrainResult",
+    "TrialRecord": "drivetrain.types.results:TrialRecord",
+    "TuneResult": "drivetrain.types.results:TuneResult",
 }
 
 __all__ = [
@@ -38,6 +40,8 @@ __all__ = [
     "Sample",
     "Task",
     "TrainResult",
+    "TrialRecord",
+    "TuneResult",
 ]
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+TrialState = Literal["running", "finished", "pruned", "failed", "out of memory", "interrupted"]
+_LOWER_IS_BETTER = ("loss", "error", "err", "rmse", "mse", "mae", "nll", "perplexity", "distance", "rel", "silog")
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether a metric of this name is the better the lower it is."""
+    return name.lower().replace("/", "_").split("_")[-1] in _LOWER_IS_BETTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,62 @@ class TrainResult:
     overrides: dict[str, tuple[Any, Any]]
     work_dir: Path
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One trial of a search.
+
+    Attributes:
+        number: 0-based, in the order they were begun.
+        state: ``"interrupted"`` ones were going on when the search was killed, and are done again under another number.
+        values: of what is searched.
+        value: the best of the metric; ``None`` if it was never measured.
+        curve: (0-based epoch, metric) after each epoch.
+        used: what the framework really used for each option that is searched.
+        seconds: from the order to the answer.
+        training_seconds: from the beginning of the first epoch to the end of the last.
+        error: why it failed, or was ended early.
+    """
+
+    number: int
+    state: TrialState
+    values: dict[str, Any]
+    value: float | None = None
+    curve: tuple[tuple[int, float], ...] = ()
+    used: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TuneResult:
+    """What a search found.
+
+    Attributes:
+        best: values of what was searched, of the best trial.
+        value: the metric of the best trial.
+        metric: that trials were compared by.
+        trials: every trial that was begun.
+        importances: how much each option matters, in shares of 1; empty where there are too few trials to tell.
+        config: the best configuration, as a file that ``--config`` takes.
+        best_checkpoint: of the best trial, if it left one.
+        work_dir: where all of it lies.
+    """
+
+    best: dict[str, Any]
+    value: float
+    metric: str
+    trials: tuple[TrialRecord, ...]
+    importances: dict[str, float]
+    config: Path
+    best_checkpoint: Path | None
+    work_dir: Path
+
+    def count(self, state: TrialState) -> int:
+        """How many trials ended so."""
+        return sum(trial.state == state for trial in self.trials)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ import torch
 
 from drivetrain.errors import OptionError, near
 from drivetrain.run import Run
+from drivetrain.types.results import lower_is_better
 
-_LOWER_IS_BETTER = ("loss", "error", "err", "rmse", "mse", "mae", "nll", "perplexity", "distance")
 _LOSSES = ("val/loss", "val_loss", "valid_loss", "valid/loss", "validation_loss", "validation/loss")
 
 
@@ -52,6 +52,7 @@ class RunKeeper:
     Args:
         run: told of every step and epoch.
         describe: what the checkpoints say about the model.
+        read_back: what the trainer really works with, for the record.
         metric: chooses the best state; ``None`` takes ``default_metric`` or the validation loss, if it is logged.
         default_metric: the metric to choose by where none is asked for.
         patience: validations without a better value before training stops.
@@ -61,12 +62,13 @@ class RunKeeper:
         self,
         run: Run,
         describe: Callable[[], dict[str, Any]],
+        read_back: Callable[[Any], dict[str, Any]],
         *,
         metric: str | None,
         default_metric: str | None,
         patience: int | None,
     ) -> None:
-        self.run, self.describe = run, describe
+        self.run, self.describe, self.read_back = run, describe, read_back
         self.asked, self.default, self.patience = metric, default_metric, patience
         self.metric: str | None = None
         self.best: tuple[float, float] | None = None
@@ -127,6 +129,8 @@ class RunKeeper:
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Save the first state, so that there is something to resume from at any time."""
+        patience = {"patience": self.patience} if self.patience is not None else {}
+        self.run.update(effective_options={**self.read_back(trainer), **patience})
         steps = trainer.num_training_batches
         steps_per_epoch = int(steps) if math.isfinite(steps) else None
         epochs = trainer.max_epochs if trainer.max_epochs is not None else 0
@@ -256,12 +260,6 @@ def check_logged(metric: str, known: Sequence[str]) -> None:
         raise OptionError(
             f"metric={metric!r} is not logged.{near(metric, known)} Logged: {', '.join(known) or 'none'}."
         )
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a metric of this name is the better the lower it is."""
-    last = name.lower().replace("/", "_").split("_")[-1]
-    return last in _LOWER_IS_BETTER
 
 
 def _count(batch: Any) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from drivetrain.engines.lightning.trainer import (
     run_trainer,
     trainer_arguments,
     untouched_process,
+    used_options,
 )
 from drivetrain.errors import CheckpointError, DataError
 from drivetrain.options import ExportFormat, TrainOptions
@@ -42,6 +43,10 @@ class LightningEngine(Engine):
     """Classification with networks of timm and torchvision, and any LightningModule with its own data."""
 
     spec = SPEC
+    default_space: ClassVar = {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "batch_size": [8, 16, 32],
+    }
     _module: Any = None
 
     @property
@@ -77,6 +82,7 @@ class LightningEngine(Engine):
             package_of(self._module),
             run,
             self._describe_model,
+            lambda trainer: used_options(trainer, self._module, options),
             metric=options.metric,
             default_metric=None if self._is_own_module else DEFAULT_METRIC[self.task],
             patience=options.patience,
@@ -168,6 +174,17 @@ class LightningEngine(Engine):
             self._state = own
         names: tuple[str, ...] = self.model.label_names
         return names
+
+    def _used_model_argument(self, name: str) -> Any:
+        """As for every engine; what a network of a catalogue does not tell is what its constructor was called with."""
+        if self._is_own_module:
+            return super()._used_model_argument(name)
+        network = self._module.network
+        value = getattr(network.net, name, None)
+        return value if isinstance(value, bool | int | float | str) else network.args[name]
+
+    def _search_space(self) -> Mapping[str, Any]:
+        return {} if self._is_own_module else self.default_space
 
     # --- steps ---------------------------------------------------------------------------------------------------
 

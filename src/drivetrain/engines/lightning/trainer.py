@@ -123,6 +123,34 @@ def make_trainer(
     return upstream.Trainer(**settings)
 
 
+def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
+    """What a trainer that has begun really works with, by our names; what it does not tell is left out.
+
+    Args:
+        trainer: of the upstream, with its data and optimisers.
+        module: that is trained.
+        options: of ``train``; tells which of the upstream's own options to look up.
+    """
+    loader = trainer.train_dataloader
+    sampler = getattr(loader, "batch_sampler", None)
+    rates = [group.get("initial_lr", group["lr"]) for made in trainer.optimizers for group in made.param_groups]
+    spec = getattr(module, "image_spec", None)
+    used = {
+        "max_epochs": trainer.max_epochs,
+        "batch_size": getattr(loader, "batch_size", None) or getattr(sampler, "batch_size", None),
+        "learning_rate": max(rates, default=None),
+        "image_size": list(spec.size) if spec is not None else None,
+        "num_workers": getattr(loader, "num_workers", None),
+        "precision": {"32-true": "fp32", "16-mixed": "fp16", "bf16-mixed": "bf16"}.get(str(trainer.precision)),
+        "val_check_interval": trainer.check_val_every_n_epoch,
+        "devices": trainer.num_devices,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "seed": torch.initial_seed(),
+    }
+    own = {name: getattr(trainer, name) for name in options.engine_args or {} if hasattr(trainer, name)}
+    return {**{name: value for name, value in used.items() if value is not None}, **own}
+
+
 def bare_trainer(package: str) -> Any:
     """A trainer of the upstream that trains nothing."""
     with untouched_process():

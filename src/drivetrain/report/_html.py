@@ -1,0 +1,64 @@
+"""The parts of every page: escaped text, sections, tables, and the file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+
+from drivetrain.report._style import STYLE
+
+
+def text(value: object) -> str:
+    """Escaped, without the control characters that no page may hold."""
+    kept = "".join(c for c in str(value) if c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f"))
+    return escape(kept.encode("utf-8", "replace").decode("utf-8"))
+
+
+def section(title: str, body: str) -> str:
+    """A part with a headline; nothing where there is nothing to say."""
+    return f"<section><h2>{text(title)}</h2>{body}</section>" if body else ""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts; the first cell of a row is its name."""
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
+    body = "".join(
+        f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence[str]) -> Path:
+    """Write a self-contained page.
+
+    Args:
+        path: the HTML file; its folder is made if needed.
+        title: the headline.
+        summary: HTML below the headline.
+        sections: HTML of each part.
+
+    Returns:
+        The file.
+    """
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    document = (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
+        '<meta name="color-scheme" content="light dark"/>'
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>"
+        f'<body><header><p class="brand">drivetrain</p><h1>{text(title)}</h1>{summary}</header>'
+        f"<main>{''.join(sections)}</main><footer>written {written}</footer></body></html>\n"
+    )
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        unfinished.write_text(document, encoding="utf-8")
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target

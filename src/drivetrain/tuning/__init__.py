@@ -1,0 +1,10 @@
+"""The search for the best options and model arguments, over any engine."""
+
+from __future__ import annotations
+
+from drivetrain.tuning.coordinator import search
+from drivetrain.tuning.options import SearchOptions
+from drivetrain.tuning.protocol import Blueprint, Tunable
+from drivetrain.tuning.space import applied
+
+__all__ = ["Blueprint", "SearchOptions", "Tunable", "applied", "search"]

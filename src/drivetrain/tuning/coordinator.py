@@ -1,0 +1,334 @@
+"""Run a search: give trials to workers, end the bad ones, note what comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivetrain.errors import DrivetrainError, OptionError, TrainingInterrupted, WorkDirError
+from drivetrain.machine import core_count
+from drivetrain.options import TrainOptions
+from drivetrain.progress import SilentProgress
+from drivetrain.run import Run, file_name, plain
+from drivetrain.tuning import outputs
+from drivetrain.tuning.options import SearchOptions
+from drivetrain.tuning.protocol import Tunable
+from drivetrain.tuning.space import applied, check_space, flat, parse_space
+from drivetrain.tuning.study import Proposal, Study
+from drivetrain.tuning.trial import Order
+from drivetrain.types import Task, TrialRecord, TuneResult
+from drivetrain.worker import Failure, Message, Worker, next_speaker
+
+#: The validation metric that a task is judged by.
+MAIN_METRIC: Mapping[Task, str] = {
+    Task.CLASSIFICATION: "val/accuracy",
+    Task.MULTILABEL_CLASSIFICATION: "val/map",
+    Task.DETECTION: "val/map",
+    Task.ORIENTED_DETECTION: "val/map",
+    Task.INSTANCE_SEGMENTATION: "val/mask_map",
+    Task.SEMANTIC_SEGMENTATION: "val/miou",
+    Task.KEYPOINT_DETECTION: "val/keypoint_map",
+    Task.ANOMALY: "val/image_auroc",
+    Task.DEPTH: "val/delta1_aligned",
+}
+_TRIAL = "drivetrain.tuning.trial:run"
+_ENOUGH_FAILURES = 3
+_GRACE_SECONDS = 10.0
+_TIME_IS_OVER = "the time budget is used up"
+_WORSE = "others were better by then"
+
+
+def search(
+    engine: Tunable, options: TrainOptions, how: SearchOptions, folder: Path | None, *, overwrite: bool = False
+) -> TuneResult:
+    """Find the best values of the space; a search that was killed goes on.
+
+    Args:
+        engine: whose model and data are used; it is not trained itself.
+        options: what is the same for all trials.
+        how: how to search.
+        folder: where everything is written; ``None`` takes one below ``runs/`` that is the same for the same search.
+        overwrite: begin anew where the folder holds a search.
+
+    Returns:
+        The best values and every trial.
+
+    Raises:
+        OptionError: the space names what is not an option, or has values that are not allowed.
+        WorkDirError: the folder holds another search, or another process holds it.
+        DrivetrainError: no trial was trained.
+        TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
+    """
+    given = how.space if how.space is not None else engine.search_space
+    if not given:
+        raise OptionError(
+            "There is no space to search for this model unless you give one: space={'learning_rate': {'low': 0.0001, "
+            "'high': 0.01, 'log': True}, 'model.NAME': [1, 2]}."
+        )
+    space = parse_space(given)
+    blueprint = engine.blueprint()
+    check_space(space, options, blueprint.model_args, engine.model_argument_names())
+    for end in (0, -1):
+        engine.check_train_options(applied({name: domain.corners[end] for name, domain in space.items()}, options)[0])
+    metric = options.metric or main_metric(engine)
+    definition = plain(
+        {**engine.fingerprint_of_run(), "options": options.given(), "space": dict(flat(given)), "metric": metric}
+    )
+    folder = folder or _default_folder(definition)
+    lock = Run.open(folder, SilentProgress())
+    try:
+        if overwrite:
+            outputs.clear(folder)
+        epochs = options.max_epochs
+        study = Study(folder / outputs.JOURNAL, space, metric, how, seed=options.seed, max_epochs=epochs)
+        _require_same(study.definition, definition, folder)
+        study.define(definition)
+        return _Search(engine, options, how, folder, study).run(definition)
+    finally:
+        lock.release()
+
+
+def _default_folder(definition: Mapping[str, Any]) -> Path:
+    """The same for the same search, so that the same command goes on."""
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]
+    return (Path("runs") / f"tune-{file_name(str(definition['model']))}-{digest}").absolute()
+
+
+def main_metric(engine: Tunable) -> str:
+    """The metric that trials are compared by where none is asked for.
+
+    Raises:
+        OptionError: the task is not known.
+    """
+    try:
+        return MAIN_METRIC[engine.task]
+    except OptionError as error:
+        raise OptionError(
+            "metric=... is needed: the name of a validation metric that the model logs, such as 'val_loss', to compare "
+            "the trials by."
+        ) from error
+
+
+def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to go on with a search of something else.
+
+    Raises:
+        WorkDirError: naming what is different.
+    """
+    different = [name for name in now if name in before and before[name] != now[name]]
+    if different:
+        name = different[0]
+        raise WorkDirError(
+            f"work_dir={str(folder)!r} holds a search with another {name} ({before[name]!r}, now {now[name]!r}). Begin "
+            "anew with overwrite=True, or give another work_dir."
+        )
+
+
+@dataclass(slots=True)
+class _Job:
+    """A trial that a worker is at."""
+
+    proposal: Proposal
+    began: float
+    stopped: str = ""
+    training_seconds: float = 0.0
+
+
+class _Search:
+    """A search at work."""
+
+    def __init__(self, engine: Tunable, options: TrainOptions, how: SearchOptions, folder: Path, study: Study) -> None:
+        self.engine, self.options, self.how, self.folder, self.study = engine, options, how, folder, study
+        self.blueprint = engine.blueprint()
+        self.jobs: dict[Worker, _Job] = {}
+        self.began = time.monotonic()
+        threads = max(1, core_count() // how.workers)
+        self.workers = [
+            Worker(folder / "workers" / f"{number}.log", threads=threads if how.workers > 1 else None)
+            for number in range(how.workers)
+        ]
+
+    def run(self, definition: Mapping[str, Any]) -> TuneResult:
+        """Do all trials that are left."""
+        self._say_where()
+        try:
+            while self._feed():
+                self._listen()
+        except KeyboardInterrupt as error:
+            raise TrainingInterrupted(
+                f"The search was stopped after {self.study.count()} trials. The same command with "
+                f"work_dir={str(self.folder)!r} goes on."
+            ) from error
+        finally:
+            for worker in self.workers:
+                worker.stop()
+        return self._result(definition)
+
+    def _say_where(self) -> None:
+        again = self.study.retry_interrupted()
+        done = self.study.count()
+        more = f"; {again} that were going on are done again" if again else ""
+        state = f"goes on after {done} trials{more}" if done or again else "begins"
+        self.engine.progress.note(
+            f"The search {state}: {self.how.trials} trials by {self.study.metric} in {self.folder}"
+        )
+
+    # --- giving work ---------------------------------------------------------------------------------------------
+
+    def _feed(self) -> bool:
+        """Give every idle worker a trial; whether any is at work."""
+        for worker in self.workers:
+            while worker not in self.jobs and self._goes_on():
+                proposal = self.study.ask()
+                twin = self.study.twin(proposal)
+                if twin is not None:
+                    self._answer_by(twin, proposal)
+                    continue
+                self._start(worker, proposal)
+        return bool(self.jobs)
+
+    def _goes_on(self) -> bool:
+        return self.study.count() < self.how.trials and not self._is_late() and not self.study.is_exhausted()
+
+    def _is_late(self, grace: float = 0.0) -> bool:
+        budget = self.how.time_budget
+        return budget is not None and time.monotonic() - self.began > budget + grace
+
+    def _start(self, worker: Worker, proposal: Proposal) -> None:
+        self.jobs[worker] = _Job(proposal, time.monotonic())
+        try:
+            options, model_args = applied(proposal.values, self.options)
+            self.engine.check_train_options(options)
+        except DrivetrainError as error:
+            self._fail(worker, Failure.of(error))
+            return
+        worker.start(
+            _TRIAL,
+            Order(
+                self.blueprint.with_model_args(model_args),
+                options,
+                proposal.values,
+                self.study.metric,
+                outputs.trial_folder(self.folder, proposal.number),
+            ),
+        )
+
+    def _answer_by(self, twin: TrialRecord, proposal: Proposal) -> None:
+        """The same values would train the same way: take over what came out."""
+        self.study.copy(twin, proposal.number)
+        self._tell(proposal.number, f"the same values as trial {twin.number}")
+
+    # --- hearing -------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Hear every worker that has something to say; wait for the first."""
+        timeout = None if self.how.time_budget is None else 1.0
+        for worker in next_speaker(self.workers, timeout):
+            self._hear(worker, worker.receive())
+        if self._is_late(grace=max(_GRACE_SECONDS, 0.1 * (self.how.time_budget or 0.0))):
+            for worker, job in list(self.jobs.items()):
+                worker.stop()
+                self._end_early(worker, job, f"{_TIME_IS_OVER}, in the middle of an epoch")
+
+    def _hear(self, worker: Worker, message: Message) -> None:
+        job = self.jobs[worker]
+        number, seconds = job.proposal.number, time.monotonic() - job.began
+        if message.kind == "question":
+            told = message.value
+            job.training_seconds = told["training_seconds"]
+            is_worse = self.study.report(number, told["epoch"], told["value"])
+            job.stopped = "" if told["is_last"] else _TIME_IS_OVER if self._is_late() else _WORSE if is_worse else ""
+            worker.answer(job.stopped)
+        elif message.kind == "done":
+            del self.jobs[worker]
+            self.study.finish(number, message.value, seconds)
+            self._tell(number)
+        elif message.kind == "failed" and message.value.kind == "TrialPruned":
+            self._end_early(worker, job, job.stopped)
+        elif message.kind == "failed":
+            self._fail(worker, message.value)
+
+    def _end_early(self, worker: Worker, job: _Job, why: str) -> None:
+        del self.jobs[worker]
+        self.study.prune(job.proposal.number, why, time.monotonic() - job.began, job.training_seconds)
+        self._tell(job.proposal.number)
+
+    def _fail(self, worker: Worker, failure: Failure) -> None:
+        job = self.jobs.pop(worker)
+        self.study.fail(job.proposal.number, failure, time.monotonic() - job.began)
+        self._tell(job.proposal.number)
+        self._require_hope()
+
+    def _require_hope(self) -> None:
+        """End the search when every trial so far failed in the same way.
+
+        Raises:
+            DrivetrainError: with the error.
+        """
+        records = [record for record in self.study.records() if record.state not in ("running", "interrupted")]
+        errors = {record.error for record in records}
+        if (
+            len(records) >= _ENOUGH_FAILURES
+            and all(record.state == "failed" for record in records)
+            and len(errors) == 1
+        ):
+            raise DrivetrainError(
+                f"The first {len(records)} trials all failed in the same way: {errors.pop()} The search was ended; "
+                f"what the trials printed is in {self.folder / 'workers'}."
+            )
+
+    # --- results -------------------------------------------------------------------------------------------------
+
+    def _tell(self, number: int, more: str = "") -> None:
+        """Show what came of a trial, keep the best configuration up to date, and drop weights that nobody needs."""
+        records, best = self.study.records(), self.study.best()
+        record = records[number]
+        value = "" if record.value is None else f" {self.study.metric} {record.value:.4g}"
+        values = ", ".join(f"{name}={_short(item)}" for name, item in record.values.items())
+        why = more or record.error.partition("\n")[0]
+        tail = f" ({why})" if why else ""
+        leader = f"; best: trial {best.number} with {best.value:.4g}" if best is not None else ""
+        self.engine.progress.note(f"trial {number} {record.state}:{value} {values}{tail}{leader}")
+        if best is not None and best.number == number:
+            options, model_args = applied(best.values, self.options)
+            config = _with_model_args(self.engine.repeatable_config(options), model_args)
+            outputs.write_config(self.folder / outputs.BEST, config, best, self.study.metric)
+        outputs.forget_weights(self.folder, records, best)
+
+    def _result(self, definition: Mapping[str, Any]) -> TuneResult:
+        best = self.study.best()
+        records = self.study.records()
+        if best is None:
+            errors = [f"trial {row.number}: {row.error.partition(chr(10))[0]}" for row in records if row.error]
+            raise DrivetrainError(f"None of {len(records)} trials was trained: {'; '.join(errors[:3]) or 'no time'}.")
+        result = TuneResult(
+            best=best.values,
+            value=float(best.value or 0.0),
+            metric=self.study.metric,
+            trials=records,
+            importances=self.study.importances(),
+            config=self.folder / outputs.BEST,
+            best_checkpoint=_checkpoint(outputs.trial_folder(self.folder, best.number)),
+            work_dir=self.folder,
+        )
+        outputs.write_results(self.folder, result, definition, wall_seconds=time.monotonic() - self.began)
+        return result
+
+
+def _checkpoint(trial: Path) -> Path | None:
+    found = [path for which in ("best", "last") for path in sorted((trial / "checkpoints").glob(f"{which}.*"))]
+    return found[0] if found else None
+
+
+def _with_model_args(config: Mapping[str, Any], model_args: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**(config.get("model_args") or {}), **model_args}
+    return {**config, **({"model_args": both} if both else {})}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

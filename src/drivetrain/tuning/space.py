@@ -1,0 +1,201 @@
+"""What is searched: names of options with the values they may take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from drivetrain.errors import OptionError, near
+from drivetrain.options import TrainOptions, check_names
+
+#: Options of ``train`` that are the same for all trials: name -> why.
+NOT_SEARCHED: Mapping[str, str] = {
+    "resume": "each trial is a training of its own",
+    "overwrite": "each trial has a folder of its own",
+    "run_hpo": "it is what you are doing",
+    "hpo_config": "it is what you are doing",
+    "callbacks": "objects cannot be written down",
+    "logger": "it does not change what is learned",
+    "metric": "trials are compared by one metric",
+    "adaptive_bs": "give batch sizes to search instead",
+    "checkpoint": "it would be forgotten in which run it lies; start a search from each checkpoint",
+    "engine_args": "name one of its options: engine_args.NAME",
+}
+_SPAN_KEYS = ("low", "high", "log", "step")
+_PARTS = ("model", "engine_args")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def corners(self) -> tuple[Any, ...]:
+        """Values to check before the search begins."""
+        return self.values
+
+    @property
+    def all_values(self) -> tuple[Any, ...]:
+        """Every value."""
+        return self.values
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A number between two others, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers are taken."""
+        return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
+
+    @property
+    def corners(self) -> tuple[Any, ...]:
+        """Values to check before the search begins."""
+        return self.low, self.high
+
+    @property
+    def all_values(self) -> tuple[Any, ...]:
+        """Every value; only where there are finitely many."""
+        step = self.step or 1
+        return tuple(self.low + number * step for number in range(int(self.size)))
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        if self.step is None and not self.is_whole:
+            return math.inf
+        return int((self.high - self.low) / (self.step or 1)) + 1
+
+
+Domain = Choice | Span
+Space = Mapping[str, Domain]
+
+
+def parse_space(given: Mapping[str, Any]) -> dict[str, Domain]:
+    """Read a space such as ``{"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [8, 16]}``.
+
+    ``model.NAME`` and ``engine_args.NAME`` may be written as nested mappings too.
+
+    Raises:
+        OptionError: a domain is neither a list of values nor a span.
+    """
+    return {name: _domain(name, value) for name, value in flat(given)}
+
+
+def flat(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names with their values; nested mappings by their dotted names."""
+    for name, value in given.items():
+        if name in _PARTS and isinstance(value, Mapping):
+            yield from ((f"{name}.{part}", domain) for part, domain in value.items())
+        else:
+            yield str(name), value
+
+
+def _domain(name: str, value: Any) -> Domain:
+    if isinstance(value, Mapping):
+        return _span(name, value)
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
+        raise OptionError(
+            f"space: {name}={value!r} is not something to search. Give a list of values, such as [8, 16, 32], or a "
+            "span of numbers, such as {low: 0.0001, high: 0.01, log: true}."
+        )
+    values = [tuple(item) if isinstance(item, list) else item for item in value]
+    wrong = next((item for item in values if not _is_plain(item)), None)
+    if wrong is not None:
+        raise OptionError(f"space: {name}: {wrong!r} is not a number, a text, true, false or null.")
+    return Choice(tuple(dict.fromkeys(values)))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _span(name: str, value: Mapping[str, Any]) -> Span:
+    for key in value:
+        if key not in _SPAN_KEYS:
+            raise OptionError(
+                f"space: {name} has no key {key!r}.{near(str(key), _SPAN_KEYS)} Allowed: low, high, log, step."
+            )
+    numbers = [value.get("low"), value.get("high"), value.get("step", 1)]
+    if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+        raise OptionError(f"space: {name}={dict(value)!r}: low, high and step must be numbers, and low and high given.")
+    span = Span(**value)
+    if not span.low < span.high:
+        raise OptionError(f"space: {name}: low={span.low!r} must be less than high={span.high!r}.")
+    if span.log and (span.low <= 0 or span.step is not None):
+        raise OptionError(f"space: {name}: with log, low={span.low!r} must be greater than 0, and step left out.")
+    if span.step is not None and span.step <= 0:
+        raise OptionError(f"space: {name}: step={span.step!r} must be greater than 0.")
+    return span
+
+
+def check_space(
+    space: Space, options: TrainOptions, model_args: Collection[str], known_model_args: Sequence[str] | None
+) -> None:
+    """Refuse what is not an option, what is fixed already, and values that the options do not take.
+
+    Args:
+        space: what is searched.
+        options: what is the same for all trials.
+        model_args: names of model arguments that are fixed.
+        known_model_args: all that there are; ``None`` if that is not known.
+
+    Raises:
+        OptionError: with the nearest name.
+    """
+    searched = [name for name in TrainOptions.names() if name not in NOT_SEARCHED]
+    fixed = {*options.given(), *(f"model.{name}" for name in model_args)}
+    fixed |= {f"engine_args.{name}" for name in options.engine_args or {}}
+    for name, domain in space.items():
+        head, _, rest = name.partition(".")
+        if name in NOT_SEARCHED:
+            raise OptionError(f"space: {name} cannot be searched: {NOT_SEARCHED[name]}.")
+        if name in fixed:
+            raise OptionError(f"space: {name} is given as an option too. Leave out one of them.")
+        if rest and head == "model":
+            if known_model_args is not None:
+                check_names("space: the model", [rest], known_model_args)
+        elif not (rest and head == "engine_args"):
+            check_names("space: train", [name], [*searched, "model.NAME", "engine_args.NAME"])
+            _check_values(name, domain, options)
+
+
+def _check_values(name: str, domain: Domain, options: TrainOptions) -> None:
+    for value in domain.corners:
+        try:
+            replace(options, **{name: value})
+        except OptionError as error:
+            raise OptionError(f"space: {name}: {error}") from error
+
+
+def applied(values: Mapping[str, Any], options: TrainOptions) -> tuple[TrainOptions, dict[str, Any]]:
+    """The options of one trial, and its arguments of the model.
+
+    Args:
+        values: of what is searched.
+        options: what is the same for all trials.
+    """
+    parts: dict[str, dict[str, Any]] = {"": {}, "model": {}, "engine_args": {}}
+    for name, value in values.items():
+        head, _, rest = name.partition(".")
+        parts[head if rest else ""][rest or name] = value
+    if parts["engine_args"]:
+        parts[""]["engine_args"] = {**(options.engine_args or {}), **parts["engine_args"]}
+    return replace(options, **parts[""]), parts["model"]

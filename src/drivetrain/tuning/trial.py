@@ -1,0 +1,163 @@
+"""One trial: a training in a worker, whose metric is told after each epoch and whose options are read back."""
+
+from __future__ import annotations
+
+import gc
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivetrain.errors import OptionError, TrialPruned, near
+from drivetrain.options import TrainOptions
+from drivetrain.tuning.protocol import Blueprint, Trial
+from drivetrain.types.results import EpochRecord, lower_is_better
+from drivetrain.worker import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a trial is to do.
+
+    Attributes:
+        blueprint: of the engine, with the trial's arguments of the model.
+        options: of its training.
+        values: of what is searched.
+        metric: that trials are compared by.
+        folder: its work dir.
+    """
+
+    blueprint: Blueprint
+    options: TrainOptions
+    values: Mapping[str, Any]
+    metric: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came out of a trial.
+
+    Attributes:
+        value: the best of its metric.
+        epochs: how many there were.
+        used: what the framework really used for each option that is searched.
+        training_seconds: from the first to the last epoch, without making the engine and closing the run.
+    """
+
+    value: float
+    epochs: int
+    used: dict[str, Any]
+    training_seconds: float
+
+
+class _Reporter:
+    """A progress that asks after each epoch whether to go on."""
+
+    def __init__(self, channel: Channel, metric: str) -> None:
+        self._channel, self._metric = channel, metric
+        self._epochs = 0
+        self.values: list[float] = []
+        self.logged: set[str] = set()
+        self.began = self.ended = time.monotonic()
+
+    def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:  # noqa: ARG002
+        """Begin to measure the time."""
+        self._epochs = epochs
+        self.began = self.ended = time.monotonic()
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
+        """Nothing is asked between epochs."""
+
+    def epoch_end(self, record: EpochRecord) -> None:
+        """Tell the metric; end the training if the answer says so."""
+        self.ended = time.monotonic()
+        self.logged |= set(record.metrics)
+        value = record.metrics.get(self._metric)
+        if value is None:
+            return
+        self.values.append(value)
+        is_last = record.epoch + 1 >= self._epochs
+        told = {"epoch": record.epoch, "value": value, "training_seconds": self.ended - self.began, "is_last": is_last}
+        stop = self._channel.ask(told)
+        if stop:
+            raise TrialPruned(f"Ended after epoch {record.epoch + 1}: {stop}.")
+
+    def note(self, text: str) -> None:
+        """Notes are in the record of the trial."""
+
+    def stop(self) -> None:
+        """The time was measured at the last epoch."""
+
+    @property
+    def best(self) -> float:
+        """The best value so far.
+
+        Raises:
+            OptionError: the metric was not logged.
+        """
+        if not self.values:
+            known = sorted(name for name in self.logged if name != "learning_rate")
+            raise OptionError(
+                f"metric={self._metric!r} is not logged.{near(self._metric, known)} Logged: "
+                f"{', '.join(known) or 'none'}. Give metric=..."
+            )
+        finite = [value for value in self.values if not math.isnan(value)]
+        choose = min if lower_is_better(self._metric) else max
+        return choose(finite) if finite else math.nan
+
+
+def run(channel: Channel, order: Order) -> Outcome:
+    """Train with the values of the trial.
+
+    Args:
+        channel: asked after each epoch; any answer but "" ends the training.
+        order: what to do.
+
+    Raises:
+        TrialPruned: the answer was to end it.
+        OptionError: the framework used another value than that of the trial, or does not tell which.
+    """
+    if order.folder.exists():
+        shutil.rmtree(order.folder)
+    reporter = _Reporter(channel, order.metric)
+    engine = order.blueprint.make(order.folder)
+    engine.progress = reporter
+    try:
+        engine.train(**{name: getattr(order.options, name) for name in TrainOptions.names()})
+        used = {name: _used(engine, name, value) for name, value in order.values.items()}
+        return Outcome(reporter.best, len(reporter.values), used, reporter.ended - reporter.began)
+    finally:
+        del engine
+        gc.collect()
+
+
+def _used(engine: Trial, name: str, asked: Any) -> Any:
+    try:
+        used = engine.used_value(name)
+    except KeyError as error:
+        raise OptionError(
+            f"{name}={asked!r} was searched, but the framework does not tell what it used for it, so the trial proves "
+            "nothing. Take it out of the space."
+        ) from error
+    if not _same(asked, used):
+        raise OptionError(
+            f"{name}={asked!r} did not reach the framework, which used {used!r}. Take it out of the space, or search "
+            "only what the model does not set itself."
+        )
+    return used
+
+
+def _same(asked: Any, used: Any) -> bool:
+    """Whether two values are one: numbers to the last digits, one size for both sides of a square."""
+    if isinstance(used, list | tuple) and isinstance(asked, int) and not isinstance(asked, bool):
+        return len(used) > 0 and all(_same(asked, item) for item in used)
+    if isinstance(asked, list | tuple) and isinstance(used, list | tuple):
+        return len(asked) == len(used) and all(map(_same, asked, used))
+    if isinstance(asked, float) or isinstance(used, float):
+        numbers = isinstance(asked, int | float) and isinstance(used, int | float)
+        return numbers and math.isclose(asked, used, rel_tol=1e-6, abs_tol=1e-12)
+    return bool(asked == used)
