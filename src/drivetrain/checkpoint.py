@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickletools
 import re
@@ -63,6 +64,30 @@ def read_facts(path: Path) -> CheckpointFacts:
             f"Give a file ending in {', '.join(SUFFIXES)} that a training wrote, or a work dir."
         ) from error
     return CheckpointFacts(frozenset(names), frozenset(texts))
+
+
+def tensor_digest(path: Path) -> str:
+    """A hash of the tensors in a checkpoint; equal tensors give equal hashes, whatever else the file says.
+
+    The paths, dates and versions that a tool writes beside them do not count. A file that is no archive of torch is
+    hashed whole.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    if not zipfile.is_zipfile(path):
+        digest.update(path.read_bytes())
+        return digest.hexdigest()
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        tensors = [name for name in members if name.startswith("data/")]
+        for name in sorted(tensors, key=lambda name: (len(name), name)):
+            digest.update(f"{name} {members[name].file_size}\n".encode())
+            with archive.open(members[name]) as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+    return digest.hexdigest()
 
 
 def require_file(path: Path) -> None:

@@ -197,7 +197,8 @@ class Run:
         if config is not None:
             import yaml
 
-            atomic.write_text(self.directory / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
+            text = yaml.safe_dump({"drivetrain": drivetrain.__version__, **plain(config)}, sort_keys=False)
+            atomic.write_text(self.directory / "config.yaml", text)
         self._save()
 
     def update(self, **values: Any) -> None:

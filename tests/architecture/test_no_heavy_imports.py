@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from drivetrain.cli.main import COMMANDS, VERBS
+from drivetrain.cli.commands import commands
+from drivetrain.cli.signature import verbs
 
 HEAVY = {
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "anomalib", "ultralytics", "transformers"),
@@ -63,7 +64,7 @@ def test_naming_a_thing_loads_no_framework(code: str) -> None:
     run_fresh(code + "\n" + REPORT)
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in (*VERBS, *COMMANDS))])
+@pytest.mark.parametrize("words", [[], *([name] for name in (*verbs(), *commands()))])
 def test_help_loads_no_framework(words: list[str]) -> None:
     call = ", ".join(map(repr, [*words, "--help"]))
     run_fresh(f"{HELP}\nask({call})\n{REPORT}")

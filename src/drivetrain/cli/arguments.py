@@ -30,14 +30,23 @@ class Request:
     flags: set[str] = field(default_factory=set)
 
 
-def read_request(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> Request:
-    """Take the command line of a verb apart; what is written on it overrides the config files.
+def read_request(
+    verb: str, arguments: Sequence[str], verbs: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Request:
+    """Take the command line of a verb apart; it overrides the config files, and these the environment variables.
+
+    Args:
+        verb: what to do.
+        arguments: the words after the verb.
+        verbs: all verbs, for messages.
+        environment: variables to look for options in.
 
     Raises:
-        OptionError: an option or a key does not exist, or has no value or too many.
+        OptionError: an option, a key or a variable does not exist, or has no value or too many.
     """
     options = options_of(verb)
-    request, written = Request(), Request()
+    request = _from_environment(verb, verbs, environment or {})
+    written = Request()
     for name, values in _tokens(arguments):
         if name in FLAGS or OWN_FLAGS.get(name) == verb:
             if values:
@@ -45,10 +54,29 @@ def read_request(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> R
             request.flags.add(name)
         elif name == "config":
             for path in values or _missing("config"):
-                _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "")))
+                _read_config(request, path, verb, verbs)
         else:
             _write(written.values, name, values, options, verb, verbs)
     _merge(request.values, written.values)
+    return request
+
+
+def _read_config(request: Request, path: str, verb: str, verbs: Sequence[str]) -> None:
+    _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "")))
+
+
+def _from_environment(verb: str, verbs: Sequence[str], environment: Mapping[str, str]) -> Request:
+    from drivetrain.cli.variables import FLAGS as SWITCHES
+    from drivetrain.cli.variables import is_set, options_from
+
+    request, options = Request(), options_of(verb)
+    for name, value in options_from(environment, verb).items():
+        if name in SWITCHES:
+            request.flags |= {name} if is_set(environment, name) else set()
+        elif name == "config":
+            _read_config(request, value, verb, verbs)
+        else:
+            _write(request.values, name, [value], options, verb, verbs)
     return request
 
 

@@ -12,6 +12,8 @@ from drivetrain.errors import OptionError, near
 _PLACE = ("work_dir", "resume", "overwrite")
 _PATHS = ("model", "data", "checkpoint", "source", "images")
 _ARGUMENTS = ("model_args", "data_args", "engine_args")
+#: The key of a saved config that says which drivetrain wrote it.
+VERSION_KEY = "drivetrain"
 _RECIPES = Path(__file__).parent.parent / "recipes"
 
 
@@ -79,24 +81,52 @@ def read_config(path: str, require_known: Callable[[str], None]) -> dict[str, An
         raise OptionError(f"--config {path} is not YAML ({_place(error)}).") from error
     if not isinstance(content, dict):
         raise OptionError(f"--config {path} must hold options as 'name: value' lines, not a {type(content).__name__}.")
+    _check_version(content.pop(VERSION_KEY, None), path)
     for key in content:
         try:
             require_known(str(key))
         except OptionError as error:
             raise OptionError(f"--config {path}: {error}") from None
-    return _flat_model(content, path)
+    return _flat(_flat(content, path, "model"), path, "data")
 
 
-def _flat_model(content: dict[str, Any], path: str) -> dict[str, Any]:
-    model = content.get("model")
-    if not isinstance(model, dict):
-        return content
-    if not {"class_path"} <= set(model) <= {"class_path", "init_args"} or "model_args" in content:
+def _check_version(written_by: Any, path: str) -> None:
+    """Refuse a config of a newer drivetrain, whose options may mean something else.
+
+    Raises:
+        OptionError: it is newer than this one.
+    """
+    if written_by is None:
+        return
+    from packaging.version import InvalidVersion, Version
+
+    from drivetrain import __version__
+
+    try:
+        newer = Version(str(written_by)) > Version(__version__)
+    except InvalidVersion as error:
+        raise OptionError(f"--config {path}: {VERSION_KEY}={written_by!r} is not a version.") from error
+    if newer:
         raise OptionError(
-            f"--config {path}: model must be a name or a path, with its arguments in model_args: {{...}}; "
+            f"--config {path} was written by drivetrain {written_by}, and this is {__version__}. Upgrade with: "
+            f"pip install -U drivetrain, or remove its line '{VERSION_KEY}: {written_by}' to use it as it is."
+        )
+
+
+def _flat(content: dict[str, Any], path: str, name: str) -> dict[str, Any]:
+    """``model: {class_path, init_args}`` as the two options that it stands for; data keep their class among theirs."""
+    written = content.get(name)
+    if not isinstance(written, dict):
+        return content
+    arguments = f"{name}_args"
+    if not {"class_path"} <= set(written) <= {"class_path", "init_args"} or arguments in content:
+        raise OptionError(
+            f"--config {path}: {name} must be a name or a path, with its arguments in {arguments}: {{...}}; "
             "or a mapping of class_path and init_args."
         )
-    return {**content, "model": model["class_path"], "model_args": model.get("init_args") or {}}
+    if name == "data":
+        return {**{key: value for key, value in content.items() if key != name}, arguments: written}
+    return {**content, name: written["class_path"], arguments: written.get("init_args") or {}}
 
 
 def repeatable(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +170,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     """The options as a config file."""
     import yaml
 
+    from drivetrain import __version__
     from drivetrain.run import plain
 
-    return str(yaml.safe_dump(plain(values), sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump({VERSION_KEY: __version__, **plain(values)}, sort_keys=False, allow_unicode=True))

@@ -1,21 +1,30 @@
-"""Data that are read with options of their own: ``--data.KEY VALUE``."""
+"""Data on the command line: ``drivetrain data``, and data that are read with options of their own."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from drivetrain.cli.answer import Answer
 from drivetrain.errors import OptionError
 from drivetrain.options import check_names
 
+if TYPE_CHECKING:
+    from drivetrain.cli.render import Page
+    from drivetrain.data import Dataset
+
+_MOST_CLASSES = 30
+_MOST_SKIPPED = 12
+
 
 def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None) -> Any:
-    """The data set of a path, read with options.
+    """The data of a path read with options, or of a class of a framework.
 
     Args:
-        source: the path.
-        arguments: of :func:`drivetrain.load_dataset`.
+        source: the path, or the path of a class of data modules.
+        arguments: of :func:`drivetrain.load_dataset`, or ``class_path`` with the arguments of that class.
         task: what the data are to be used for.
 
     Raises:
@@ -24,8 +33,88 @@ def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None
     """
     from drivetrain.data import load_dataset
 
+    if "class_path" in arguments:
+        return _data_object(source, arguments)
     if source is None:
         raise OptionError("data_args are given but no data. Add: --data PATH.")
     allowed = [name for name in inspect.signature(load_dataset).parameters if name not in ("source", "task")]
-    check_names("data", list(arguments), allowed)
+    check_names("data", list(arguments), [*allowed, "class_path"])
     return load_dataset(source, task=task, **arguments)
+
+
+def _data_object(source: str | None, arguments: Mapping[str, Any]) -> Any:
+    """Data of a framework's own class: ``--data.class_path``, with its arguments in ``init_args`` or beside it."""
+    from drivetrain.cli.objects import make_objects
+
+    if source is not None:
+        raise OptionError(f"--data {source} and --data.class_path {arguments['class_path']} exclude each other.")
+    beside = {name: value for name, value in arguments.items() if name not in ("class_path", "init_args")}
+    init_args = {**(arguments.get("init_args") or {}), **beside}
+    return make_objects("data", {"class_path": arguments["class_path"], "init_args": init_args})
+
+
+def look_at(
+    path: Path,
+    options: Mapping[str, Any],
+    *,
+    output: Path | None = None,
+    output_format: str | None = None,
+    save_media: bool = False,
+) -> Answer:
+    """What a data set holds and what is wrong with it, after it was written in another format if that was asked for.
+
+    Args:
+        path: of the data set.
+        options: of :func:`drivetrain.load_dataset`.
+        output: a folder to write the data set to.
+        output_format: to write it in.
+        save_media: copy the images there.
+
+    Raises:
+        OptionError: an option is wrong or lacks its companion.
+        DataError: the data cannot be read or written.
+    """
+    from drivetrain.data import load_dataset
+    from drivetrain.data.describe import describe, problems_of
+
+    if (output is None) != (output_format is None) or (save_media and output is None):
+        raise OptionError("output, output_format and save_media go together: --output FOLDER --output_format coco.")
+    data = load_dataset(path, **options)
+    facts = {"kind": "dataset", "path": path, **describe(data), "problems": problems_of(data)}
+    if output is not None and output_format is not None:
+        facts["output"] = data.export(output, output_format, save_media=save_media)
+    return Answer(facts, lambda page: _tell(page, data, facts))
+
+
+def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:
+    subsets, counts, objects = facts["subsets"], facts["images_per_class"], facts["objects_per_class"]
+    page.line(f"data set  {facts['path']}, read as {data.format}, for {data.task.value}")
+    page.line(f"images    {len(data)} ({', '.join(f'{name} {count}' for name, count in subsets.items())})")
+    sizes = facts["image_sizes"]
+    page.line(f"sizes     {_size(sizes['smallest'])} to {_size(sizes['largest'])}, median {_size(sizes['median'])}")
+    head = ("images with", *subsets, *(("objects",) if objects else ()))
+    rows = [
+        (name, *(counts[subset][name] for subset in subsets), *((objects[name],) if objects else ()))
+        for name in data.label_names
+    ]
+    page.table(head, rows[:_MOST_CLASSES])
+    if len(rows) > _MOST_CLASSES:
+        page.line(f"... and {len(rows) - _MOST_CLASSES} more classes; --json shows all.")
+    if facts["objects"]:
+        rows = [(name, value) for name, value in facts["objects"].items()]
+        page.table(("objects", "value"), rows)
+    for note in data.notes:
+        page.line(f"note: {note}")
+    for file, reason in data.skipped[:_MOST_SKIPPED]:
+        page.line(f"skipped {file}: {reason}")
+    if len(data.skipped) > _MOST_SKIPPED:
+        page.line(f"... and {len(data.skipped) - _MOST_SKIPPED} more; --json shows all.")
+    for problem in facts["problems"]:
+        page.line(f"problem: {problem}")
+    if "output" in facts:
+        page.line(f"Written to {facts['output']}.")
+
+
+def _size(size: tuple[int, int]) -> str:
+    height, width = size
+    return f"{width} x {height}"

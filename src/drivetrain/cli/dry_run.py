@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drivetrain.cli.verb import make_engine, own_options, results_only_on_stdout
+from drivetrain.cli.output import results_only_on_stdout
+from drivetrain.cli.verb import make_engine, own_options
 from drivetrain.errors import OptionError
 
 

@@ -3,60 +3,57 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
 
 from drivetrain.catalog import ModelEntry
-from drivetrain.cli.render import Page, write_json
-from drivetrain.cli.words import WordParser
+from drivetrain.cli.answer import Answer
+from drivetrain.cli.render import Page
 from drivetrain.registry import engine_specs, list_models
 
 _LIMIT = 40
 _EXAMPLES = 4
 
 
-def run(arguments: Sequence[str]) -> int:
-    """List models by source with what they can be trained for.
+def find_models(text: str, *, engine: str | None, task: str | None, limit: int | None, names: bool) -> Answer:
+    """The models by source with what they can be trained for.
+
+    Args:
+        text: only those whose full name contains it.
+        engine: only those of this engine.
+        task: only those for this task.
+        limit: rows to show of each source; the usual number for people and all for JSON if not given.
+        names: show nothing but the full names, one in each line.
 
     Raises:
-        OptionError: an option, engine or task does not exist.
+        OptionError: there is no such engine or task.
     """
-    parser = WordParser(prog="drivetrain find", description="List the models of every installed framework.")
-    parser.add_argument("text", nargs="?", default="", help="only models whose full name contains it")
-    parser.add_argument("--engine", help="only models of this engine")
-    parser.add_argument("--task", help="only models for this task")
-    parser.add_argument(
-        "--limit", type=int, default=None, help=f"rows to show of each source; {_LIMIT} for people, all for JSON"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.read(arguments)
-    models = list_models(options.engine, task=options.task, text=options.text)
-    if options.json:
-        rows = models if options.limit is None else models[: options.limit]
-        write_json(
-            [
-                {
-                    "name": entry.full_name,
-                    "tasks": entry.tasks,
-                    "family": entry.family,
-                    "class_path": entry.class_path,
-                    "summary": entry.summary,
-                }
-                for entry in rows
-            ],
-            sys.stdout,
-        )
-        return 0
-    page = Page(sys.stdout)
-    for source in dict.fromkeys(entry.source for entry in models):
-        entries = [entry for entry in models if entry.source == source]
-        if options.limit is None and len(entries) > _LIMIT:
-            _show_families(page, source, entries)
-        else:
-            _show_models(page, source, entries, _LIMIT if options.limit is None else options.limit)
-    page.line(f"{len(models)} models." if models else f"No model fits.{_missing()}")
-    return 0
+    models = list_models(engine, task=task, text=text)
+
+    def tell(page: Page) -> None:
+        if names:
+            page.line("\n".join(entry.full_name for entry in models[:limit]))
+            return
+        for source in dict.fromkeys(entry.source for entry in models):
+            entries = [entry for entry in models if entry.source == source]
+            if limit is None and len(entries) > _LIMIT:
+                _show_families(page, source, entries)
+            else:
+                _show_models(page, source, entries, _LIMIT if limit is None else limit)
+        page.line(f"{len(models)} models." if models else f"No model fits.{_missing()}")
+
+    engines = {source.prefix: spec.name for spec in engine_specs().values() for source in spec.sources}
+    rows = [entry.full_name if names else _row(entry, engines[entry.source]) for entry in models[:limit]]
+    return Answer(rows, tell)
+
+
+def _row(entry: ModelEntry, engine: str) -> dict[str, object]:
+    return {
+        "name": entry.full_name,
+        "engine": engine,
+        "tasks": entry.tasks,
+        "family": entry.family,
+        "class_path": entry.class_path,
+        "summary": entry.summary,
+    }
 
 
 def _show_models(page: Page, source: str, entries: list[ModelEntry], limit: int) -> None:

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from drivetrain.cli.render import Page, artifact_json, artifact_text, write_json
+from drivetrain.cli.answer import Answer
+from drivetrain.cli.render import Page, artifact_json, artifact_text
 from drivetrain.cli.wording import command
-from drivetrain.cli.words import WordParser
 from drivetrain.errors import DataNotFoundError
 
-_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
-_MOST_CLASSES = 30
 _MOST_NAMES = 12
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Explain what lies at a path, or this installation.
+def explain(path: Path | None) -> Answer:
+    """What lies at a path, or this installation.
 
     Raises:
         DrivetrainError: nothing is there, or it cannot be read.
     """
-    parser = WordParser(
-        prog="drivetrain info",
-        description="Explain a work dir, checkpoint, artefact or data set; without a path this installation.",
-    )
-    parser.add_argument("path", nargs="?", help="a work dir, checkpoint, artefact or data set")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.read(arguments)
-    facts, tell = _installation() if options.path is None else _explain(Path(options.path).expanduser())
-    if options.json:
-        write_json(facts, sys.stdout)
-    else:
-        tell(Page(sys.stdout))
-    return 0
-
-
-Answer = tuple[dict[str, Any], Callable[[Page], None]]
-
-
-def _explain(path: Path) -> Answer:
     from drivetrain.checkpoint import SUFFIXES
 
+    if path is None:
+        return _installation()
     if not path.exists():
         raise DataNotFoundError(f"{str(path)!r} does not exist. Looked in: {Path.cwd()}")
     if path.is_dir() and (path / "run.json").is_file():
@@ -53,7 +31,9 @@ def _explain(path: Path) -> Answer:
         return _checkpoint(path)
     if path.suffix in (".xml", ".onnx") or (path / "manifest.json").is_file() or path.name == "manifest.json":
         return _artifact(path)
-    return _data(path)
+    from drivetrain.cli.data import look_at
+
+    return look_at(path, {})
 
 
 def _work_dir(path: Path) -> Answer:
@@ -85,9 +65,9 @@ def _work_dir(path: Path) -> Answer:
         for note in record.get("notes", []):
             page.line(f"note: {note}")
         if (path / "config.yaml").is_file():
-            page.line(f"Repeat it with: {command('drivetrain', 'train', '--config', path / 'config.yaml')}")
+            page.line(f"Repeat it with: {command('drivetrain', 'repeat', path)}")
 
-    return facts, tell
+    return Answer(facts, tell)
 
 
 def _checkpoint(path: Path) -> Answer:
@@ -112,54 +92,14 @@ def _checkpoint(path: Path) -> Answer:
         page.line(f"engine      {', '.join(engines) or 'of no known engine; perhaps weights only'}")
         page.line(f"would import when opened with pickle: {_some(sorted(found.names))}")
 
-    return facts, tell
+    return Answer(facts, tell)
 
 
 def _artifact(path: Path) -> Answer:
     from drivetrain.artifact import Artifact
 
     artifact = Artifact.open(path)
-    return {"kind": "artifact", **artifact_json(artifact)}, lambda page: artifact_text(artifact, page)
-
-
-def _data(path: Path) -> Answer:
-    from drivetrain.data import load_dataset
-
-    data = load_dataset(path)
-    subsets = dict(data.subsets)
-    counts = {name: _class_counts(data.subset(name)) for name in subsets}
-    facts = {
-        "kind": "dataset",
-        "path": path,
-        "format": data.format,
-        "task": data.task.value,
-        "images": len(data),
-        "subsets": subsets,
-        "label_names": data.label_names,
-        "images_per_class": counts,
-        "fingerprint": data.fingerprint,
-        "notes": data.notes,
-        "skipped": [{"path": file, "reason": reason} for file, reason in data.skipped],
-    }
-
-    def tell(page: Page) -> None:
-        page.line(f"data set  {path}, read as {data.format}, for {data.task.value}")
-        page.line(f"images    {len(data)} ({', '.join(f'{name} {count}' for name, count in subsets.items())})")
-        rows = [(label, *(counts[name][label] for name in subsets)) for label in data.label_names]
-        page.table(("images with", *subsets), rows[:_MOST_CLASSES])
-        if len(rows) > _MOST_CLASSES:
-            page.line(f"... and {len(rows) - _MOST_CLASSES} more classes; --json shows all.")
-        for note in data.notes:
-            page.line(f"note: {note}")
-        for file, reason in data.skipped[:_MOST_NAMES]:
-            page.line(f"skipped {file}: {reason}")
-
-    return facts, tell
-
-
-def _class_counts(data: Any) -> dict[str, int]:
-    counts = data.label_matrix.sum(axis=0).tolist()
-    return dict(zip(data.label_names, counts, strict=True))
+    return Answer({"kind": "artifact", **artifact_json(artifact)}, lambda page: artifact_text(artifact, page))
 
 
 def _some(names: Sequence[str]) -> str:
@@ -170,6 +110,7 @@ def _some(names: Sequence[str]) -> str:
 def _installation() -> Answer:
     import drivetrain
     from drivetrain.cache_dir import cache_dir
+    from drivetrain.cli.doctor import opencv_wheels
     from drivetrain.registry import engine_specs
     from drivetrain.run import environment
 
@@ -183,7 +124,7 @@ def _installation() -> Answer:
         }
         for name, spec in sorted(engine_specs().items())
     }
-    clash = _opencv_wheels()
+    clash = opencv_wheels()
     facts = {
         "drivetrain": drivetrain.__version__,
         **environment(),
@@ -208,13 +149,6 @@ def _installation() -> Answer:
                 f"pip uninstall -y {' '.join(clash)} && pip install opencv-python-headless"
             )
         page.line(f"cache: {facts['cache_dir']}")
+        page.line("Check it with: drivetrain doctor")
 
-    return facts, tell
-
-
-def _opencv_wheels() -> list[str]:
-    """The installed wheels that bring the package cv2; more than one overwrite each other's files."""
-    import importlib.metadata
-
-    found = {str(item.metadata["Name"]).lower().replace("_", "-") for item in importlib.metadata.distributions()}
-    return sorted(found & set(_OPENCV))
+    return Answer(facts, tell)

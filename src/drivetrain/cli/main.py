@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import sys
 import traceback
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from drivetrain._lazy import import_object
+from drivetrain.cli.commands import commands
 from drivetrain.errors import (
     ArtifactExistsError,
     DrivetrainError,
@@ -22,23 +23,11 @@ from drivetrain.errors import (
     near,
 )
 
-#: Each verb is a method of ``Engine``; its options are the arguments of the constructor and of the method.
-VERBS = (
-    "train",
-    "test",
-    "predict",
-    "export",
-    "tune",
-)
-#: The other commands: name -> (function that takes the arguments and returns the exit code, one line of help).
-COMMANDS = {
-    "find": ("drivetrain.cli.find:run", "List the models of every installed framework."),
-    "info": ("drivetrain.cli.info:run", "Explain a work dir, checkpoint, artefact or data set, or this installation."),
-}
 EXIT_CODES = """\
 exit codes:
   0    done
-  1    the work itself failed (also: the exported artefact does not answer as the model does)
+  1    the work itself failed (also: the exported artefact does not answer as the model does,
+       the repeated run has another result, doctor found a problem)
   2    wrong input: an option, config file, model, data set, checkpoint or work dir
   3    a package is missing; the message says how to install it
   130  stopped by Ctrl-C; a training saves its last state first"""
@@ -107,17 +96,17 @@ def exit_code(error: DrivetrainError) -> int:
 
 
 def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str]) -> int:
-    if "--debug" in arguments:
+    if "--debug" in arguments or os.environ.get("DRIVETRAIN_DEBUG", "0") not in ("", "0", "false", "no", "off"):
         traceback.print_exception(error)
     print(f"drivetrain: {_reworded(message)}", file=sys.stderr)
     return code
 
 
 def _reworded(message: str) -> str:
-    from drivetrain.cli.signature import options_of
+    from drivetrain.cli.signature import options_of, verbs
     from drivetrain.cli.wording import in_command_words
 
-    return in_command_words(message, {name for verb in VERBS for name in options_of(verb)})
+    return in_command_words(message, {name for verb in verbs() for name in options_of(verb)})
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -133,28 +122,32 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(drivetrain.__version__)
         return 0
-    if command in VERBS:
+    if command in commands():
+        from drivetrain.cli.words import run_command
+
+        return run_command(command, commands()[command], rest)
+    from drivetrain.cli.signature import verbs
+
+    if command in verbs():
         from drivetrain.cli.verb import run
 
-        return run(command, rest, VERBS)
-    if command in COMMANDS:
-        code: int = import_object(COMMANDS[command][0])(rest)
-        return code
-    known = [*VERBS, *COMMANDS]
+        return run(command, rest, verbs())
+    known = [*verbs(), *commands()]
     raise OptionError(f"{command!r} is not a command.{near(command, known)} Commands: {', '.join(known)}.")
 
 
 def overview() -> str:
     """The text of ``drivetrain --help``."""
-    from drivetrain.cli.signature import summary_of
+    from drivetrain.cli.signature import summary_of, verbs
 
-    lines = {**{verb: summary_of(verb) for verb in VERBS}, **{name: text for name, (_, text) in COMMANDS.items()}}
+    lines = {verb: summary_of(verb) for verb in verbs()}
+    lines |= {name: (inspect.getdoc(command) or "").partition("\n")[0] for name, command in commands().items()}
     width = max(map(len, lines))
-    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in lines.items())
+    rows = "\n".join(f"  {name:{width}}  {text}" for name, text in lines.items())
     return (
         "usage: drivetrain COMMAND [--option value ...]\n\n"
         "One engine for every vision framework.\n\n"
-        f"commands:\n{commands}\n\n"
+        f"commands:\n{rows}\n\n"
         "  drivetrain COMMAND --help shows its options; drivetrain --version the version.\n\n"
         f"{EXIT_CODES}"
     )

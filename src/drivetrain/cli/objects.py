@@ -11,14 +11,14 @@ from typing import Any
 from drivetrain.cli.signature import OBJECTS
 from drivetrain.errors import OptionError
 from drivetrain.options import check_names
-from drivetrain.registry import claimed_by
+from drivetrain.registry import claimed_by, engine_specs
 
 
 def make_objects(name: str, value: Any) -> Any:
     """The object or objects of an option.
 
     Args:
-        name: of the option, one of :data:`OBJECTS`.
+        name: of the option, one of :data:`OBJECTS`, or "data".
         value: a mapping of ``class_path`` and ``init_args``, or a list of them.
 
     Raises:
@@ -28,8 +28,16 @@ def make_objects(name: str, value: Any) -> Any:
     return made if name == "callbacks" or isinstance(value, list) else made[0]
 
 
+def _allowed(name: str) -> tuple[str, ...]:
+    """The classes that an option takes; for data those that the engines announce."""
+    if name != "data":
+        return OBJECTS[name]
+    return tuple(dict.fromkeys(claim for spec in engine_specs().values() for claim in spec.data_claims))
+
+
 def _make(name: str, value: Any) -> Any:
-    bases = " or ".join(claim.replace(":", ".") for claim in OBJECTS[name])
+    allowed = _allowed(name)
+    bases = " or ".join(claim.replace(":", ".") for claim in allowed)
     if not isinstance(value, dict) or not {"class_path"} <= set(value) <= {"class_path", "init_args"}:
         raise OptionError(
             f"{name}={value!r} is not an object that can be made. Write it as "
@@ -37,7 +45,7 @@ def _make(name: str, value: Any) -> Any:
         )
     path, arguments = str(value["class_path"]), value.get("init_args") or {}
     cls = _find_class(name, path)
-    if claimed_by(cls, OBJECTS[name]) is None:
+    if claimed_by(cls, allowed) is None:
         raise OptionError(f"{name}: {path!r} is not a subclass of {bases}; it was not called.")
     if not isinstance(arguments, dict):
         raise OptionError(f"{name}: init_args of {path!r} must be a mapping, not {arguments!r}.")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from drivetrain.cli.wording import command
@@ -26,11 +25,11 @@ def show(result: Any, stream: IO[str], *, as_json: bool) -> None:
     """Write the result of a verb.
 
     Args:
-        result: Metrics, TrainResult, Artifact or Predictions.
+        result: Metrics, TrainResult, Artifact, Predictions, or anything with ``to_dict``, a record or plain data.
         stream: where to write.
         as_json: one JSON document and nothing else.
     """
-    to_json, to_text = _SHAPES[type(result).__name__]
+    to_json, to_text = _SHAPES.get(type(result).__name__, (_any_json, _any_text))
     if as_json:
         write_json(to_json(result), stream)
     else:
@@ -91,6 +90,34 @@ class Page:
 
 def _cell(value: Any) -> str:
     return number(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+# --- anything else ---------------------------------------------------------------------------------------------------
+
+
+def _any_json(result: Any) -> Any:
+    """What the result says of itself; verbs that return a record need no code here."""
+    if hasattr(result, "to_dict"):
+        return result.to_dict()
+    if is_dataclass(result) and not isinstance(result, type):
+        return {item.name: getattr(result, item.name) for item in fields(result)}
+    return result
+
+
+def _any_text(result: Any, page: Page) -> None:
+    """A mapping as a table of two columns, a list of mappings as a table, and texts as lines."""
+    shown = _any_json(result)
+    if isinstance(shown, Mapping):
+        page.table(("", "value"), ((name, _in_a_cell(value)) for name, value in shown.items()))
+    elif isinstance(shown, list | tuple) and shown and all(isinstance(row, Mapping) for row in shown):
+        head = list(dict.fromkeys(str(name) for row in shown for name in row))
+        page.table(head, ([_in_a_cell(row.get(name)) for name in head] for row in shown))
+    elif shown is not None:
+        page.line(str(shown))
+
+
+def _in_a_cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else json.dumps(jsonable(value), ensure_ascii=False)
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
@@ -154,7 +181,7 @@ def _tune_text(result: TuneResult, page: Page) -> None:
     page.line(f"{result.metric} {result.value:.4g}; trials: {', '.join(f'{n} {state}' for state, n in counts.items())}")
     page.line(f"work dir  {result.work_dir}")
     page.line(f"report    {result.work_dir / 'report.html'}")
-    page.line(f"\nTrain with them: drivetrain train --config {shlex.quote(str(result.config))}")
+    page.line(f"\nTrain with them: drivetrain train --config {command(result.config)}")
 
 
 # --- artefact --------------------------------------------------------------------------------------------------------

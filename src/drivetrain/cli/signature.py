@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from drivetrain.engine import Engine
+from drivetrain.engine.verbs import verbs_of
 from drivetrain.errors import OptionError, near
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ class Option:
     help: str
     kind: Kind
     owner: str
+
+
+@cache
+def verbs() -> tuple[str, ...]:
+    """The public methods of the engine, as they are written: each is a command, and nothing else makes one."""
+    return verbs_of(Engine)
 
 
 @cache

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.cli.arguments import Request, read_request
 from drivetrain.cli.config import repeatable, to_yaml
+from drivetrain.cli.output import results_only_on_stdout
 from drivetrain.cli.signature import OBJECTS, check_values, options_of
 from drivetrain.errors import OptionError
 
@@ -39,22 +38,34 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
         from drivetrain.cli.model_help import print_model_help
 
         return print_model_help(arguments)
-    request = read_request(verb, arguments, verbs)
-    values = effective(verb, request)
+    request = read_request(verb, arguments, verbs, os.environ)
     if "print_config" in request.flags:
-        print(to_yaml(repeatable(values)), end="")
+        print(to_yaml(repeatable(effective(verb, request))), end="")
         return 0
     if "dry_run" in request.flags:
         from drivetrain.cli.dry_run import show_plan
 
-        return show_plan(verb, values, as_json="json" in request.flags)
+        return show_plan(verb, effective(verb, request), as_json="json" in request.flags)
     with results_only_on_stdout() as stdout:
-        engine = make_engine(values, quiet="quiet" in request.flags)
-        result = getattr(engine, verb)(**own_options(verb, values))
+        result = run_verb(verb, request)
         from drivetrain.cli.render import show
 
         show(result, stdout, as_json="json" in request.flags)
     return 0
+
+
+def run_verb(verb: str, request: Request) -> Any:
+    """Do what a request asks for.
+
+    Returns:
+        What the method of the engine gives back.
+
+    Raises:
+        DrivetrainError: as the verb does.
+    """
+    values = effective(verb, request)
+    engine = make_engine(values, quiet="quiet" in request.flags)
+    return getattr(engine, verb)(**own_options(verb, values))
 
 
 def effective(verb: str, request: Request) -> dict[str, Any]:
@@ -105,28 +116,3 @@ def own_options(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
             own[name] = make_objects(name, own[name])
     return own
-
-
-@contextlib.contextmanager
-def results_only_on_stdout() -> Iterator[Any]:
-    """Yield the standard output; what anything else writes there meanwhile goes to the standard error.
-
-    Frameworks print to the standard output from Python, from C and from child processes.
-    """
-    stdout = sys.stdout
-    stdout.flush()
-    saved = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        with contextlib.redirect_stdout(sys.stderr), os.fdopen(os.dup(saved), "w", encoding="utf-8") as real:
-            yield real if _is_process_stdout(stdout) else stdout
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-
-
-def _is_process_stdout(stream: Any) -> bool:
-    try:
-        return bool(stream.fileno() == 1)
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -1,11 +1,19 @@
-"""The options of the small commands, with a message of our own for slips."""
+"""The options of a command, read from its signature, with a message of our own for slips."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import shutil
+import sys
+import types
+import typing
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
+from drivetrain.cli.answer import Answer
+from drivetrain.cli.commands import Command
 from drivetrain.errors import OptionError, near
 
 
@@ -42,3 +50,75 @@ class WordParser(argparse.ArgumentParser):
                     f"{name} is not an option of {self.prog}.{near(name, self._names)} See: {self.prog} --help."
                 )
         return self.parse_args(list(arguments))
+
+
+def parser_of(name: str, command: Command) -> WordParser:
+    """The parser of a command: its positional parameters as words, the others as ``--name VALUE``."""
+    from docstring_parser import parse
+
+    documented = parse(inspect.getdoc(command) or "")
+    helps = {item.arg_name: " ".join((item.description or "").split()) for item in documented.params}
+    width = min(shutil.get_terminal_size().columns - 2, 110)
+    parser = WordParser(
+        prog=f"drivetrain {name}",
+        description=documented.short_description,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=width),
+    )
+    hints = typing.get_type_hints(command, vars(sys.modules[command.__module__]))
+    for parameter in inspect.signature(command).parameters.values():
+        _add(parser, parameter, hints[parameter.name], helps.get(parameter.name, ""))
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _add(parser: WordParser, parameter: inspect.Parameter, hint: Any, text: str) -> None:
+    options = _how_to_read(hint)
+    if parameter.default not in (parameter.empty, None, False, ""):
+        text += f" Default: {parameter.default}."
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        if hint is not bool:
+            options["default"] = parameter.default
+        parser.add_argument(f"--{parameter.name}", help=text, **options)
+        return
+    if parameter.default is not parameter.empty:
+        options |= {"nargs": "?", "default": parameter.default}
+    parser.add_argument(parameter.name, help=text, **options)
+
+
+def _how_to_read(hint: Any) -> dict[str, Any]:
+    """The type in the words of argparse; lists are several words after the option."""
+    if hint is bool:
+        return {"action": "store_true"}
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if get_origin(hint) is not None:
+        return {"nargs": "+", "type": get_args(hint)[0]}
+    return {"type": _path if hint is Path else hint}
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
+    """Run a command and print its answer.
+
+    Raises:
+        DrivetrainError: as the command does; OptionError for a slip on the command line.
+    """
+    from drivetrain.cli.output import results_only_on_stdout
+
+    values = vars(parser_of(name, command).read(arguments))
+    as_json, _ = values.pop("json"), values.pop("debug")
+    with results_only_on_stdout() as stdout:
+        answer: Answer = command(**values)
+        from drivetrain.cli.render import Page, write_json
+
+        if as_json:
+            write_json(answer.data, stdout)
+        else:
+            answer.tell(Page(stdout))
+    return answer.code

@@ -12,6 +12,7 @@ from drivetrain.engine.describe import describe_data, describe_dataset, describe
 from drivetrain.engine.hooks import EngineHooks, FitResult
 from drivetrain.engine.planning import make_plan
 from drivetrain.engine.recorded import RecordedRun, checkpoint_file
+from drivetrain.engine.verbs import no_verb
 from drivetrain.errors import (
     CheckpointError,
     CheckpointNotFoundError,
@@ -507,6 +508,7 @@ class Engine(EngineHooks):
             overwrite=overwrite,
         )
 
+    @no_verb
     def used_value(self, name: str) -> Any:
         """What the last training really used for an option, ``"model.NAME"`` or ``"engine_args.NAME"``.
 

@@ -35,10 +35,12 @@ def test_find_lists_filters_and_counts(toy, capsys) -> None:
     assert "1 models." in out
     assert "No model fits." in output_of(capsys, "find", "--task", "detection")
     assert "... and 1 more of toy; --limit 2 shows all." in output_of(capsys, "find", "--limit", 1)
+    assert output_of(capsys, "find", "--names") == "toy:MeanSmall\ntoy:MeanLarge\n"
     rows = json.loads(output_of(capsys, "find", "small", "--json"))
     assert rows == [
         {
             "name": "toy:MeanSmall",
+            "engine": "toy",
             "tasks": ["classification"],
             "family": "mean",
             "class_path": "toys:Mean",
@@ -98,7 +100,7 @@ def test_info_on_a_work_dir(toy, colours: Path, tmp_path: Path, capsys) -> None:
     assert "work dir of a run that is finished" in out
     assert "MeanSmall (engine toy), classification" in out
     assert "checkpoints/last.json" in out
-    assert f"drivetrain train --config {work / 'config.yaml'}" in out
+    assert f"drivetrain repeat {work}" in out
     data = json.loads(output_of(capsys, "info", work, "--json"))
     assert data["kind"] == "work_dir"
     assert data["options"]["max_epochs"] == 2

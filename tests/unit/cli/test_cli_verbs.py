@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from drivetrain.cli.main import VERBS, main
-from drivetrain.cli.signature import options_of
+from drivetrain.cli.main import main
+from drivetrain.cli.signature import options_of, verbs
 from drivetrain.options import TrainOptions
 
 
@@ -110,7 +110,8 @@ def test_the_config_is_there_before_training_and_repeats_it(trained: Path, calls
     assert calls["options"] == first
     assert yaml.safe_load((again / "config.yaml").read_text()) == yaml.safe_load((trained / "config.yaml").read_text())
     assert set(yaml.safe_load((again / "config.yaml").read_text())) == {
-        *(set(options_of("train")) - {"work_dir", "resume", "overwrite"})
+        "drivetrain",
+        *(set(options_of("train")) - {"work_dir", "resume", "overwrite"}),
     }
 
 
@@ -169,7 +170,7 @@ def test_overwrite_and_resume(trained: Path, toy, calls, colours: Path, capsys) 
     assert calls["options"].resume
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", verbs())
 def test_every_argument_of_a_verb_has_help_and_a_type(verb: str) -> None:
     for option in options_of(verb).values():
         assert option.help, option.name

@@ -1,0 +1,139 @@
+"""The commands that are not verbs of an engine: each public function here is one, its signature its options.
+
+A parameter that may be given by position stands on the command line without a name; the others are ``--name VALUE``.
+The module is read for every command, so what a function needs is imported inside it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from drivetrain.cli.answer import Answer
+
+Command = Callable[..., Answer]
+DataOutputFormat = Literal["coco", "yolo", "voc", "cvat", "datumaro", "image_folder"]
+
+
+@cache
+def _commands() -> dict[str, Command]:
+    module = sys.modules[__name__]
+    found = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    return {
+        name: value
+        for name, value in found.items()
+        if inspect.isfunction(value) and value.__module__ == __name__ and value.__annotations__["return"] == "Answer"
+    }
+
+
+def commands() -> dict[str, Command]:
+    """Every command by name, in the order in which they are written."""
+    return _commands()
+
+
+def find(
+    text: str = "",
+    *,
+    engine: str | None = None,
+    task: str | None = None,
+    limit: int | None = None,
+    names: bool = False,
+) -> Answer:
+    """List the models of every installed framework.
+
+    Args:
+        text: only models whose full name contains it.
+        engine: only models of this engine.
+        task: only models for this task.
+        limit: rows to show of each source; 40 for people, all for JSON.
+        names: show nothing but the full names, one in each line.
+    """
+    from drivetrain.cli.find import find_models
+
+    return find_models(text, engine=engine, task=task, limit=limit, names=names)
+
+
+def info(path: Path | None = None) -> Answer:
+    """Explain a work dir, checkpoint, artefact or data set, or this installation.
+
+    Args:
+        path: of a work dir, checkpoint, artefact or data set; the installation if not given.
+    """
+    from drivetrain.cli.info import explain
+
+    return explain(path)
+
+
+def data(
+    path: Path,
+    *,
+    format: str | None = None,  # noqa: A002  (the field's word)
+    task: str | None = None,
+    normal: Sequence[str] | None = None,
+    splits: Sequence[float] | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    allow_pickle: bool = False,
+    output: Path | None = None,
+    output_format: DataOutputFormat | None = None,
+    save_media: bool = False,
+) -> Answer:
+    """Look at a data set: counts, labels, sizes, problems; or convert it.
+
+    Args:
+        path: a folder, file or zip in any format.
+        format: to read it as; found out if not given.
+        task: what the annotations are to be used for.
+        normal: labels that are no anomalies.
+        splits: shares of train, val and test, to divide all images anew.
+        seed: of the division.
+        strict: make an image that cannot be used an error.
+        allow_pickle: allow formats whose files may execute code when they are opened.
+        output: a new folder to write the data set to.
+        output_format: to write it in.
+        save_media: copy the images to the output; otherwise links to them are made.
+    """
+    from drivetrain.cli.data import look_at
+
+    options: dict[str, object] = {
+        "format": format,
+        "task": task,
+        "normal": normal,
+        "splits": splits,
+        "seed": seed,
+        "strict": strict,
+    }
+    options["allow_pickle"] = allow_pickle
+    return look_at(path, options, output=output, output_format=output_format, save_media=save_media)
+
+
+def doctor(*, quick: bool = False) -> Answer:
+    """Check this installation, and say what to run where something is wrong.
+
+    Args:
+        quick: look at versions and settings only, and import no framework.
+    """
+    from drivetrain.cli.doctor import examine
+
+    return examine(quick=quick)
+
+
+def repeat(
+    run: Path, *, work_dir: Path | None = None, tolerance: float = 0.0, overwrite: bool = False, quiet: bool = False
+) -> Answer:
+    """Run a finished run again from its saved config, and report whether the result is the same.
+
+    Args:
+        run: the work dir of a finished run.
+        work_dir: of the new run; a new folder below "runs" if not given.
+        tolerance: how far apart the numbers may be and still count as the same.
+        overwrite: replace the run that the new work dir holds.
+        quiet: show no progress.
+    """
+    from drivetrain.cli.repeat import repeat_run
+
+    return repeat_run(run, work_dir=work_dir, tolerance=tolerance, overwrite=overwrite, quiet=quiet)

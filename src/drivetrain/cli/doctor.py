@@ -1,0 +1,184 @@
+"""``drivetrain doctor``: is this installation sound, and what to run where it is not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from drivetrain.cli.answer import Answer
+from drivetrain.registry import EngineSpec, engine_specs
+
+if TYPE_CHECKING:
+    from drivetrain.cli.render import Page
+
+State = Literal["ok", "note", "warning", "problem"]
+_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "YOLO_OFFLINE", "WANDB_MODE")
+_LEAST_DISK = 2e9  # bytes: a run keeps two checkpoints and the caches of the data
+_LEAST_MEMORY = 1e9
+_TRACKERS = {"mlflow": "mlflow", "wandb": "wandb", "tensorboardX": "tensorboard"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        about: what.
+        state: ``"problem"`` stops something from working, ``"warning"`` may.
+        text: what was found.
+        run: the command that mends it, or ``""``.
+    """
+
+    about: str
+    state: State
+    text: str
+    run: str = ""
+
+
+def examine(*, quick: bool = False) -> Answer:
+    """Look at the installation.
+
+    Args:
+        quick: import no framework, also not in a process of its own.
+    """
+    findings = [*_versions(), *_opencv(), *_variables(), *_caches(), *_machine()]
+    if not quick:
+        from drivetrain.cli.probe import probe_engines
+
+        findings += probe_engines()
+    worst = any(finding.state == "problem" for finding in findings)
+    return Answer([asdict(finding) for finding in findings], lambda page: _tell(page, findings), code=int(worst))
+
+
+def _tell(page: Page, findings: Sequence[Finding]) -> None:
+    page.table(("", "about", "found"), ((item.state, item.about, item.text) for item in findings))
+    wrong = [item for item in findings if item.state in ("warning", "problem")]
+    for item in wrong:
+        page.line(f"{item.state}: {item.about}: {item.text}")
+        if item.run:
+            page.line(f"  run: {item.run}")
+    page.line(f"{len(wrong)} of {len(findings)} findings want your attention." if wrong else "All is well.")
+
+
+# --- packages --------------------------------------------------------------------------------------------------------
+
+
+def _versions() -> Iterator[Finding]:
+    import drivetrain
+
+    yield Finding("drivetrain", "ok", f"{drivetrain.__version__} on Python {sys.version.split()[0]}")
+    for name, spec in sorted(engine_specs().items()):
+        yield _engine(name, spec)
+    for package, tool in _TRACKERS.items():
+        version = _version(package)
+        if version is not None:
+            yield Finding(f"tracking with {tool}", "ok", f"{package} {version}")
+
+
+def _engine(name: str, spec: EngineSpec) -> Finding:
+    if spec.missing:
+        return Finding(f"engine {name}", "note", f"not installed: {', '.join(spec.missing)}", spec.install)
+    versions = {package: _version(package) or "unknown" for package in spec.upstream}
+    outside = [
+        f"{package} {versions[package]} is not {wanted}"
+        for package, wanted in spec.upstream.items()
+        if not fits(versions[package], wanted)
+    ]
+    if outside:
+        ranges = " ".join(f'"{package}{wanted}"' for package, wanted in spec.upstream.items())
+        return Finding(f"engine {name}", "problem", "; ".join(outside), f"pip install {ranges}")
+    return Finding(f"engine {name}", "ok", ", ".join(f"{package} {version}" for package, version in versions.items()))
+
+
+def fits(version: str, wanted: str) -> bool:
+    """Whether a version is within a range such as ``">=2.7,<3"``; pre-releases count as their release."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return SpecifierSet(wanted).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return False
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def opencv_wheels() -> list[str]:
+    """The installed wheels that bring the package cv2; more than one overwrite each other's files."""
+    found = {str(item.metadata["Name"]).lower().replace("_", "-") for item in importlib.metadata.distributions()}
+    return sorted(found & set(_OPENCV))
+
+
+def _opencv() -> Iterator[Finding]:
+    wheels = opencv_wheels()
+    if len(wheels) > 1:
+        mend = f"pip uninstall -y {' '.join(wheels)} && pip install opencv-python-headless"
+        yield Finding("OpenCV", "problem", f"{len(wheels)} wheels overwrite each other: {', '.join(wheels)}", mend)
+    elif wheels:
+        yield Finding("OpenCV", "ok", wheels[0])
+    else:
+        yield Finding("OpenCV", "problem", "not installed", "pip install opencv-python-headless")
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def _variables() -> Iterator[Finding]:
+    from drivetrain.cli.variables import complaint, ours
+
+    offline = {name: os.environ[name] for name in _OFFLINE if name in os.environ}
+    said = ", ".join(f"{name}={value}" for name, value in offline.items())
+    yield Finding("offline switches", "ok" if said else "note", said or "none is set: upstreams may use the network")
+    for name, value in ours(os.environ).items():
+        wrong = complaint(name)
+        if wrong:
+            yield Finding("environment", "problem", wrong, f"unset {name}")
+        else:
+            yield Finding("environment", "note", f"{name}={value} is used by every command that has this option")
+
+
+def _caches() -> Iterator[Finding]:
+    from drivetrain.cache_dir import cache_dir
+    from drivetrain.catalog import cached_listing, installed_version
+
+    folder = cache_dir()
+    above = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if os.access(above, os.W_OK):
+        yield Finding("cache", "ok", f"{folder}{'' if folder.exists() else ' (not made yet)'}")
+    else:
+        yield Finding("cache", "problem", f"{folder} cannot be written", "export DRIVETRAIN_CACHE=FOLDER")
+    for source in (source for spec in engine_specs().values() for source in spec.sources):
+        version = installed_version(source)
+        if version is None:
+            continue
+        found = cached_listing(source)
+        if found is None:
+            text = f"{source.prefix} {version} is not listed yet; the first command that needs it does that"
+            yield Finding("catalogue", "note", text, "drivetrain find")
+        else:
+            yield Finding("catalogue", "ok", f"{source.prefix} {version}: {len(found.models)} models")
+
+
+def _machine() -> Iterator[Finding]:
+    from drivetrain.machine import available_memory, core_count
+
+    memory, disk = available_memory(), shutil.disk_usage(Path.cwd()).free
+    state: State = "warning" if memory < _LEAST_MEMORY else "ok"
+    yield Finding("machine", state, f"{core_count()} cores, {memory / 1e9:.1f} GB of memory free")
+    if not os.access(Path.cwd(), os.W_OK):
+        yield Finding("work dirs", "warning", f"{Path.cwd()} cannot be written; give --work_dir")
+    else:
+        state = "warning" if disk < _LEAST_DISK else "ok"
+        yield Finding("work dirs", state, f"{disk / 1e9:.0f} GB free in {Path.cwd()}")

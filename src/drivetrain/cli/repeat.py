@@ -1,0 +1,184 @@
+"""``drivetrain repeat``: run a finished run again, and say whether the result is the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.cli.answer import Answer
+from drivetrain.errors import OptionError, WorkDirError
+
+if TYPE_CHECKING:
+    from drivetrain.cli.render import Page
+
+#: Metrics that say how fast it went, which no two runs have in common.
+_CLOCK = ("time", "seconds", "img/s", "images_per_second")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A number that is not the same: where it stands, and what it was and is."""
+
+    epoch: int
+    metric: str
+    before: float | None
+    now: float | None
+
+    @property
+    def size(self) -> float:
+        """How far apart; infinite if one of them is missing."""
+        if self.before is None or self.now is None:
+            return math.inf
+        return abs(self.before - self.now)
+
+
+def repeat_run(run: Path, *, work_dir: Path | None, tolerance: float, overwrite: bool, quiet: bool) -> Answer:
+    """Train again as the run was trained, and compare.
+
+    Args:
+        run: the work dir of a finished run.
+        work_dir: of the new run.
+        tolerance: how far apart numbers may be and still count as the same.
+        overwrite: replace the run that ``work_dir`` holds.
+        quiet: show no progress.
+
+    Raises:
+        WorkDirError: there is no finished run, or it has no saved config.
+        DrivetrainError: as ``train`` does.
+    """
+    from drivetrain.cli.arguments import read_request
+    from drivetrain.cli.signature import verbs
+    from drivetrain.cli.verb import run_verb
+
+    if tolerance < 0:
+        raise OptionError(f"tolerance={tolerance} must be at least 0.")
+    record = _finished(run)
+    if work_dir is not None and work_dir.absolute() == run.absolute():
+        raise OptionError(
+            f"work_dir={str(work_dir)!r} is the run itself. Give another work_dir=... to compare with it."
+        )
+    words = ["--config", str(run / "config.yaml"), *(["--work_dir", str(work_dir)] if work_dir else [])]
+    request = read_request("train", words, verbs())
+    request.values["overwrite"] = overwrite
+    request.flags |= {"quiet"} if quiet else set()
+    result = run_verb("train", request)
+    facts = compare(run, record, Path(result.work_dir), tolerance)
+    return Answer(facts, lambda page: _tell(page, facts), code=0 if facts["same"] else 1)
+
+
+def _finished(run: Path) -> dict[str, Any]:
+    from drivetrain.run import read_record
+
+    if not (run / "run.json").is_file():
+        raise WorkDirError(f"run={str(run)!r} is not the work dir of a run: it has no run.json.")
+    record = read_record(run)
+    if record.get("status") != "finished":
+        raise WorkDirError(f"run={str(run)!r} is {record.get('status')}. Finish it first, with --resume.")
+    if not (run / "config.yaml").is_file():
+        raise WorkDirError(
+            f"run={str(run)!r} has no config.yaml: it was made from objects of a Python process (a model, data or "
+            "callbacks), which cannot be made again from here. Run that program again."
+        )
+    return record
+
+
+def compare(before: Path, record: Mapping[str, Any], now: Path, tolerance: float) -> dict[str, Any]:
+    """What two runs have in common, as plain data.
+
+    Args:
+        before: the work dir of the first run.
+        record: of the first run.
+        now: the work dir of the second run.
+        tolerance: how far apart numbers may be.
+
+    Returns:
+        ``same`` (the metrics are, and with ``deterministic`` the weights too), ``metrics_same``, ``weights_same``
+        (``None`` if there are none to compare), ``deterministic``, ``differences``, ``largest_difference``,
+        ``changed`` (versions, data and options that are not what they were), ``run`` and ``work_dir``.
+    """
+    from drivetrain.run import read_history, read_record
+
+    again = read_record(now)
+    differences = [
+        item
+        for item in _differences(read_history(before / "metrics.csv"), read_history(now / "metrics.csv"))
+        if item.size > tolerance
+    ]
+    weights = _same_weights(before, record, now, again)
+    deterministic = bool((record.get("options") or {}).get("deterministic"))
+    return {
+        "run": before,
+        "work_dir": now,
+        "same": not differences and (weights is not False or not deterministic),
+        "metrics_same": not differences,
+        "weights_same": weights,
+        "deterministic": deterministic,
+        "largest_difference": max((item.size for item in differences), default=0.0),
+        "differences": [
+            {"epoch": item.epoch, "metric": item.metric, "before": item.before, "now": item.now} for item in differences
+        ],
+        "changed": list(_changed(record, again)),
+    }
+
+
+def _differences(before: Any, now: Any) -> Iterator[Difference]:
+    old, new = ({item.epoch: item.metrics for item in history} for history in (before, now))
+    for epoch in sorted(set(old) | set(new)):
+        first, second = old.get(epoch, {}), new.get(epoch, {})
+        for name in dict.fromkeys([*first, *second]):
+            if any(word in name.lower() for word in _CLOCK):
+                continue
+            one, other = first.get(name), second.get(name)
+            both_undefined = one is not None and other is not None and math.isnan(one) and math.isnan(other)
+            if one != other and not both_undefined:
+                yield Difference(epoch, name, one, other)
+
+
+def _same_weights(before: Path, record: Mapping[str, Any], now: Path, again: Mapping[str, Any]) -> bool | None:
+    """Whether the last checkpoints hold the same tensors; ``None`` if one of the runs has no such file."""
+    from drivetrain.checkpoint import tensor_digest
+
+    names = [(item.get("checkpoints") or {}).get("last") for item in (record, again)]
+    files = [folder / name for folder, name in zip((before, now), names, strict=True) if name]
+    if len(files) != 2 or not all(file.is_file() for file in files):
+        return None
+    return tensor_digest(files[0]) == tensor_digest(files[1])
+
+
+def _changed(record: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[str]:
+    """What is not as it was in the first run, in sentences."""
+    old, new = ((item.get("environment") or {}).get("versions") or {} for item in (record, again))
+    for name in sorted(set(old) | set(new)):
+        if old.get(name) != new.get(name):
+            yield f"{name} was {old.get(name, 'not installed')} and is {new.get(name, 'not installed')}."
+    if record.get("drivetrain") != again.get("drivetrain"):
+        yield f"drivetrain was {record.get('drivetrain')} and is {again.get('drivetrain')}."
+    prints = [
+        item["data"].get("fingerprint") if isinstance(item.get("data"), dict) else None for item in (record, again)
+    ]
+    if prints[0] != prints[1]:
+        yield "The data have changed: their fingerprint is another."
+    commits = [(item.get("git") or {}).get("commit") for item in (record, again)]
+    if commits[0] != commits[1]:
+        yield f"The checkout was at {commits[0]} and is at {commits[1]}."
+
+
+def _tell(page: Page, facts: Mapping[str, Any]) -> None:
+    page.line(f"run       {facts['run']}")
+    page.line(f"repeated  {facts['work_dir']}")
+    for text in facts["changed"]:
+        page.line(f"changed: {text}")
+    rows = [(item["epoch"] + 1, item["metric"], item["before"], item["now"]) for item in facts["differences"]]
+    if rows:
+        page.table(("epoch", "metric", "before", "now"), rows[:20])
+    weights = {True: "the same", False: "others", None: "not compared: a run left no file of them"}
+    page.line(f"metrics   {'the same in every epoch' if facts['metrics_same'] else 'others'}")
+    page.line(f"weights   {weights[facts['weights_same']]}")
+    if facts["same"]:
+        page.line("The result is the same.")
+        return
+    advice = "" if facts["deterministic"] else " The run was not deterministic: --deterministic makes it repeatable."
+    page.line(f"The result is NOT the same; the largest difference is {facts['largest_difference']:.3g}.{advice}")

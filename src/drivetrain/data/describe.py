@@ -1,0 +1,117 @@
+"""What a data set holds, in numbers, and what is likely to spoil a training with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drivetrain.data.table import list_values
+from drivetrain.types import Task
+
+if TYPE_CHECKING:
+    from drivetrain.data.dataset import Dataset
+
+#: Areas of objects in pixels where COCO changes from small to medium to large.
+_SMALL, _LARGE = 32**2, 96**2
+#: Between the most and the least frequent class, beyond which a training hardly learns the rare one.
+_LARGEST_RATIO = 20.0
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """Counts, labels and sizes as plain data.
+
+    Returns:
+        ``format, task, images, subsets, label_names, images_per_class`` (subset -> label -> images),
+        ``objects_per_class`` (empty without objects), ``image_sizes`` (``smallest, median, largest`` as height,
+        width in pixels), ``objects``, ``fingerprint``, ``notes``, ``skipped``.
+    """
+    has_objects = bool((data.object_counts >= 0).any())
+    return {
+        "format": data.format,
+        "task": data.task.value,
+        "images": len(data),
+        "subsets": dict(data.subsets),
+        "label_names": data.label_names,
+        "keypoint_names": data.keypoint_names,
+        "images_per_class": {name: _images_per_class(data.subset(name)) for name in data.subsets},
+        "objects_per_class": data.class_counts() if has_objects else {},
+        "image_sizes": _image_sizes(data),
+        "objects": _objects(data) if has_objects else {},
+        "fingerprint": data.fingerprint,
+        "notes": data.notes,
+        "skipped": [{"path": file, "reason": reason} for file, reason in data.skipped],
+    }
+
+
+def _images_per_class(data: Dataset) -> dict[str, int]:
+    return dict(zip(data.label_names, data.label_matrix.sum(axis=0).tolist(), strict=True))
+
+
+def _image_sizes(data: Dataset) -> dict[str, tuple[int, int]]:
+    """By area; each is the size of an image that there is."""
+    order = np.argsort(data.sizes.astype(np.int64).prod(axis=1), kind="stable")
+    positions = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
+    return {name: tuple(data.sizes[position].tolist()) for name, position in positions.items()}
+
+
+def _objects(data: Dataset) -> dict[str, float]:
+    counts = np.maximum(data.object_counts, 0)
+    boxes = np.asarray(list_values(data.table, "boxes"), np.float64).reshape(-1, 4)
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    whole = np.repeat(data.sizes.astype(np.float64).prod(axis=1), counts)
+    return {
+        "objects": int(counts.sum()),
+        "images without objects": int((counts == 0).sum()),
+        "most in an image": int(counts.max(initial=0)),
+        "small (below 32 x 32 pixels)": int((areas < _SMALL).sum()),
+        "medium": int(((areas >= _SMALL) & (areas < _LARGE)).sum()),
+        "large (from 96 x 96 pixels)": int((areas >= _LARGE).sum()),
+        "median share of the image": float(np.median(areas / whole)) if len(areas) else 0.0,
+    }
+
+
+def problems_of(data: Dataset) -> list[str]:
+    """What is likely to spoil a training, in sentences; what the readers noticed is in ``data.notes``."""
+    if data.task is Task.ANOMALY:
+        return _anomaly_problems(data)
+    problems = []
+    counts = data.class_counts() if any(data.class_counts().values()) else {}
+    empty = [name for name, count in counts.items() if count == 0]
+    if empty:
+        problems.append(f"{_named(empty)} of the labels never occur.")
+    present = {name: count for name, count in counts.items() if count}
+    if present and max(present.values()) > _LARGEST_RATIO * min(present.values()):
+        most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+        problems.append(
+            f"The classes are unbalanced: {most!r} occurs {present[most]} times and {least!r} {present[least]} times."
+        )
+    return problems + _unseen(data)
+
+
+def _unseen(data: Dataset) -> list[str]:
+    """Labels that are asked for in val or test but never shown in train."""
+    if "train" not in data.subsets or not data.label_names:
+        return []
+    shown = data.subset("train").label_matrix.any(axis=0)
+    problems = []
+    for subset in (name for name in ("val", "test") if name in data.subsets):
+        asked = data.subset(subset).label_matrix.any(axis=0)
+        unseen = [data.label_names[number] for number in np.flatnonzero(asked & ~shown)]
+        if unseen:
+            problems.append(f"{_named(unseen)} occur in {subset} but never in train, so they cannot be learned.")
+    return problems
+
+
+def _anomaly_problems(data: Dataset) -> list[str]:
+    problems = []
+    if "train" in data.subsets and (data.subset("train").anomalous == 1).any():
+        problems.append("There are anomalies among the training images; a one-class model takes them for normal.")
+    if not (data.anomalous == 1).any():
+        problems.append("There is no image of an anomaly, so nothing can be measured and no threshold can be found.")
+    return problems
+
+
+def _named(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
