@@ -40,6 +40,7 @@ class Artifact:
         model_file: the file that holds the graph, relative to ``path``.
         embedded: whether the graph takes raw ``(B, H, W, 3) uint8`` RGB images of any size. If not, it takes
             ``(B, 3, height, width)`` floats, and :attr:`image_spec` says how to make them.
+        planes: the raw images are not ``(B, H, W, 3) uint8`` but ``(B, 3, H, W) float32`` in 0..1.
         dynamic_batch: whether the graph takes more than one image at a time.
         output_names: of the graph, in its order.
         versions: package -> version, at export.
@@ -62,6 +63,7 @@ class Artifact:
     engine: str = ""
     model_name: str = ""
     embedded: bool = True
+    planes: bool = False
     dynamic_batch: bool = False
     output_names: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from drivetrain.errors import UnsupportedError
+from drivetrain.errors import DataError, UnsupportedError
 from drivetrain.testing import Expectation, Never
 
 # name of the case -> (engine, model)
@@ -19,8 +19,38 @@ EXPECTED: dict[tuple[str, str], Expectation] = {
     ("toy", "export[onnx-fp32]"): Never("An example builds one graph; OpenVINO's.", raises=UnsupportedError),
 }
 
+# engine -> the models that are taken from images to the artefact, each by itself
+MODELS: dict[str, tuple[str, ...]] = {
+    "anomalib": (
+        *("AiVad", "AnomalyDINO", "AnomalyVFM", "CFM", "Cfa", "Cflow", "Csflow", "Dfkde", "Dfm", "Dinomaly", "Draem"),
+        *("Dsr", "EfficientAd", "Fastflow", "FoundAD", "Fre", "Fuvas", "Ganomaly", "GeneralAD", "Glass", "InpFormer"),
+        *("L2BT", "MHPatchcore", "Padim", "Patchcore", "Patchflow", "Rad", "ReverseDistillation", "Stfpm", "SuperADD"),
+        *("Supersimplenet", "Uflow", "UniNet", "VlmAd", "WinClip"),
+    ),
+}
+
+_VIDEO = "It looks at video, and drivetrain's data sets are images; Anomalib's own video datamodules can be given."
+# (engine, model, step) -> why it fails; the steps after it are not taken
+EXPECTED_STEPS: dict[tuple[str, str, str], Expectation] = {
+    ("anomalib", "AiVad", "train"): Never(_VIDEO, raises=DataError),
+    ("anomalib", "Fuvas", "train"): Never(_VIDEO, raises=DataError),
+    ("anomalib", "CFM", "train"): Never(
+        "It looks at images with depth, and drivetrain's data sets have none; Anomalib's 3D datamodules can be given.",
+        raises=DataError,
+    ),
+    ("anomalib", "VlmAd", "export"): Never(
+        "It asks a language model and has no graph of its own.", raises=UnsupportedError
+    ),
+}
+
 
 def expected(case: str) -> dict[str, Expectation]:
     """The expected failures of a case, by check."""
     assert case in CASES, f"{case!r} must be one of the cases in expected_failures.py"
     return {check: reason for (name, check), reason in EXPECTED.items() if name == case}
+
+
+def expected_step(engine: str, model: str, step: str) -> Expectation | None:
+    """Why a model must fail at a step, if it must."""
+    assert model in MODELS[engine], f"{model!r} must be one of MODELS in expected_failures.py"
+    return EXPECTED_STEPS.get((engine, model, step))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from drivetrain import Engine, load
 from drivetrain.images import read_image
@@ -105,30 +106,48 @@ def test_our_checkpoint_opens_in_anomalib(ours: Any, category: Path) -> None:
         assert answers[prediction.path] == pytest.approx(prediction.anomaly_score, abs=5e-3)
 
 
+@pytest.fixture(scope="module")
+def awkward(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pictures of odd sizes, larger and smaller than the model's input, one of them grey."""
+    random = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("awkward")
+    for number, shape in enumerate([(57, 133, 3), (201, 97, 3), (31, 40, 3), (77, 77)]):
+        small = Image.fromarray(random.integers(0, 256, (9, 9, *shape[2:]), np.uint8))
+        small.resize((shape[1], shape[0]), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+    return sorted(folder.glob("*.png"))
+
+
+@pytest.mark.parametrize("format", ["openvino", "onnx"])
 def test_three_clients_agree_on_one_artefact(
-    ours: Any, category: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ours: Any, category: Path, awkward: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
     pytest.importorskip("model_api")
     from anomalib.deploy import OpenVINOInferencer
     from model_api.adapters import OpenvinoAdapter, create_core
     from model_api.models import Model
 
-    from drivetrain.runtime.preprocess import resize_uint8
-
-    artifact = ours.export(name="clients")
+    artifact = ours.export(format, name=f"clients-{format}")
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
     predictor = load(artifact.path, precision="f32")
     adapter = OpenvinoAdapter(create_core(), str(artifact.model_path), device="CPU", plugin_config=precise)
-    model_api = Model.create_model(adapter)
+    if format == "openvino":
+        model_api = Model.create_model(adapter)
     monkeypatch.chdir(tmp_path)  # the inferencer makes a cache folder where it stands
     inferencer = OpenVINOInferencer(artifact.model_path, device="CPU", config=precise)
-    for path in sorted((category / "test").rglob("*.png")):
-        image = read_image(path)
-        mine = predictor.predict(image)[0]
-        resized = resize_uint8(image, artifact.image_spec).astype(np.float32) / 255
-        upstream = inferencer.predict(resized)
-        other = model_api(image)
-        assert float(upstream.pred_score.ravel()[0]) == pytest.approx(mine.anomaly_score, abs=1e-3)
-        assert float(other.pred_score) == pytest.approx(mine.anomaly_score, abs=1e-3)
+    own = {answer.path: answer for answer in ours.predict([str(path) for path in awkward])}
+    for path in [*sorted((category / "test").rglob("*.png"))[::4], *awkward]:
+        mine = predictor.predict(path)[0]
+        upstream = inferencer.predict(read_image(path))
         assert mine.anomaly_map is not None
-        assert np.abs(other.anomaly_map.squeeze() / 255.0 - mine.anomaly_map).max() < 0.02
+        assert float(upstream.pred_score.ravel()[0]) == pytest.approx(mine.anomaly_score, abs=1e-4)
+        assert bool(upstream.pred_label.ravel()[0]) == (mine.anomaly_score >= 0.5)
+        assert upstream.anomaly_map.shape[-2:] == (SIZE, SIZE)
+        if path in awkward:
+            assert own[str(path)].anomaly_score == pytest.approx(mine.anomaly_score, abs=1e-3)
+            assert np.abs(own[str(path)].anomaly_map - mine.anomaly_map).max() < 2e-2
+        if format == "openvino":
+            other = model_api(read_image(path))
+            assert float(other.pred_score) == pytest.approx(mine.anomaly_score, abs=1e-4)
+            assert other.pred_label == str(mine.anomaly_score >= 0.5)
+            assert other.anomaly_map.shape == mine.size
+            assert np.abs(other.anomaly_map / 255.0 - mine.anomaly_map).max() < 0.02

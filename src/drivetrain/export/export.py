@@ -160,6 +160,7 @@ def _write(
         engine=engine,
         model_name=model_name,
         embedded=source.embed,
+        planes=source.planes,
         dynamic_batch=source.dynamic_batch,
         output_names=names,
         versions={**_versions(), **source.versions},

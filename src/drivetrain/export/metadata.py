@@ -24,7 +24,7 @@ def model_info(source: ExportSource) -> dict[str, str]:
         "pad_value": str(spec.pad_value if spec.resize == "letterbox" else 0),
         "reverse_input_channels": "False",
     }
-    if source.embed:
+    if source.embed and not source.planes:
         info.update(embedded_processing="True", orig_height=str(spec.height), orig_width=str(spec.width))
     else:
         info["mean_values"] = " ".join(f"{value * 255:.9g}" for value in spec.mean)

@@ -10,11 +10,11 @@ import numpy as np
 
 from drivetrain._lazy import is_installed, require
 from drivetrain.errors import ExportError, UnsupportedOptionError
+from drivetrain.export.conversion import frozen_copy
 from drivetrain.export.metadata import model_info
 from drivetrain.export.onnx_ops import OnnxOps
-from drivetrain.export.openvino import frozen_copy
 from drivetrain.export.source import ExportSource
-from drivetrain.runtime.embed import INPUT_NAME, RESIZED_NAME
+from drivetrain.runtime.embed import INPUT_NAME, RESIZED_NAME, pixels_of_planes
 from drivetrain.runtime.preprocess import normalisation
 from drivetrain.runtime.resize_graph import resize_graph
 
@@ -100,7 +100,8 @@ def _embed(model: ModelProto, source: ExportSource) -> None:
             if name == old:
                 node.input[index] = inner
     ops = OnnxOps("preprocess")
-    resized = ops.named(resize_graph(ops, INPUT_NAME, spec), RESIZED_NAME)
+    image = pixels_of_planes(ops, INPUT_NAME) if source.planes else INPUT_NAME
+    resized = ops.named(resize_graph(ops, image, spec), RESIZED_NAME)
     offset, factor = normalisation(spec)
     planes = ops.subtract(ops.transpose(resized, (0, 3, 1, 2)), ops.constant(offset.reshape(1, 3, 1, 1)))
     ops.named(ops.multiply(planes, ops.constant(factor.reshape(1, 3, 1, 1))), inner)
@@ -109,8 +110,10 @@ def _embed(model: ModelProto, source: ExportSource) -> None:
     graph.node.extend(nodes)
     graph.initializer.extend(ops.initializers)
     del graph.value_info[:]
-    shape: list[Any] = ["batch" if source.dynamic_batch else 1, "height", "width", 3]
-    graph.input.append(helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, shape))
+    sizes: list[Any] = ["height", "width"]
+    shape = ["batch" if source.dynamic_batch else 1, *([3, *sizes] if source.planes else [*sizes, 3])]
+    kind = TensorProto.FLOAT if source.planes else TensorProto.UINT8
+    graph.input.append(helper.make_tensor_value_info(INPUT_NAME, kind, shape))
 
 
 def _store_half(model: ModelProto) -> None:

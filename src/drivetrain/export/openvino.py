@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.errors import ExportError
+from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.metadata import model_info
 from drivetrain.export.source import ExportSource
 from drivetrain.runtime.embed import embed_preprocessing
 
 if TYPE_CHECKING:
-    import torch
     from openvino import Model
 
 
@@ -36,7 +31,7 @@ def write_openvino(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[s
         raise ExportError(f"the model has {len(model.inputs)} inputs; an artefact has one, the image.")
     names = _name_outputs(model, source.output_names)
     if source.embed:
-        model = embed_preprocessing(model, source.image_spec, dynamic_batch=source.dynamic_batch)
+        model = embed_preprocessing(model, source.image_spec, dynamic_batch=source.dynamic_batch, planes=source.planes)
     for key, value in model_info(source).items():
         model.set_rt_info(value, ["model_info", key])
     file = f"{source.model_file}.xml"
@@ -53,44 +48,14 @@ def _convert(source: ExportSource) -> Model:
         if source.module is not None:
             import torch
 
-            example = torch.zeros(1, 3, spec.height, spec.width)
-            with warnings.catch_warnings(), torch.no_grad(), _without_telemetry():
-                warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
-                model = ov.convert_model(frozen_copy(source.module), example_input=example)
+            model = convert_module(frozen_copy(source.module), torch.zeros(1, 3, spec.height, spec.width))
         else:
             model = ov.Core().read_model(source.ir or source.onnx)
         if source.embed:
             model.reshape(shape)
-    except Exception as error:
+    except RuntimeError as error:
         raise ExportError(f"OpenVINO cannot convert the model: {error}") from error
     return model
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """OpenVINO's converter reports its use over the network, unless it believes to run in continuous integration."""
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before
-
-
-def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy in evaluation mode on the CPU; the module itself is not touched.
-
-    Raises:
-        ExportError: the module cannot be copied.
-    """
-    try:
-        duplicate = copy.deepcopy(module)
-    except Exception as error:
-        raise ExportError(f"the model cannot be copied for the export: {error}") from error
-    return duplicate.eval().cpu().requires_grad_(False)
 
 
 def _name_outputs(model: Model, wanted: tuple[str, ...]) -> tuple[str, ...]:

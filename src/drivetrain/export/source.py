@@ -33,6 +33,7 @@ class ExportSource:
         dynamic_batch: whether the graph may take several images of one size at once.
         embed: put the preprocessing into the graph, so that raw images go in. Without it the graph keeps its input,
             which an upstream's own loader may need.
+        planes: raw images go in as ``(B, 3, H, W) float32`` in 0..1, which some upstreams' own loaders give.
         model_info: ModelAPI's keys, beside those that the exporter knows itself (labels, size, normalisation).
         model_file: name of the model file without suffix.
         extra_files: name in the artefact -> file that is copied there, such as an upstream's ``metadata.yaml``.
@@ -51,6 +52,7 @@ class ExportSource:
     output_names: tuple[str, ...] = ()
     dynamic_batch: bool = False
     embed: bool = True
+    planes: bool = False
     model_info: Mapping[str, str] = field(default_factory=dict)
     model_file: str = "model"
     extra_files: Mapping[str, Path] = field(default_factory=dict)

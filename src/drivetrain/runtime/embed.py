@@ -9,7 +9,7 @@ import numpy as np
 
 from drivetrain.errors import ArtifactError
 from drivetrain.runtime.preprocess import normalisation
-from drivetrain.runtime.resize_graph import Node, resize_graph
+from drivetrain.runtime.resize_graph import GraphOps, Node, resize_graph
 from drivetrain.types import ImageSpec
 
 if TYPE_CHECKING:
@@ -94,28 +94,37 @@ class OpenVinoOps:
         return self._set.transpose(a, self._node(np.array(order)))
 
 
-def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool) -> Model:
+def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool, planes: bool = False) -> Model:
     """Make a model with one ``(B, 3, height, width) float32`` input take raw images.
 
     Args:
         model: is used up.
         spec: what the model expects.
         dynamic_batch: whether B may differ from 1.
+        planes: take images as ``(B, 3, H, W) float32`` in 0..1.
 
     Returns:
-        The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size.
+        The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size, or as ``planes`` says.
     """
     import openvino as ov
 
     ops = OpenVinoOps()
     batch = -1 if dynamic_batch else 1
-    image = ov.opset13.parameter([batch, -1, -1, 3], ov.Type.u8, INPUT_NAME)
-    image.set_layout(ov.Layout("NHWC"))
+    shape, kind, layout = (
+        ([batch, 3, -1, -1], ov.Type.f32, "NCHW") if planes else ([batch, -1, -1, 3], ov.Type.u8, "NHWC")
+    )
+    image = ov.opset13.parameter(shape, kind, INPUT_NAME)
+    image.set_layout(ov.Layout(layout))
     image.output(0).set_names({INPUT_NAME})
-    resized = resize_graph(ops, image, spec)
+    resized = resize_graph(ops, pixels_of_planes(ops, image) if planes else image, spec)
     resized.set_friendly_name(RESIZED_NAME)
     resized.output(0).set_names({RESIZED_NAME})
     return _replace_input(model, image, _normalised(ops, resized, spec))
+
+
+def pixels_of_planes(ops: GraphOps, planes: Node) -> Node:
+    """``(B, 3, H, W) float32`` in 0..1 as ``(B, H, W, 3)`` whole numbers 0..255."""
+    return ops.transpose(ops.round_to_even(ops.multiply(planes, np.float32(255))), (0, 2, 3, 1))
 
 
 def take_resized(model: Model, spec: ImageSpec, *, embedded: bool, batch: int = 1) -> Model:

@@ -101,34 +101,33 @@ class OpenVinoSession:
         try:
             model = core.read_model(artifact.model_path)
             names = tuple(_output_name(port, number) for number, port in enumerate(model.outputs))
-            if raw:
-                self._spec = None
-            else:
+            if not raw:
                 model = take_resized(model, artifact.image_spec, embedded=artifact.embedded)
-                self._spec = artifact.image_spec
             self.compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ArtifactError(
                 f"OpenVINO cannot load {str(artifact.model_path)!r} on device={device!r}: {error}"
             ) from error
         self.output_names = artifact.output_names or names
+        self._artifact, self._raw = artifact, raw
         self.streams = max(1, int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
 
     def request(self) -> Request:
         """A new request; it belongs to one thread."""
-        return _OpenVinoRequest(self.compiled.create_infer_request(), self.output_names, self._spec)
+        request = self.compiled.create_infer_request()
+        return _OpenVinoRequest(request, self.output_names, self._artifact, raw=self._raw)
 
 
 class _OpenVinoRequest:
-    def __init__(self, request: Any, names: tuple[str, ...], spec: Any) -> None:
+    def __init__(self, request: Any, names: tuple[str, ...], artifact: Artifact, *, raw: bool) -> None:
         import openvino as ov
 
         self._tensor = ov.Tensor
-        self._request, self._names, self._spec = request, names, spec
-        self._held: NDArray[np.uint8] | None = None  # the memory that the device reads
+        self._request, self._names, self._artifact, self._raw = request, names, artifact, raw
+        self._held: NDArray[Any] | None = None  # the memory that the device reads
 
     def start(self, image: NDArray[np.uint8]) -> None:
-        pixels = image if self._spec is None else resize_uint8(image, self._spec)
+        pixels = _raw_input(image, self._artifact) if self._raw else resize_uint8(image, self._artifact.image_spec)
         if not pixels.flags.writeable or not pixels.flags.c_contiguous:
             pixels = np.array(pixels, order="C")  # OpenVINO shares only memory it could write to
         self._held = pixels[None]
@@ -175,11 +174,17 @@ class _OnnxRequest:
         self._results: list[NDArray[Any]] = []
 
     def start(self, image: NDArray[np.uint8]) -> None:
-        pixels = image if self._artifact.embedded else preprocess(image, self._artifact.image_spec)
+        embedded = self._artifact.embedded
+        pixels = _raw_input(image, self._artifact) if embedded else preprocess(image, self._artifact.image_spec)
         self._results = self._session.run(None, {self._input: pixels[None]})
 
     def wait(self) -> dict[str, NDArray[Any]]:
         return dict(zip(self._names, self._results, strict=True))
+
+
+def _raw_input(image: NDArray[np.uint8], artifact: Artifact) -> NDArray[Any]:
+    """The image as a graph with its own preprocessing takes it."""
+    return image.transpose(2, 0, 1).astype(np.float32, order="C") / np.float32(255) if artifact.planes else image
 
 
 def _output_name(port: Any, number: int) -> str:

@@ -12,6 +12,8 @@ from drivetrain.registry import EngineSpec, list_engines
 from drivetrain.testing.contract import EngineContract
 from drivetrain.testing.expectations import Expectation
 
+#: What each model of :func:`matrix` is taken through, in this order; "load" is the artefact in our runtime.
+STEPS = ("train", "test", "predict", "export", "load")
 _SIGNS = {"Never": "no", "NotImpl": "not yet", "NotYet": "waits for the upstream"}
 _HEAD = """# What each engine supports
 
@@ -20,12 +22,19 @@ fails when it is stale. Every "yes" is a check of the contract that runs in `mak
 """
 
 
-def matrix(cases: Mapping[str, tuple[str, str]], expected: Mapping[tuple[str, str], Expectation]) -> str:
+def matrix(
+    cases: Mapping[str, tuple[str, str]],
+    expected: Mapping[tuple[str, str], Expectation],
+    models: Mapping[str, Sequence[str]] | None = None,
+    expected_steps: Mapping[tuple[str, str, str], Expectation] | None = None,
+) -> str:
     """The page as Markdown.
 
     Args:
         cases: name -> (engine, model) of each model that keeps the contract.
         expected: (case, check) -> why it fails.
+        models: engine -> the models that are taken through :data:`STEPS`, each by itself.
+        expected_steps: (engine, model, step) -> why it fails; the steps after it are not taken.
     """
     specs = dict(list_engines())
     parts = [_HEAD, _engines([specs[name] for name in sorted(specs) if name != "toy"])]
@@ -36,6 +45,7 @@ def matrix(cases: Mapping[str, tuple[str, str]], expected: Mapping[tuple[str, st
     ]
     if reasons:
         parts.append("\n".join(["## Why not", "", *reasons, ""]))
+    parts.extend(_models(engine, names, expected_steps or {}) for engine, names in (models or {}).items())
     return "\n".join(parts)
 
 
@@ -71,6 +81,19 @@ def _checks(
     return "\n".join([*rows, ""])
 
 
+def _models(engine: str, names: Sequence[str], expected: Mapping[tuple[str, str, str], Expectation]) -> str:
+    """One row for each model, with how far it comes and why no further."""
+    rows = [f"## Models of {engine}", "", f"| model | {' | '.join(STEPS)} | |", "|---|" + "---|" * (len(STEPS) + 1)]
+    for name in names:
+        failing = next((step for step in STEPS if (engine, name, step) in expected), None)
+        why = expected[engine, name, failing] if failing is not None else None
+        signs = ["yes" if failing is None or number < STEPS.index(failing) else "-" for number in range(len(STEPS))]
+        if failing is not None and why is not None:
+            signs[STEPS.index(failing)] = _SIGNS[type(why).__name__]
+        rows.append(f"| `{name}` | {' | '.join(signs)} | {why.reason if why else ''} |")
+    return "\n".join([*rows, ""])
+
+
 def _check_names() -> list[str]:
     names = [name for cls in reversed(EngineContract.__mro__) for name in vars(cls) if name.startswith("test_")]
     return [name.removeprefix("test_") for name in names]
@@ -85,9 +108,9 @@ def _words(check: str) -> str:
 
 
 def from_file(path: Path) -> str:
-    """The page for a file that defines ``CASES`` and ``EXPECTED``."""
+    """The page for a file that defines ``CASES`` and ``EXPECTED``, and may define ``MODELS`` and ``EXPECTED_STEPS``."""
     found: dict[str, Any] = runpy.run_path(str(path))
-    return matrix(found["CASES"], found["EXPECTED"])
+    return matrix(found["CASES"], found["EXPECTED"], found.get("MODELS"), found.get("EXPECTED_STEPS"))
 
 
 def _main() -> None:

@@ -21,6 +21,8 @@ from drivetrain.options import check_names
 
 _OURS = ("pretrained", "sensitivity")
 _LEARNING_RATES = ("lr", "learning_rate")
+_ALWAYS_PRETRAINED = ("Glass",)
+"""Classes that fail with ``pre_trained=False`` in Anomalib 2.7; their random weights come from leaving weights out."""
 _COMPONENTS = ("pre_processor", "post_processor", "evaluator", "visualizer")
 
 
@@ -87,16 +89,22 @@ def pre_processor_for(cls: type[AnomalibModule], size: tuple[int, int] | None) -
     Raises:
         OptionError: the class refuses the size.
     """
-    options: dict[str, Any] = {}
-    if size is not None and "crop_size" in inspect.signature(cls.configure_pre_processor).parameters:
-        options["crop_size"] = min(size)
+    parameters = inspect.signature(cls.configure_pre_processor).parameters
+    whole = {"crop_size": min(size), "center_crop_size": size} if size is not None else {}
+    options: dict[str, Any] = {name: value for name, value in whole.items() if name in parameters}
     try:
         made = cls.configure_pre_processor(image_size=size, **options)
     except (ValueError, TypeError, AssertionError) as error:
         raise OptionError(f"image_size={size} is refused by {cls.__name__}: {error}") from error
-    for step in steps_of(made.transform):
-        if isinstance(step, Resize):
-            step.antialias = False
+    resizes = [step for step in steps_of(made.transform) if isinstance(step, Resize)]
+    for step in resizes:
+        step.antialias = False
+    used = [tuple(step.size) for step in resizes]
+    if size is not None and used != [tuple(size)]:
+        raise OptionError(
+            f"image_size={size} cannot be honoured: {cls.__name__} resizes to {', '.join(map(str, used)) or 'nothing'} "
+            "whatever it is told. Leave image_size out, or give model_args={'pre_processor': ...} of your own."
+        )
     return PreProcessor(transform=made.transform) if type(made) is PreProcessor else made
 
 
@@ -142,7 +150,7 @@ def _construct(cls: type[AnomalibModule], values: dict[str, Any], pretrained: An
     elif pretrained is None and values.get("pre_trained") is not True:
         context = caches_only()
     if "pre_trained" in names and pretrained is not None:
-        values.setdefault("pre_trained", bool(pretrained))
+        values.setdefault("pre_trained", bool(pretrained) or cls.__name__ in _ALWAYS_PRETRAINED)
     try:
         with context:
             return cls(**values)

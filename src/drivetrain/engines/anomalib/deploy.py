@@ -66,6 +66,41 @@ def require_fitted(model: AnomalibModule) -> None:
         )
 
 
+class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """What Anomalib's post-processor does to scores once its threshold and range are known, and no more.
+
+    The original decides inside the graph whether they are known. OpenVINO's CPU device gets that wrong when the batch is
+    dynamic and several streams run.
+
+    Args:
+        post: of a fitted model.
+    """
+
+    def __init__(self, post: PostProcessor) -> None:
+        super().__init__()
+        self.image = [float(value) for value in (post.image_min, post.image_max, post.image_threshold)]
+        self.pixel = [float(value) for value in (post.pixel_min, post.pixel_max, post.pixel_threshold)]
+
+    def forward(self, raw: InferenceBatch) -> InferenceBatch:
+        """Bring score and map to 0..1."""
+        maps, score = raw.anomaly_map, raw.pred_score
+        if score is None:
+            score = torch.amax(maps, dim=(-2, -1))
+        return InferenceBatch(
+            pred_score=self._scaled(score, *self.image),
+            anomaly_map=None if maps is None else self._scaled(maps, *self.pixel),
+        )
+
+    @staticmethod
+    def _scaled(values: torch.Tensor, low: float, high: float, threshold: float) -> torch.Tensor:
+        if math.isnan(low) or math.isnan(high):
+            return values
+        middle = (low + high) / 2 if math.isnan(threshold) else threshold
+        if low == high:
+            return torch.sign(values - middle) * 0.5 + 0.5
+        return ((values - middle) / (high - low) + 0.5).clamp(0, 1)
+
+
 class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
     """The whole way of an image through the model, the same in prediction and in the artefact.
 
@@ -83,13 +118,16 @@ class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
         exportable = steps_of(getattr(model.pre_processor, "export_transform", None))
         self.pre = nn.Sequential(*(step for step in exportable if not isinstance(step, Resize)))
         self.model = model.model
-        self.post = post
+        plain = type(post).forward is PostProcessor.forward and type(post)._normalize is PostProcessor._normalize
+        self.post = _Scale(post) if plain else post
         self.image_shift = float(post.image_sensitivity) - 0.5
         self.pixel_shift = float(post.pixel_sensitivity) - 0.5
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Answer about a batch."""
         raw = self.model(self.pre(image))
+        if not isinstance(raw, InferenceBatch):  # some models give their score and their map only
+            raw = InferenceBatch(pred_score=raw[0], anomaly_map=raw[1])
         found: InferenceBatch = self.post(raw)
         score = (found.pred_score.reshape(-1).float() + self.image_shift).clamp(0, 1)
         outputs = {"pred_score": score, "pred_label": score >= 0.5}

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.metadata
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from anomalib.models.components import AnomalibModule
 from torch import nn
 
 from drivetrain.engines.anomalib.deploy import OUTPUTS, Deployed, crop_fraction
-from drivetrain.errors import ExportError
+from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.source import ExportSource
 from drivetrain.types import ImageSpec, Task
 
@@ -43,8 +41,7 @@ def export_source(
 ) -> ExportSource:
     """The model for the exporter; the model itself is not changed.
 
-    The graph takes ``(B, 3, height, width)`` in 0..1, which is what Anomalib's own inferencer gives, so preprocessing
-    is not put into it.
+    The artefact takes ``(B, 3, H, W)`` in 0..1 of any size, which is what Anomalib's own inferencer and ModelAPI give.
 
     Args:
         model: fitted.
@@ -56,7 +53,7 @@ def export_source(
     Raises:
         ExportError: the model cannot be converted.
     """
-    module = frozen(model)
+    module = frozen_copy(_Tuple(Deployed(model)))
     names = output_names(module, spec)
     source: dict[str, Any] = {"module": module, "output_names": names}
     dynamic = False
@@ -72,7 +69,7 @@ def export_source(
         decoder="anomaly",
         decoder_args={"crop": list(crop_fraction(model))} if crop_fraction(model) != (1.0, 1.0) else {},
         dynamic_batch=dynamic,
-        embed=False,
+        planes=True,
         model_info={
             "model_type": "AnomalyDetection",
             "task": "segmentation" if has_map else "classification",
@@ -83,25 +80,6 @@ def export_source(
         },
         versions={"anomalib": importlib.metadata.version("anomalib")},
     )
-
-
-def frozen(model: AnomalibModule) -> nn.Module:
-    """A copy of the deployed model for tracing, on the CPU and in evaluation mode.
-
-    Raises:
-        ExportError: it cannot be copied.
-    """
-    module = _Tuple(Deployed(model))
-    computed: dict[int, Any] = {}  # tensors that hang on a computation cannot be copied as they are
-    for part in module.modules():
-        for value in vars(part).values():
-            if isinstance(value, torch.Tensor) and not value.is_leaf:
-                computed[id(value)] = value.detach().clone()
-    try:
-        duplicate = copy.deepcopy(module, computed)
-    except Exception as error:
-        raise ExportError(f"{model.name} cannot be copied for the export: {error}") from error
-    return duplicate.eval().cpu().requires_grad_(False)
 
 
 def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:
@@ -119,19 +97,12 @@ def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple
     Raises:
         ExportError: OpenVINO cannot convert the model.
     """
-    import openvino as ov
-
     torch.manual_seed(0)
     example = torch.rand(3, 3, spec.height, spec.width)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
-            graph = ov.convert_model(module, example_input=example[:1])
-        for name, port in zip(names, graph.outputs, strict=True):
-            port.get_tensor().set_names({name})
-        graph.inputs[0].get_tensor().set_names({"input"})
-    except Exception as error:
-        raise ExportError(f"OpenVINO cannot convert the model: {error}") from error
+    graph = convert_module(module, example[:1])
+    for name, port in zip(names, graph.outputs, strict=True):
+        port.get_tensor().set_names({name})
+    graph.inputs[0].get_tensor().set_names({"input"})
     dynamic = _takes_batches(graph, module, example)
     graph.reshape([-1 if dynamic else 1, 3, spec.height, spec.width])
     return graph, dynamic

@@ -7,6 +7,7 @@ import contextlib
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -84,6 +85,10 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
 
             clip = functools.partial(_without_weights, open_clip.create_model_and_transforms)
             stack.enter_context(mock.patch.object(open_clip, "create_model_and_transforms", clip))
+        vision = import_module("anomalib.models.image.anomalyvfm.torch_model")
+        stack.enter_context(mock.patch.object(vision, "hf_hub_download", mock.Mock(return_value=name)))
+        whole = _NoWeights() if state is None else state
+        stack.enter_context(mock.patch.object(vision, "load_file", mock.Mock(return_value=whole)))
         yield
 
 

@@ -1,0 +1,93 @@
+"""From a PyTorch module to an OpenVINO graph."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from drivetrain.errors import ExportError
+from drivetrain.export.torch_ops import extensions
+
+if TYPE_CHECKING:
+    import torch
+    from openvino import Model
+
+_RESERVED = ("graph", "code", "inlined_graph")
+"""Names that TorchScript's modules use for themselves."""
+
+
+def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy in evaluation mode on the CPU, without gradients; the module itself is not touched.
+
+    Raises:
+        ExportError: the module cannot be copied.
+    """
+    import torch
+
+    computed: dict[int, object] = {}  # tensors that hang on a computation cannot be copied as they are
+    for part in module.modules():
+        for value in (*vars(part).values(), *part.buffers(recurse=False)):
+            if isinstance(value, torch.Tensor) and not value.is_leaf:
+                computed[id(value)] = value.detach().clone()
+    try:
+        duplicate = copy.deepcopy(module, computed)
+    except Exception as error:
+        raise ExportError(f"the model cannot be copied for the export: {error}") from error
+    return duplicate.eval().cpu().requires_grad_(False)
+
+
+def convert_module(module: torch.nn.Module, example: torch.Tensor) -> Model:
+    """The graph of a module: by tracing, or by PyTorch's own export where the trace cannot be converted.
+
+    Args:
+        module: a :func:`frozen_copy`; submodules that are named as TorchScript's own properties are renamed in it.
+        example: an input.
+
+    Raises:
+        ExportError: OpenVINO cannot convert the model.
+    """
+    import openvino as ov
+    import torch
+
+    _rename_reserved(module)
+    with warnings.catch_warnings(), torch.no_grad(), _without_telemetry():
+        warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
+        try:
+            return ov.convert_model(module, example_input=example, extension=extensions())
+        except Exception as error:
+            traced = error
+        try:
+            return ov.convert_model(torch.export.export(module, (example,)), extension=extensions())
+        except Exception as error:
+            raise ExportError(
+                f"OpenVINO cannot convert the model: {traced} By PyTorch's export neither: {error}"
+            ) from error
+
+
+def _rename_reserved(module: torch.nn.Module) -> None:
+    """Keep submodules such as ``graph`` as plain attributes too, so that the tracer finds them under another name."""
+    for part in list(module.modules()):
+        for name in _RESERVED:
+            child = dict(part.named_children()).get(name)
+            if child is not None:
+                delattr(part, name)
+                part.add_module(f"{name}_", child)
+                vars(part)[name] = child
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO's converter reports its use over the network, unless it believes to run in continuous integration."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before

@@ -1,0 +1,39 @@
+"""PyTorch operations that OpenVINO's converter does not know, or gets wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def extensions() -> list[Any]:
+    """What to give to ``openvino.convert_model`` as ``extension``."""
+    from openvino.frontend.pytorch import ConversionExtension
+
+    names = {"softplus": _softplus, "cosine_similarity": _cosine_similarity}
+    return [ConversionExtension(f"aten::{name}", convert) for name, convert in names.items()]
+
+
+def _softplus(node: Any) -> list[Any]:
+    """``log(1 + exp(beta x)) / beta``; OpenVINO's own rule leaves ``beta`` out before the exponent."""
+    import openvino.opset14 as ops
+
+    values = node.get_input(0)
+    beta = ops.convert_like(ops.constant(np.float32(node.get_values_from_const_input(1))), values)
+    return [ops.divide(ops.softplus(ops.multiply(values, beta)), beta).output(0)]
+
+
+def _cosine_similarity(node: Any) -> list[Any]:
+    """The product of both inputs along an axis, each divided by its length, but by no less than a small number."""
+    import openvino.opset14 as ops
+
+    least = ops.constant(np.float32(node.get_values_from_const_input(3)))
+    axis = ops.constant(np.array([node.get_values_from_const_input(2)], np.int64))
+
+    def unit(values: Any) -> Any:
+        length = ops.reduce_l2(values, axis, keep_dims=True)
+        return ops.divide(values, ops.maximum(length, ops.convert_like(least, values)))
+
+    product = ops.multiply(unit(node.get_input(0)), unit(node.get_input(1)))
+    return [ops.reduce_sum(product, axis, keep_dims=False).output(0)]
