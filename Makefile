@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check clean
+.PHONY: help setup demo test test-all test-versions check clean
 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
@@ -28,6 +28,10 @@ test: .venv/.test-ready  ## the fast tests
 test-all: .venv/.test-ready  ## every test
 	@$(PYTEST)
 	@echo "make test-all: every test passed. Results: build/tests.xml"
+
+test-versions: .venv/.test-ready  ## the engines' tests with the oldest and the newest release of their upstreams
+	@env $(OFFLINE) $(BIN)/python tests/versions/run.py $(ENGINES)
+	@echo "make test-versions: every release of tests/versions/versions.txt passed."
 
 check: .venv/.test-ready  ## ruff format, ruff check, mypy, import-linter
 	@$(BIN)/ruff format --check .

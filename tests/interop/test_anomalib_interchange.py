@@ -117,20 +117,20 @@ def awkward(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.glob("*.png"))
 
 
-@pytest.mark.parametrize("format", ["openvino", "onnx"])
+@pytest.mark.parametrize("kind", ["openvino", "onnx"])
 def test_three_clients_agree_on_one_artefact(
-    ours: Any, category: Path, awkward: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+    ours: Any, category: Path, awkward: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     pytest.importorskip("model_api")
     from anomalib.deploy import OpenVINOInferencer
     from model_api.adapters import OpenvinoAdapter, create_core
     from model_api.models import Model
 
-    artifact = ours.export(format, name=f"clients-{format}")
+    artifact = ours.export(kind, name=f"clients-{kind}")
     precise = {"INFERENCE_PRECISION_HINT": "f32"}
     predictor = load(artifact.path, precision="f32")
     adapter = OpenvinoAdapter(create_core(), str(artifact.model_path), device="CPU", plugin_config=precise)
-    if format == "openvino":
+    if kind == "openvino":
         model_api = Model.create_model(adapter)
     monkeypatch.chdir(tmp_path)  # the inferencer makes a cache folder where it stands
     inferencer = OpenVINOInferencer(artifact.model_path, device="CPU", config=precise)
@@ -145,7 +145,7 @@ def test_three_clients_agree_on_one_artefact(
         if path in awkward:
             assert own[str(path)].anomaly_score == pytest.approx(mine.anomaly_score, abs=1e-3)
             assert np.abs(own[str(path)].anomaly_map - mine.anomaly_map).max() < 2e-2
-        if format == "openvino":
+        if kind == "openvino":
             other = model_api(read_image(path))
             assert float(other.pred_score) == pytest.approx(mine.anomaly_score, abs=1e-4)
             assert other.pred_label == str(mine.anomaly_score >= 0.5)

@@ -69,8 +69,8 @@ def require_fitted(model: AnomalibModule) -> None:
 class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
     """What Anomalib's post-processor does to scores once its threshold and range are known, and no more.
 
-    The original decides inside the graph whether they are known. OpenVINO's CPU device gets that wrong when the batch is
-    dynamic and several streams run.
+    The original decides inside the graph whether they are known. OpenVINO's CPU device gets that wrong when the batch
+    is dynamic and several streams run.
 
     Args:
         post: of a fitted model.
