@@ -15,7 +15,6 @@ from expected_failures import MODELS, expected_step
 from PIL import Image
 
 from drivetrain import Engine, list_models, load
-from drivetrain.errors import ModelError, OptionError
 from drivetrain.progress import SilentProgress
 from drivetrain.testing.data import mvtec
 from drivetrain.testing.matrix import STEPS
@@ -270,13 +269,3 @@ def test_needs_name_models_that_exist_and_arguments_that_they_have() -> None:
     for name, need in NEEDS.items():
         if need.folder is not None:
             assert need.folder[0] in constructor_names(classes[name])
-
-
-def test_batch_of_one_and_least_size_are_said_before_training(data: Path, tmp_path: Path) -> None:
-    engine = Engine("EfficientAd", data, work_dir=tmp_path / "run")
-    with pytest.raises(OptionError, match="allows only 1"):
-        engine.train(batch_size=4)
-    with pytest.raises(OptionError, match="at least 256"):
-        engine.train(image_size=128)
-    with pytest.raises(ModelError, match="imagenet_dir"):
-        engine.train()

@@ -81,6 +81,8 @@ def test_defects_are_found_and_both_metrics_agree(padim: Any) -> None:
     assert metrics["pixel_auroc"] >= 0.8
     assert metrics["image_auroc"] == pytest.approx(metrics["upstream/image_AUROC"], abs=0.03)
     assert metrics["pixel_auroc"] == pytest.approx(metrics["upstream/pixel_AUROC"], abs=0.05)
+    assert set(metrics.per_class) >= {"image_auroc", "image_recall", "pixel_auroc", "pro"}
+    assert set(metrics.per_class["image_auroc"]) == {"spot"}  # the one type of defect
 
 
 def test_predictions_are_in_pixels_of_the_original(padim: Any, data: Path) -> None:
@@ -221,6 +223,70 @@ def test_patchcore_with_sensitivity(data: Path, tmp_path: Path) -> None:
     shifted = [p.anomaly_score for p in engine.predict()]
     assert shifted == pytest.approx(list(np.clip(np.array(plain) + 0.2, 0, 1)), abs=1e-5)
     assert engine.test()["image_auroc"] >= 0.9
+
+
+def test_sensitivity_reaches_the_model_its_checkpoint_and_the_artefact(padim: Any, data: Path, tmp_path: Path) -> None:
+    args = {"pretrained": False, "layers": ["layer1"], "n_features": 30}
+    engine = make("Padim", data, tmp_path / "run", **args, sensitivity=0.7)
+    engine.train(image_size=SIZE)
+    plain = np.array([answer.anomaly_score for answer in padim.predict()])
+    shifted = [answer.anomaly_score for answer in engine.predict()]
+    assert shifted == pytest.approx(list(np.clip(plain + 0.2, 0, 1)), abs=1e-4)
+    again = make(tmp_path / "run", data, tmp_path / "again")
+    assert [answer.anomaly_score for answer in again.predict()] == pytest.approx(shifted, abs=1e-5)
+    found = load(engine.export().path, precision="f32").predict(engine.dataset.subset("test").paths)
+    assert [answer.anomaly_score for answer in found] == pytest.approx(shifted, abs=1e-3)
+
+
+@pytest.mark.parametrize("sensitivity", [-0.1, 1.5])
+def test_sensitivity_outside_its_range_is_refused(data: Path, tmp_path: Path, sensitivity: float) -> None:
+    with pytest.raises(OptionError, match=f"sensitivity={sensitivity} must be between 0 and 1"):
+        make("Padim", data, tmp_path / "run", pretrained=False, sensitivity=sensitivity).train(image_size=SIZE)
+
+
+def test_metrics_of_anomalib_that_are_asked_for_stand_beside_ours(data: Path, tmp_path: Path) -> None:
+    from anomalib.metrics import AUPIMO, AUROC, Evaluator
+
+    metrics = [
+        AUROC(fields=["pred_score", "gt_label"], prefix="image_"),
+        AUPIMO(num_thresholds=1000, fpr_bounds=(1e-2, 1e-1), force=True),
+    ]
+    args = {"pretrained": False, "layers": ["layer1"], "n_features": 30, "evaluator": Evaluator(test_metrics=metrics)}
+    engine = make("Padim", data, tmp_path / "run", **args)
+    engine.train(image_size=SIZE)
+    found = engine.test()
+    assert {name for name in found if name.startswith("upstream/")} == {"upstream/image_AUROC", "upstream/AUPIMO"}
+    assert 0.0 <= found["upstream/AUPIMO"] <= 1.0
+
+
+def test_threshold_of_a_data_set_without_any_defect(data: Path, padim: Any, tmp_path: Path) -> None:
+    from drivetrain import load_dataset
+
+    whole = load_dataset(data, task="anomaly")
+    normal = whole.select([n for n, kind in enumerate(whole.anomalous) if kind == 0]).split(
+        train=0.7, val=0.3, test=0.0
+    )
+    args = {"pretrained": False, "layers": ["layer1"], "n_features": 30}
+    engine = make("Padim", normal, tmp_path / "run", **args)
+    result = engine.train(image_size=SIZE)
+    assert any("made-up defects (threshold_source='synthetic')" in note for note in result.notes)
+    answers = engine.predict([sample.path for sample in padim.dataset.subset("test") if sample.anomalous])
+    assert all(answer.anomaly_score >= 0.5 for answer in answers)
+
+
+def test_what_a_model_cannot_take_is_said_before_training(data: Path, tmp_path: Path) -> None:
+    from drivetrain.errors import ModelError
+
+    engine = make("EfficientAd", data, tmp_path / "run")
+    with pytest.raises(OptionError, match="batch_size=4: EfficientAd allows only 1"):
+        engine.train(batch_size=4)
+    with pytest.raises(OptionError, match="EfficientAd needs at least 256 pixels"):
+        engine.train(image_size=128)
+    with pytest.raises(ModelError, match=r'folder with class folders.*model_args=\{"imagenet_dir": "folder"\}'):
+        engine.train()
+    with pytest.raises(DataError, match="AiVad looks at video"):
+        make("AiVad", data, tmp_path / "run").train()
+    assert not (tmp_path / "run").exists()
 
 
 def test_untrained_model_says_what_to_do(data: Path, tmp_path: Path) -> None:
