@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from drivetrain.errors import OptionError, near
 
 _KINDS = ("cpu", "cuda", "xpu", "mps")
@@ -40,3 +42,29 @@ def choose_device(device: str = "auto") -> str:
     if number and kind != "cpu" and int(number) >= count:
         raise OptionError(f"device={device!r}: this machine has {count} of {kind}, numbered from 0.")
     return device
+
+
+def accelerator_peak() -> tuple[int | None, int | None]:
+    """The most bytes that this process held on its CUDA device since it began, and how many the device has.
+
+    ``None`` for both where no CUDA device was used. Other accelerators are not measured; they say themselves when their
+    memory runs out.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return None, None
+    peak = int(torch.cuda.max_memory_reserved())
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return peak, int(torch.cuda.mem_get_info()[1])
+
+
+def free_accelerator() -> None:
+    """Give back what the accelerator holds for nobody, after an error for want of its memory."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    for kind in ("cuda", "xpu", "mps"):
+        module = getattr(torch, kind, None)
+        if module is not None and module.is_available() and hasattr(module, "empty_cache"):
+            module.empty_cache()

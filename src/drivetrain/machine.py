@@ -29,13 +29,16 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def available_memory() -> int:
+def available_memory(*, ulimit: bool = True) -> int:
     """Bytes of main memory this process may still take.
 
-    The limits of its control groups (version 1 and 2, those above it too) and of ``ulimit`` (``-v``, ``-d``) are
-    honoured.
+    The limits of its control groups (version 1 and 2, those above it too) are honoured.
+
+    Args:
+        ulimit: whether the limits of ``ulimit`` (``-v``, ``-d``) count too; they are for each process, not for all.
     """
-    return max(0, min([_system_available(), *_left_in_groups(), *_left_by_ulimit()]))
+    limits: list[int] = [_system_available(), *_left_in_groups(), *(_left_by_ulimit() if ulimit else ())]
+    return max(0, min(limits))
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -60,6 +63,25 @@ def resident_memory(pid: int | None = None) -> int:
     except (OSError, IndexError):
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def session_memory(leader: int) -> int:
+    """Bytes of main memory that all processes of a session hold; pages they share count for each.
+
+    Args:
+        leader: the number of its first process.
+    """
+    total = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(fields[3]) == leader:
+            total += resident_memory(int(entry.name))
+    return total
 
 
 def yield_memory_first() -> None:

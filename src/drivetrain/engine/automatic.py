@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.blueprint import Blueprint
 from drivetrain.catalog import argument_names
 from drivetrain.engine.describe import describe_data
 from drivetrain.options import TrainOptions
 from drivetrain.progress import Progress
-from drivetrain.tuning import Blueprint, SearchOptions, applied, search
+from drivetrain.tuning import SearchOptions, applied, search
 from drivetrain.types import Task, TuneResult
 
 if TYPE_CHECKING:

@@ -256,7 +256,8 @@ class Engine(EngineHooks):
             overwrite: replace the run that the work dir holds.
             run_hpo: search the best options before training, in the folder "tuning" of the work dir.
             hpo_config: how to search: "space", "trials", "workers", "time_budget", "pruner", "sampler", as for tune.
-            adaptive_bs: find the batch size that fits: "none", "safe" or "full".
+            adaptive_bs: "safe" lowers the batch size to what fits the memory, "full" takes the fastest that fits, both
+                measured by short trainings; when memory runs out after all, training goes on with half of it, once.
             engine_args: passed unchanged to the upstream trainer; checked against its own options.
 
         Returns:
@@ -558,13 +559,13 @@ class Engine(EngineHooks):
             )
 
     def _check_options(self, options: TrainOptions) -> None:
-        reasons = {
-            "adaptive_bs": "the search for a batch size is not part of this version; give batch_size=...",
-            **self.unsupported_options,
-        }
         for name, value in options.given().items():
-            if name in reasons:
-                raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {reasons[name]}.")
+            if name in self.unsupported_options:
+                raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {self.unsupported_options[name]}.")
+        if options.adaptive_bs != "none":
+            from drivetrain.engine.memory import check_adaptive
+
+            check_adaptive(self, options)
         if options.run_hpo:
             from drivetrain.engine.automatic import check_hpo_config
 
@@ -594,11 +595,15 @@ class Engine(EngineHooks):
                 run.note(note)
         if self.plan is not None:
             self.progress.note(self.plan.to_text(terminal_width()))
+        from drivetrain.engine.memory import fit_surviving, with_fitting_batch
+
+        if options.adaptive_bs != "none":
+            options = with_fitting_batch(self, options, run)
         self._build(options)
         if options.checkpoint is not None:
             self._warm_start(self._find_checkpoint(options.checkpoint), run)
         run.begin(self._describe(options), config=self._config_of(options))
-        return self._fit(options, run, resume=options.resume)
+        return fit_surviving(self, options, run)
 
     def _require_training_images(self) -> None:
         if "train" not in self.dataset.subsets:

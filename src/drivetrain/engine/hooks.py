@@ -99,6 +99,16 @@ class EngineHooks:
         """The names that ``engine_args`` may have: the upstream trainer's own."""
         return ()
 
+    def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        """The ``engine_args`` that join the gradients of several steps; empty where the framework cannot.
+
+        Args:
+            steps: how many to join.
+            batch_size: of all of them together.
+            options: of the training so far.
+        """
+        return {}
+
     def _search_space(self) -> Mapping[str, Any]:
         """What ``tune`` searches where the user says nothing."""
         return self.default_space

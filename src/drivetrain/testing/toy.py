@@ -5,7 +5,7 @@ Its framework is numpy: a linear classifier on a thumbnail of the image. Importi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -78,13 +78,17 @@ class ToyModel:
         exponents = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float32)
 
-    def learn(self, inputs: NDArray[np.float32], labels: NDArray[np.int64], rate: float) -> float:
-        """One step of gradient descent; returns the loss before it."""
-        answers = self.probabilities(inputs)
-        rows = np.arange(len(labels))
-        loss = float(-np.log(answers[rows, labels] + 1e-12).mean())
-        answers[rows, labels] -= 1
-        self.speed = np.float32(self.momentum) * self.speed - np.float32(rate / inputs.size) * (inputs.T @ answers)
+    def learn(self, parts: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]], rate: float) -> float:
+        """One step of gradient descent over the parts of a batch, one at a time; returns the loss before it."""
+        size = sum(len(labels) for _, labels in parts)
+        gradient, loss = np.zeros_like(self.weights), 0.0
+        for inputs, labels in parts:
+            answers = self.probabilities(inputs)
+            rows = np.arange(len(labels))
+            loss -= float(np.log(answers[rows, labels] + 1e-12).sum()) / size
+            answers[rows, labels] -= 1
+            gradient += inputs.T @ answers / np.float32(size * inputs.shape[1])
+        self.speed = np.float32(self.momentum) * self.speed - np.float32(rate) * gradient
         self.weights = self.weights + self.speed
         return loss
 
@@ -140,7 +144,11 @@ class ToyEngine(Engine):
             self.model.reset(self.label_names, size[0])
 
     def _engine_arg_names(self) -> Sequence[str]:
-        return ("momentum",)
+        return ("momentum", "accumulate")
+
+    def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        del batch_size
+        return {"accumulate": steps * (options.engine_args or {}).get("accumulate", 1)}
 
     def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
         best, last = run.checkpoints / "best.npz", run.checkpoints / "last.npz"
@@ -155,6 +163,7 @@ class ToyEngine(Engine):
                 "batch_size": batch,
                 "learning_rate": rate,
                 "momentum": self.model.momentum,
+                "accumulate": (options.engine_args or {}).get("accumulate", 1),
                 "image_size": self.model.image_size,
                 "patience": options.patience,
                 "seed": options.seed,
@@ -166,11 +175,13 @@ class ToyEngine(Engine):
         else:
             self.model.epochs, self.model.speed = 0, np.zeros_like(self.model.speed)
             self._save(last)
-        steps = -(-len(train[1]) // batch)
+        parts = (options.engine_args or {}).get("accumulate", 1)
+        steps = -(-len(train[1]) // (batch * parts))
         run.progress.start(epochs=epochs, steps_per_epoch=steps, first_epoch=self.model.epochs)
         while self.model.epochs < epochs:
             epoch = self.model.epochs
-            losses = list(self._steps(train, steps, rate, np.random.default_rng([options.seed, epoch]), run))
+            order = np.random.default_rng([options.seed, epoch]).permutation(len(train[1]))
+            losses = list(self._steps(train, np.array_split(order, steps), parts, rate, run))
             metrics = {"train/loss": float(np.mean(losses)), **self._validate(*validation)}
             scores = [sign * row[name] for row in (*(record.metrics for record in run.history[:epoch]), metrics)]
             self.model.epochs += 1
@@ -185,15 +196,15 @@ class ToyEngine(Engine):
     def _steps(
         self,
         train: tuple[NDArray[np.float32], NDArray[np.int64]],
-        steps: int,
+        batches: Sequence[NDArray[np.int64]],
+        parts: int,
         rate: float,
-        random: np.random.Generator,
         run: Run,
     ) -> Iterator[float]:
         """One epoch; the order of the images depends on seed and epoch only, so a resumed run sees the same."""
         inputs, labels = train
-        for step, rows in enumerate(np.array_split(random.permutation(len(labels)), steps)):
-            loss = self.model.learn(inputs[rows], labels[rows], rate)
+        for step, rows in enumerate(batches):
+            loss = self.model.learn([(inputs[part], labels[part]) for part in np.array_split(rows, parts)], rate)
             run.progress.step(epoch=self.model.epochs, step=step, images=len(rows), loss=loss)
             yield loss
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drivetrain.tuning.coordinator import search
 from drivetrain.tuning.options import SearchOptions
-from drivetrain.tuning.protocol import Blueprint, Tunable
+from drivetrain.tuning.protocol import Tunable
 from drivetrain.tuning.space import applied
 
-__all__ = ["Blueprint", "SearchOptions", "Tunable", "applied", "search"]
+__all__ = ["SearchOptions", "Tunable", "applied", "search"]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drivetrain.blueprint import Blueprint, Trainable
 from drivetrain.errors import OptionError, TrialPruned, near
 from drivetrain.options import TrainOptions
-from drivetrain.tuning.protocol import Blueprint, Trial
+from drivetrain.progress import SilentProgress
 from drivetrain.types.results import EpochRecord, lower_is_better
 from drivetrain.worker import Channel
 
@@ -54,7 +55,7 @@ class Outcome:
     training_seconds: float
 
 
-class _Reporter:
+class _Reporter(SilentProgress):
     """A progress that asks after each epoch whether to go on."""
 
     def __init__(self, channel: Channel, metric: str) -> None:
@@ -64,13 +65,11 @@ class _Reporter:
         self.logged: set[str] = set()
         self.began = self.ended = time.monotonic()
 
-    def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:  # noqa: ARG002
+    def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
         """Begin to measure the time."""
+        super().start(epochs=epochs, steps_per_epoch=steps_per_epoch, first_epoch=first_epoch)
         self._epochs = epochs
         self.began = self.ended = time.monotonic()
-
-    def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
-        """Nothing is asked between epochs."""
 
     def epoch_end(self, record: EpochRecord) -> None:
         """Tell the metric; end the training if the answer says so."""
@@ -85,12 +84,6 @@ class _Reporter:
         stop = self._channel.ask(told)
         if stop:
             raise TrialPruned(f"Ended after epoch {record.epoch + 1}: {stop}.")
-
-    def note(self, text: str) -> None:
-        """Notes are in the record of the trial."""
-
-    def stop(self) -> None:
-        """The time was measured at the last epoch."""
 
     @property
     def best(self) -> float:
@@ -135,7 +128,7 @@ def run(channel: Channel, order: Order) -> Outcome:
         gc.collect()
 
 
-def _used(engine: Trial, name: str, asked: Any) -> Any:
+def _used(engine: Trainable, name: str, asked: Any) -> Any:
     try:
         used = engine.used_value(name)
     except KeyError as error:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,11 @@ class AnomalibEngine(Engine):
 
     def _engine_arg_names(self) -> Sequence[str]:
         return fitting.ENGINE_ARGUMENTS
+
+    def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        del batch_size
+        before = (options.engine_args or {}).get("accumulate_grad_batches", 1)
+        return {"accumulate_grad_batches": steps * before}
 
     # --- the model -----------------------------------------------------------------------------------------------
 

@@ -175,6 +175,11 @@ class LightningEngine(Engine):
         names: tuple[str, ...] = self.model.label_names
         return names
 
+    def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        del batch_size
+        before = (options.engine_args or {}).get("accumulate_grad_batches", 1)
+        return {"accumulate_grad_batches": steps * before}
+
     def _used_model_argument(self, name: str) -> Any:
         """As for every engine; what a network of a catalogue does not tell is what its constructor was called with."""
         if self._is_own_module:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -95,6 +95,11 @@ class UltralyticsEngine(Engine):
                 f"task={self._task.value!r}, but {self._model_text} is a model for the task {own.value!r}. "
                 f"List those for it: drivetrain find --task {self._task.value}"
             )
+
+    def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        """Ultralytics accumulates up to its nominal batch size."""
+        del steps
+        return {"nbs": (options.engine_args or {}).get("nbs", batch_size)}
 
     # --- the model -----------------------------------------------------------------------------------------------
 

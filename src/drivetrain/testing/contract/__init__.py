@@ -1,5 +1,6 @@
 """What every engine must do, as a base class for a test class of pytest."""
 
+from drivetrain.testing.contract.automatic import AutomaticChecks
 from drivetrain.testing.contract.checkpoints import CheckpointChecks
 from drivetrain.testing.contract.choosing import ChoosingChecks
 from drivetrain.testing.contract.exporting import ExportChecks
@@ -10,7 +11,14 @@ from drivetrain.testing.contract.training import TrainingChecks
 
 
 class EngineContract(
-    ChoosingChecks, TrainingChecks, OptionChecks, InterruptChecks, PredictionChecks, CheckpointChecks, ExportChecks
+    ChoosingChecks,
+    TrainingChecks,
+    OptionChecks,
+    AutomaticChecks,
+    InterruptChecks,
+    PredictionChecks,
+    CheckpointChecks,
+    ExportChecks,
 ):
     """Subclass it, give it a ``spec`` and a ``model_name``, and run pytest.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -58,6 +58,7 @@ class Subject:
         options: more arguments of ``train`` that keep it small.
         engine_arg: one of the ``engine_args`` with a value other than its default; ``None`` if there are none.
         observed: options of ``train`` with values other than the defaults, that :meth:`effective_options` must show.
+        searched: an option of ``train``, ``model.NAME`` or ``engine_args.NAME`` with two values, for a search.
         module: what a new process must import so that the engine is known; ``""`` if an entry point announces it.
         same: how far two answers that should be the same may be apart.
         expected_failures: name of a check without ``test_`` -> why it fails.
@@ -71,6 +72,7 @@ class Subject:
     options: ClassVar[Mapping[str, Any]] = {}
     engine_arg: ClassVar[tuple[str, Any] | None] = None
     observed: ClassVar[Mapping[str, Any]] = {"batch_size": 5, "learning_rate": 0.003}
+    searched: ClassVar[tuple[str, Sequence[Any]]] = ("batch_size", (2, 4))
     module: ClassVar[str] = ""
     same: ClassVar[float] = 1e-5
     expected_failures: ClassVar[Mapping[str, Expectation]] = {}
