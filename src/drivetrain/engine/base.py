@@ -577,14 +577,14 @@ class Engine(EngineHooks):
         """The options with those of the plan where the user gave none."""
         if self.plan is None:
             return options
-        self.plan = self.plan.overridden(options)
+        plan = self.plan.as_recorded(RecordedRun.of(self.work_dir).record) if options.resume else self.plan
+        self.plan = plan.overridden(options)
         return self.plan.filled(options)
 
     def _config_of(self, options: TrainOptions) -> Mapping[str, Any] | None:
         """What repeats this run; what was chosen by the data is written out."""
-        if self.config is None:
-            return self._repeatable(options)
-        return self.config if self.plan is None else {**self.config, **self.plan.to_config()}
+        config = self.config or self._repeatable(options)
+        return config if config is None or self.plan is None else self.plan.written_into(config)
 
     def _train_in(self, run: Run, options: TrainOptions) -> FitResult:
         if options.resume:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from drivetrain.data.split import small_parts
 from drivetrain.data.tasks import servable_tasks
 from drivetrain.errors import DataError
 from drivetrain.hardware import choose_device
@@ -62,6 +63,8 @@ def recommend(
     made = [for_task, _engine(choice, engine), *_model(choice, model_args), splits]
     options, advice = _options(facts, choice, place, slowness)
     warnings = [*_warnings(facts, divided.task), *([advice] if advice else [])]
+    if splits.value is not None and (small := small_parts({name: facts.images[name] for name in ("val", "test")})):
+        warnings.insert(0, small)
     return Plan((*made, *options), tuple(warnings), divided)
 
 

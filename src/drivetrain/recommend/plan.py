@@ -103,14 +103,27 @@ class Plan:
         """The options with the plan's values where the user gave none."""
         return replace(options, **self.options)
 
-    def to_config(self) -> dict[str, Any]:
-        """The decisions as options of the command line."""
-        values = {name: self[name] for name in ("task", "model") if name in self}
+    def as_recorded(self, record: Mapping[str, Any]) -> Plan:
+        """The plan with the values for ``train`` that an earlier run was begun with.
+
+        Args:
+            record: the content of its ``run.json``; without a plan in it this one is handed back.
+        """
+        rows = (record.get("plan") or {}).get("decisions") or []
+        names = set(TrainOptions.names())
+        earlier = [Decision(**row) for row in rows if row["name"] in names]
+        return (
+            replace(self, decisions=(*(i for i in self.decisions if i.name not in names), *earlier)) if rows else self
+        )
+
+    def written_into(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of the command line with those of the plan in their place, so that nothing is left to be chosen."""
+        values = {**config, **{name: self[name] for name in ("task", "model") if name in self}, **self.options}
         if self.model_args:
             values["model_args"] = self.model_args
-        if self.dataset is not None and "splits" in self and self["splits"] is not None:
-            values["data_args"] = {"splits": self["splits"]}
-        return {**values, **self.options}
+        if "splits" in self and self["splits"] is not None:
+            values["data_args"] = {**(config.get("data_args") or {}), "splits": self["splits"]}
+        return values
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for ``run.json`` and ``--json``."""
