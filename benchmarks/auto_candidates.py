@@ -47,12 +47,13 @@ def rivals() -> list[Rival]:
         Rival("classification", f"timm:{name}", "accuracy", 96, 20)
         for name in ("tf_efficientnet_lite0", "mobilenetv3_small_100", "resnet10t", "resnet18")
     ]
-    found.append(Rival("classification", "timm:tf_efficientnet_lite0", "accuracy", 96, 8, {"pretrained": LITE0}))
+    found.append(Rival("classification", "timm:tf_efficientnet_lite0", "accuracy", 96, 15, {"pretrained": LITE0}))
     for name in ("Padim", "Patchcore", "Dfkde", "Stfpm", "Ganomaly"):
         epochs = {"Stfpm": 15, "Ganomaly": 15}.get(name, 1)
         arguments = {} if name == "Ganomaly" else {"pretrained": False}
         found.append(Rival("anomaly", f"anomalib:{name}", "image_auroc", 128, epochs, arguments))
-    found += [Rival("anomaly", f"anomalib:{name}", "image_auroc", 128, 1, BACKBONE) for name in ("Padim", "Patchcore")]
+    found.append(Rival("anomaly", "anomalib:Padim", "image_auroc", 128, 1, {**BACKBONE, "n_features": 100}))
+    found.append(Rival("anomaly", "anomalib:Patchcore", "image_auroc", 128, 1, BACKBONE))
     for task, metric, names in (
         ("detection", "map_50", ("yolo11n", "yolo26n", "yolov8n", "yolo11s")),
         ("instance_segmentation", "mask_map_50", ("yolo11n-seg", "yolo26n-seg")),

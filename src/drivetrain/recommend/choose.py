@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from drivetrain.errors import MissingDependencyError, UnsupportedError
+from drivetrain.recommend.sizes import BUDGET
 from drivetrain.recommend.weights import describe_places, find_weights
 from drivetrain.registry import EngineSpec, engine_specs, spec_by_name
 from drivetrain.types import Candidate, Task
-
-#: Seconds that a training on the CPU should take at the most.
-BUDGET = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +30,16 @@ class Choice:
     why: str
 
 
-def choose(task: Task, engine: str | None, others: Sequence[Task], *, seconds: float) -> Choice:
+def choose(
+    task: Task, engine: str | None, others: Sequence[Task], epoch_seconds: Callable[[Candidate], float]
+) -> Choice:
     """Choose the model.
 
     Args:
         task: what it is to be trained for.
         engine: its engine, if the user says.
         others: further tasks that the annotations can serve, for messages.
-        seconds: what a second of the measurement takes here, times the number of training images.
+        epoch_seconds: how long an epoch of a model takes here.
 
     Raises:
         MissingDependencyError: only engines that are not installed serve the task.
@@ -59,16 +59,12 @@ def choose(task: Task, engine: str | None, others: Sequence[Task], *, seconds: f
             f"are not on this machine ({describe_places(item.weights)}). Put them there, or give a model and its "
             "weights."
         )
-    in_time = [pair for pair in usable if shortest(pair[1]) * seconds <= BUDGET]
-    pool = in_time or [min(usable, key=lambda pair: shortest(pair[1]))]
+    least = {id(item): item.least_epochs * epoch_seconds(item) for _, item in usable}
+    in_time = [pair for pair in usable if least[id(pair[1])] <= BUDGET]
+    pool = in_time or [min(usable, key=lambda pair: least[id(pair[1])])]
     spec, best = max(pool, key=lambda pair: (pair[1].quality, -pair[1].train_ms))
     why = _why(best, pool, ready, found[id(best)], slow=len(usable) - len(in_time))
     return Choice(spec, best, found[id(best)], why)
-
-
-def shortest(item: Candidate) -> float:
-    """Seconds that the fewest useful epochs took for one image when it was measured."""
-    return item.least_epochs * item.train_ms / 1000
 
 
 def _why(
@@ -79,11 +75,12 @@ def _why(
     *,
     slow: int,
 ) -> str:
-    text = (
-        f"quality {best.quality:.2f} on the data of the measurement, the best of {len(pool)} that can be trained here"
-    )
+    measured = f"quality {best.quality:.2f} on the data of the measurement"
+    text = f"{measured}, the best of {len(pool)} that can be trained here"
     if len(pool) == 1:
-        text = f"the only one that can be trained here (quality {best.quality:.2f} on the data of the measurement)"
+        text = f"the only one that can be trained here ({measured})"
+    elif any(item.quality > best.quality for _, item in pool):
+        text = f"{measured}, hardly less than the best of {len(pool)} that can be trained here, and quicker to train"
     if slow:
         text += f" in {BUDGET / 60:.0f} minutes ({slow} would take longer)"
     if weights is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from drivetrain.data.split import small_parts
@@ -15,7 +16,7 @@ from drivetrain.recommend.choose import Choice, choose
 from drivetrain.recommend.facts import DataFacts, facts_of
 from drivetrain.recommend.plan import Decision, Plan
 from drivetrain.recommend.task import divide, read
-from drivetrain.types import Task
+from drivetrain.types import Candidate, Task
 
 _MEASURED_THREADS = 1
 _MOST_SPEEDUP = 8.0
@@ -57,11 +58,10 @@ def recommend(
             f"{', '.join(f'{name} ({count})' for name, count in found.subsets.items())}."
         )
     others = [other for other in servable_tasks(found) if other is not found.task]
-    slowness = _slowness()
-    choice = choose(found.task, engine, others, seconds=slowness * facts.training_images)
-    place = choose_device(device)
+    machine = _Machine(device)
+    choice = choose(found.task, engine, others, lambda item: machine.epoch_seconds(facts, item))
     made = [for_task, _engine(choice, engine), *_model(choice, model_args), splits]
-    options, advice = _options(facts, choice, place, slowness)
+    options, advice = _options(facts, choice, machine)
     warnings = [*_warnings(facts, divided.task), *([advice] if advice else [])]
     if splits.value is not None and (small := small_parts({name: facts.images[name] for name in ("val", "test")})):
         warnings.insert(0, small)
@@ -88,15 +88,53 @@ def _model(choice: Choice, given: Mapping[str, Any] | None) -> list[Decision]:
     return [*made, Decision("model_args", arguments, reason)] if arguments else made
 
 
-def _options(facts: DataFacts, choice: Choice, place: str, slowness: float) -> tuple[list[Decision], str | None]:
-    item, on_cpu = choice.candidate, place == "cpu"
-    size, advice = sizes.image_size(facts, item, on_cpu=on_cpu)
+class _Machine:
+    """The device to compute on, and how fast it is; torch is asked when it is needed.
+
+    Args:
+        device: as for ``Engine``.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.asked = device
+
+    @cached_property
+    def place(self) -> str:
+        """The device."""
+        return choose_device(self.asked)
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether time matters."""
+        return self.place == "cpu"
+
+    @property
+    def decision(self) -> Decision:
+        """The device and the cores."""
+        cores = core_count()
+        has = f"{cores} {'core' if cores == 1 else 'cores'}, {available_memory() / 1e9:.1f} GB of free memory"
+        if self.asked != "auto":
+            return Decision("device", self.place, f"given; {has}", given=True)
+        return Decision("device", self.place, f"what the machine has: {has}")
+
+    def epoch_seconds(self, facts: DataFacts, item: Candidate) -> float:
+        """How long an epoch of a model takes; 0 on accelerators, which were not measured and have time enough."""
+        if not self.is_cpu:
+            return 0.0
+        size = sizes.image_size(facts, item, on_cpu=self.is_cpu)[0].value
+        speedup = min(_MOST_SPEEDUP, 1 + _CORE_GAIN * (core_count() - _MEASURED_THREADS))
+        growth = sizes.growth(item, size)
+        crowd: float = (facts.training_images * growth / item.measured_images) ** (item.images_power - 1)
+        return facts.training_images * item.train_ms / 1000 * growth * crowd / speedup
+
+
+def _options(facts: DataFacts, choice: Choice, machine: _Machine) -> tuple[list[Decision], str | None]:
+    item = choice.candidate
+    size, advice = sizes.image_size(facts, item, on_cpu=machine.is_cpu)
     batch = sizes.batch_size(facts, item, size.value, available_memory())
-    seconds = facts.training_images * item.train_ms / 1000 * slowness * sizes.growth(item, size.value)
-    cores = core_count()
-    device = Decision("device", place, f"what the machine has; {cores} {'core' if cores == 1 else 'cores'}")
+    device = machine.decision
     steps = -(-facts.training_images // batch.value)
-    epochs = sizes.epochs(facts, item, seconds, steps=steps, on_cpu=on_cpu)
+    epochs = sizes.epochs(facts, item, machine.epoch_seconds(facts, item), steps=steps, on_cpu=machine.is_cpu)
     decisions = [device, size, batch, epochs]
     if item.patience is not None:
         decisions.append(Decision("patience", item.patience, "longer without a better validation is of no use"))
@@ -138,9 +176,3 @@ def _warnings(facts: DataFacts, task: Task) -> list[str]:
     if facts.is_unbalanced and task is not Task.ANOMALY:
         found.append(f"The classes are uneven by a factor of {facts.imbalance:.0f}; look at the values of each class.")
     return found
-
-
-def _slowness() -> float:
-    """What a second of the measurement takes here."""
-    cores = core_count()
-    return 1 / min(_MOST_SPEEDUP, 1 + _CORE_GAIN * (cores - _MEASURED_THREADS))

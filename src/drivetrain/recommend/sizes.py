@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from drivetrain.recommend.choose import BUDGET
 from drivetrain.recommend.facts import DataFacts
 from drivetrain.recommend.plan import Decision
 from drivetrain.types import Candidate
 
+#: Seconds that a training on the CPU should take at the most.
+BUDGET = 600.0
 _SEEN = 10  # pixels of the input that the side of an object needs to be found
+_COMFORTABLE = 24  # with so many nothing is gained by more
+_SMALLEST_OF_OBJECTS = 160
 _SMALLEST, _LARGEST_CPU, _LARGEST = 64, 640, 1280
 _BATCH, _STEPS = 32, 8
 _LEARNING_STEPS = 300  # with fewer steps in all a network hardly leaves its random start
@@ -18,8 +21,10 @@ _MEMORY_SHARE = 0.5
 def image_size(facts: DataFacts, item: Candidate, *, on_cpu: bool) -> tuple[Decision, str | None]:
     """The side of the model input, and advice if small objects need more than it gives."""
     largest = _LARGEST_CPU if on_cpu else _LARGEST
-    usual, step = item.image_size, item.size_step
+    usual, step = item.cpu_image_size or item.image_size if on_cpu else item.image_size, item.size_step
     if facts.small_object is not None:
+        if on_cpu:
+            usual = min(usual, max(_SMALLEST_OF_OBJECTS, up(round(_COMFORTABLE / max(facts.small_object, 1e-3)), step)))
         return _for_objects(facts, facts.small_object, usual, step, largest)
     if facts.side < usual:
         size = max(_SMALLEST, up(facts.side, step))
@@ -43,8 +48,9 @@ def _for_objects(facts: DataFacts, share: float, usual: int, step: int, largest:
         return Decision("image_size", size, f"{small}; {largest} px is the most that is chosen here"), advice
     if needed > min(usual, detail):
         return Decision("image_size", size, f"{small}, so that they are seen with at least {_SEEN} px"), None
-    why = f"images of {facts.side} px have no more detail" if detail < usual else "the usual size of the model"
-    return Decision("image_size", size, f"{why}, and {small}, which is large enough"), None
+    if detail < usual:
+        return Decision("image_size", size, f"images of {facts.side} px have no more detail"), None
+    return Decision("image_size", size, f"{small}, which is large enough for the model to see at this size"), None
 
 
 def up(value: int, step: int) -> int:
@@ -90,7 +96,8 @@ def epochs(facts: DataFacts, item: Candidate, seconds: float, *, steps: int, on_
         on_cpu: whether time matters.
     """
     if item.is_one_pass:
-        return Decision("max_epochs", 1, f"the model looks at each image once, in about {_time(seconds)}")
+        took = f", in about {_time(seconds)}" if on_cpu else ""
+        return Decision("max_epochs", 1, f"the model looks at each image once{took}")
     few = -(-_LEARNING_STEPS // steps)
     wanted = max(item.epochs, min(few, item.epochs * _MOST_ROUNDS))
     why = "what the model needs to learn"

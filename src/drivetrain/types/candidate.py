@@ -19,8 +19,11 @@ class Candidate:
         model: full name, such as ``"timm:resnet18"``.
         task: what it is trained for.
         image_size: side of the square input in pixels that suits the model where nothing speaks against it.
+        cpu_image_size: the same where time matters, on a CPU; ``image_size`` if ``None``.
         measured_size: side of the input in pixels when it was measured.
         train_ms: training time of one image in one epoch, at ``measured_size``.
+        measured_images: number of training images when it was measured.
+        images_power: how the training time grows with their number: 1, or 2 where every image is compared with all.
         predict_ms: time of one prediction, at ``measured_size``.
         quality: of its main metric on the generated data, 0..1.
         epochs: how many epochs are enough; 1 for models that look at each image once.
@@ -44,7 +47,10 @@ class Candidate:
     predict_ms: float
     quality: float
     epochs: int
+    cpu_image_size: int | None = None
     least_epochs: int = 1
+    measured_images: int = 100
+    images_power: float = 1.0
     memory_mb: float = 10.0
     size_step: int = 32
     weights: tuple[str, ...] = ()

@@ -222,8 +222,11 @@ def test_small_objects_ask_for_more_pixels_and_tiny_ones_for_tiles(candidate: Ma
     assert advice is not None
     assert "they need an image size of 2528 px" in advice
     assert "Tiling would help; it is not part of this version" in advice
-    decision, _ = sizes.image_size(facts(side=200, small_object=0.3), item, on_cpu=True)
+    decision, _ = sizes.image_size(facts(side=200, small_object=0.05), item, on_cpu=True)
     assert (decision.value, "no more detail" in decision.reason) == (224, True)
+    decision, _ = sizes.image_size(facts(side=2000, small_object=0.3), item, on_cpu=True)
+    assert (decision.value, "large enough for the model to see at this size" in decision.reason) == (160, True)
+    assert sizes.image_size(facts(side=2000, small_object=0.3), item, on_cpu=False)[0].value == 320
 
 
 def test_the_batch_leaves_enough_steps_and_fits_in_memory(candidate: Make) -> None:

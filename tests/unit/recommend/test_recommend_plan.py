@@ -96,6 +96,7 @@ def test_what_the_user_says_is_a_given_decision(
         "task": "multilabel_classification",
         "engine": "there",
         "model_args": {"a": 1, "b": 2, "c": 3},
+        "device": "cpu",
     }
     assert plan["model"] == "there:Net"
 

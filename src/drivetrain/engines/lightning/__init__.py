@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drivetrain.catalog import ModelSource
 from drivetrain.registry import EngineSpec
 from drivetrain.types.candidate import Candidate
@@ -15,27 +17,46 @@ _LITE0 = (
 
 def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
     """The networks that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
-
-    def network(name: str, train: float, predict: float, quality: float, epochs: int, memory: float) -> Candidate:
-        return Candidate(
-            model=f"timm:{name}",
-            task=task,
-            image_size=224,
-            measured_size=96,
-            train_ms=train,
-            predict_ms=predict,
-            quality=quality,
-            epochs=epochs,
-            least_epochs=max(1, epochs // 4),
-            memory_mb=memory,
-            weights=_LITE0 if epochs < 20 else (),
-            patience=10,
-            metrics=(usual, fair),
-        )
-
+    common: dict[str, Any] = {
+        "task": task,
+        "image_size": 224,
+        "measured_size": 96,
+        "measured_images": 240,
+        "patience": 15,
+        "metrics": (usual, fair),
+    }
     return (
-        network("tf_efficientnet_lite0", 20.0, 8.0, 0.95, 15, 14.0),
-        network("resnet18", 20.0, 8.0, 0.9, 40, 14.0),
+        Candidate(
+            model="timm:tf_efficientnet_lite0",
+            weights=_LITE0,
+            train_ms=23.0,
+            predict_ms=15.4,
+            quality=0.95,
+            epochs=15,
+            least_epochs=4,
+            memory_mb=34.0,
+            **common,
+        ),
+        Candidate(
+            model="timm:resnet10t",
+            train_ms=37.4,
+            predict_ms=11.1,
+            quality=1.0,
+            epochs=30,
+            least_epochs=10,
+            memory_mb=23.0,
+            **common,
+        ),
+        Candidate(
+            model="timm:mobilenetv3_small_100",
+            train_ms=11.7,
+            predict_ms=24.1,
+            quality=0.29,
+            epochs=30,
+            least_epochs=10,
+            memory_mb=16.0,
+            **common,
+        ),
     )
 
 
