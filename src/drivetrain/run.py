@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import getpass
-import importlib.metadata
 import io
 import json
 import math
@@ -13,7 +12,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,8 +21,10 @@ from typing import IO, Any
 
 import drivetrain
 from drivetrain import atomic
+from drivetrain.environment import environment, git_state
 from drivetrain.errors import WorkDirError
 from drivetrain.progress import Progress
+from drivetrain.tracking import Trackers
 from drivetrain.types.results import EpochRecord
 
 _SCHEMA = 1
@@ -37,6 +37,7 @@ _WRITTEN = (
     "upstream",
     "predictions",
     "artifacts",
+    "tracking",
 )
 
 
@@ -81,6 +82,7 @@ class Run:
         progress: where steps and notes are shown.
         history: the records of the epochs so far, of earlier parts of a resumed run too.
         record: the content of ``run.json``.
+        trackers: are told what the run is told.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:
@@ -89,6 +91,7 @@ class Run:
         self.history: list[EpochRecord] = []
         self.record: dict[str, Any] = {}
         self.notes: list[str] = []
+        self.trackers: Trackers | None = None
         self._lock: IO[str] | None = None
         self._begun = False
         self._replaces = False
@@ -182,6 +185,7 @@ class Run:
         if self._replaces:
             self._clear()
             self._replaces = False
+        before = self.record.get("tracking") or {}
         parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
         self.record = {
             "schema": _SCHEMA,
@@ -200,6 +204,8 @@ class Run:
             text = yaml.safe_dump({"drivetrain": drivetrain.__version__, **plain(config)}, sort_keys=False)
             atomic.write_text(self.directory / "config.yaml", text)
         self._save()
+        if self.trackers:
+            self.update(tracking=self.trackers.begin(self.directory, self.record, before, self.note))
 
     def update(self, **values: Any) -> None:
         """Add to ``run.json`` what became known later, such as the effective options of the upstream."""
@@ -212,6 +218,8 @@ class Run:
         self.history = [old for old in self.history if old.epoch < epoch] + [record]
         atomic.write_text(self.metrics_csv, history_table(self.history))
         self.progress.epoch_end(record)
+        if self.trackers:
+            self.trackers.log_epoch(epoch, record.metrics)
         return record
 
     def note(self, text: str) -> None:
@@ -231,6 +239,9 @@ class Run:
         if self._begun:
             self.record["parts"][-1].update({"ended": _now(), "status": status})
             self.update(status=status, notes=self.notes, **values)
+            if self.trackers:
+                self.trackers.close(status, self.directory)
+                self.update(notes=self.notes)
         self.release()
 
     def release(self) -> None:
@@ -286,40 +297,6 @@ def read_history(path: Path) -> list[EpochRecord]:
         EpochRecord(int(row["epoch"]), {k: float(v) for k, v in row.items() if k != "epoch" and v not in ("", None)})
         for row in rows
     ]
-
-
-def environment() -> dict[str, Any]:
-    """Versions and hardware, without importing anything heavy."""
-    versions = {}
-    for name in ("torch", "torchvision", "lightning", "timm", "anomalib", "ultralytics", "openvino", "numpy"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "versions": versions,
-    }
-
-
-def git_state() -> dict[str, Any] | None:
-    """Commit and cleanliness of the checkout that the command was started in; ``None`` outside of one."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    try:
-        commit, status = (
-            subprocess.run(  # noqa: S603  (fixed arguments)
-                [git, *arguments], capture_output=True, text=True, timeout=5, check=True
-            ).stdout.strip()
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (subprocess.SubprocessError, OSError):
-        return None
-    return {"commit": commit, "clean": not status}
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from drivetrain import run as run_module
+from drivetrain.environment import accelerators, environment
 from drivetrain.errors import WorkDirError
 from drivetrain.progress import SilentProgress
 from drivetrain.run import Run, default_work_dir, history_table, plain, read_history, read_record
@@ -142,6 +143,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from drivetrain.progress import SilentProgress
+from drivetrain.environment import accelerators, environment
 from drivetrain.run import Run
 run = Run.open(Path(sys.argv[1]), SilentProgress())
 run.begin({})
@@ -214,3 +216,11 @@ class _Frozen(run_module.datetime):
     @classmethod
     def now(cls, tz: Any = None) -> Any:
         return cls(2030, 1, 2, 3, 4, 5, tzinfo=tz)
+
+
+def test_the_environment_says_versions_and_hardware() -> None:
+    found = environment()
+    assert found["versions"]["numpy"]
+    assert found["cores"] >= 1
+    assert found["memory_free_bytes"] > 0
+    assert found["accelerators"] == accelerators()

@@ -138,6 +138,8 @@ def _joined(option: Option, values: list[str]) -> Any:
         return True
     if not values:
         _missing(option.name)
+    if option.kind == "object" and len(values) > 1:
+        return [load_yaml(value, f"--{option.name}") for value in values]
     if option.kind in ("object", "mapping"):
         if len(values) > 1:
             raise OptionError(

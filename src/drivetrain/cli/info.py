@@ -111,8 +111,8 @@ def _installation() -> Answer:
     import drivetrain
     from drivetrain.cache_dir import cache_dir
     from drivetrain.cli.doctor import opencv_wheels
+    from drivetrain.environment import environment
     from drivetrain.registry import engine_specs
-    from drivetrain.run import environment
 
     engines = {
         name: {

@@ -19,12 +19,13 @@ def make_objects(name: str, value: Any) -> Any:
 
     Args:
         name: of the option, one of :data:`OBJECTS`, or "data".
-        value: a mapping of ``class_path`` and ``init_args``, or a list of them.
+        value: a mapping of ``class_path`` and ``init_args``, or a list of them; names of trackers for ``logger``.
 
     Raises:
         OptionError: it is something else, or the class is not one that the option takes; such a class is not called.
     """
-    made = [_make(name, item) for item in (value if isinstance(value, list) else [value])]
+    items = value if isinstance(value, list) else [value]
+    made = [item if name == "logger" and isinstance(item, str) else _make(name, item) for item in items]
     return made if name == "callbacks" or isinstance(value, list) else made[0]
 
 

@@ -18,7 +18,8 @@ _HELP: Mapping[str, str] = {
     "data": "a folder, file or zip in any format, or the framework's own data file.",
     "source": "files, folders, globs or videos; the test images of the data if not given.",
     "callbacks": "callbacks of the framework, as '[{class_path: ..., init_args: {...}}]'.",
-    "logger": "a logger of the framework, as '{class_path: ..., init_args: {...}}'.",
+    "logger": "csv, tensorboard, mlflow or wandb, several of them, or a logger of the framework, as "
+    "'{class_path: ..., init_args: {...}}'.",
 }
 _SHORT: Mapping[str, str] = {"model_args": "--model", "data_args": "--data"}
 FLAG_HELP: Mapping[str, str] = {

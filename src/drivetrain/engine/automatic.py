@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.blueprint import Blueprint
 from drivetrain.catalog import argument_names
 from drivetrain.engine.describe import describe_data
+from drivetrain.engine.tracked import for_framework
 from drivetrain.options import TrainOptions
 from drivetrain.progress import Progress
 from drivetrain.tuning import SearchOptions, applied, search
@@ -64,7 +65,7 @@ class Tuned:
         Raises:
             OptionError: naming the first of them.
         """
-        self._engine._check_options(options)
+        self._engine._check_options(for_framework(options))
 
     def model_argument_names(self) -> Sequence[str] | None:
         """The arguments of the model's constructor; ``None`` if they are not known."""

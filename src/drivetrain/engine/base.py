@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -12,6 +13,7 @@ from drivetrain.engine.describe import describe_data, describe_dataset, describe
 from drivetrain.engine.hooks import EngineHooks, FitResult
 from drivetrain.engine.planning import make_plan
 from drivetrain.engine.recorded import RecordedRun, checkpoint_file
+from drivetrain.engine.tracked import draw_answers, for_framework, is_plain
 from drivetrain.engine.verbs import no_verb
 from drivetrain.errors import (
     CheckpointError,
@@ -38,6 +40,7 @@ from drivetrain.options import (
 )
 from drivetrain.progress import Progress, default_progress, terminal_width
 from drivetrain.registry import EngineSpec, Resolution
+from drivetrain.tracking import open_trackers
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -249,7 +252,8 @@ class Engine(EngineHooks):
             num_workers: processes or threads that load data.
             devices: how many devices, or which.
             callbacks: objects of the framework's own callback class.
-            logger: the framework's own logger object; a table of metrics is always written.
+            logger: where to follow the training: "tensorboard", "mlflow", "wandb", or an object of the framework's own
+                loggers, or a list of these; the table "csv" is always written.
             metric: the validation metric that chooses the best state, such as "val/accuracy".
             checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
             resume: go on from the last state of the work dir.
@@ -273,12 +277,14 @@ class Engine(EngineHooks):
         given = {name: value for name, value in locals().items() if name in TrainOptions.names()}
         options = self._planned(TrainOptions(**given))
         self._require("train")
-        self._check_options(options)
+        self._check_options(for_framework(options))
+        trackers = open_trackers(options.logger)
         if self._data is None:
             raise DataError("There are no data to train on. Give them: Engine(model, data), or --data FOLDER.")
         from drivetrain.run import Run
 
         run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
+        run.trackers = trackers
         try:
             if options.run_hpo:
                 from drivetrain.engine.automatic import tune_before
@@ -597,13 +603,15 @@ class Engine(EngineHooks):
             self.progress.note(self.plan.to_text(terminal_width()))
         from drivetrain.engine.memory import fit_surviving, with_fitting_batch
 
+        inner = for_framework(options)
         if options.adaptive_bs != "none":
-            options = with_fitting_batch(self, options, run)
-        self._build(options)
+            inner = with_fitting_batch(self, inner, run)
+        self._build(inner)
         if options.checkpoint is not None:
             self._warm_start(self._find_checkpoint(options.checkpoint), run)
-        run.begin(self._describe(options), config=self._config_of(options))
-        return fit_surviving(self, options, run)
+        asked = replace(inner, logger=options.logger)
+        run.begin(self._describe(asked), config=self._config_of(asked))
+        return fit_surviving(self, inner, run)
 
     def _require_training_images(self) -> None:
         if "train" not in self.dataset.subsets:
@@ -629,7 +637,7 @@ class Engine(EngineHooks):
         model, data = self._model_text, self._data
         kept = {name: value for name, value in options.given().items() if name not in ("resume", "overwrite")}
         objects = not self._takes_model_args() or not isinstance(data, str | Path)
-        if objects or kept.get("callbacks") or not isinstance(kept.get("logger"), str | None):
+        if objects or kept.get("callbacks") or not is_plain(kept.get("logger")):
             return None
         config = {"model": model, "data": str(Path(data).expanduser().absolute()), "model_args": self.model_args}
         if self._task is not None:
@@ -670,14 +678,16 @@ class Engine(EngineHooks):
             run.directory,
             tuple(run.notes),
         )
-        run.close(
-            "finished",
+        run.update(
+            status="finished",
             checkpoints={"best": relative(fit.best_checkpoint, run), "last": relative(fit.last_checkpoint, run)},
             metrics=dict(result.metrics),
             overrides=fit.overrides,
         )
-        self._recorded = RecordedRun(run.directory, run.record)
+        draw_answers(self, run)
         self._write_report(run, result)
+        run.close("finished")
+        self._recorded = RecordedRun(run.directory, run.record)
         return result
 
     def _write_report(self, run: Run, result: TrainResult) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.atomic import write_text
+from drivetrain.environment import environment, git_state
 from drivetrain.report.tuning import write_tuning_report
-from drivetrain.run import environment, git_state, plain
+from drivetrain.run import plain
 from drivetrain.types.results import TrialRecord, TuneResult
 
 BEST = "best.yaml"

@@ -120,3 +120,12 @@ def test_the_toy_engine_gets_the_object(toy, packages: Path, colours: Path, tmp_
     assert main([*words, "--callbacks", "[{class_path: mine.Stop, init_args: {patience: 2}}]"]) == 0
     assert calls["options"].callbacks[0].patience == 2
     assert "class_path: mine.Stop" in (tmp_path / "w" / "config.yaml").read_text()
+
+
+def test_trackers_are_named_by_words(toy, calls, colours, tmp_path, capsys) -> None:
+    words = ["train", "--model", "MeanSmall", "--data", str(colours), "--work_dir", str(tmp_path / "w")]
+    assert main([*words, "--logger", "csv", "tensorboard"]) == 0, capsys.readouterr().err
+    assert calls["options"].logger is None
+    assert list((tmp_path / "w" / "tracking" / "tensorboard").glob("events.*"))
+    assert main([*words, "--overwrite", "--logger", "tensorbord"]) == 2
+    assert "--logger tensorbord is not allowed. Did you mean 'tensorboard'?" in capsys.readouterr().err

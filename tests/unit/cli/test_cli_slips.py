@@ -43,7 +43,7 @@ def message_of(capsys, *words: object, code: int = 2) -> str:
         (["train", "--max_epoch", "3"], "--max_epoch is not an option of train. Did you mean '--max_epochs'?"),
         (["train", "--max-epochs", "3"], "Did you mean '--max_epochs'?"),
         (["train", "--epoch.a", "3"], "--epoch is not an option of train."),
-        (["test", "--max_epochs", "3"], "--max_epochs belongs to train, not to test."),
+        (["test", "--max_epochs", "3"], "--max_epochs belongs to train and tune, not to test."),
         (["train", "--format", "onnx"], "--format belongs to export, not to train."),
         ([*MEAN, "--batch_size", "x"], "--batch_size x is not allowed. Allowed: a whole number."),
         ([*MEAN, "--batch_size", "1.5"], "--batch_size 1.5 is not allowed."),

@@ -221,13 +221,8 @@ def precision_of(precision: str, accelerator: str) -> str:
 
 
 def _loggers(logger: Any, upstream: Any) -> Any:
-    if logger is None or logger == "csv" or logger is False:
-        return False  # the table of metrics is always written
-    if isinstance(logger, str):
-        raise UnsupportedOptionError(
-            f"logger={logger!r} cannot be honoured: names other than 'csv' are not part of this version. "
-            f"Give an object of {upstream.__name__}.loggers, such as TensorBoardLogger(save_dir=...)."
-        )
+    if logger is None:
+        return False  # the run writes the table of metrics, and feeds the trackers
     given = list(logger) if isinstance(logger, list | tuple) else [logger]
     wrong = next((item for item in given if not isinstance(item, upstream.loggers.Logger)), None)
     if wrong is not None:

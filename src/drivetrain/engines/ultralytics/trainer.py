@@ -89,10 +89,10 @@ def check_options(options: TrainOptions, device: str) -> None:
     if size is not None and size[0] % _STRIDE:
         above = -(-size[0] // _STRIDE) * _STRIDE
         raise OptionError(f"image_size={size[0]} must be a multiple of {_STRIDE}. The next one is {above}.")
-    if options.logger not in (None, False, "csv"):
+    if options.logger is not None:
         raise UnsupportedOptionError(
-            f"logger={options.logger!r} cannot be honoured: Ultralytics takes no logger objects. The table metrics.csv "
-            "is always written; for others give callbacks={'on_fit_epoch_end': function}."
+            f"logger={options.logger!r} cannot be honoured: Ultralytics takes no logger objects. Give the name of a "
+            "tracker (tensorboard, mlflow, wandb), or callbacks={'on_fit_epoch_end': function}."
         )
     count = options.devices if isinstance(options.devices, int) else len(options.devices)
     if count != 1:

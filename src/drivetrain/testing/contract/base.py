@@ -13,8 +13,9 @@ from drivetrain.engine import Engine
 from drivetrain.registry import EngineSpec
 from drivetrain.run import read_record
 from drivetrain.testing import data
-from drivetrain.testing.contract.spy import Spy
+from drivetrain.testing.contract.spy import Spy, SpyTracker
 from drivetrain.testing.expectations import Expectation
+from drivetrain.tracking import TRACKERS
 from drivetrain.types import Task, TrainResult
 
 _TOY_DATA: dict[Task, Callable[[Path], Path]] = {
@@ -39,11 +40,13 @@ class Trained:
         engine: the engine.
         result: what ``train`` gave back.
         spy: what it told while it trained.
+        tracker: what reached those who follow it by ``logger=``.
     """
 
     engine: Engine
     result: TrainResult
     spy: Spy
+    tracker: SpyTracker
 
 
 class Subject:
@@ -129,7 +132,10 @@ class Subject:
         cls.needs("train")
         engine = cls.make_engine(dataset, tmp_path_factory.mktemp("run") / "work")
         engine.progress = spy = Spy(engine)
-        return Trained(engine, cls.train(engine), spy)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(TRACKERS, "spy", (f"{SpyTracker.__module__}:SpyTracker", "drivetrain", ""))
+            result = cls.train(engine, logger=["csv", "spy"])
+        return Trained(engine, result, spy, SpyTracker.last)
 
     @pytest.fixture(autouse=True)
     def _expectation(self, request: pytest.FixtureRequest) -> None:

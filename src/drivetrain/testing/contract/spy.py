@@ -1,9 +1,11 @@
-"""A progress that remembers what it was told, and looks into the work dir while training goes on."""
+"""A progress and a tracker that remember what they were told while training goes on."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from drivetrain.types.results import EpochRecord
 
@@ -65,3 +67,39 @@ class Spy:
     def stop(self) -> None:
         """Remember."""
         self.events.append("stop")
+
+
+class SpyTracker:
+    """A tracker that remembers what the run told it; the last one that was opened is ``SpyTracker.last``."""
+
+    name = "spy"
+    last: ClassVar[SpyTracker]
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] = {}
+        self.epochs: dict[int, dict[str, float]] = {}
+        self.files: list[str] = []
+        self.pictures: dict[str, Path] = {}
+        self.status = ""
+
+    def begin(self, directory: Path, record: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, str]:
+        """Remember."""
+        SpyTracker.last = self
+        self.record = {**record, "before": dict(before)}
+        return {"where": str(directory)}
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Remember."""
+        self.epochs[epoch] = dict(metrics)
+
+    def log_file(self, path: Path, folder: str) -> None:
+        """Remember."""
+        self.files.append(f"{folder}/{path.name}")
+
+    def log_picture(self, name: str, path: Path) -> None:
+        """Remember."""
+        self.pictures[name] = path
+
+    def close(self, status: str) -> None:
+        """Remember."""
+        self.status = status

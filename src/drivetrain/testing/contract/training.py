@@ -48,6 +48,19 @@ class TrainingChecks(Subject):
         assert before["options"]["max_epochs"] == self.epochs
         assert before["data"]["fingerprint"]
 
+    def test_trackers_are_told_what_the_history_says(self, trained: Trained) -> None:
+        """Same names, same steps, the files of the run and pictures of answers, without code in the engine."""
+        tracker, result = trained.tracker, trained.result
+        assert tracker.record["engine"] == self.spec.name
+        told = {epoch: list(metrics) for epoch, metrics in tracker.epochs.items()}
+        assert told == {row.epoch: list(row.metrics) for row in result.history}
+        assert {"run/run.json", "run/metrics.csv", "run/report.html"} <= set(tracker.files)
+        assert result.last_checkpoint is not None
+        assert f"checkpoints/{result.last_checkpoint.name}" in tracker.files
+        assert [name for name in tracker.pictures if name.startswith("tracking/pictures/")]
+        assert tracker.status == "finished"
+        assert read_record(trained.engine.work_dir)["tracking"]["spy"]["where"] == str(trained.engine.work_dir)
+
     def test_progress_is_told(self, trained: Trained) -> None:
         """Start, steps, epochs and stop reach the progress."""
         events = trained.spy.events
