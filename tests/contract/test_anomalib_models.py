@@ -109,6 +109,7 @@ class Case:
     Attributes:
         args: of its constructor.
         size: of its input, if it takes another than its own.
+        own_size: of its input, for classes that take it only with a pre-processor of the user's.
         prepare: makes what the model reads from disk.
         batch_size: of the training.
         pretrained: ``False`` for random weights, ``None`` where there are none to leave out.
@@ -117,6 +118,7 @@ class Case:
 
     args: dict[str, Any] = field(default_factory=dict)
     size: int | None = 64
+    own_size: int | None = None
     prepare: Prepare | None = None
     batch_size: int = 4
     pretrained: bool | None = False
@@ -127,16 +129,16 @@ RESNET = {"backbone": "resnet18"}
 DINO = "vit_small_patch14_dinov2"
 CASES: dict[str, Case] = {
     "AnomalyDINO": Case({"encoder_name": DINO}, 56),
-    "AnomalyVFM": Case({}, 64, shallow_radio),
+    "AnomalyVFM": Case({}, 64, prepare=shallow_radio),
     "Cfa": Case(RESNET, 32),
     "Cflow": Case({**RESNET, "layers": ["layer1", "layer2"], "coupling_blocks": 1, "condition_vector": 16}),
     "Csflow": Case({"n_coupling_blocks": 1, "cross_conv_hidden_channels": 16}, 128),
     "Dfkde": Case({**RESNET, "n_pca_components": 4}),
     "Dfm": Case({**RESNET, "layer": "layer2"}),
     "Dinomaly": Case({"encoder_name": DINO}, 56),
-    "Draem": Case({"dtd_dir": "pictures"}, 64, pictures),
-    "Dsr": Case({}, 64, autoencoder, pretrained=None),
-    "EfficientAd": Case({"imagenet_dir": "pictures"}, 256, teacher, batch_size=1, pretrained=None, steps=2),
+    "Draem": Case({"dtd_dir": "pictures"}, 64, prepare=pictures),
+    "Dsr": Case({}, 64, prepare=autoencoder, pretrained=None),
+    "EfficientAd": Case({"imagenet_dir": "pictures"}, 256, prepare=teacher, batch_size=1, pretrained=None, steps=2),
     "Fastflow": Case({**RESNET, "flow_steps": 1}),
     "FoundAD": Case({"encoder_name": "dinov2_vit_small_14"}, 56),
     "Fre": Case({**RESNET, "layer": "layer2", "input_dim": 2048, "latent_dim": 16}),
@@ -154,10 +156,10 @@ CASES: dict[str, Case] = {
     "Stfpm": Case({**RESNET, "layers": ["layer1"]}),
     "SuperADD": Case({"backbone": "vit_small_patch16_dinov3", "patch_size": 64, "patch_overlap": 16}, 64),
     "Supersimplenet": Case(RESNET, 128),
-    "Uflow": Case({**RESNET, "flow_steps": 1}, None),
-    "UniNet": Case({}, 64),
-    "VlmAd": Case({}, None, answers, pretrained=None),
-    "WinClip": Case({"class_name": "bottle"}, None, small_clip),
+    "Uflow": Case({**RESNET, "flow_steps": 1}, None, own_size=64),
+    "UniNet": Case({"student_backbone": "resnet18", "teacher_backbone": "resnet18"}),
+    "VlmAd": Case({}, None, prepare=answers, pretrained=None),
+    "WinClip": Case({"class_name": "bottle"}, None, prepare=small_clip),
 }
 
 
@@ -174,6 +176,15 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+def pre_processor(size: int) -> Any:
+    """One of the user's, with the usual normalisation."""
+    from anomalib.pre_processing import PreProcessor
+    from torchvision.transforms.v2 import Compose, Normalize, Resize
+
+    usual = Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+    return PreProcessor(transform=Compose([Resize((size, size), antialias=False), usual]))
+
+
 class Trip:
     """One model on its way from images to the artefact.
 
@@ -186,6 +197,8 @@ class Trip:
 
     def __init__(self, name: str, case: Case, data: Path, work_dir: Path) -> None:
         args = {**case.args, **({} if case.pretrained is None else {"pretrained": case.pretrained})}
+        if case.own_size is not None:
+            args["pre_processor"] = pre_processor(case.own_size)
         self.case, self.data = case, data
         self.engine: Any = Engine(f"anomalib:{name}", data, work_dir=work_dir, model_args=args or None)
         self.engine.progress = SilentProgress()
