@@ -83,7 +83,7 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
         with contextlib.suppress(ImportError):
             import open_clip  # type: ignore[import-not-found,import-untyped,unused-ignore]  # an extra of Anomalib
 
-            clip = functools.partial(_without_weights, open_clip.create_model_and_transforms)
+            clip = functools.partial(_open_clip, open_clip.create_model_and_transforms, state, name)
             stack.enter_context(mock.patch.object(open_clip, "create_model_and_transforms", clip))
         vision = import_module("anomalib.models.image.anomalyvfm.torch_model")
         stack.enter_context(mock.patch.object(vision, "hf_hub_download", mock.Mock(return_value=name)))
@@ -110,9 +110,15 @@ def caches_only() -> Iterator[None]:
         yield
 
 
-def _without_weights(create: Callable[..., Any], model_name: str, *args: Any, **options: Any) -> Any:
+def _open_clip(
+    create: Callable[..., Any], state: State | None, name: str, model_name: str, *args: Any, **options: Any
+) -> Any:
+    """``open_clip.create_model_and_transforms`` without its own weights."""
     options.pop("pretrained", None)
-    return create(model_name, *args[1:], pretrained=None, **options)
+    made = create(model_name, *args[1:], pretrained=None, **options)
+    if state is not None:
+        fill(made[0], state, name, whole=lambda: made[0])
+    return made
 
 
 def _timm_model(create: Callable[..., Any], state: State | None, name: str, *args: Any, **options: Any) -> nn.Module:
