@@ -261,11 +261,6 @@ class AnomalibEngine(Engine):
             raise UnsupportedError(f"{model.name} asks a language model and has no graph to export.")
         require_fitted(model)
         spec = self._image_spec(model)
-        if spec.antialias:
-            self.progress.note(
-                "The model was trained with antialiased resizing. drivetrain resizes so; other clients of the artefact "
-                "do not and may differ on larger images."
-            )
         self._scratch = tempfile.TemporaryDirectory()
         return export_source(model, spec, self.label_names, graph_format=format, scratch=Path(self._scratch.name))
 
