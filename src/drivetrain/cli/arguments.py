@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivetrain.cli.config import load_yaml, read_config
+from drivetrain.cli.config import is_recipe, load_yaml, read_config, require_recipe
 from drivetrain.cli.signature import Option, options_of
 from drivetrain.errors import OptionError, near
 
@@ -24,10 +24,12 @@ class Request:
     Attributes:
         values: option -> value as written: texts from the command line, plain data from config files.
         flags: those of :data:`FLAGS` and :data:`OWN_FLAGS` that were given.
+        recipe: the name of the recipe that the options come from, or ``""``.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
+    recipe: str = ""
 
 
 def read_request(
@@ -52,8 +54,10 @@ def read_request(
             if values:
                 raise OptionError(f"--{name} takes no value, but {values[0]!r} follows it.")
             request.flags.add(name)
-        elif name == "config":
-            for path in values or _missing("config"):
+        elif name in ("config", "recipe"):
+            for path in values or _missing(name):
+                if name == "recipe":
+                    require_recipe(path)
                 _read_config(request, path, verb, verbs)
         else:
             _write(written.values, name, values, options, verb, verbs)
@@ -63,6 +67,8 @@ def read_request(
 
 def _read_config(request: Request, path: str, verb: str, verbs: Sequence[str]) -> None:
     _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "")))
+    if is_recipe(path):
+        request.recipe = path
 
 
 def _from_environment(verb: str, verbs: Sequence[str], environment: Mapping[str, str]) -> Request:
@@ -160,7 +166,7 @@ def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> N
     owners = [other for other in verbs if other != verb and (name in options_of(other) or OWN_FLAGS.get(name) == other)]
     if owners:
         raise OptionError(f"{prefix}{name} belongs to {' and '.join(owners)}, not to {verb}.")
-    allowed = [*options, "config", *FLAGS, *(flag for flag, owner in OWN_FLAGS.items() if owner == verb)]
+    allowed = [*options, "config", "recipe", *FLAGS, *(flag for flag, owner in OWN_FLAGS.items() if owner == verb)]
     hint = near(prefix + name.replace("-", "_"), [prefix + word for word in allowed])
     raise OptionError(f"{prefix}{name} is not an option of {verb}.{hint} See all with: drivetrain {verb} --help.")
 

@@ -53,10 +53,37 @@ def list_recipes() -> list[str]:
     return sorted(file.relative_to(_RECIPES).with_suffix("").as_posix() for file in _RECIPES.glob("*/*.yaml"))
 
 
+def is_recipe(path: str) -> bool:
+    """Whether a recipe is meant: its name, and no file of that name is there."""
+    return not Path(path).expanduser().exists() and path in list_recipes()
+
+
+def require_recipe(name: str) -> None:
+    """Refuse the name of a recipe that does not come with drivetrain.
+
+    Raises:
+        OptionError: there is no such recipe; the message lists them.
+    """
+    recipes = list_recipes()
+    if name not in recipes:
+        raise OptionError(
+            f"--recipe {name} does not exist.{near(name, recipes)} Recipes: {', '.join(recipes)}. A file of your own "
+            "is given as --config FILE."
+        )
+
+
+def recipe_tasks() -> dict[str, str]:
+    """The task of each recipe."""
+    import yaml
+
+    return {
+        name: yaml.safe_load((_RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))["task"] for name in list_recipes()
+    }
+
+
 def _config_file(path: str) -> Path:
     """The file of that path, else the recipe of that name."""
-    file = Path(path).expanduser()
-    return _RECIPES / f"{path}.yaml" if not file.exists() and path in list_recipes() else file
+    return _RECIPES / f"{path}.yaml" if is_recipe(path) else Path(path).expanduser()
 
 
 def read_config(path: str, require_known: Callable[[str], None]) -> dict[str, Any]:

@@ -64,8 +64,11 @@ def run_verb(verb: str, request: Request) -> Any:
         DrivetrainError: as the verb does.
     """
     values = effective(verb, request)
-    engine = make_engine(values, quiet="quiet" in request.flags)
-    return getattr(engine, verb)(**own_options(verb, values))
+    from drivetrain.cli.recipe import fitting_recipe
+
+    with fitting_recipe(request.recipe, values):
+        engine = make_engine(values, quiet="quiet" in request.flags)
+        return getattr(engine, verb)(**own_options(verb, values))
 
 
 def effective(verb: str, request: Request) -> dict[str, Any]:

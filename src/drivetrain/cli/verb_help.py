@@ -50,8 +50,9 @@ def help_of(verb: str) -> str:
                 group.add_argument(f"--{option.name}", metavar=_metavar(option), help=_text(option))
     group = parser.add_argument_group("config and output")
     recipes = ", ".join(list_recipes())
-    text = f"YAML file of options; what is written beside it overrides it. Recipes that come along: {recipes}."
+    text = "YAML file of options, or the name of a recipe; what is written beside it overrides it."
     group.add_argument("--config", metavar="FILE", help=text)
+    group.add_argument("--recipe", metavar="NAME", help=f"options that come along: {recipes}.")
     own = {name: text for name, text in OWN_FLAG_HELP.items() if OWN_FLAGS[name] == verb}
     for name, text in {**FLAG_HELP, **own}.items():
         group.add_argument(f"--{name}", action="store_true", help=text)

@@ -71,7 +71,7 @@ def recommend(
 def _engine(choice: Choice, asked: str | None) -> Decision:
     if asked is not None:
         return Decision("engine", choice.spec.name, "given", given=True)
-    return Decision("engine", choice.spec.name, choice.spec.summary)
+    return Decision("engine", choice.spec.name, choice.spec.summary or "it offers the model")
 
 
 def _model(choice: Choice, given: Mapping[str, Any] | None) -> list[Decision]:

@@ -56,9 +56,10 @@ SPEC = EngineSpec(
     checkpoint_marks=("ultralytics.nn.tasks",),
     candidates=(
         _candidate("yolo11n", Task.DETECTION, 31.8, 15.6, 1.0),
-        _candidate("yolo11n-seg", Task.INSTANCE_SEGMENTATION, 40.0, 15.0, 0.9),
-        _candidate("yolo26n-sem", Task.SEMANTIC_SEGMENTATION, 40.0, 15.0, 0.9),
-        _candidate("yolo11n-pose", Task.KEYPOINT_DETECTION, 40.0, 15.0, 0.9),
+        _candidate("yolo26n", Task.DETECTION, 64.1, 30.4, 1.0),
+        _candidate("yolo11n-seg", Task.INSTANCE_SEGMENTATION, 52.4, 19.7, 1.0),
+        _candidate("yolo26n-sem", Task.SEMANTIC_SEGMENTATION, 47.1, 12.4, 0.98),
+        _candidate("yolo11n-pose", Task.KEYPOINT_DETECTION, 41.1, 21.7, 1.0),
         _candidate("yolo11n-obb", Task.ORIENTED_DETECTION, 40.0, 15.0, 0.9),
     ),
     upstream={"ultralytics": ">=8.4"},
