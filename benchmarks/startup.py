@@ -18,7 +18,16 @@ from pathlib import Path
 
 IMPORT_LIMIT = 0.080  # seconds that `import drivetrain` may add to a bare interpreter
 HELP_LIMIT = 0.4  # seconds
+LOOK_LIMIT = 0.5  # seconds, with a warm catalogue
 HELP_RATIO = 20.0  # times faster than `anomalib --help`
+
+LOOKS = (
+    "drivetrain find resnet18",
+    "drivetrain find --names",
+    "drivetrain info",
+    "drivetrain train --model.help timm:resnet18",
+    "drivetrain train --model.help Padim",
+)
 
 
 def script(name: str) -> str:
@@ -71,6 +80,7 @@ def main() -> int:
             "import drivetrain": ([python, "-c", "import drivetrain"], quick),
             "drivetrain --help": ([script("drivetrain"), "--help"], quick),
             "drivetrain train --help": ([script("drivetrain"), "train", "--help"], quick),
+            **{name: ([script("drivetrain"), *name.split()[1:]], quick) for name in LOOKS},
             "anomalib --help": ([script("anomalib"), "--help"], slow),
         }
     )
@@ -92,6 +102,10 @@ def main() -> int:
                 ratio >= HELP_RATIO,
             )
         )
+    results += [
+        verdict(f"{name} takes {medians[name]:.3f} s (limit {LOOK_LIMIT})", medians[name] <= LOOK_LIMIT)
+        for name in LOOKS
+    ]
     return 0 if all(results) else 1
 
 

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from drivetrain import atomic
+from drivetrain import __version__, atomic
 from drivetrain._lazy import import_object, is_installed
 from drivetrain.cache_dir import cache_dir
 from drivetrain.errors import ModelError
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def argument_names(model: Any, sources: Sequence[ModelSource]) -> tuple[str, ...
 
 def _cache_path(source: ModelSource, version: str) -> Path:
     origin = source.listing.replace(":", ".")
-    return cache_dir() / "catalog" / f"{source.prefix}-{version}-{origin}-{_SCHEMA}.json"
+    return cache_dir() / "catalog" / f"{source.prefix}-{version}-{origin}-{__version__}-{_SCHEMA}.json"
 
 
 def _read(path: Path, source: ModelSource, version: str) -> Listing | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,23 @@ def test_help_loads_no_framework(words: list[str]) -> None:
 
 def test_listing_models_loads_no_framework_in_this_process() -> None:
     run_fresh("import drivetrain; drivetrain.list_models(text='resnet18')\n" + REPORT)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("find", "resnet18"),
+        ("find", "--task", "anomaly", "--json"),
+        ("info",),
+        ("train", "--model.help", "timm:resnet18"),
+        ("train", "--print_config", "--model", "timm:resnet18"),
+        ("doctor", "--quick"),
+    ],
+)
+def test_looking_around_loads_no_framework(words: tuple[str, ...]) -> None:
+    run_fresh(f"from drivetrain.cli.main import main\nassert main({list(words)!r}) in (0, 1)\n{REPORT}")
+
+
+def test_explaining_a_run_loads_no_framework(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"status": "finished", "model": {"name": "x"}}')
+    run_fresh(f"from drivetrain.cli.main import main\nassert main(['info', {str(tmp_path)!r}]) == 0\n{REPORT}")

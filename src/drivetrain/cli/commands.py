@@ -16,6 +16,7 @@ from typing import Literal
 from drivetrain.cli.answer import Answer
 
 Command = Callable[..., Answer]
+Shell = Literal["bash", "zsh"]
 DataOutputFormat = Literal["coco", "yolo", "voc", "cvat", "datumaro", "image_folder"]
 
 
@@ -137,3 +138,14 @@ def repeat(
     from drivetrain.cli.repeat import repeat_run
 
     return repeat_run(run, work_dir=work_dir, tolerance=tolerance, overwrite=overwrite, quiet=quiet)
+
+
+def completion(shell: Shell) -> Answer:
+    """Print the completion of a shell, for its start-up file.
+
+    Args:
+        shell: "bash" or "zsh".
+    """
+    from drivetrain.cli.completion import completion_script
+
+    return completion_script(shell)

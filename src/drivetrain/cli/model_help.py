@@ -4,28 +4,59 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
-from drivetrain.catalog import Argument, cached_listing, listing
+from drivetrain.catalog import Argument, Listing, cached_listing, installed_version, listing
 from drivetrain.errors import OptionError
 from drivetrain.registry import engine_specs, resolve
 
+_MOST_NAMES = 40
+_MOST_FAMILIES = 60
+_EXAMPLES = 5
+
 
 def how_to_name_models() -> str:
-    """One paragraph for ``--help``; it counts only what has been listed before and lists nothing itself."""
-    counts = []
-    for spec in engine_specs().values():
-        for source in spec.sources:
-            found = cached_listing(source)
-            if found is not None:
-                counts.append(f"{source.prefix} {len(found.models)}")
-    known = f" ({', '.join(counts)})" if counts else ""
+    """One paragraph for ``--help``."""
     return (
-        f"MODEL is a name{known}; with its source before it if several have one, as in timm:resnet18; a class path; "
-        "a checkpoint; an exported artefact; or the work dir of a run. 'drivetrain find' lists the names. "
+        "MODEL is a name; with its source before it if several have one, as in timm:resnet18; a class path; "
+        "a checkpoint; an exported artefact; or the work dir of a run. "
         "--model.help NAME shows the arguments of a model; --model.KEY VALUE sets one; --engine_args.KEY VALUE sets an "
         "option of the framework's own trainer."
     )
+
+
+def models_by_engine(width: int) -> str:
+    """The names of the models for ``--help``, of what has been listed before; this lists nothing itself.
+
+    Args:
+        width: of a line.
+    """
+    lines, unlisted = [], False
+    for spec in engine_specs().values():
+        for source in spec.sources:
+            found = cached_listing(source)
+            if found is None:
+                unlisted |= installed_version(source) is not None
+                continue
+            head = f"  {source.prefix} ({len(found.models)}, engine {spec.name}): "
+            lines.append(textwrap.fill(head + _names(found), width, subsequent_indent="    ", break_on_hyphens=False))
+    if unlisted:
+        lines.append("  not listed yet; 'drivetrain find' does it, once for each version of a framework.")
+    return "\n".join(["models:", *lines, "  'drivetrain find' shows them with their tasks."]) if lines else ""
+
+
+def _names(found: Listing) -> str:
+    """All names, or those of the families if there are many, or how to list them."""
+    if len(found.models) <= _MOST_NAMES:
+        return ", ".join(entry.name for entry in found.models)
+    families = Counter(entry.family for entry in found.models)
+    if 1 < len(families) <= _MOST_FAMILIES:
+        shown = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in families.items())
+        return f"{shown}; 'drivetrain find {found.source}:NAME' lists them"
+    examples = ", ".join(entry.name for entry in found.models[:: len(found.models) // _EXAMPLES][:_EXAMPLES])
+    return f"such as {examples}; 'drivetrain find {found.source}:' lists them"
 
 
 def print_model_help(arguments: Sequence[str]) -> int:

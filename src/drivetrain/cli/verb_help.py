@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from drivetrain.cli.arguments import OWN_FLAGS
 from drivetrain.cli.config import list_recipes
-from drivetrain.cli.model_help import how_to_name_models
+from drivetrain.cli.model_help import how_to_name_models, models_by_engine
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of
 
 #: What the docstrings say differently, since they speak of Python objects.
@@ -56,7 +56,8 @@ def help_of(verb: str) -> str:
     own = {name: text for name, text in OWN_FLAG_HELP.items() if OWN_FLAGS[name] == verb}
     for name, text in {**FLAG_HELP, **own}.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
-    return parser.format_help()
+    models = models_by_engine(width)
+    return parser.format_help() + (f"\n{models}\n" if models else "")
 
 
 def _metavar(option: Option) -> str:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -52,8 +52,14 @@ class WordParser(argparse.ArgumentParser):
         return self.parse_args(list(arguments))
 
 
-def parser_of(name: str, command: Command) -> WordParser:
-    """The parser of a command: its positional parameters as words, the others as ``--name VALUE``."""
+def parser_of(name: str, command: Command, *, mark: Callable[[argparse.Action], None] | None = None) -> WordParser:
+    """The parser of a command: its positional parameters as words, the others as ``--name VALUE``.
+
+    Args:
+        name: of the command.
+        command: the function.
+        mark: called with each option that comes from a parameter.
+    """
     from docstring_parser import parse
 
     documented = parse(inspect.getdoc(command) or "")
@@ -66,24 +72,25 @@ def parser_of(name: str, command: Command) -> WordParser:
     )
     hints = typing.get_type_hints(command, vars(sys.modules[command.__module__]))
     for parameter in inspect.signature(command).parameters.values():
-        _add(parser, parameter, hints[parameter.name], helps.get(parameter.name, ""))
+        action = _add(parser, parameter, hints[parameter.name], helps.get(parameter.name, ""))
+        if mark is not None:
+            mark(action)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
-def _add(parser: WordParser, parameter: inspect.Parameter, hint: Any, text: str) -> None:
+def _add(parser: WordParser, parameter: inspect.Parameter, hint: Any, text: str) -> argparse.Action:
     options = _how_to_read(hint)
     if parameter.default not in (parameter.empty, None, False, ""):
         text += f" Default: {parameter.default}."
     if parameter.kind is parameter.KEYWORD_ONLY:
         if hint is not bool:
             options["default"] = parameter.default
-        parser.add_argument(f"--{parameter.name}", help=text, **options)
-        return
+        return parser.add_argument(f"--{parameter.name}", help=text, **options)
     if parameter.default is not parameter.empty:
         options |= {"nargs": "?", "default": parameter.default}
-    parser.add_argument(parameter.name, help=text, **options)
+    return parser.add_argument(parameter.name, help=text, **options)
 
 
 def _how_to_read(hint: Any) -> dict[str, Any]:

@@ -73,14 +73,33 @@ def test_the_arguments_of_a_model(toy, capsys) -> None:
         assert "depth = 3 (int)\n      How deep it looks." in out
 
 
-def test_help_counts_only_what_was_listed_before(toy, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_help_names_only_what_was_listed_before(toy, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("DRIVETRAIN_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr(catalog, "_ask_in_child", lambda source: pytest.fail("--help listed models"))
     text = output_of(capsys, "train", "--help")
     assert "MODEL is a name;" in text
+    assert "not listed yet; 'drivetrain find' does it" in text
     assert not (tmp_path / "empty").exists()
-    monkeypatch.setattr(model_help, "cached_listing", lambda source: SimpleNamespace(models=[1, 2]))
-    assert "(toy 2)" in output_of(capsys, "train", "--help")
+
+
+def listing_of(*names: str, families: int) -> catalog.Listing:
+    entries = [
+        catalog.ModelEntry(name, "toy", ("classification",), "toys:Mean", f"family{number % families}")
+        for number, name in enumerate(names)
+    ]
+    return catalog.Listing("toy", "1", tuple(entries), {})
+
+
+def test_help_names_the_models_by_engine(toy, monkeypatch, capsys) -> None:
+    assert "toy:MeanSmall" in output_of(capsys, "find", "--names")
+    assert "  toy (2, engine toy): MeanSmall, MeanLarge\n" in output_of(capsys, "train", "--help")
+    many = [f"net{number}" for number in range(100)]
+    monkeypatch.setattr(model_help, "cached_listing", lambda source: listing_of(*many, families=2))
+    text = " ".join(output_of(capsys, "train", "--help").split())
+    assert "toy (100, engine toy): family0 (50), family1 (50); 'drivetrain find toy:NAME' lists them" in text
+    monkeypatch.setattr(model_help, "cached_listing", lambda source: listing_of(*many, families=1))
+    text = " ".join(output_of(capsys, "train", "--help").split())
+    assert "such as net0, net20, net40, net60, net80; 'drivetrain find toy:' lists them" in text
 
 
 def test_help_shows_every_option(toy, capsys) -> None:

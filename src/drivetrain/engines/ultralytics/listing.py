@@ -31,23 +31,29 @@ def models() -> dict[str, Any]:
         return {"models": [], "arguments": {}}
     root = Path(next(iter(spec.submodule_search_locations))) / "cfg" / "models"
     rows = [row for path in sorted(root.rglob("*.yaml")) for row in _rows(path)]
-    return {"models": rows, "arguments": {"": [{"name": "task", "type": "str", "default": "None", "help": ""}]}}
+    task = {
+        "name": "task",
+        "type": "str",
+        "default": "None",
+        "help": "What the model is trained for; by its name if not given.",
+    }
+    return {"models": rows, "arguments": {row["family"]: [task] for row in rows}}
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     description = yaml.safe_load(path.read_text(encoding="utf-8"))
     task = _task(str(description["head"][-1][-2]).lower())
     scales = list(description.get("scales") or []) if re.search(r"\d", path.stem) else []
-    names = [_scaled(path.stem, scale) for scale in scales] if len(scales) > 1 else [path.stem]
+    sizes = scales if len(scales) > 1 else [""]
     return [
         {
             "name": name,
             "tasks": [task] if task else [],
             "class_path": f"ultralytics:{class_name(name)}",
-            "family": "",
-            "summary": "",
+            "family": path.stem,
+            "summary": f"{class_name(name)} {path.stem}" + (f" in size {size}" if size else ""),
         }
-        for name in names
+        for size, name in ((size, _scaled(path.stem, size)) for size in sizes)
     ]
 
 
@@ -56,7 +62,7 @@ def _task(head: str) -> str | None:
 
 
 def _scaled(stem: str, scale: str) -> str:
-    """``("yolo11-seg", "n")`` -> ``"yolo11n-seg"``."""
+    """``("yolo11-seg", "n")`` -> ``"yolo11n-seg"``; without a scale the name itself."""
     return re.sub(r"(\d+)", rf"\g<1>{scale}", stem, count=1)
 
 

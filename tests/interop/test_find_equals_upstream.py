@@ -1,0 +1,101 @@
+"""The names that ``drivetrain find`` lists are those that each upstream lists itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from drivetrain import list_engines, list_models
+from drivetrain._lazy import import_object
+from drivetrain.types import Task
+
+#: Released weights of Ultralytics that are no architecture of their own: other data, other training, other wrappers.
+_WEIGHTS_ONLY = re.compile(
+    r"yolov[35].*u|.*-(oiv7|distill|reid|grayscale|pf|ade20k|objv1(-\d+|-seg)?)"
+    r"|(?i:sam|sam2|sam2\.1|mobile_sam|fastsam|mobileclip2?|yolo_nas|calibration)[-_.].*|mobile_sam|.*\.npy"
+)
+
+
+def offered(engine: str, prefix: str) -> list[dict[str, Any]]:
+    """What the listing of a source says, asked in this process."""
+    source = next(source for source in list_engines()[engine].sources if source.prefix == prefix)
+    rows: list[dict[str, Any]] = import_object(source.listing)()["models"]
+    names = [row["name"] for row in rows]
+    assert len(names) == len(set(names)), "each name once"
+    return rows
+
+
+def test_anomalib() -> None:
+    import anomalib.models
+
+    rows = offered("anomalib", "anomalib")
+    theirs = {name.replace("_", "").lower() for name in anomalib.models.list_models(case="snake")}
+    assert {row["name"].lower() for row in rows} == theirs
+    for row in rows:
+        assert isinstance(import_object(row["class_path"]), type)
+
+
+def test_timm() -> None:
+    import timm
+
+    assert [row["name"] for row in offered("lightning", "timm")] == timm.list_models()
+
+
+def test_torchvision() -> None:
+    import torchvision
+
+    names = {row["name"] for row in offered("lightning", "torchvision")}
+    every = set(torchvision.models.list_models())
+    classifiers = set(torchvision.models.list_models(module=torchvision.models))
+    others = {
+        *torchvision.models.list_models(module=torchvision.models.detection),
+        *torchvision.models.list_models(module=torchvision.models.segmentation),
+    }
+    assert classifiers <= names <= classifiers | others
+    rest = set()
+    for module in (torchvision.models.video, torchvision.models.quantization, torchvision.models.optical_flow):
+        rest |= set(torchvision.models.list_models(module=module))
+    assert every == classifiers | others | rest, "a kind of models that nobody has thought of"
+
+
+def test_ultralytics() -> None:
+    from drivetrain.engines.ultralytics.containment import ultralytics
+
+    root = Path(ultralytics().__file__).parent / "cfg" / "models"
+    from ultralytics.nn.tasks import guess_model_scale, yaml_model_load
+    from ultralytics.utils.downloads import GITHUB_ASSETS_STEMS
+
+    names = {row["name"] for row in offered("ultralytics", "ultralytics")}
+    files = {path.stem: path for path in root.rglob("*.yaml")}
+    sizes: dict[str, set[str]] = {stem: set() for stem in files}
+    for name in names:
+        yaml_model_load(f"{name}.yaml")  # Ultralytics itself knows the name
+        stem = name if name in files else re.sub(r"(\d+)[nslmxtbceu](?=-|$)", r"\1", name)
+        sizes[stem].add(guess_model_scale(f"{name}.yaml"))
+    for stem, path in files.items():
+        scales = set(yaml.safe_load(path.read_text()).get("scales") or {})
+        several = len(scales) > 1 and re.search(r"\d", stem)
+        assert sizes[stem] == scales if several else stem in names, f"{stem} is not offered as it is"
+    released = {stem for stem in GITHUB_ASSETS_STEMS if not _WEIGHTS_ONLY.fullmatch(stem)}
+    assert released <= names, sorted(released - names)
+
+
+@pytest.mark.slow
+def test_find_itself(tmp_path, monkeypatch, capsys) -> None:
+    from drivetrain.cli.main import main
+
+    monkeypatch.setenv("DRIVETRAIN_CACHE", str(tmp_path / "cache"))
+    assert main(["find", "--names"]) == 0
+    out, err = capsys.readouterr()
+    for engine, spec in list_engines().items():
+        for source in spec.sources:
+            expected = [f"{source.prefix}:{row['name']}" for row in offered(engine, source.prefix)]
+            assert [line for line in out.splitlines() if line.startswith(f"{source.prefix}:")] == expected
+            assert err.count(f"Listing the models of {source.distribution} ") == 1, "one line for a cold catalogue"
+    assert main(["find", "--names"]) == 0
+    assert capsys.readouterr() == (out, ""), "a warm catalogue needs none"
+    assert {task for entry in list_models() for task in entry.tasks} <= {task.value for task in Task}
