@@ -414,7 +414,8 @@ class Engine(EngineHooks):
         dataset = self._dataset_for_test(data, subset)
         images = self._decode(dataset.paths, strict=False)
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=0.0), images)
-        return evaluate(dataset, predictions, task=self.task, label_names=self.label_names)
+        metrics = evaluate(dataset, predictions, task=self.task, label_names=self.label_names)
+        return metrics.merged(self._upstream_metrics(dataset, batch_size))
 
     def predict(
         self,

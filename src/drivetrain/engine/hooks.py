@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from drivetrain.data import Dataset
     from drivetrain.export.source import ExportSource
     from drivetrain.run import Run
     from drivetrain.types import Metrics, Prediction
@@ -94,6 +95,10 @@ class EngineHooks:
         raise UnsupportedError(
             f"{type(self).__name__} cannot test on a {type(data).__name__}. Give a data set that can be read."
         )
+
+    def _upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
+        """What the framework's own evaluation says of the same images, its names under ``upstream/``."""
+        return {}
 
     def _engine_arg_names(self) -> Sequence[str]:
         """The names that ``engine_args`` may have: the upstream trainer's own."""

@@ -176,45 +176,12 @@ class AnomalibEngine(Engine):
         last = self._find_checkpoint("last") if resume else None
         return fitting.fit(self.model, data, options, run, device=self.device, resume_from=last)
 
-    def test(
-        self,
-        data: Any = None,
-        *,
-        subset: str = "test",
-        checkpoint: str | Path | None = None,
-        batch_size: int | None = None,
-    ) -> Metrics:
-        """Measure the model, by our metrics and by Anomalib's own evaluator (under "upstream/...").
-
-        Models that ask a language model are asked once for each image, so their own evaluator is left out.
-
-        Args:
-            data: other data than the engine's.
-            subset: "train", "val" or "test".
-            checkpoint: "best", "last" or a path; the best if there is one, else the last.
-            batch_size: images in a step.
-
-        Returns:
-            The metrics of the task, the same for every engine; Anomalib's own are under "upstream/...".
-
-        Raises:
-            DataError: there are no such images.
-            CheckpointError: the checkpoint does not fit.
-        """
-        metrics = super().test(data, subset=subset, checkpoint=checkpoint, batch_size=batch_size)
-        if self._is_native(self._data if data is None else data) or is_answering_by_path(self.model):
-            return metrics
-        chosen = self._dataset_for_test(data, subset)
-        if not (chosen.anomalous >= 0).any():
-            return metrics
-        own = native.upstream_test(
-            self.model,
-            chosen,
-            batch_size=batch_size or _EVAL_BATCH,
-            spec=image_spec(self.model),
-            device=self.device,
-        )
-        return metrics.merged(own)
+    def _upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
+        """By Anomalib's evaluator; a language model is asked once for each image, and not again for this."""
+        if is_answering_by_path(self.model) or not (dataset.anomalous >= 0).any():
+            return {}
+        size, spec = batch_size or _EVAL_BATCH, image_spec(self.model)
+        return native.upstream_test(self.model, dataset, batch_size=size, spec=spec, device=self.device)
 
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         return native.test(self, data, subset, batch_size)
