@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -47,3 +51,28 @@ def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
             f'Install it with: pip install "drivetrain[{extra}]"'
         )
     return importlib.import_module(module)
+
+
+def openvino() -> ModuleType:
+    """OpenVINO, imported so that it neither reports its use over the network nor writes to the user's home.
+
+    It does both when it is imported, unless it believes to run in continuous integration, and keeps to what it decided.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    with without_telemetry():
+        return importlib.import_module("openvino")
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Let OpenVINO believe that it runs in continuous integration."""
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before

@@ -101,7 +101,8 @@ def require_file(path: Path) -> None:
     folder = path.parent if path.parent.is_dir() else None
     beside = sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES) if folder else []
     hint = near(path.name, beside) or (f" In that folder: {', '.join(beside[:10])}." if beside else "")
-    raise CheckpointNotFoundError(f"checkpoint={str(path)!r} does not exist.{hint} Nothing was downloaded.")
+    looked = "" if path.is_absolute() else f" Looked in: {path.parent.absolute()}."
+    raise CheckpointNotFoundError(f"checkpoint={str(path)!r} does not exist.{hint}{looked} Nothing was downloaded.")
 
 
 def _pickle_of(path: Path) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import drivetrain
 from drivetrain.cli.commands import commands
 from drivetrain.cli.signature import verbs
 
@@ -18,6 +20,7 @@ HEAVY = {
 
 REPORT = f"""
 import sys
+from pathlib import Path
 loaded = sorted({HEAVY!r} & set(sys.modules))
 assert not loaded, f"loaded: {{loaded}}"
 """
@@ -93,3 +96,11 @@ def test_looking_around_loads_no_framework(words: tuple[str, ...]) -> None:
 def test_explaining_a_run_loads_no_framework(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"status": "finished", "model": {"name": "x"}}')
     run_fresh(f"from drivetrain.cli.main import main\nassert main(['info', {str(tmp_path)!r}]) == 0\n{REPORT}")
+
+
+def test_openvino_is_imported_in_one_place() -> None:
+    """Imported otherwise, it writes into the user's home and reports its use over the network."""
+    source = Path(drivetrain.__file__).parent
+    bare = re.compile(r"^( +import openvino| +from openvino import (?!Model$))", re.MULTILINE)
+    found = [str(path.relative_to(source)) for path in source.rglob("*.py") if bare.search(path.read_text("utf-8"))]
+    assert found == [], "use drivetrain._lazy.openvino()"

@@ -12,10 +12,19 @@ from drivetrain.testing import Expectation, Never, NotYet
 CASES: dict[str, tuple[str, str]] = {
     "toy": ("toy", "toy:linear"),
     "lightning": ("lightning", "timm:mobilenetv3_small_050"),
+    "ultralytics-cls": ("ultralytics", "yolo11n-cls"),
+    "ultralytics-detect": ("ultralytics", "yolo11n"),
 }
+
+_HALF = (
+    "It goes on after Ctrl-C, but Ultralytics keeps weights and optimizer in half precision and forgets the state of "
+    "its random numbers, so it ends in other weights."
+)
 
 # (name of the case, name of the check without "test_") -> why it fails
 EXPECTED: dict[tuple[str, str], Expectation] = {
+    ("ultralytics-cls", "a_resumed_run_equals_an_uninterrupted_one"): NotYet(_HALF, raises=AssertionError),
+    ("ultralytics-detect", "a_resumed_run_equals_an_uninterrupted_one"): NotYet(_HALF, raises=AssertionError),
     ("toy", "export[onnx-fp32]"): Never("An example builds one graph; OpenVINO's.", raises=UnsupportedError),
 }
 

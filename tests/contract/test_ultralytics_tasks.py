@@ -16,8 +16,6 @@ from drivetrain.testing import data
 from drivetrain.testing.contract.forms import METRICS, assert_form
 from drivetrain.types import Predictions, Task
 
-pytest.importorskip("ultralytics")
-
 COUNTS = {"train": 8, "val": 4, "test": 4}
 OPTIONS: dict[str, Any] = {"batch_size": 4, "image_size": 64, "learning_rate": 0.002}
 
@@ -95,7 +93,7 @@ def test_a_task_from_training_to_artefacts(name: str, task: Task, make: Callable
 
 
 def _engine(name: str, source: Path, work_dir: Path) -> Engine:
-    engine = Engine(name, source, work_dir=work_dir)
+    engine = Engine(f"ultralytics:{name}", source, work_dir=work_dir)
     engine.progress = SilentProgress()
     return engine
 

@@ -42,6 +42,18 @@ def test_a_crafted_checkpoint_runs_nothing(tmp_path: Path, engine: str | None) -
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("way", ["checkpoint", "pretrained"])
+def test_weights_to_begin_with_are_read_as_safely(tmp_path: Path, way: str) -> None:
+    marker = tmp_path / "was-run"
+    path = _craft(tmp_path / "evil.pt", marker)
+    folder = data.class_folders(tmp_path / "data", subsets={"train": 2, "val": 1, "test": 1})
+    given = {"model_args": {"pretrained": str(path)}} if way == "pretrained" else {}
+    engine = Engine("ultralytics:yolo11n-cls", folder, work_dir=tmp_path / "work", **given)
+    with pytest.raises(UnsafeCheckpointError, match="nothing was run"):
+        engine.train(1, batch_size=2, image_size=32, **({"checkpoint": path} if way == "checkpoint" else {}))
+    assert not marker.exists()
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "damaged.pt"
     path.write_bytes(b"PK\x03\x04 this is nothing")

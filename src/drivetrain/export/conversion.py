@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from drivetrain._lazy import openvino, without_telemetry
 from drivetrain.errors import ExportError
 from drivetrain.export.torch_ops import extensions
 
@@ -50,11 +48,11 @@ def convert_module(module: torch.nn.Module, example: torch.Tensor) -> Model:
     Raises:
         ExportError: OpenVINO cannot convert the model.
     """
-    import openvino as ov
     import torch
 
+    ov = openvino()
     _rename_reserved(module)
-    with warnings.catch_warnings(), torch.no_grad(), _without_telemetry():
+    with warnings.catch_warnings(), torch.no_grad(), without_telemetry():
         warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
         try:
             return ov.convert_model(module, example_input=example, extension=extensions())
@@ -77,17 +75,3 @@ def _rename_reserved(module: torch.nn.Module) -> None:
                 delattr(part, name)
                 part.add_module(f"{name}_", child)
                 vars(part)[name] = child
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """OpenVINO's converter reports its use over the network, unless it believes to run in continuous integration."""
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before

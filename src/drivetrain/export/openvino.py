@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain._lazy import openvino
 from drivetrain.errors import ExportError
 from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.metadata import model_info
@@ -24,7 +25,7 @@ def write_openvino(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[s
     Raises:
         ExportError: OpenVINO cannot convert the model.
     """
-    import openvino as ov
+    ov = openvino()
 
     model = _convert(source)
     if len(model.inputs) != 1:
@@ -40,7 +41,7 @@ def write_openvino(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[s
 
 
 def _convert(source: ExportSource) -> Model:
-    import openvino as ov
+    ov = openvino()
 
     spec = source.image_spec
     shape = [-1 if source.dynamic_batch else 1, 3, spec.height, spec.width]
@@ -51,7 +52,7 @@ def _convert(source: ExportSource) -> Model:
             model = convert_module(frozen_copy(source.module), torch.zeros(1, 3, spec.height, spec.width))
         else:
             model = ov.Core().read_model(source.ir or source.onnx)
-        if source.embed:
+        if source.embed or source.module is not None:
             model.reshape(shape)
     except RuntimeError as error:
         raise ExportError(f"OpenVINO cannot convert the model: {error}") from error

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from drivetrain._lazy import openvino
+
 
 def extensions() -> list[Any]:
     """What to give to ``openvino.convert_model`` as ``extension``."""
@@ -17,7 +19,7 @@ def extensions() -> list[Any]:
 
 def _softplus(node: Any) -> list[Any]:
     """``log(1 + exp(beta x)) / beta``; OpenVINO's own rule leaves ``beta`` out before the exponent."""
-    import openvino.opset14 as ops
+    ops = openvino().opset14
 
     values = node.get_input(0)
     beta = ops.convert_like(ops.constant(np.float32(node.get_values_from_const_input(1))), values)
@@ -26,7 +28,7 @@ def _softplus(node: Any) -> list[Any]:
 
 def _cosine_similarity(node: Any) -> list[Any]:
     """The product of both inputs along an axis, each divided by its length, but by no less than a small number."""
-    import openvino.opset14 as ops
+    ops = openvino().opset14
 
     least = ops.constant(np.float32(node.get_values_from_const_input(3)))
     axis = ops.constant(np.array([node.get_values_from_const_input(2)], np.int64))

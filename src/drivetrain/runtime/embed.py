@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drivetrain._lazy import openvino
 from drivetrain.errors import ArtifactError
 from drivetrain.runtime.preprocess import normalisation
 from drivetrain.runtime.resize_graph import GraphOps, Node, resize_graph
@@ -24,7 +25,7 @@ class OpenVinoOps:
     """:class:`~drivetrain.runtime.resize_graph.GraphOps` as OpenVINO nodes."""
 
     def __init__(self) -> None:
-        from openvino import opset13
+        opset13 = openvino().opset13
 
         self._set: Any = opset13
 
@@ -106,7 +107,7 @@ def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool, p
     Returns:
         The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size, or as ``planes`` says.
     """
-    import openvino as ov
+    ov = openvino()
 
     ops = OpenVinoOps()
     batch = -1 if dynamic_batch else 1
@@ -142,7 +143,7 @@ def take_resized(model: Model, spec: ImageSpec, *, embedded: bool, batch: int = 
     Raises:
         ArtifactError: the graph has not the embedded preprocessing that is spoken of.
     """
-    import openvino as ov
+    ov = openvino()
 
     ops = OpenVinoOps()
     image = ov.opset13.parameter([batch, spec.height, spec.width, 3], ov.Type.u8, INPUT_NAME)
@@ -177,7 +178,7 @@ def _replace_input(model: Model, image: Any, planes: Node) -> Model:
 
 
 def _finish(model: Model, image: Any) -> Model:
-    import openvino as ov
+    ov = openvino()
 
     result = ov.Model(model.get_results(), [image], model.get_friendly_name())
     result.validate_nodes_and_infer_types()

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain._lazy import is_installed
+from drivetrain._lazy import is_installed, openvino
 from drivetrain.artifact import Artifact
 from drivetrain.errors import ArtifactError, OptionError, UnsupportedOptionError
 from drivetrain.runtime.embed import RESIZED_NAME, take_resized
@@ -90,7 +90,7 @@ class OpenVinoSession:
     def __init__(
         self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint, raw: bool = False
     ) -> None:
-        import openvino as ov
+        ov = openvino()
 
         config: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
         if precision != "auto":
@@ -120,7 +120,7 @@ class OpenVinoSession:
 
 class _OpenVinoRequest:
     def __init__(self, request: Any, names: tuple[str, ...], artifact: Artifact, *, raw: bool) -> None:
-        import openvino as ov
+        ov = openvino()
 
         self._tensor = ov.Tensor
         self._request, self._names, self._artifact, self._raw = request, names, artifact, raw

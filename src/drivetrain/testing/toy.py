@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain._lazy import openvino
 from drivetrain.catalog import ModelSource, signature_arguments
 from drivetrain.engine import Engine, FitResult
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, UnsupportedError, UnsupportedOptionError
@@ -272,8 +273,8 @@ class ToyEngine(Engine):
     def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         if format != "openvino":
             raise UnsupportedError(f"ToyEngine cannot export format={format!r}; it can export 'openvino'.")
-        import openvino as ov
-        from openvino import opset13 as ops
+        ov = openvino()
+        ops = ov.opset13
 
         from drivetrain.export.source import ExportSource
 

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import torch
 
 from drivetrain import Engine, load
 from drivetrain.engines.ultralytics import trainer
+from drivetrain.engines.ultralytics.data import flip_order, records
 from drivetrain.errors import CheckpointNotFoundError, DataError, OptionError, UnsupportedError, UnsupportedOptionError
 from drivetrain.options import TrainOptions
 from drivetrain.progress import SilentProgress
@@ -41,7 +45,8 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _engine(model: Any, source: Any, work_dir: Path, **more: Any) -> Engine:
-    engine = Engine(model, source, work_dir=work_dir, **more)
+    given = f"ultralytics:{model}" if isinstance(model, str) else model
+    engine = Engine(given, source, work_dir=work_dir, **more)
     engine.progress = SilentProgress()
     return engine
 
@@ -137,6 +142,25 @@ def test_a_run_goes_on_with_more_epochs(classifier: Engine, colours: Path, tmp_p
     assert [row.epoch for row in result.history] == [0, 1]
 
 
+def test_a_loader_of_the_users_trains_a_classifier(colours: Path, tmp_path: Path) -> None:
+    from torch.utils.data import DataLoader
+    from ultralytics import YOLO
+    from ultralytics.cfg import get_cfg
+    from ultralytics.data.dataset import ClassificationDataset
+
+    arguments = get_cfg(overrides={"imgsz": 32})
+    images = {subset: ClassificationDataset(str(colours / subset), arguments) for subset in ("train", "val")}
+    loaders = {subset: DataLoader(dataset, batch_size=6) for subset, dataset in images.items()}
+    engine = _engine(YOLO("yolov8n-cls.yaml"), loaders, tmp_path / "work")
+    result = engine.train(2, image_size=32)
+    assert [row.epoch for row in result.history] == [0, 1]
+    assert {"val/accuracy", "train/loss"} <= set(result.metrics)
+    assert engine.label_names == ("blue", "green", "red")
+    answers = engine.predict(str(colours / "test" / "red"))
+    assert answers[0].probabilities is not None
+    assert answers[0].probabilities.shape == (3,)
+
+
 def test_callbacks_and_threads_during_training(colours: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     events: Any = {"on_train_epoch_end": lambda trainer: seen.append(torch.get_num_threads())}
@@ -200,9 +224,58 @@ def test_a_task_that_the_data_do_not_serve_is_refused(shapes: Path, colours: Pat
         _engine("yolo11n-cls", colours, tmp_path / "work", task="detection").train(1)
 
 
-def test_a_missing_checkpoint_is_not_downloaded(shapes: Path) -> None:
-    with pytest.raises(CheckpointNotFoundError, match="Nothing was downloaded"):
+def test_a_missing_checkpoint_is_not_downloaded(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    looked = re.escape(f"checkpoint='yolo11n.pt' does not exist. Looked in: {tmp_path}. Nothing was downloaded.")
+    with pytest.raises(CheckpointNotFoundError, match=looked):
         Engine("yolo11n.pt", shapes)
+
+
+def test_a_run_does_not_go_on_with_other_classes(classifier: Engine, tmp_path: Path) -> None:
+    others = data.class_folders(tmp_path / "others", classes=("red", "blue"), subsets=COUNTS)
+    shutil.copytree(classifier.work_dir, tmp_path / "work")
+    with pytest.raises(DataError, match=r"the run knows 3 classes \(blue, green, red\), but the data have 2 \(blue"):
+        _engine("yolo11n-cls", others, tmp_path / "work").train(2, batch_size=5, image_size=32, resume=True)
+
+
+def test_other_classes_are_refused_by_a_test(classifier: Engine, tmp_path: Path) -> None:
+    others = data.class_folders(tmp_path / "others", classes=("red", "violet", "blue"), subsets=COUNTS)
+    with pytest.raises(DataError, match="violet"):
+        classifier.test(others)
+
+
+def test_a_data_yaml_that_counts_otherwise_is_refused(tmp_path: Path) -> None:
+    file = data.yolo(tmp_path / "data", subsets=COUNTS)
+    file.write_text(file.read_text(encoding="utf-8") + "nc: 3\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"nc=3, but 'names' has 2 \(circle, square\)"):
+        _engine("yolo11n", file, tmp_path / "work").train(**SMALL)
+
+
+def test_boxes_outside_the_image_are_clipped_and_counted(tmp_path: Path) -> None:
+    source = data.coco(tmp_path / "data", subsets=COUNTS)
+    file = source / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    for annotation in content["annotations"][:2]:
+        annotation["bbox"] = [-20, 10, 200, 30]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    engine = _engine("yolo11n", source, tmp_path / "work")
+    assert any(note.startswith("2 boxes") for note in engine.dataset.notes), engine.dataset.notes
+    labels = records(engine.dataset.subset("train"), engine.task)
+    corners = np.concatenate([part["bboxes"][:, :2] - part["bboxes"][:, 2:] / 2 for part in labels])
+    assert (corners >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("left_eye", "right_eye", "nose"), [1, 0, 2]),
+        (("Left hand", "right hand"), [1, 0]),
+        (("a", "b"), []),
+        (("left_eye", "nose"), []),
+    ],
+)
+def test_points_are_mirrored_if_their_names_tell_how(names: tuple[str, ...], order: list[int]) -> None:
+    assert flip_order(names) == order
 
 
 def test_models_that_learn_from_texts_are_refused(shapes: Path, tmp_path: Path) -> None:

@@ -105,8 +105,13 @@ def _names(config: dict[str, Any], tree: Tree, file: Path | None) -> list[str]:
         if numbers != list(range(len(numbers))):
             raise DataFormatError(f"{file}: the numbers of 'names' are {numbers}; they must be 0 to {len(names) - 1}.")
         by_number = {int(key): str(name) for key, name in names.items()}
-        return [by_number[number] for number in numbers]
+        names = [by_number[number] for number in numbers]
     if isinstance(names, list):
+        if config.get("nc", len(names)) != len(names):
+            raise DataFormatError(
+                f"{file}: nc={config['nc']}, but 'names' has {len(names)} ({', '.join(map(str, names[:5]))}). "
+                "Give as many names as there are classes, or leave nc out."
+            )
         return [str(name) for name in names]
     if "nc" in config:
         return [f"class_{index}" for index in range(int(config["nc"]))]

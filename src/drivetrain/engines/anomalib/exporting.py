@@ -13,6 +13,7 @@ import torch
 from anomalib.models.components import AnomalibModule
 from torch import nn
 
+from drivetrain._lazy import openvino
 from drivetrain.engines.anomalib.deploy import OUTPUTS, Deployed, crop_fraction
 from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.source import ExportSource
@@ -109,7 +110,7 @@ def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple
 
 
 def _takes_batches(graph: Model, module: nn.Module, example: torch.Tensor) -> bool:
-    import openvino as ov
+    ov = openvino()
 
     with torch.no_grad():
         expected = module(example)
@@ -129,7 +130,7 @@ def _takes_batches(graph: Model, module: nn.Module, example: torch.Tensor) -> bo
 
 
 def _save(graph: Model, folder: Path) -> Path:
-    import openvino as ov
+    ov = openvino()
 
     path = folder / "model.xml"
     ov.save_model(graph, path, compress_to_fp16=False)

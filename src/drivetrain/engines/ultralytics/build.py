@@ -16,6 +16,7 @@ from drivetrain.engines.ultralytics.containment import contained, ultralytics
 from drivetrain.engines.ultralytics.listing import class_name
 from drivetrain.errors import (
     CheckpointError,
+    DataError,
     MissingDependencyError,
     ModelError,
     OptionError,
@@ -121,6 +122,22 @@ def read_safely(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("ema") or content.get("model"), torch.nn.Module):
         raise CheckpointError(f"checkpoint={str(path)!r} is not a checkpoint of Ultralytics: it holds no model.")
     return content
+
+
+def require_labels(checkpoint: Path, names: Mapping[int, str]) -> None:
+    """Refuse to go on from a checkpoint that has other classes than the data.
+
+    Raises:
+        DataError: the classes differ.
+    """
+    content = read_safely(checkpoint)
+    theirs, ours = names_of(content.get("ema") or content["model"]), tuple(names.values())
+    if theirs != ours:
+        raise DataError(
+            f"resume=True: the run knows {len(theirs)} classes ({', '.join(theirs[:5])}), but the data have "
+            f"{len(ours)} ({', '.join(ours[:5])}). Give the data of the run, or begin another one with checkpoint=... "
+            "and a new work_dir."
+        )
 
 
 def require_hooks() -> None:

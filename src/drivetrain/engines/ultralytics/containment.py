@@ -53,10 +53,12 @@ _LICENCE = (
 def ultralytics() -> ModuleType:
     """The package, imported so that it stays offline, installs nothing and leaves this process as it was.
 
-    Environment variables that the user has set are respected, and so is a package that is imported already. At the
-    first use on a machine the licence is told, once.
+    Environment variables that the user has set are respected. Of a package that the user has imported, only the
+    replacement of ``PIL.Image.open`` is undone, as it installs a package when an image is broken. At the first use on a
+    machine the licence is told, once.
     """
     if "ultralytics.utils" in sys.modules:
+        _open_images_by_pillow()
         return sys.modules["ultralytics"]
     home = cache_dir() / "ultralytics"
     _tell_licence(home)
@@ -88,7 +90,7 @@ def contained() -> Iterator[None]:
     if not os.environ.get("YOLO_VERBOSE"):
         logger.setLevel(logging.ERROR)  # its bars and tables; drivetrain shows its own
     try:
-        with _unchanged_process():
+        with _unchanged_process(), _silent_package():
             yield
     finally:
         logger.setLevel(level)
@@ -125,6 +127,40 @@ def _unchanged_process() -> Iterator[None]:
         cv2.setNumThreads(cv_threads)
         np.set_printoptions(**options)
         torch.set_printoptions(profile="default")
+
+
+@contextmanager
+def _silent_package() -> Iterator[None]:
+    """No telemetry, trackers, update checks or installations, also where the user imported the package himself.
+
+    Its settings are changed in memory only, and put back.
+    """
+    modules = [sys.modules.get(name) for name in ("ultralytics.utils", "ultralytics.utils.checks")]
+    held = [(module, name) for module in modules for name in ("ONLINE", "AUTOINSTALL") if hasattr(module, name)]
+    events = getattr(sys.modules.get("ultralytics.utils.events"), "events", None)
+    if hasattr(events, "enabled"):
+        held.append((events, "enabled"))
+    before = [(holder, name, getattr(holder, name)) for holder, name in held]
+    settings = sys.modules["ultralytics.utils"].SETTINGS
+    kept = {name: settings[name] for name in _SETTINGS if name in settings}
+    try:
+        for holder, name in held:
+            setattr(holder, name, False)
+        dict.update(settings, {name: _SETTINGS[name] for name in kept})  # its own update would write the user's file
+        yield
+    finally:
+        dict.update(settings, kept)
+        for holder, name, value in before:
+            setattr(holder, name, value)
+
+
+def _open_images_by_pillow() -> None:
+    from PIL import Image
+
+    patches = sys.modules.get("ultralytics.utils.patches")
+    original = getattr(patches, "_image_open", None)
+    if original is not None and Image.open.__module__ == "ultralytics.utils.patches":
+        Image.open = original
 
 
 def _restore_environment(given: dict[str, str]) -> None:

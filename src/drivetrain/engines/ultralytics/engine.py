@@ -230,7 +230,7 @@ class UltralyticsEngine(Engine):
         """Ultralytics' trainer of the task, bound to the data, with the weights that training begins from."""
         yolo = self.model
         if last is not None:
-            build.read_safely(last)
+            build.require_labels(last, about["names"])
         overrides = trainer.overrides_for(
             options, task=yolo.task, model=self._architecture(yolo), folder=folder, device=self.device
         )
