@@ -30,6 +30,7 @@ from drivetrain.engines.anomalib.deploy import (
     is_answering_by_path,
     require_fitted,
 )
+from drivetrain.engines.anomalib.searching import space_for
 from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
 from drivetrain.options import ExportFormat, TrainOptions
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
@@ -83,6 +84,10 @@ class AnomalibEngine(Engine):
 
     def _engine_arg_names(self) -> Sequence[str]:
         return fitting.ENGINE_ARGUMENTS
+
+    def _search_space(self) -> Mapping[str, Any]:
+        ready = isinstance(self.resolution.model, AnomalibModule | Path)
+        return {} if ready else space_for(self._class())
 
     def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
         del batch_size

@@ -27,6 +27,7 @@ from drivetrain.engines.anomalib.data import Prepared, ThresholdSource, prepare_
 from drivetrain.engines.anomalib.deploy import image_spec
 from drivetrain.engines.anomalib.memory import steady_coreset
 from drivetrain.engines.anomalib.needs import NEEDS, NOTHING
+from drivetrain.engines.anomalib.searching import used_options
 from drivetrain.engines.anomalib.training import (
     LEARNING_METRICS,
     VALIDATION_METRICS,
@@ -133,9 +134,11 @@ def fit(
     trainer_options = _trainer_options(model, options, run, metric, device)
     upstream = UpstreamEngine(**trainer_options, default_root_dir=run.directory / "upstream")
     _collect_references(model, prepared)
-    run.update(effective_options=_effective(model, prepared, trainer_options))
+    given = _effective(model, prepared, trainer_options)
+    run.update(effective_options=given)
     with interruptible(), quiet(), steady_coreset():
         upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
+    run.update(effective_options={**given, **used_options(upstream.trainer, model, options)})
     _drop_empty(run.directory / "upstream")
     last = run.checkpoints / "last.ckpt"
     best = run.checkpoints / "best.ckpt"

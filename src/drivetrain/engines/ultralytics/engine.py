@@ -41,6 +41,10 @@ class UltralyticsEngine(Engine):
 
     spec = SPEC
     unsupported_options: ClassVar = {}
+    default_space: ClassVar = {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "engine_args.weight_decay": {"low": 1e-5, "high": 1e-2, "log": True},
+    }
     _yolo: Any = None
     _deployed: Deployed | None = None
 
