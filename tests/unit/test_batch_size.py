@@ -61,7 +61,7 @@ def test_full_doubles_while_it_gets_faster() -> None:
 
 def test_full_stays_within_memory_and_images() -> None:
     assert chosen(Probe(most=40), "full").batch_size == 32
-    assert chosen(Probe(most=10_000), "full", images=40).batch_size == 32
+    assert chosen(Probe(most=10_000), "full", images=70).batch_size == 32
     assert chosen(Probe(most=10), "full").batch_size == 8
 
 

@@ -101,9 +101,9 @@ def _search(probe: _Probe, options: TrainOptions, images: int) -> Chosen:
 
 
 def _growing(probe: Callable[[int], Measured], first: Measured, images: int) -> Iterator[Measured]:
-    """Twice the batch size while it fits, there are as many images, and one of the last two doublings was faster."""
+    """Twice the batch size while it fits, an epoch has two steps, and one of the last two doublings was faster."""
     row, best, slower = first, first.images_per_second, 0
-    while row.fits and row.batch_size * 2 <= images and slower < 2:
+    while row.fits and row.batch_size * 4 <= images and slower < 2:
         row = probe(row.batch_size * 2)
         slower = 0 if row.images_per_second > best * _LEAST_GAIN else slower + 1
         best = max(best, row.images_per_second)
@@ -126,6 +126,7 @@ class _Probe:
     ) -> None:
         self.worker, self.blueprint, self.dataset = worker, blueprint, dataset
         self.options, self.folder = options, folder
+        self.before: dict[int | None, int] = {}
         self.images = dataset.subsets["train"]
         self.available = available_memory()
 
@@ -172,19 +173,21 @@ class _Probe:
     def _watch(self) -> tuple[Speed | Failure, int]:
         """The answer of the worker, and the bytes its training took; it is ended before it takes all there is."""
         limit = available_memory(ulimit=False)
-        before = most = 0
+        most = 0
+        pid = self.worker.pid
         while True:
             heard = next_speaker([self.worker], _WATCH_SECONDS)
-            held = session_memory(self.worker.pid) if self.worker.pid is not None else 0
+            held = session_memory(pid) if pid is not None else 0
             most = max(most, held)
             if held > limit:
                 self.worker.stop()
-                return Failure("died", "it was ended before the memory was used up.", out_of_memory=True), most - before
+                return Failure("died", "it was ended before the memory was used up.", out_of_memory=True), most
             if not heard:
                 continue
             message = self.worker.receive()
             if message.kind == "event":
-                before = message.value
+                # a process keeps what an earlier training gave back, so what it held before its first one counts
+                self.before.setdefault(pid, message.value)
             elif message.kind in ("done", "failed"):
                 answer: Speed | Failure = message.value
-                return answer, max(0, most - before)
+                return answer, max(0, most - self.before.get(pid, 0))
