@@ -65,7 +65,6 @@ def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         _forget(error)
     gc.collect()
-    free_accelerator()
     smaller, how = _smaller(engine, options)
     has_state = any(run.checkpoints.glob("last.*"))
     start = f"from the last state, after epoch {len(run.history)}" if has_state else "from the beginning"
@@ -73,6 +72,8 @@ def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
     engine._build(replace(smaller, resume=has_state, checkpoint=None if has_state else smaller.checkpoint))
     if not has_state and smaller.checkpoint is not None:
         engine._warm_start(engine._find_checkpoint(smaller.checkpoint), run)
+    gc.collect()  # what the broken training held: its trainer, its optimiser, its images
+    free_accelerator()
     return engine._fit(smaller, run, resume=has_state)
 
 
