@@ -1,6 +1,5 @@
 """A training of Lightning whose memory runs out in the middle goes on with smaller steps."""
 
-# ruff: noqa: TID253  (tests of this framework)
 from __future__ import annotations
 
 from pathlib import Path
