@@ -591,7 +591,10 @@ class Engine(EngineHooks):
     def _config_of(self, options: TrainOptions) -> Mapping[str, Any] | None:
         """What repeats this run; what was chosen by the data is written out."""
         config = self.config or self._repeatable(options)
-        return config if config is None or self.plan is None else self.plan.written_into(config)
+        if config is None or self.plan is None:
+            return config
+        used = {name: getattr(options, name) for name in self.plan.options}  # a search may have changed them since
+        return {**self.plan.written_into(config, self.model_args), **used}
 
     def _train_in(self, run: Run, options: TrainOptions) -> FitResult:
         if options.resume:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from drivetrain.errors import MissingDependencyError, UnsupportedError
 from drivetrain.recommend.sizes import BUDGET
@@ -31,7 +32,11 @@ class Choice:
 
 
 def choose(
-    task: Task, engine: str | None, others: Sequence[Task], epoch_seconds: Callable[[Candidate], float]
+    task: Task,
+    engine: str | None,
+    others: Sequence[Task],
+    epoch_seconds: Callable[[Candidate], float],
+    model_args: Mapping[str, Any],
 ) -> Choice:
     """Choose the model.
 
@@ -40,6 +45,7 @@ def choose(
         engine: its engine, if the user says.
         others: further tasks that the annotations can serve, for messages.
         epoch_seconds: how long an epoch of a model takes here.
+        model_args: that the user gives; weights that are refused there are not used.
 
     Raises:
         MissingDependencyError: only engines that are not installed serve the task.
@@ -47,7 +53,7 @@ def choose(
     """
     specs = [spec_by_name(engine)] if engine is not None else list(engine_specs().values())
     offered = [(spec, item) for spec in specs for item in spec.candidates if item.task is task]
-    ready = [(spec, item) for spec, item in offered if not spec.missing]
+    ready = [(spec, item) for spec, item in offered if not spec.missing and not _is_refused(item, model_args)]
     if not ready:
         raise _nothing(task, engine, offered, others)
     found = {id(item): find_weights(item.weights) if item.weights else None for _, item in ready}
@@ -65,6 +71,11 @@ def choose(
     spec, best = max(pool, key=lambda pair: (pair[1].quality, -pair[1].train_ms))
     why = _why(best, pool, ready, found[id(best)], slow=len(usable) - len(in_time))
     return Choice(spec, best, found[id(best)], why)
+
+
+def _is_refused(item: Candidate, model_args: Mapping[str, Any]) -> bool:
+    """Whether the model begins with trained weights, and the user wants none."""
+    return bool(item.weights) and not model_args.get(item.weights_argument, True)
 
 
 def _why(

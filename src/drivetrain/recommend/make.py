@@ -59,7 +59,7 @@ def recommend(
         )
     others = [other for other in servable_tasks(found) if other is not found.task]
     machine = _Machine(device)
-    choice = choose(found.task, engine, others, lambda item: machine.epoch_seconds(facts, item))
+    choice = choose(found.task, engine, others, lambda item: machine.epoch_seconds(facts, item), model_args or {})
     made = [for_task, _engine(choice, engine), *_model(choice, model_args), splits]
     options, advice = _options(facts, choice, machine)
     warnings = [*_warnings(facts, divided.task), *([advice] if advice else [])]

@@ -116,11 +116,16 @@ class Plan:
             replace(self, decisions=(*(i for i in self.decisions if i.name not in names), *earlier)) if rows else self
         )
 
-    def written_into(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Options of the command line with those of the plan in their place, so that nothing is left to be chosen."""
+    def written_into(self, config: Mapping[str, Any], model_args: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of the command line with those of the plan in their place, so that nothing is left to be chosen.
+
+        Args:
+            config: the options that were given.
+            model_args: of the model as it is made.
+        """
         values = {**config, **{name: self[name] for name in ("task", "model") if name in self}, **self.options}
-        if self.model_args:
-            values["model_args"] = self.model_args
+        if model_args:
+            values["model_args"] = dict(model_args)
         if "splits" in self and self["splits"] is not None:
             values["data_args"] = {**(config.get("data_args") or {}), "splits": self["splits"]}
         return values

@@ -174,6 +174,8 @@ def test_weights_that_are_absent_are_named_and_another_model_is_chosen(
     assert plan["model"] == "here:Trained"
     assert plan["model_args"] == {"pretrained": str(file)}
     assert "it begins with the weights in model.safetensors" in plan.reason("model")
+    refused = recommend(folder, device="cpu", model_args={"pretrained": False})
+    assert (refused["model"], refused["model_args"]) == ("here:Fresh", {"pretrained": False})
 
 
 def test_if_every_model_needs_absent_weights_it_says_which(

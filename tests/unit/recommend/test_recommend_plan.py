@@ -71,7 +71,7 @@ def test_every_decision_has_a_value_and_a_reason(
     ]
     assert all(item.reason for item in plan.decisions)
     assert (plan["task"], plan["engine"], plan["model"]) == ("classification", "here", "here:Net")
-    assert plan.written_into({"model": None, "data": "x"}) == {
+    assert plan.written_into({"model": None, "data": "x"}, {}) == {
         "model": "here:Net",
         "data": "x",
         "task": "classification",
