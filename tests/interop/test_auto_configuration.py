@@ -120,6 +120,23 @@ def test_annotated_objects_go_to_ultralytics(
     assert yaml.safe_load((run / "config.yaml").read_text())["model"].startswith("ultralytics:")
 
 
+@pytest.mark.slow  # trains
+def test_the_weights_of_rare_classes_reach_the_trainer(tmp_path: Path) -> None:
+    pytest.importorskip("ultralytics")
+    folder = boxes(tmp_path / "data")
+    for path in (folder / "annotations").glob("*.json"):
+        document = json.loads(path.read_text())
+        for row in document["annotations"]:
+            row["category_id"] = 2 if row["id"] == 1 else 1
+        path.write_text(json.dumps(document))
+    run = tmp_path / "run"
+    assert main(["train", "--data", str(folder), "--work_dir", str(run), "--max_epochs", "1"]) == 0
+    record = json.loads((run / "run.json").read_text())
+    chosen = {row["name"]: row for row in record["plan"]["decisions"]}["engine_args"]
+    assert (chosen["value"], record["effective_options"]["cls_pw"]) == ({"cls_pw": 0.5}, 0.5)
+    assert "'square' is" in chosen["reason"]
+
+
 WITHOUT = """
 import sys
 sys.modules["ultralytics"] = None

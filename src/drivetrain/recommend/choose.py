@@ -13,6 +13,9 @@ from drivetrain.recommend.weights import describe_places, find_weights
 from drivetrain.registry import EngineSpec, engine_specs, spec_by_name
 from drivetrain.types import Candidate, Task
 
+#: Smaller differences of quality are chance; the quicker model is taken.
+_CHANCE = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -68,7 +71,9 @@ def choose(
     least = {id(item): item.least_epochs * epoch_seconds(item) for _, item in usable}
     in_time = [pair for pair in usable if least[id(pair[1])] <= BUDGET]
     pool = in_time or [min(usable, key=lambda pair: least[id(pair[1])])]
-    spec, best = max(pool, key=lambda pair: (pair[1].quality, -pair[1].train_ms))
+    top = max(item.quality for _, item in pool)
+    good = [pair for pair in pool if pair[1].quality >= top - _CHANCE]
+    spec, best = min(good, key=lambda pair: pair[1].epochs * pair[1].train_ms)
     why = _why(best, pool, ready, found[id(best)], slow=len(usable) - len(in_time))
     return Choice(spec, best, found[id(best)], why)
 
@@ -96,11 +101,12 @@ def _why(
         text += f" in {BUDGET / 60:.0f} minutes ({slow} would take longer)"
     if weights is not None:
         return f"{text}; it begins with the weights in {weights.name}"
-    absent = next((item for _, item in ready if item.weights and item.quality > best.quality), None)
+    absent = next((item for _, item in ready if item.weights and item.quality >= best.quality - _CHANCE), None)
     if absent is not None:
         places = describe_places(absent.weights)
+        how = "better" if absent.quality > best.quality else "as good and needed fewer epochs"
         text += (
-            f"; {absent.model} with trained weights was better ({absent.quality:.2f}), but they are not on this "
+            f"; {absent.model} with trained weights was {how} ({absent.quality:.2f}), but they are not on this "
             f"machine (looked for {places}) and nothing is downloaded unless asked"
         )
     return f"{text}; it is trained from random weights"

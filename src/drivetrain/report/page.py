@@ -55,6 +55,7 @@ def write_report(
         _notes(notes),
         _metrics(metrics),
         _charts(history),
+        _plan(run),
         _confusion(metrics),
         _classes(metrics),
         _parity(parity),
@@ -108,6 +109,20 @@ def _metrics(metrics: Metrics | None) -> str:
 def _charts(history: Sequence[EpochRecord]) -> str:
     figures = "".join(line_chart(title, lines) for title, lines in charts_of(history).items())
     return section("Training", f'<div class="charts">{figures}</div>' if figures else "")
+
+
+def _plan(run: Mapping[str, Any]) -> str:
+    """What was chosen by the data, where no model was given."""
+    plan = run.get("plan")
+    if not isinstance(plan, Mapping):
+        return ""
+    rows = [
+        [str(row["name"]), ABSENT if row["value"] is None else _plain(row["value"]), str(row["reason"])]
+        for row in plan["decisions"]
+    ]
+    warnings = "".join(f"<li>{text(warning)}</li>" for warning in plan["warnings"])
+    body = table(["option", "value", "why"], rows) + (f"<ul>{warnings}</ul>" if warnings else "")
+    return section("What was chosen, and why", body)
 
 
 def _confusion(metrics: Metrics | None) -> str:

@@ -143,6 +143,22 @@ def test_the_best_that_can_be_trained_in_time_is_chosen(
     assert "the best of 2 that can be trained here in 10 minutes (1 would take longer)" in plan.reason("model")
 
 
+def test_of_models_that_are_about_as_good_the_quickest_is_chosen(
+    engines: Callable[..., None], candidate: Make, spec: Spec, tmp_path: Path
+) -> None:
+    engines(
+        spec(
+            "here",
+            candidate("here:Best", quality=0.95, train_ms=30.0),
+            candidate("here:Near", quality=0.94),
+            candidate("here:Poor", quality=0.9, train_ms=1.0),
+        )
+    )
+    plan = recommend(toys.class_folders(tmp_path), device="cpu")
+    assert plan["model"] == "here:Near"
+    assert "hardly less than the best of 3 that can be trained here, and quicker to train" in plan.reason("model")
+
+
 def test_if_all_are_slow_the_quickest_is_chosen_and_the_time_said(
     engines: Callable[..., None], candidate: Make, spec: Spec, tmp_path: Path
 ) -> None:

@@ -114,6 +114,21 @@ def test_a_page_about_little_has_only_what_there_is(tmp_path):
     assert list(root.iter("h2")) == []
 
 
+def test_what_was_chosen_is_on_the_page_with_its_reasons(tmp_path):
+    decisions = [
+        {"name": "model", "value": "timm:resnet10t", "reason": "the best", "given": False},
+        {"name": "splits", "value": None, "reason": "divided already", "given": False},
+        {"name": "engine_args", "value": {"a": 1}, "reason": "uneven <classes>", "given": False},
+    ]
+    plan = {"decisions": decisions, "warnings": ["Look out."]}
+    path = write_report(tmp_path / "r.html", title="t", run={"plan": plan})
+    page, _ = path.read_text(), _parsed(path)
+    assert "What was chosen, and why" in page
+    assert '<th scope="row">model</th><td>timm:resnet10t</td><td>the best</td>' in page
+    assert "uneven &lt;classes&gt;" in page
+    assert "<li>Look out.</li>" in page
+
+
 def test_many_classes_become_a_list_of_confusions(tmp_path):
     matrix = np.eye(60, dtype=int) * 5
     matrix[3, 7] = 2

