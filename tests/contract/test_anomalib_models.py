@@ -245,8 +245,10 @@ class Trip:
         assert result.last_checkpoint.is_file()
 
     def test(self) -> None:
-        """The common metrics are there."""
+        """The common metrics are there, and the threshold is what it was."""
+        before = float(getattr(self.engine.model.post_processor, "image_threshold", 0.0))
         assert 0.0 <= self.engine.test()["image_auroc"] <= 1.0
+        assert float(getattr(self.engine.model.post_processor, "image_threshold", 0.0)) == before
 
     def predict(self) -> None:
         """Every image has an answer, and the work dir gives the same ones."""

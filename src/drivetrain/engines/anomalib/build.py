@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import Compose, Resize, Transform
 from drivetrain._lazy import import_object
 from drivetrain.catalog import ModelEntry
 from drivetrain.engines.anomalib.weights import caches_only, given_weights, read_weights
-from drivetrain.errors import ModelError, OptionError
+from drivetrain.errors import DrivetrainError, ModelError, OptionError
 from drivetrain.options import check_names
 
 _OURS = ("pretrained", "sensitivity")
@@ -154,6 +154,8 @@ def _construct(cls: type[AnomalibModule], values: dict[str, Any], pretrained: An
     try:
         with context:
             return cls(**values)
+    except DrivetrainError:  # of a file of weights, which says it better
+        raise
     except (TypeError, ValueError, AssertionError) as error:
         raise OptionError(f"{cls.__name__} refuses its arguments ({', '.join(values)}): {error}") from error
     except (OSError, RuntimeError) as error:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from anomalib import LearningType
 from anomalib.data import AnomalibDataModule, ImageBatch
 from anomalib.engine import Engine as UpstreamEngine
 from anomalib.models.components import AnomalibModule
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
 from drivetrain.data import Dataset
@@ -42,16 +44,20 @@ def upstream_test(
 
 
 def _run_test(model: AnomalibModule, module: AnomalibDataModule, device: str) -> dict[str, float]:
+    chosen = torch_device(device)
+    options: dict[str, Any] = {
+        "accelerator": {"cuda": "gpu"}.get(chosen.type, chosen.type),
+        "devices": 1,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     with tempfile.TemporaryDirectory() as folder, quiet():
-        chosen = torch_device(device)
-        engine = UpstreamEngine(
-            default_root_dir=folder,
-            accelerator={"cuda": "gpu"}.get(chosen.type, chosen.type),
-            devices=1,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        found = engine.test(model, datamodule=module, verbose=False)
+        # Before a test Anomalib's engine validates what was not trained, and would find a new threshold.
+        if model.learning_type == LearningType.ONE_CLASS:
+            tester: Any = UpstreamEngine(default_root_dir=folder, **options)
+        else:
+            tester = Trainer(default_root_dir=folder, logger=False, enable_checkpointing=False, **options)
+        found = tester.test(model, datamodule=module, verbose=False)
     return {f"upstream/{name}": float(value) for name, value in (found[0] if found else {}).items()}
 
 
