@@ -57,22 +57,30 @@ def main() -> None:
     parser.add_argument("--model", default="Padim", help="Padim or Patchcore")
     arguments = parser.parse_args()
     times: dict[str, list[float]] = {"drivetrain": [], "Anomalib": []}
+    works: dict[str, list[float]] = {"drivetrain": [], "Anomalib": []}
     peaks: dict[str, list[float]] = {"drivetrain": [], "Anomalib": []}
     with tempfile.TemporaryDirectory() as name:
         data = mvtec(Path(name) / "data" / "bottle", train=arguments.images, test=10, size=256)
         for number in range(arguments.rounds):
             for side, script in (("drivetrain", OURS), ("Anomalib", THEIRS)):
-                seconds, peak = run(script, data, Path(name) / f"{side}-{number}", arguments.model)
+                seconds, work, peak = run(script, data, Path(name) / f"{side}-{number}", arguments.model)
                 times[side].append(seconds)
+                works[side].append(work)
                 peaks[side].append(peak)
-                print(f"round {number + 1} {side:10s} {seconds:6.1f} s  peak {peak:5.2f} GB", flush=True)
-    for what, values, limit in (("time", times, "1.05, aim 0.7"), ("memory", peaks, "1.1")):
+                print(
+                    f"round {number + 1} {side:10s} {seconds:6.1f} s  of work {work:6.1f} s  peak {peak:5.2f} GB",
+                    flush=True,
+                )
+    for what, values, limit in (("time", times, "1.05, aim 0.7"), ("work", works, "none"), ("memory", peaks, "1.1")):
         ratios = [ours / theirs for ours, theirs in zip(values["drivetrain"], values["Anomalib"], strict=True)]
         print(f"{what}: median ratio {statistics.median(ratios):.2f} (limit {limit}); {[f'{r:.2f}' for r in ratios]}")
 
 
-def run(script: str, data: Path, folder: Path, model: str) -> tuple[float, float]:
-    """Seconds of the whole process, and the most memory it held, in GB."""
+def run(script: str, data: Path, folder: Path, model: str) -> tuple[float, float, float]:
+    """Seconds of the whole process, those of its processors, and the most memory it held, in GB.
+
+    The processors' time says more where other work runs beside it.
+    """
     command = [sys.executable, "-c", textwrap.dedent(script), str(data), str(folder), model]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
     began = time.monotonic()
@@ -83,7 +91,7 @@ def run(script: str, data: Path, folder: Path, model: str) -> tuple[float, float
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(message.decode()[-2000:])
-    return time.monotonic() - began, usage.ru_maxrss / 1e6
+    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
 
 
 if __name__ == "__main__":
