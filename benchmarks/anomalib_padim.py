@@ -25,6 +25,7 @@ OURS = """
     from drivetrain import Engine
 
     args = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"], "pretrained": False}
+    args |= {"n_features": 100} if sys.argv[3] == "Padim" else {}
     engine = Engine(sys.argv[3], sys.argv[1], work_dir=sys.argv[2], model_args=args)
     engine.train(image_size=256)
     print(dict(engine.test()))
@@ -41,6 +42,7 @@ THEIRS = """
     folder = Path(sys.argv[1])
     data = MVTecAD(root=folder.parent, category=folder.name, num_workers=0)
     args = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"], "pre_trained": False}
+    args |= {"n_features": 100} if sys.argv[3] == "Padim" else {}
     model = getattr(models, sys.argv[3])(**args, visualizer=False)
     engine = Engine(default_root_dir=sys.argv[2], accelerator="cpu", devices=1, enable_progress_bar=False)
     engine.fit(model, datamodule=data)

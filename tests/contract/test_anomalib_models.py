@@ -16,6 +16,7 @@ from PIL import Image
 
 from drivetrain import Engine, list_models, load, load_dataset
 from drivetrain.data import Dataset
+from drivetrain.errors import UnsupportedError
 from drivetrain.progress import SilentProgress
 from drivetrain.testing.data import mvtec
 from drivetrain.testing.matrix import STEPS
@@ -167,7 +168,7 @@ CASES: dict[str, Case] = {
     "GeneralAD": Case({"backbone": "vit_small_patch14_dinov2.lvd142m", "layers": [3], "hidden_dim": 32}, 56),
     "Glass": Case({**RESNET, "input_shape": (64, 64), "pretrain_embed_dim": 64, "target_embed_dim": 64}),
     "InpFormer": Case({"encoder_name": DINO}, 56),
-    "L2BT": Case({}, 56),
+    "L2BT": Case({}, None, own_size=56),
     "MHPatchcore": Case({**RESNET, "memory_bank_size": 64, "local_coreset_size": 16}, None, own_size=64),
     "Padim": Case({**RESNET, "layers": ["layer1"], "n_features": 20}),
     "Patchcore": Case({**RESNET, "layers": ["layer2"], "coreset_sampling_ratio": 0.05, "num_neighbors": 3}),
@@ -178,7 +179,7 @@ CASES: dict[str, Case] = {
     "SuperADD": Case({"backbone": "vit_small_patch16_dinov3", "patch_size": 64, "patch_overlap": 16}, 64),
     "Supersimplenet": Case(RESNET, 128),
     "Uflow": Case({**RESNET, "flow_steps": 1}, None, own_size=64),
-    "UniNet": Case({"student_backbone": "resnet18", "teacher_backbone": "resnet18"}),
+    "UniNet": Case(),
     "VlmAd": Case({}, None, prepare=answers, pretrained=None),
     "WinClip": Case({"class_name": "bottle"}, None, prepare=small_clip),
 }
@@ -288,6 +289,15 @@ def test_model_from_images_to_the_artefact(
                 getattr(trip, step)()
             return
         getattr(trip, step)()
+
+
+def test_pre_processor_that_no_client_could_follow_is_refused_before_training(data: Dataset, tmp_path: Path) -> None:
+    engine = Engine("L2BT", data, work_dir=tmp_path / "run", model_args={"pretrained": False})
+    with pytest.raises(
+        UnsupportedError, match=r"pre-processor of L2BT does not begin with Resize\(\(height, width\)\)"
+    ):
+        engine.train(max_epochs=1)
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_every_model_of_the_installed_release_is_in_the_table() -> None:

@@ -144,6 +144,8 @@ class AnomalibEngine(Engine):
             size = options.image_size_hw if options is not None else None
             rate = options.learning_rate if options is not None else None
             self._model = build_model(self._class(), self.model_args, image_size=size, learning_rate=rate)
+        if options is not None and not self.has_native_data and not is_answering_by_path(self.model):
+            self._image_spec(self.model)  # what cannot be tested or deployed is said before training
 
     def _build_from_checkpoint(self, given: Path, options: TrainOptions | None) -> None:
         found = self._own_checkpoint()
@@ -241,6 +243,7 @@ class AnomalibEngine(Engine):
         if spec is None:
             raise UnsupportedError(
                 f"The pre-processor of {model.name} does not begin with Resize((height, width)), so images of any size "
-                "cannot be brought to its input. Use configure_pre_processor((height, width))."
+                "cannot be brought to its input. Give it one that does: model_args={'pre_processor': PreProcessor("
+                "transform=Compose([Resize((height, width), antialias=False), Normalize(...)]))}."
             )
         return spec
