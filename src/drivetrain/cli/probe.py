@@ -51,11 +51,14 @@ def probe_engines() -> Iterator[Finding]:
 
 
 def _run(spec: EngineSpec) -> subprocess.CompletedProcess[str] | None:
+    from drivetrain.cache_dir import cache_dir
+
+    home = {"YOLO_CONFIG_DIR": str(cache_dir() / "ultralytics")}  # where the engine keeps the settings of Ultralytics
     quiet = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
     command = [sys.executable, "-c", _IMPORT.format(packages=spec.packages)]
     try:
         return subprocess.run(  # noqa: S603  (our own interpreter and text)
-            command, capture_output=True, text=True, check=False, timeout=_SECONDS, env={**os.environ, **quiet}
+            command, capture_output=True, text=True, check=False, timeout=_SECONDS, env={**home, **os.environ, **quiet}
         )
     except subprocess.TimeoutExpired:
         return None

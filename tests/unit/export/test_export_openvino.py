@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from drivetrain.artifact import Artifact
-from drivetrain.errors import ArtifactError, ExportError, OptionError, ParityError
+from drivetrain.errors import ArtifactError, ArtifactExistsError, ExportError, OptionError, ParityError
 from drivetrain.export import ExportSource, export_artifact
 from drivetrain.images import read_image
 from drivetrain.runtime import load
@@ -180,7 +180,7 @@ def test_an_existing_target_is_kept_unless_overwritten(tmp_path: Path, images: l
     source = _source(TinyNet().eval())
     first = _export(tmp_path, images, source)
     (first.path / "mine.txt").write_text("mine")
-    with pytest.raises(ExportError, match="overwrite=True"):
+    with pytest.raises(ArtifactExistsError, match="overwrite=True"):
         _export(tmp_path, images, source)
     assert (first.path / "mine.txt").exists()
     second = _export(tmp_path, images, source, overwrite=True)
