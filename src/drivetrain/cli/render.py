@@ -65,18 +65,16 @@ class Page:
     """
 
     def __init__(self, stream: IO[str]) -> None:
-        from rich.console import Console
-
-        width = None if stream.isatty() else 10_000
-        self._console = Console(file=stream, width=width, highlight=False, markup=False, soft_wrap=width is None)
+        self._stream = stream
 
     def line(self, text: str = "") -> None:
         """One line."""
-        self._console.print(text, soft_wrap=True)
+        self._stream.write(f"{text}\n")
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
         """A table; numbers are shown with four digits after the point."""
         from rich.box import SIMPLE_HEAD
+        from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
@@ -85,7 +83,8 @@ class Page:
             table.add_column(name, overflow="fold")
         for row in rows:
             table.add_row(*(Text(_cell(cell)) for cell in row))
-        self._console.print(table)
+        width = None if self._stream.isatty() else 10_000
+        Console(file=self._stream, width=width, highlight=False, markup=False, soft_wrap=width is None).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -52,22 +52,22 @@ class WordParser(argparse.ArgumentParser):
         return self.parse_args(list(arguments))
 
 
-def parser_of(name: str, command: Command, *, mark: Callable[[argparse.Action], None] | None = None) -> WordParser:
+def parser_of(
+    name: str, command: Command, *, with_help: bool = True, mark: Callable[[argparse.Action], None] | None = None
+) -> WordParser:
     """The parser of a command: its positional parameters as words, the others as ``--name VALUE``.
 
     Args:
         name: of the command.
         command: the function.
+        with_help: read the docstring, which takes longer than many a command.
         mark: called with each option that comes from a parameter.
     """
-    from docstring_parser import parse
-
-    documented = parse(inspect.getdoc(command) or "")
-    helps = {item.arg_name: " ".join((item.description or "").split()) for item in documented.params}
+    summary, helps = _documented(command) if with_help else ("", {})
     width = min(shutil.get_terminal_size().columns - 2, 110)
     parser = WordParser(
         prog=f"drivetrain {name}",
-        description=documented.short_description,
+        description=summary,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=width),
     )
     hints = typing.get_type_hints(command, vars(sys.modules[command.__module__]))
@@ -78,6 +78,15 @@ def parser_of(name: str, command: Command, *, mark: Callable[[argparse.Action], 
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+def _documented(command: Command) -> tuple[str, dict[str, str]]:
+    """The first line of the docstring, and what it says of each parameter."""
+    from docstring_parser import parse
+
+    documented = parse(inspect.getdoc(command) or "")
+    helps = {item.arg_name: " ".join((item.description or "").split()) for item in documented.params}
+    return documented.short_description or "", helps
 
 
 def _add(parser: WordParser, parameter: inspect.Parameter, hint: Any, text: str) -> argparse.Action:
@@ -118,7 +127,8 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
     """
     from drivetrain.cli.output import results_only_on_stdout
 
-    values = vars(parser_of(name, command).read(arguments))
+    asked_for_help = not {"-h", "--help"}.isdisjoint(arguments)
+    values = vars(parser_of(name, command, with_help=asked_for_help).read(arguments))
     as_json, _ = values.pop("json"), values.pop("debug")
     with results_only_on_stdout() as stdout:
         answer: Answer = command(**values)
