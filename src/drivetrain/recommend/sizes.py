@@ -13,6 +13,7 @@ _COMFORTABLE = 24  # with so many nothing is gained by more
 _SMALLEST_OF_OBJECTS = 160
 _SMALLEST, _LARGEST_CPU, _LARGEST = 64, 640, 1280
 _BATCH, _STEPS = 32, 8
+_LEAST_BATCH = 8  # the statistics of fewer images are too rough for networks that normalise by them
 _LEARNING_STEPS = 300  # with fewer steps in all a network hardly leaves its random start
 _MOST_ROUNDS = 4  # times the usual epochs, at the most, for the sake of the steps
 _MEMORY_SHARE = 0.5
@@ -64,7 +65,7 @@ def growth(item: Candidate, size: int) -> float:
 
 
 def batch_size(facts: DataFacts, item: Candidate, size: int, memory: int) -> Decision:
-    """Images in a step: enough steps in an epoch, and no more than half of the free memory.
+    """Images in a step: 8 to 32 with enough steps in an epoch, and no more than half of the free memory.
 
     Args:
         facts: of the data.
@@ -74,13 +75,10 @@ def batch_size(facts: DataFacts, item: Candidate, size: int, memory: int) -> Dec
     """
     images = facts.training_images
     fits = max(1, int(memory * _MEMORY_SHARE / (item.memory_mb * 1e6 * growth(item, size))))
-    steps = max(2, images // _STEPS)
-    best = min(_BATCH, fits, steps)
-    chosen = max(1, min(1 << (best.bit_length() - 1), images))
-    if chosen < 2 and fits >= 2 and images >= 2:
-        chosen = 2
+    wanted = min(_BATCH, max(_LEAST_BATCH, images // _STEPS), images)
+    chosen = 1 << (min(wanted, fits).bit_length() - 1)  # the power of two below
     limit = f"{images} training images then make {-(-images // chosen)} steps in an epoch"
-    if fits < min(_BATCH, steps):
+    if fits < wanted:
         limit = f"more images of {size} px would take over half of the free memory ({memory / 1e9:.1f} GB)"
     return Decision("batch_size", chosen, limit)
 

@@ -45,7 +45,7 @@ def test_without_a_model_it_is_chosen_and_said_why(
     error = capsys.readouterr().err
     assert "What will be trained, and why (an option of the same name overrides each)" in error
     assert "toy:MeanSmall" in error
-    assert "given; 2 was recommended" in error
+    assert "given; 8 was recommended" in error
     options = calls["options"]
     assert (options.batch_size, options.image_size, options.metric) == (5, 64, "val/accuracy")
     record = json.loads((run / "run.json").read_text())

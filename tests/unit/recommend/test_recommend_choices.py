@@ -250,7 +250,8 @@ def test_small_objects_ask_for_more_pixels_and_tiny_ones_for_tiles(candidate: Ma
 def test_the_batch_leaves_enough_steps_and_fits_in_memory(candidate: Make) -> None:
     item = candidate(memory_mb=10.0)
     assert sizes.batch_size(facts(images={"train": 1000}), item, 112, 10**12).value == 32
-    assert sizes.batch_size(facts(images={"train": 40}), item, 112, 10**12).value == 4
+    assert sizes.batch_size(facts(images={"train": 40}), item, 112, 10**12).value == 8
+    assert sizes.batch_size(facts(images={"train": 150}), item, 112, 10**12).value == 16
     assert sizes.batch_size(facts(images={"train": 3}), item, 112, 10**12).value == 2
     assert sizes.batch_size(facts(images={"train": 1}), item, 112, 10**12).value == 1
     tight = sizes.batch_size(facts(images={"train": 1000}), item, 224, 400_000_000)
