@@ -25,6 +25,9 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that :func:`read_image` takes from a folder."""
 
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, ImportError)
+"""What Pillow raises for files that it cannot read; an ImportError where a package has put a codec of its own in."""
+
 _ORIENTATION_TAG = 0x0112
 _TIFF_BITS_TAG = 258
 _SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
@@ -72,7 +75,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
             swap = _orientation(image) in _SWAPPING_ORIENTATIONS
     except FileNotFoundError:
         raise DataNotFoundError(f"the image {str(path)!r} does not exist.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*_UNREADABLE, Image.DecompressionBombError) as error:
         raise ImageError(f"{str(path)!r} is not a readable image: {_reason(error)}.") from error
     return (width, height) if swap else (height, width)
 
@@ -106,7 +109,7 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
             return _from_pil(image, name)
     except ImageError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except (*_UNREADABLE, Image.DecompressionBombError) as error:
         raise ImageError(f"{name!r} is not a readable image: {_reason(error)}.") from error
 
 
@@ -138,7 +141,7 @@ def _inspect_jpeg(data: bytes, name: str, *, load: bool) -> int:
             if load:
                 image.load()
             return _orientation(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*_UNREADABLE, Image.DecompressionBombError) as error:
         raise ImageError(f"{name!r} is not a readable image: {_reason(error)}.") from error
 
 

@@ -24,9 +24,9 @@ class _Ultralytics(EngineContract):
     observed: ClassVar = {"batch_size": 9, "learning_rate": 0.003}
 
     def make_model(self) -> Any:
-        from ultralytics import YOLO
+        from drivetrain.engines.ultralytics.containment import ultralytics
 
-        return YOLO(f"{self.model_name}.yaml")
+        return ultralytics().YOLO(f"{self.model_name}.yaml")
 
 
 @pytest.mark.slow

@@ -57,9 +57,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
 
 
 def _by_ultralytics(case: Case, path: str) -> Any:
-    from ultralytics import YOLO
+    from drivetrain.engines.ultralytics.containment import ultralytics
 
-    model = YOLO(str(case.folder), task=case.engine.model.task)
+    model = ultralytics().YOLO(str(case.folder), task=case.engine.model.task)
     return model.predict(path, imgsz=64, conf=LEAST, verbose=False, save=False)[0]
 
 

@@ -110,7 +110,10 @@ def test_one_data_set_trains_models_of_two_frameworks(tmp_path: Path) -> None:
 
 def test_a_loader_of_ultralytics_own_trains_a_detector(shapes: Path, tmp_path: Path) -> None:
     from torch.utils.data import DataLoader
-    from ultralytics import YOLO
+
+    from drivetrain.engines.ultralytics.containment import ultralytics
+
+    package = ultralytics()  # an import by the test itself would leave Pillow and torch changed for the other tests
     from ultralytics.data.dataset import YOLODataset
 
     about = {"names": {0: "circle", 1: "square"}, "nc": 2, "channels": 3}
@@ -121,7 +124,7 @@ def test_a_loader_of_ultralytics_own_trains_a_detector(shapes: Path, tmp_path: P
         )
         images.names = about["names"]
         loaders[subset] = DataLoader(images, batch_size=4, collate_fn=YOLODataset.collate_fn)
-    engine = _engine(YOLO("yolo11n.yaml"), loaders, tmp_path / "work")
+    engine = _engine(package.YOLO("yolo11n.yaml"), loaders, tmp_path / "work")
     result = engine.train(2, image_size=64)
     assert [row.epoch for row in result.history] == [0, 1]
     assert engine.label_names == ("circle", "square")

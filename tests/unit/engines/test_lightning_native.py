@@ -196,8 +196,6 @@ def test_trainer_arguments_are_checked(tmp_path: Path) -> None:
         engine.train(1, engine_args={"gradient_clip_vall": 1})
     with pytest.raises(UnsupportedOptionError, match=r"max_epochs is set by train\(max_epochs=...\)"):
         engine.train(1, engine_args={"max_epochs": 1})
-    with pytest.raises(UnsupportedOptionError, match=r"logger='mlflow'.*names other than 'csv'"):
-        engine.train(1, logger="mlflow")
     with pytest.raises(OptionError, match="is not a callback of lightning"):
         engine.train(1, callbacks=[object()])
     with pytest.raises(UnsupportedOptionError, match=r"precision='fp16'.*Allowed there: auto, fp32, bf16"):
