@@ -228,7 +228,7 @@ def test_a_missing_checkpoint_is_not_downloaded(shapes: Path, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     looked = re.escape(f"checkpoint='yolo11n.pt' does not exist. Looked in: {tmp_path}. Nothing was downloaded.")
     with pytest.raises(CheckpointNotFoundError, match=looked):
-        Engine("yolo11n.pt", shapes)
+        Engine("yolo11n.pt", shapes, engine="ultralytics")
 
 
 def test_a_run_does_not_go_on_with_other_classes(classifier: Engine, tmp_path: Path) -> None:

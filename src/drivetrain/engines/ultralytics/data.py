@@ -7,6 +7,7 @@ import importlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -111,7 +112,7 @@ def make_dataset(trainer: Any, given: list[Any], mode: str, batch: int | None) -
     """Ultralytics' data set over the records, made as the trainer would make its own."""
     args = trainer.args
     if args.task == "classify":
-        return _classification(given, args, augment=mode == "train")
+        return _classification(given, args, list(trainer.data["names"].values()), augment=mode == "train")
     module = importlib.import_module("ultralytics.data.dataset")
     base: Any = {"semantic": module.SemanticDataset, "depth": module.DepthDataset}.get(args.task, module.YOLODataset)
     detr = importlib.import_module("ultralytics.models.rtdetr.train").RTDETRTrainer
@@ -161,7 +162,7 @@ def _in_memory(base: Any) -> Any:
     return InMemory
 
 
-def _classification(given: list[Any], args: Any, *, augment: bool) -> Any:
+def _classification(given: list[Any], args: Any, classes: list[str], *, augment: bool) -> Any:
     """Ultralytics' data set of a classifier over samples that are known, without a folder to scan."""
     module = importlib.import_module("ultralytics.data.dataset")
     transforms = importlib.import_module("ultralytics.data.augment")
@@ -174,6 +175,7 @@ def _classification(given: list[Any], args: Any, *, augment: bool) -> Any:
         def __init__(self) -> None:
             self.samples = [list(sample) for sample in given]
             self.root, self.prefix = "", ""
+            self.base = SimpleNamespace(classes=classes)  # earlier releases count them
             self.cache_ram = args.cache is True or str(args.cache).lower() == "ram"
             self.cache_disk = str(args.cache).lower() == "disk"
             if self.cache_ram:
