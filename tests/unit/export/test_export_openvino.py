@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,22 @@ def test_a_mismatch_leaves_only_its_report(tmp_path: Path, images: list[Path]) -
     assert json.loads((tmp_path / "out" / "art.parity.json").read_text())["passed"] is False
     _export(tmp_path, images, _source(module))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["art"]
+
+
+def test_half_precision_hides_no_fault_of_the_conversion(tmp_path: Path, images: list[Path]) -> None:
+    module = TinyNet().eval()
+    good = _reference(module, _source(module))
+
+    def off(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:
+        answers = [
+            replace(item, probabilities=None if item.probabilities is None else item.probabilities + np.float32(0.01))
+            for item in good(pictures)
+        ]
+        return Predictions(answers, task=Task.CLASSIFICATION, label_names=LABELS)
+
+    with pytest.raises(ParityError, match=r"probabilities differ by 0\.01.* \(allowed 0\.0001\)"):
+        _export(tmp_path, images, _source(module), reference=off, precision="fp16")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["art.parity.json"]
 
 
 def test_an_existing_target_is_kept_unless_overwritten(tmp_path: Path, images: list[Path]) -> None:
