@@ -53,26 +53,40 @@ def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
     return importlib.import_module(module)
 
 
+_NO_TELEMETRY = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1"}
+"""What keeps OpenVINO (by its belief to run in continuous integration) and ONNX Runtime silent."""
+
+
 def openvino() -> ModuleType:
     """OpenVINO, imported so that it neither reports its use over the network nor writes to the user's home.
 
     It does both when it is imported, unless it believes to run in continuous integration, and keeps to what it decided.
     """
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
+    return _import_silently("openvino")
+
+
+def onnxruntime() -> ModuleType:
+    """ONNX Runtime, imported so that it neither reports its use over the network nor writes to the user's home."""
+    return _import_silently("onnxruntime")
+
+
+def _import_silently(name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
     with without_telemetry():
-        return importlib.import_module("openvino")
+        return importlib.import_module(name)
 
 
 @contextmanager
 def without_telemetry() -> Iterator[None]:
-    """Let OpenVINO believe that it runs in continuous integration."""
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
+    """Set what keeps the runtimes silent, for as long as it takes."""
+    before = {name: os.environ.get(name) for name in _NO_TELEMETRY}
+    os.environ.update(_NO_TELEMETRY)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

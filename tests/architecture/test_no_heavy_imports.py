@@ -98,9 +98,11 @@ def test_explaining_a_run_loads_no_framework(tmp_path: Path) -> None:
     run_fresh(f"from drivetrain.cli.main import main\nassert main(['info', {str(tmp_path)!r}]) == 0\n{REPORT}")
 
 
-def test_openvino_is_imported_in_one_place() -> None:
-    """Imported otherwise, it writes into the user's home and reports its use over the network."""
+def test_the_runtimes_are_imported_in_one_place() -> None:
+    """Imported otherwise, they write into the user's home and report their use over the network."""
     source = Path(drivetrain.__file__).parent
-    bare = re.compile(r"^( +import openvino| +from openvino import (?!Model$))", re.MULTILINE)
+    bare = re.compile(
+        r"^( +import (openvino|onnxruntime)| +from (openvino|onnxruntime) import (?!Model$))", re.MULTILINE
+    )
     found = [str(path.relative_to(source)) for path in source.rglob("*.py") if bare.search(path.read_text("utf-8"))]
-    assert found == [], "use drivetrain._lazy.openvino()"
+    assert found == [], "use drivetrain._lazy.openvino() or .onnxruntime()"

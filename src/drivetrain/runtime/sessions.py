@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain._lazy import is_installed, openvino
+from drivetrain._lazy import is_installed, onnxruntime, openvino
 from drivetrain.artifact import Artifact
 from drivetrain.errors import ArtifactError, OptionError, UnsupportedOptionError
 from drivetrain.runtime.embed import RESIZED_NAME, take_resized
@@ -144,7 +144,7 @@ class OnnxSession:
     """A model in ONNX Runtime on the CPU, with the preprocessing in the graph if it is there."""
 
     def __init__(self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint) -> None:
-        import onnxruntime as ort
+        ort = onnxruntime()
 
         if device != "CPU" or precision not in ("auto", "f32"):
             raise UnsupportedOptionError(
