@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataNotFoundError, ImageError
+from drivetrain.image_file import SWAPPING_ORIENTATIONS, NoImage, open_image, orientation_of, reading, stored_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,12 +26,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that :func:`read_image` takes from a folder."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, ImportError)
-"""What Pillow raises for files that it cannot read; an ImportError where a package has put a codec of its own in."""
-
-_ORIENTATION_TAG = 0x0112
 _TIFF_BITS_TAG = 258
-_SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
 
 
 def read_image(source: str | Path | bytes | NDArray[Any] | Image) -> NDArray[np.uint8]:
@@ -56,7 +52,7 @@ def read_image(source: str | Path | bytes | NDArray[Any] | Image) -> NDArray[np.
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(bytes(source), "bytes")
     if type(source).__module__.startswith("PIL.") or hasattr(source, "getexif"):
-        return _from_pil(source, str(getattr(source, "filename", "")) or "PIL image")
+        return _read_pil(source, str(getattr(source, "filename", "")) or "PIL image")
     raise ImageError(f"an image of type {type(source).__name__!r} cannot be read. Give {_TYPES}.")
 
 
@@ -67,25 +63,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
         DataNotFoundError: the file does not exist.
         ImageError: the file is not an image.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            width, height = _stored_size(image)
-            swap = _orientation(image) in _SWAPPING_ORIENTATIONS
+        with open_image(path) as image:
+            width, height = stored_size(image)
+            swap = orientation_of(image) in SWAPPING_ORIENTATIONS
     except FileNotFoundError:
         raise DataNotFoundError(f"the image {str(path)!r} does not exist.") from None
-    except (*_UNREADABLE, Image.DecompressionBombError) as error:
-        raise ImageError(f"{str(path)!r} is not a readable image: {_reason(error)}.") from error
+    except NoImage as error:
+        raise ImageError(f"{str(path)!r} is not a readable image: {error}.") from error
     return (width, height) if swap else (height, width)
-
-
-def _stored_size(image: Image) -> tuple[int, int]:
-    """``(width, height)`` as stored; Pillow swaps those of a TIFF file by itself."""
-    if image.format == "TIFF":
-        tags = getattr(image, "tag_v2", {})
-        return int(tags.get(256, image.width)), int(tags.get(257, image.height))
-    return image.size
 
 
 def _read_bytes(path: str | Path) -> bytes:
@@ -100,17 +86,13 @@ def _read_bytes(path: str | Path) -> bytes:
 def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
     if data[:3] == b"\xff\xd8\xff":
         return _decode_jpeg(data, name)
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             if _is_16_bit(image, data):
                 return _decode_16_bit(data, image, name)
             return _from_pil(image, name)
-    except ImageError:
-        raise
-    except (*_UNREADABLE, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name!r} is not a readable image: {_reason(error)}.") from error
+    except NoImage as error:
+        raise ImageError(f"{name!r} is not a readable image: {error}.") from error
 
 
 def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
@@ -134,15 +116,13 @@ def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
 
 def _inspect_jpeg(data: bytes, name: str, *, load: bool) -> int:
     """The EXIF orientation; with ``load`` also whether the data is whole, which OpenCV does not say."""
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             if load:
                 image.load()
-            return _orientation(image)
-    except (*_UNREADABLE, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name!r} is not a readable image: {_reason(error)}.") from error
+            return orientation_of(image)
+    except NoImage as error:
+        raise ImageError(f"{name!r} is not a readable image: {error}.") from error
 
 
 def _is_16_bit(image: Image, data: bytes) -> bool:
@@ -160,7 +140,7 @@ def _decode_16_bit(data: bytes, image: Image, name: str) -> NDArray[np.uint8]:
     """Files whose pixels have two bytes; ``image`` gives the header."""
     import cv2
 
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     image.load()  # says so when the data is truncated
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
@@ -171,12 +151,17 @@ def _decode_16_bit(data: bytes, image: Image, name: str) -> NDArray[np.uint8]:
     return _turn_upright(_rgb(pixels, name), orientation)
 
 
-def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
+def _read_pil(image: Image, name: str) -> NDArray[np.uint8]:
     try:
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{name!r} is not a readable image: {_reason(error)}.") from error
-    orientation = _orientation(image)  # after loading: Pillow turns TIFF files upright itself
+        with reading(name):
+            return _from_pil(image, name)
+    except NoImage as error:
+        raise ImageError(f"{name!r} is not a readable image: {error}.") from error
+
+
+def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
+    image.load()
+    orientation = orientation_of(image)  # after loading: Pillow turns TIFF files upright itself
     if image.mode.startswith("I;16"):
         return _turn_upright(_rgb(np.asarray(image).astype(np.uint16), name), orientation)
     if image.mode in ("I", "F"):
@@ -192,19 +177,10 @@ def _from_pil(image: Image, name: str) -> NDArray[np.uint8]:
     return _turn_upright(_rgb(pixels, name), orientation)
 
 
-def _orientation(image: Image) -> int:
-    """The EXIF orientation, 1 (upright) when there is none or it is nonsense."""
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):  # a broken EXIF block does not spoil the pixels
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
 def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation == 1:
         return pixels
-    if orientation in _SWAPPING_ORIENTATIONS:
+    if orientation in SWAPPING_ORIENTATIONS:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
@@ -234,8 +210,3 @@ def _rgb(pixels: NDArray[Any], name: str) -> NDArray[np.uint8]:
         grey = pixels.reshape(pixels.shape[0], pixels.shape[1], 1)
         pixels = np.broadcast_to(grey, (*grey.shape[:2], 3))
     return np.ascontiguousarray(pixels, dtype=np.uint8)
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error).strip().rstrip(".")
-    return text or type(error).__name__

@@ -212,16 +212,16 @@ def read_mask(path: str, size: tuple[int, int]) -> NDArray[np.integer] | NDArray
         DataNotFoundError: the file does not exist.
         DataError: it cannot be read, or has another size.
     """
-    from PIL import Image, UnidentifiedImageError
+    from drivetrain.image_file import NoImage, open_image
 
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             target = _WITHOUT_ALPHA.get(image.mode)
             pixels = np.asarray(image.convert(target) if target else image)
     except FileNotFoundError:
         raise DataNotFoundError(f"the mask {path!r} does not exist.") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"the mask {path!r} cannot be read: {error}") from error
+    except NoImage as error:
+        raise DataError(f"the mask {path!r} cannot be read: {error}.") from error
     if pixels.shape[:2] != tuple(size):
         raise DataError(f"the mask {Path(path).name!r} is {pixels.shape[:2]} pixels, but its image is {tuple(size)}.")
     return pixels

@@ -14,7 +14,6 @@ from drivetrain.errors import (
     CheckpointNotFoundError,
     DataError,
     DataNotFoundError,
-    ExportError,
     ModelError,
     OptionError,
     UnsupportedError,
@@ -120,7 +119,7 @@ def test_verbs_without_data_say_what_is_missing(tmp_path: Path) -> None:
         _ = engine.task
     with pytest.raises(DataError, match="has no data"):
         _ = engine.dataset
-    with pytest.raises(ExportError, match=r"images=\[\.\.\.\] to export"):
+    with pytest.raises(DataError, match=r"images=\[\.\.\.\] to export"):
         engine.export()
     assert not (tmp_path / "work").exists()
 

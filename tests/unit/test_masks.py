@@ -111,6 +111,17 @@ def test_mask_files_of_every_mode(mode, tmp_path):
         np.testing.assert_array_equal(masks.class_map(Sample("a", SIZE, mask_path=path)), expected)
 
 
+def test_a_mask_that_another_package_fails_to_open_is_refused(tmp_path, monkeypatch):
+    def opens_nothing(*_arguments, **_options):
+        raise ImportError("pillow-heif is not installed")
+
+    path = tmp_path / "m.png"
+    path.write_bytes(b"no image")
+    monkeypatch.setattr(Image, "open", opens_nothing)
+    with pytest.raises(DataError, match=r"m\.png' cannot be read: pillow-heif is not installed"):
+        masks.rasterise(Sample("a", SIZE, mask_path=str(path)))
+
+
 def test_bad_mask_files_are_refused(tmp_path):
     path = tmp_path / "m.png"
     with pytest.raises(DataNotFoundError, match="does not exist"):

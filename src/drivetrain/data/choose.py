@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
-from drivetrain.data.record import Parsed, Request
+from drivetrain.data.record import Parsed, Request, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError, near
 
@@ -35,7 +35,7 @@ def choose(tree: Tree, request: Request) -> Parsed:
         ):  # a format was recognised: its fault is worth more than a guess at a plainer format
             raise refusals[0]
         if (inner := _only_folder(tree)) is not None:
-            return choose(Tree(inner), request)
+            return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
     raise DataFormatError(_nothing_fits(tree))
 
 
@@ -45,6 +45,14 @@ def _only_folder(tree: Tree) -> Path | None:
     if len(top) != 1 or tree.by_folder[""] or tree.by_folder[top[0]]:
         return None
     return tree.root / top[0]
+
+
+def _within_subset(parsed: Parsed, subset: str) -> Parsed:
+    """The folder's name counts as the subset of all that is in it, unless that names subsets of its own."""
+    if subset in ("val", "test") and all(record.subset == "train" for record in parsed.records):
+        for record in parsed.records:
+            record.subset = subset
+    return parsed
 
 
 def _asked(tree: Tree, request: Request) -> Parsed:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from drivetrain.cache_dir import cache_dir
 from drivetrain.data.tree import fingerprint_of
-from drivetrain.errors import DataFormatError
+from drivetrain.errors import DataError, DataFormatError
+from drivetrain.image_file import NoImage, open_image
 
 IGNORED = 255
 _RIM = (224 << 16) | (224 << 8) | 192  # the colour of the rims of objects in VOC
@@ -20,9 +21,9 @@ _RIM = (224 << 16) | (224 << 8) | 192  # the colour of the rims of objects in VO
 def is_coloured(path: str) -> bool:
     """Whether the pixels of a mask are colours and not numbers."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.mode in ("RGB", "RGBA")
-    except OSError:
+    except (FileNotFoundError, NoImage):  # told by who reads the pixels
         return False
 
 
@@ -30,6 +31,7 @@ def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
     """Write the mask with the number of each colour instead of the colour; returns the path of the file.
 
     Raises:
+        DataError: the mask cannot be read.
         DataFormatError: a colour has no number.
     """
     stat = Path(path).stat()
@@ -37,8 +39,11 @@ def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
     target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
     if target.is_file():
         return str(target)
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"), np.int64)
+    try:
+        with open_image(path) as image:
+            pixels = np.asarray(image.convert("RGB"), np.int64)
+    except NoImage as error:
+        raise DataError(f"the mask {path!r} cannot be read: {error}.") from error
     codes = (pixels[..., 0] << 16) | (pixels[..., 1] << 8) | pixels[..., 2]
     known = {(r << 16) | (g << 8) | b: number for (r, g, b), number in numbers.items()}
     known.setdefault(_RIM, IGNORED)

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-_ORIENTATION = 0x0112
+from drivetrain.image_file import NoImage, orientation_of, reading, stored_size
+
 _CHUNK = 256
 _TAIL = 4096
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
@@ -53,9 +54,9 @@ def read_header(path: str) -> Header | str:
     A file that lacks the end mark of its format is decoded once, to know whether it is whole.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - the fast way, and it is called for each image
+        with open(path, "rb") as file, reading(path):  # noqa: PTH123 - the fast way, and it is called for each image
             image = Image.open(file)
-            width, height = _stored_size(image)
+            width, height = stored_size(image)
             length, tail = _tail(file)
             orientation = _orientation(image, tail)
             if not tail.endswith(_ENDS.get(image.format or "", b"")):
@@ -63,28 +64,18 @@ def read_header(path: str) -> Header | str:
                 Image.open(file).load()
     except FileNotFoundError:
         return MISSING
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        return f"cannot be read as an image: {_reason(error, path)}"
+    except NoImage as error:
+        return f"cannot be read as an image: {error}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
     return Header((width, height) if orientation >= 5 else (height, width), orientation, (length, zlib.crc32(tail)))
-
-
-def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """``(width, height)`` as stored; Pillow turns the size of a TIFF file by itself."""
-    if image.format == "TIFF":
-        tags = getattr(image, "tag_v2", {})
-        return int(tags.get(256, image.width)), int(tags.get(257, image.height))
-    return image.size
 
 
 def _orientation(image: Image.Image, tail: bytes) -> int:
     """The EXIF orientation; only images that show signs of having one are asked, for asking may decode them."""
     if not (_MARKS & image.info.keys() or image.format == "TIFF" or (image.format == "PNG" and b"eXIf" in tail)):
         return 1
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):  # a broken EXIF block does not spoil the pixels
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return orientation_of(image)
 
 
 def _tail(file: BinaryIO) -> tuple[int, bytes]:
@@ -92,9 +83,3 @@ def _tail(file: BinaryIO) -> tuple[int, bytes]:
     length = file.seek(0, 2)
     file.seek(max(length - _TAIL, 0))
     return length, file.read()
-
-
-def _reason(error: Exception, path: str) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "its content is of no known image format"
-    return str(error).replace(path, "the file").rstrip(".")

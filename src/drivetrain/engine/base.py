@@ -19,7 +19,6 @@ from drivetrain.errors import (
     CheckpointError,
     CheckpointNotFoundError,
     DataError,
-    ExportError,
     OptionError,
     TrainingInterrupted,
     TrialPruned,
@@ -495,7 +494,8 @@ class Engine(EngineHooks):
             The artefact; its report of the comparison lies beside it.
 
         Raises:
-            ExportError: the model cannot be exported, or there are no images to compare on.
+            DataError: there are no images to compare on.
+            ExportError: the model cannot be exported.
             ArtifactExistsError: there is an artefact of that name, and ``overwrite`` is not set.
             ParityError: the artefact does not answer as the model does; nothing is left under its name.
         """
@@ -741,7 +741,7 @@ class Engine(EngineHooks):
 
     def _verification_images(self) -> list[str]:
         if self._data is None or self.has_native_data:
-            raise ExportError(
+            raise DataError(
                 "The artefact is compared with the model on real images, and there are none. Give data to Engine, "
                 "or images=[...] to export."
             )
@@ -750,7 +750,7 @@ class Engine(EngineHooks):
                 paths = self.dataset.subset(subset).paths
                 step = max(1, len(paths) // _VERIFY_IMAGES)
                 return list(paths[::step][:_VERIFY_IMAGES])
-        raise ExportError("The data have no images to compare the artefact on.")
+        raise DataError("The data have no images to compare the artefact on.")
 
     def _artifact_dir(self, name: str) -> Path:
         if not name or Path(name).name != name or name.startswith("."):

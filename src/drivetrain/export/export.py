@@ -65,25 +65,24 @@ def export_artifact(
         The artefact.
 
     Raises:
-        OptionError: an option has a value that is not allowed.
+        OptionError: an option has a value that is not allowed, or there are no images to compare on.
         ArtifactExistsError: there is something at ``directory`` already.
-        ExportError: there are no images, or the conversion fails.
+        ExportError: the conversion fails.
         ParityError: the artefact does not answer as the model does; the numbers are in ``<directory>.parity.json``.
     """
     final = Path(directory).absolute()
     _check(final, format, precision, reference, images, overwrite=overwrite)
     report_beside = final.with_name(f"{final.name}.parity.json")
-    if reference is not None and precision == "fp16":  # what is wrong with the conversion must not hide behind rounding
-        with _building(final) as folder:
-            artifact = _write(source, folder, format, "fp32", engine, model_name)
-            _require_parity(_verify(artifact, reference, images, "fp32", tolerance), report_beside)
     with _building(final) as folder:
-        artifact = _write(source, folder, format, precision, engine, model_name)
+        artifact = _write(source, folder, format, engine, model_name)
+        expected = None
         if reference is not None:
-            report = _verify(artifact, reference, images, precision, tolerance)
-            _require_parity(report, report_beside)
-            write_json(folder / PARITY_NAME, report.to_dict())
-            artifact = replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
+            expected = reference([read_image(path) for path in images])
+            artifact = _proven(artifact, expected, images, tolerance, report_beside)
+        if precision == "fp16":  # only now: what is wrong with the conversion must not hide behind rounding
+            artifact = _halved(artifact)
+            if expected is not None:
+                artifact = _proven(artifact, expected, images, tolerance, report_beside)
         artifact = artifact.write_manifest()
         _take_name(folder, final)
         report_beside.unlink(missing_ok=True)
@@ -106,7 +105,7 @@ def _check(
         if value not in allowed:
             raise OptionError(f"{name}={value!r}; allowed: {', '.join(allowed)}.")
     if reference is not None and not images:
-        raise ExportError("an artefact is compared with the model on real images, and images is empty.")
+        raise OptionError("images is empty; an artefact is compared with the model on real images: give at least one.")
     if final.exists() and not overwrite:
         raise ArtifactExistsError(
             f"The artefact {str(final)!r} exists. Give another name=..., or overwrite=True to replace it."
@@ -128,22 +127,16 @@ def _building(final: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(
-    source: ExportSource,
-    folder: Path,
-    format: ExportFormat,  # noqa: A002
-    precision: ExportPrecision,
-    engine: str,
-    model_name: str,
-) -> Artifact:
+def _write(source: ExportSource, folder: Path, format: ExportFormat, engine: str, model_name: str) -> Artifact:  # noqa: A002
+    """Write the model at full precision."""
     if format == "openvino":
         from drivetrain.export.openvino import write_openvino
 
-        file, names = write_openvino(source, folder, fp16=precision == "fp16")
+        file, names = write_openvino(source, folder)
     else:
         from drivetrain.export.onnx import write_onnx
 
-        file, names = write_onnx(source, folder, fp16=precision == "fp16")
+        file, names = write_onnx(source, folder)
     for name, extra in source.extra_files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(extra, folder / name)
@@ -152,7 +145,7 @@ def _write(
     artifact = Artifact(
         path=folder,
         format=format,
-        precision=precision,
+        precision="fp32",
         task=source.task,
         label_names=tuple(source.label_names),
         image_spec=source.image_spec,
@@ -172,18 +165,45 @@ def _write(
     return artifact.write_manifest()
 
 
-def _verify(
+def _halved(artifact: Artifact) -> Artifact:
+    """The artefact with its weights rounded to half precision."""
+    if artifact.format == "openvino":
+        from drivetrain.export.openvino import halve_openvino
+
+        halve_openvino(artifact.path / artifact.model_file)
+    else:
+        from drivetrain.export.onnx import halve_onnx
+
+        halve_onnx(artifact.path / artifact.model_file)
+    return replace(artifact, precision="fp16").write_manifest()
+
+
+def _proven(
     artifact: Artifact,
-    reference: Reference,
+    expected: Predictions,
     images: Sequence[str | Path],
-    precision: ExportPrecision,
     tolerance: Mapping[str, float] | None,
+    beside: Path,
+) -> Artifact:
+    """The artefact with its report of the comparison.
+
+    Raises:
+        ParityError: it does not answer as expected; the report is at ``beside``.
+    """
+    report = _verify(artifact, expected, images, tolerance)
+    if not report.passed:
+        write_json(beside, report.to_dict())
+        raise ParityError(_explain(report, beside))
+    write_json(artifact.path / PARITY_NAME, report.to_dict())
+    return replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
+
+
+def _verify(
+    artifact: Artifact, expected: Predictions, images: Sequence[str | Path], tolerance: Mapping[str, float] | None
 ) -> ParityReport:
     """Compare the model with the artefact as our runtime runs it and, where raw images go in, as any client runs it."""
-    pixels = [read_image(path) for path in images]
-    expected = reference(pixels)
     factor = 1.0
-    if precision == "fp16":
+    if artifact.precision == "fp16":
         factor, tolerance = FP16_FACTOR, {**FP16_TOLERANCE, **(tolerance or {})}
     report = compare_predictions(
         artifact.task, expected, _answers(artifact, images, raw=False), tolerance, factor=factor
@@ -206,12 +226,6 @@ def _answers(artifact: Artifact, images: Sequence[str | Path], *, raw: bool) -> 
     predictor = Predictor(artifact, session, num_requests=1)
     takes_confidence = predictor.takes_confidence and artifact.task.value != "multilabel_classification"
     return predictor.predict(list(images), strict=True, confidence=0.0 if takes_confidence else None)
-
-
-def _require_parity(report: ParityReport, beside: Path) -> None:
-    if not report.passed:
-        write_json(beside, report.to_dict())
-        raise ParityError(_explain(report, beside))
 
 
 def _explain(report: ParityReport, path: Path) -> str:

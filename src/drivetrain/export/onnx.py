@@ -26,7 +26,7 @@ _SMALL = 1024
 """Constants with fewer elements keep full precision: they are shapes and scales, not weights."""
 
 
-def write_onnx(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[str, tuple[str, ...]]:
+def write_onnx(source: ExportSource, folder: Path) -> tuple[str, tuple[str, ...]]:
     """Convert the source and write its ``.onnx``.
 
     Returns:
@@ -37,7 +37,7 @@ def write_onnx(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[str, 
         MissingDependencyError: the package onnx is not installed.
         UnsupportedOptionError: the source is an OpenVINO model.
     """
-    onnx = require("onnx", "onnx", purpose="Exporting to ONNX")
+    require("onnx", "onnx", purpose="Exporting to ONNX")
     if source.ir is not None:
         raise UnsupportedOptionError("format='onnx': the upstream gives an OpenVINO model only. Use format='openvino'.")
     file = f"{source.model_file}.onnx"
@@ -49,17 +49,30 @@ def write_onnx(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[str, 
         raise ExportError(f"the graph has the outputs {names}, and output_names={source.output_names}.")
     if source.embed:
         _embed(model, source)
-    if fp16:
-        _store_half(model)
     for key, value in model_info(source).items():
         entry = model.metadata_props.add()
         entry.key, entry.value = f"model_info {key}", value
+    _save(model, folder / file)
+    return file, names
+
+
+def halve_onnx(file: Path) -> None:
+    """Round the weights of a written model to half precision; it computes as before."""
+    import onnx
+
+    model = onnx.load(str(file))
+    _store_half(model)
+    _save(model, file)
+
+
+def _save(model: ModelProto, file: Path) -> None:
+    import onnx
+
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise ExportError(f"the ONNX graph is not valid: {error}") from error
-    onnx.save(model, str(folder / file))
-    return file, names
+    onnx.save(model, str(file))
 
 
 def _convert(source: ExportSource, path: Path) -> ModelProto:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openvino import Model
 
 
-def write_openvino(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[str, tuple[str, ...]]:
+def write_openvino(source: ExportSource, folder: Path) -> tuple[str, tuple[str, ...]]:
     """Convert the source and write its ``.xml`` and ``.bin``.
 
     Returns:
@@ -36,8 +36,17 @@ def write_openvino(source: ExportSource, folder: Path, *, fp16: bool) -> tuple[s
     for key, value in model_info(source).items():
         model.set_rt_info(value, ["model_info", key])
     file = f"{source.model_file}.xml"
-    ov.save_model(model, folder / file, compress_to_fp16=fp16)
+    ov.save_model(model, folder / file, compress_to_fp16=False)
     return file, names
+
+
+def halve_openvino(file: Path) -> None:
+    """Round the weights of a written model to half precision; it computes as before."""
+    ov = openvino()
+    half = file.with_name(f"half_{file.name}")  # not in place: the old weights may still be mapped into memory
+    ov.save_model(ov.Core().read_model(file), half, compress_to_fp16=True)
+    for suffix in (".bin", ".xml"):
+        half.with_suffix(suffix).replace(file.with_suffix(suffix))
 
 
 def _convert(source: ExportSource) -> Model:

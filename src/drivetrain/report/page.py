@@ -191,16 +191,15 @@ def _pictures(pictures: Sequence[str | Path]) -> str:
 
 def _embedded(picture: Path) -> str:
     """The picture as a data URI, made smaller if it is wide."""
-    from PIL import Image, UnidentifiedImageError
+    from drivetrain.image_file import NoImage, open_image
 
     try:
-        with Image.open(picture) as image:
-            image.load()
+        with open_image(picture) as image:
             small = image.convert("RGB")
     except FileNotFoundError:
         raise DataNotFoundError(f"the picture {str(picture)!r} does not exist.") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise ImageError(f"the picture {str(picture)!r} cannot be read: {error}") from error
+    except NoImage as error:
+        raise ImageError(f"the picture {str(picture)!r} cannot be read: {error}.") from error
     if small.width > _PICTURE_WIDTH:
         small = small.resize((_PICTURE_WIDTH, max(1, round(small.height * _PICTURE_WIDTH / small.width))))
     buffer = io.BytesIO()

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from drivetrain.types import Metrics
+from drivetrain.types.results import lower_is_better
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_LOWER_IS_BETTER = ("loss", "rmse", "abs_rel", "latency", "seconds", "size", "memory", "error")
 ABSENT = "\N{EN DASH}"
 
 
@@ -79,11 +79,6 @@ def class_rows(metrics: Metrics) -> tuple[list[str], list[list[str]]]:
     labels = list(dict.fromkeys(label for column in columns for label in metrics.per_class[column]))
     rows = [[label, *(number(metrics.per_class[column].get(label)) for column in columns)] for label in labels]
     return ["class", *columns], rows
-
-
-def lower_is_better(name: str) -> bool:
-    """Whether a metric of that name measures something unwanted."""
-    return any(part in name.lower() for part in _LOWER_IS_BETTER)
 
 
 def _metric_rows(metrics: Metrics, *, per_class: bool) -> tuple[list[str], list[list[str]]]:

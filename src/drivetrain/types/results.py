@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 TrialState = Literal["running", "finished", "pruned", "failed", "out of memory", "interrupted"]
-_LOWER_IS_BETTER = ("loss", "error", "err", "rmse", "mse", "mae", "nll", "perplexity", "distance", "rel", "silog")
+_LOWER_IS_BETTER = {"loss", "error", "err", "rmse", "mse", "mae", "nll", "perplexity", "distance", "rel", "silog"}
+_LOWER_IS_BETTER |= {"latency", "seconds", "ms", "size", "memory"}
+_WORD = re.compile(r"[a-z]+")
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether a metric of this name is the better the lower it is."""
-    return name.lower().replace("/", "_").split("_")[-1] in _LOWER_IS_BETTER
+    """Whether a metric of this name is the better the lower it is: one of the name's words says so."""
+    return not _LOWER_IS_BETTER.isdisjoint(_WORD.findall(name.lower()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,13 @@ def test_subset_folders(tmp_path, make_image, spelling):
     assert load_dataset(tmp_path).subsets == {"train": 2, "val": 2, "test": 2}
 
 
+@pytest.mark.parametrize(("folder", "subset"), [("test", "test"), ("valid", "val"), ("photos", "train")])
+def test_the_only_folder_counts_as_the_subset_that_it_names(tmp_path, make_image, folder, subset):
+    for name in ("a", "b"):
+        make_image(tmp_path / folder / name / "x.png")
+    assert load_dataset(tmp_path).subsets == {subset: 2}
+
+
 def test_one_class_is_refused_with_the_way_out(tmp_path, make_image):
     make_image(tmp_path / "scratch" / "1.png")
     with pytest.raises(DataError, match=r"all images are of one class, 'scratch'.*task='anomaly'"):

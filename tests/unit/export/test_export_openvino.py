@@ -234,7 +234,7 @@ def test_wrong_options_are_refused(tmp_path: Path, images: list[Path]) -> None:
     ):
         with pytest.raises(error):
             _export(tmp_path, images, source, **options)
-    with pytest.raises(ExportError, match="images is empty"):
+    with pytest.raises(OptionError, match="images is empty"):
         _export(tmp_path, [], source)
     with pytest.raises(ExportError, match="exactly one"):
         _source(TinyNet(), ir=Path("a.xml"))

@@ -41,6 +41,7 @@ from drivetrain.hardware import choose_device
 from drivetrain.machine import core_count
 from drivetrain.options import TrainOptions, check_choice
 from drivetrain.run import Run
+from drivetrain.types.results import lower_is_better
 
 _OURS = {
     "accelerator": "device=... of Engine",
@@ -200,7 +201,7 @@ def _trainer_options(
         Recorder(run, model, options.seed),
     ]
     if options.patience is not None and metric is not None:
-        mode = "min" if "loss" in metric else "max"
+        mode = "min" if lower_is_better(metric) else "max"
         callbacks.append(EarlyStopping(metric, mode=mode, patience=options.patience, check_on_train_epoch_end=False))
     devices: Any = options.devices if isinstance(options.devices, int) else list(options.devices)
     if chosen.index is not None and options.devices == 1:

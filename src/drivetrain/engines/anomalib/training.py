@@ -23,6 +23,7 @@ from drivetrain.engines.anomalib.checkpoints import OUR_KEY, describe
 from drivetrain.metrics._pixel_areas import PixelAreas
 from drivetrain.metrics._ranking import area_under_roc
 from drivetrain.run import Run
+from drivetrain.types.results import lower_is_better
 
 VALIDATION_METRICS = ("val/image_auroc", "val/pixel_auroc")
 LEARNING_METRICS = ("train/loss",)
@@ -166,7 +167,7 @@ def checkpoint_callbacks(run: Run, metric: str | None) -> list[ModelCheckpoint]:
     common = {"dirpath": run.checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
     callbacks = [ModelCheckpoint(filename="last", save_top_k=1, **common)]
     if metric is not None:
-        mode = "min" if "loss" in metric else "max"
+        mode = "min" if lower_is_better(metric) else "max"
         callbacks.append(ModelCheckpoint(filename="best", monitor=metric, mode=mode, save_top_k=1, **common))
     return callbacks
 

@@ -11,6 +11,7 @@ from typing import Any
 from drivetrain.errors import OptionError, near
 from drivetrain.run import Run
 from drivetrain.types import Task
+from drivetrain.types.results import lower_is_better
 
 #: Ultralytics' name of a validation metric -> ours.
 _BOXES = {"metrics/mAP50-95(B)": "val/map", "metrics/mAP50(B)": "val/map_50"}
@@ -31,7 +32,6 @@ _NAMES: dict[Task, dict[str, str]] = {
     Task.SEMANTIC_SEGMENTATION: {"metrics/mIoU": "val/miou", "metrics/pixel_acc": "val/pixel_accuracy"},
     Task.DEPTH: {"metrics/delta1": "val/delta1_aligned"},  # each image scaled to its truth, unlike our own
 }
-_LOWER_IS_BETTER = ("loss", "abs_rel", "rmse", "silog")
 
 
 class Keeper:
@@ -87,7 +87,7 @@ class Keeper:
         value = named[self.metric]
         if math.isnan(value):
             return -math.inf
-        return -value if any(word in self.metric for word in _LOWER_IS_BETTER) else value
+        return -value if lower_is_better(self.metric) else value
 
     def _named(self, trainer: Any, metrics: Mapping[str, float]) -> dict[str, float]:
         """Ultralytics' numbers by our names; those that have none are under ``upstream/``."""

@@ -1,0 +1,83 @@
+"""Image files as Pillow opens them: the one place that knows what a file that is no image raises.
+
+Beside Pillow's own errors this is an ImportError where another package has put a codec, or an opener, of its own in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from PIL import Image, UnidentifiedImageError
+
+from drivetrain.errors import DrivetrainError
+
+SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
+"""The EXIF orientations of images that are stored on their side."""
+
+_ORIENTATION_TAG = 0x0112
+_WIDTH_TAG, _HEIGHT_TAG = 256, 257
+_ERRORS = (OSError, SyntaxError, ValueError, EOFError, ImportError, Image.DecompressionBombError)
+
+
+class NoImage(Exception):
+    """The file is no image, or not a whole one; the text is the reason."""
+
+
+@contextmanager
+def reading(source: object = None) -> Iterator[None]:
+    """Whatever Pillow raises in the block for pixels that it cannot read becomes :class:`NoImage`.
+
+    Args:
+        source: the file, whose path is then left out of the reason.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NoImage: it cannot be read.
+    """
+    try:
+        yield
+    except (FileNotFoundError, DrivetrainError):
+        raise
+    except UnidentifiedImageError as error:
+        raise NoImage("its content is of no known image format") from error
+    except _ERRORS as error:
+        raise NoImage(_reason(error, source)) from error
+
+
+@contextmanager
+def open_image(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    """The opened image; its pixels are read when they are asked for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NoImage: it cannot be read, on opening or within the ``with`` block.
+    """
+    with reading(source), Image.open(source) as image:
+        yield image
+
+
+def stored_size(image: Image.Image) -> tuple[int, int]:
+    """``(width, height)`` as stored; Pillow swaps those of a TIFF file that lies on its side by itself."""
+    if image.format == "TIFF":
+        tags = getattr(image, "tag_v2", {})
+        return int(tags.get(_WIDTH_TAG, image.width)), int(tags.get(_HEIGHT_TAG, image.height))
+    return image.size
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) when there is none or it is nonsense."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError):  # a broken EXIF block does not spoil the pixels
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _reason(error: Exception, source: object) -> str:
+    text = str(error).strip().rstrip(".")
+    if isinstance(source, (str, Path)):
+        text = text.replace(repr(str(source)), "the file").replace(str(source), "the file")
+    return text or type(error).__name__
