@@ -10,6 +10,7 @@ from drivetrain.blueprint import Blueprint
 from drivetrain.catalog import argument_names
 from drivetrain.engine.describe import describe_data
 from drivetrain.engine.tracked import for_framework
+from drivetrain.engine.training import repeatable
 from drivetrain.options import TrainOptions
 from drivetrain.progress import Progress
 from drivetrain.tuning import SearchOptions, applied, search
@@ -75,7 +76,7 @@ class Tuned:
     def repeatable_config(self, options: TrainOptions) -> dict[str, Any]:
         """The options as a config that ``--config`` takes, with model and data where they can be written down."""
         engine = self._engine
-        known = {**(engine.config or engine._repeatable(options) or {}), **options.given()}
+        known = {**(engine.config or repeatable(engine, options) or {}), **options.given()}
         names = {*_OF_THE_ENGINE, *TrainOptions.names()} - set(_ONCE)
         return {name: value for name, value in known.items() if name in names and value is not None}
 

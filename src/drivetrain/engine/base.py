@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from drivetrain import registry
 from drivetrain.engine.decoded import DecodedSource
-from drivetrain.engine.describe import describe_data, describe_dataset, describe_model, relative
-from drivetrain.engine.hooks import EngineHooks, FitResult
+from drivetrain.engine.describe import describe_data, describe_model
+from drivetrain.engine.hooks import EngineHooks
 from drivetrain.engine.planning import make_plan
 from drivetrain.engine.recorded import RecordedRun, checkpoint_file
-from drivetrain.engine.tracked import draw_answers, for_framework, is_plain
+from drivetrain.engine.tracked import for_framework
+from drivetrain.engine.training import finish, train_in
 from drivetrain.engine.verbs import no_verb
 from drivetrain.errors import (
-    CheckpointError,
     CheckpointNotFoundError,
     DataError,
     OptionError,
@@ -37,7 +36,7 @@ from drivetrain.options import (
     check_at_least,
     check_names,
 )
-from drivetrain.progress import Progress, default_progress, terminal_width
+from drivetrain.progress import Progress, default_progress
 from drivetrain.registry import EngineSpec, Resolution
 from drivetrain.tracking import open_trackers
 from drivetrain.types.task import Task
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from drivetrain.artifact import Artifact
     from drivetrain.data import Dataset
     from drivetrain.recommend import Plan
-    from drivetrain.run import Run
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
 
 _VERIFY_IMAGES = 8
@@ -289,7 +287,7 @@ class Engine(EngineHooks):
                 from drivetrain.engine.automatic import tune_before
 
                 options = tune_before(self, options, run)
-            return self._finish(run, self._train_in(run, options))
+            return finish(self, run, train_in(self, run, options))
         except KeyboardInterrupt as error:
             run.close("interrupted")
             raise TrainingInterrupted(
@@ -587,124 +585,6 @@ class Engine(EngineHooks):
         plan = self.plan.as_recorded(RecordedRun.of(self.work_dir).record) if options.resume else self.plan
         self.plan = plan.overridden(options)
         return self.plan.filled(options)
-
-    def _config_of(self, options: TrainOptions) -> Mapping[str, Any] | None:
-        """What repeats this run; what was chosen by the data is written out."""
-        config = self.config or self._repeatable(options)
-        if config is None or self.plan is None:
-            return config
-        used = {name: getattr(options, name) for name in self.plan.options}  # a search may have changed them since
-        return {**self.plan.written_into(config, self.model_args), **used}
-
-    def _train_in(self, run: Run, options: TrainOptions) -> FitResult:
-        if options.resume:
-            self._check_same_run(run.record)
-        if not self.has_native_data:
-            self._require_training_images()
-            for note in self.dataset.notes:
-                run.note(note)
-        if self.plan is not None:
-            self.progress.note(self.plan.to_text(terminal_width()))
-        from drivetrain.engine.memory import fit_surviving, with_fitting_batch
-
-        inner = for_framework(options)
-        if options.adaptive_bs != "none":
-            inner = with_fitting_batch(self, inner, run)
-        self._build(inner)
-        if options.checkpoint is not None:
-            self._warm_start(self._find_checkpoint(options.checkpoint), run)
-        asked = replace(inner, logger=options.logger)
-        run.begin(self._describe(asked), config=self._config_of(asked))
-        return fit_surviving(self, inner, run)
-
-    def _require_training_images(self) -> None:
-        if "train" not in self.dataset.subsets:
-            found = ", ".join(f"{name} ({count})" for name, count in self.dataset.subsets.items())
-            normal = " An anomaly model trains on normal images only." if self.task is Task.ANOMALY else ""
-            raise DataError(f"The data have no training image; their subsets are: {found}.{normal}")
-
-    def _describe(self, options: TrainOptions) -> dict[str, Any]:
-        """What ``run.json`` says about the run before it starts."""
-        native = self.has_native_data
-        return {
-            "engine": self.spec.name,
-            "model": {"name": self._model_text, "args": self.model_args},
-            "task": self.task.value if self._task is not None or not native else None,
-            "label_names": list(self.label_names) if self._label_names is not None or not native else None,
-            "options": {name: getattr(options, name) for name in TrainOptions.names()},
-            "data": describe_data(self._data) if native else describe_dataset(self.dataset),
-            **({"plan": self.plan.to_dict()} if self.plan is not None else {}),
-        }
-
-    def _repeatable(self, options: TrainOptions) -> dict[str, Any] | None:
-        """What repeats this run as a config; ``None`` for models and data that only exist in this process."""
-        model, data = self._model_text, self._data
-        kept = {name: value for name, value in options.given().items() if name not in ("resume", "overwrite")}
-        objects = not self._takes_model_args() or not isinstance(data, str | Path)
-        if objects or kept.get("callbacks") or not is_plain(kept.get("logger")):
-            return None
-        config = {"model": model, "data": str(Path(data).expanduser().absolute()), "model_args": self.model_args}
-        if self._task is not None:
-            config["task"] = self._task.value
-        return {**{name: value for name, value in config.items() if value}, **kept}
-
-    def _check_same_run(self, record: Mapping[str, Any]) -> None:
-        for what, ours, theirs in (
-            ("engine", self.spec.name, record.get("engine")),
-            ("model", self._model_text, record.get("model", {}).get("name")),
-        ):
-            if ours != theirs:
-                raise CheckpointError(
-                    f"resume=True: the work dir {str(self.work_dir)!r} holds a run of {what} {theirs!r}, not {ours!r}. "
-                    "Give the same model, or another work_dir."
-                )
-
-    def _finish(self, run: Run, fit: FitResult) -> TrainResult:
-        from drivetrain.types.results import Metrics, TrainResult
-
-        for note in fit.notes:
-            run.note(note)
-        for name, (asked, used) in fit.overrides.items():
-            run.note(f"{name}={asked!r} was replaced by {used!r} by {self.spec.name}.")
-        best = next((record for record in run.history if record.epoch == fit.best_epoch), None)
-        chosen = best or (run.history[-1] if run.history else None)
-        self._state = fit.last_checkpoint
-        self._chosen = fit.best_checkpoint or fit.last_checkpoint
-        if self._chosen is not None and self._chosen != self._state:
-            self._load_state(self._chosen)
-            self._state = self._chosen
-        result = TrainResult(
-            fit.best_checkpoint,
-            fit.last_checkpoint,
-            Metrics(chosen.metrics if chosen else {}),
-            tuple(run.history),
-            fit.overrides,
-            run.directory,
-            tuple(run.notes),
-        )
-        run.update(
-            status="finished",
-            checkpoints={"best": relative(fit.best_checkpoint, run), "last": relative(fit.last_checkpoint, run)},
-            metrics=dict(result.metrics),
-            overrides=fit.overrides,
-        )
-        draw_answers(self, run)
-        self._write_report(run, result)
-        run.close("finished")
-        self._recorded = RecordedRun(run.directory, run.record)
-        return result
-
-    def _write_report(self, run: Run, result: TrainResult) -> None:
-        from drivetrain.report import write_report
-
-        write_report(
-            run.directory / "report.html",
-            title=f"{self._model_text} on {describe_data(self._data)}",
-            run=run.record,
-            metrics=result.metrics,
-            history=result.history,
-            notes=result.notes,
-        )
 
     def _decode(self, source: Any, *, strict: bool, keep: bool = False) -> DecodedSource:
         """The images of a source, decoded ahead in threads; ``keep`` those that have no file, to draw on them."""
