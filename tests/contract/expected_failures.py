@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from drivetrain.errors import DataError, ParityError, UnsupportedError
+from drivetrain.errors import DataError, UnsupportedError
 from drivetrain.testing import Expectation, Never, NotYet
 
 # name of the case -> (engine, model)
@@ -46,14 +46,6 @@ EXPECTED_STEPS: dict[tuple[str, str, str], Expectation] = {
     ("anomalib", "CFM", "train"): Never(
         "It looks at images with depth, and drivetrain's data sets have none; Anomalib's 3D datamodules can be given.",
         raises=DataError,
-    ),
-    ("anomalib", "Csflow", "export"): NotYet(
-        "OpenVINO answers otherwise than PyTorch for its flow; the comparison at export finds it and refuses.",
-        raises=ParityError,
-    ),
-    ("anomalib", "MHPatchcore", "export"): NotYet(
-        "OpenVINO scores its whitened features wrongly; the comparison at export finds it and refuses.",
-        raises=ParityError,
     ),
     ("anomalib", "VlmAd", "export"): Never(
         "It asks a language model and has no graph of its own.", raises=UnsupportedError

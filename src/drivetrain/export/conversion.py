@@ -6,6 +6,8 @@ import copy
 import warnings
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from drivetrain._lazy import openvino, without_telemetry
 from drivetrain.errors import ExportError
 from drivetrain.export.torch_ops import extensions
@@ -55,15 +57,36 @@ def convert_module(module: torch.nn.Module, example: torch.Tensor) -> Model:
     with warnings.catch_warnings(), torch.no_grad(), without_telemetry():
         warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
         try:
-            return ov.convert_model(module, example_input=example, extension=extensions())
+            return in_single_precision(ov.convert_model(module, example_input=example, extension=extensions()))
         except Exception as error:
             traced = error
         try:
-            return ov.convert_model(torch.export.export(module, (example,)), extension=extensions())
+            exported = torch.export.export(module, (example,))
+            return in_single_precision(ov.convert_model(exported, extension=extensions()))
         except Exception as error:
             raise ExportError(
                 f"OpenVINO cannot convert the model: {traced} By PyTorch's export neither: {error}"
             ) from error
+
+
+def in_single_precision(graph: Model) -> Model:
+    """The same graph, with what is computed in double precision computed in single precision.
+
+    OpenVINO's CPU plugin computes in single precision in any case. But where one vector is added before a conversion to
+    double precision and another one after it, and a product of matrices follows, it loses one of the two.
+    """
+    ov = openvino()
+    for node in graph.get_ordered_ops():
+        if node.get_output_size() != 1 or node.get_output_element_type(0) != ov.Type.f64:
+            continue
+        if node.get_type_name() == "Convert":
+            node.set_attribute("destination_type", "f32")
+        elif node.get_type_name() == "Constant":
+            single = ov.opset14.constant(node.data.astype(np.float32))
+            for reader in node.output(0).get_target_inputs():
+                reader.replace_source_output(single.output(0))
+    graph.validate_nodes_and_infer_types()
+    return graph
 
 
 def _rename_reserved(module: torch.nn.Module) -> None:

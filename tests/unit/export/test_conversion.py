@@ -50,6 +50,17 @@ def test_operations(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
     assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_vectors_added_in_single_and_in_double_precision_are_both_kept() -> None:
+    first, whitening = torch.rand(5, 12) - 0.5, torch.rand(12, 12, dtype=torch.float64) - 0.5
+    means = torch.rand(12) + 1.0, torch.full((12,), 1e-3, dtype=torch.float64)
+
+    def whitened(values: torch.Tensor) -> torch.Tensor:
+        return ((((values @ first) - means[0]).double() - means[1]) @ whitening).float()
+
+    ours, theirs = answers(Applied(whitened))
+    assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
 def test_submodules_named_as_what_torchscript_has_itself() -> None:
     class Inner(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is not typed here
         def __init__(self) -> None:

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
     from drivetrain.run import Run
 
-_EVAL_BATCH = 8
-
 
 class AnomalibEngine(Engine):
     """Trains and runs any Anomalib model through Anomalib's own engine.
@@ -115,7 +113,7 @@ class AnomalibEngine(Engine):
         fitting.check_options(options, cls, self.resolution.model, native=self.has_native_data)
         if not isinstance(self.resolution.model, AnomalibModule | Path):
             needs.check(
-                cls.__name__,
+                cls,
                 self.model_args,
                 image_size=options.image_size_hw,
                 batch_size=options.batch_size,
@@ -187,7 +185,7 @@ class AnomalibEngine(Engine):
         """By Anomalib's evaluator; a language model is asked once for each image, and not again for this."""
         if is_answering_by_path(self.model) or not (dataset.anomalous >= 0).any():
             return {}
-        size, spec = batch_size or _EVAL_BATCH, image_spec(self.model)
+        size, spec = needs.eval_batch_size(type(self.model), batch_size), image_spec(self.model)
         return native.upstream_test(self.model, dataset, batch_size=size, spec=spec, device=self.device)
 
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
@@ -217,8 +215,8 @@ class AnomalibEngine(Engine):
         device = fitting.torch_device(self.device)
         deployed = Deployed(model).eval().to(device)
         decoder = AnomalyDecoder({"crop": crop_fraction(model)}, self.label_names, spec)
-        stream = iter(images)
-        while group := list(islice(stream, batch_size or _EVAL_BATCH)):
+        stream, size = iter(images), needs.eval_batch_size(type(model), batch_size)
+        while group := list(islice(stream, size)):
             batch = torch.stack([to_tensor(resize_uint8(image, spec)) for _, image in group])
             with torch.inference_mode():
                 outputs = deployed(batch.to(device))

@@ -93,7 +93,8 @@ def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:
 def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple[Model, bool]:
     """The graph, and whether it takes more than one image at a time.
 
-    The batch is left open only if a batch of three gives what torch gives; otherwise it is fixed to 1.
+    The batch is left open only if a batch of three gives what torch gives about each image by itself; otherwise it is
+    fixed to 1.
 
     Raises:
         ExportError: OpenVINO cannot convert the model.
@@ -113,7 +114,7 @@ def _takes_batches(graph: Model, module: nn.Module, example: torch.Tensor) -> bo
     ov = openvino()
 
     with torch.no_grad():
-        expected = module(example)
+        expected = [torch.cat(parts) for parts in zip(*(module(image) for image in example.split(1)), strict=True)]
     trial = graph.clone()
     try:
         trial.reshape([-1, *example.shape[1:]])

@@ -26,7 +26,7 @@ from drivetrain.engines.anomalib.build import is_memory_bank, learning_rate_argu
 from drivetrain.engines.anomalib.data import Prepared, ThresholdSource, prepare_training
 from drivetrain.engines.anomalib.deploy import image_spec
 from drivetrain.engines.anomalib.memory import steady_coreset
-from drivetrain.engines.anomalib.needs import NEEDS, NOTHING
+from drivetrain.engines.anomalib.needs import eval_batch_size, need_of
 from drivetrain.engines.anomalib.searching import used_options
 from drivetrain.engines.anomalib.training import (
     LEARNING_METRICS,
@@ -62,7 +62,6 @@ ENGINE_ARGUMENTS: tuple[str, ...] = (
 _PRECISIONS = {"auto": "32-true", "fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
 _DEFAULT_EPOCHS = 50
 _TRAIN_BATCH = 32
-_EVAL_BATCH = 8
 _MANY_IMAGES = 1000
 
 
@@ -158,20 +157,31 @@ def _prepare(model: AnomalibModule, data: Dataset | AnomalibDataModule, options:
         data.prepare_data()
         data.setup()
         both = hasattr(data, "val_data") and data.val_data.has_normal and data.val_data.has_anomalous
-        return Prepared(data, bool(both), ())
-    batch = NEEDS.get(type(model).__name__, NOTHING).batch_size or _TRAIN_BATCH
+        return Prepared(data, bool(both), _warnings(model, data))
+    batch = need_of(type(model)).batch_size or _TRAIN_BATCH
     count = len(data)
     workers = 0 if count < _MANY_IMAGES else max(0, min(4, core_count() - 1))
     return prepare_training(
         data,
         batch_size=options.batch_size or batch,
-        eval_batch_size=_EVAL_BATCH,
+        eval_batch_size=eval_batch_size(type(model)),
         num_workers=options.num_workers if options.num_workers is not None else workers,
         source=cast("ThresholdSource", (options.engine_args or {}).get("threshold_source", "auto")),
         seed=options.seed,
         spec=image_spec(model),
         keep_anomalous=bool(getattr(model, "supervised", False)),
         needs_training=model.learning_type != LearningType.ZERO_SHOT,
+    )
+
+
+def _warnings(model: AnomalibModule, data: AnomalibDataModule) -> tuple[str, ...]:
+    """What is to be said about a datamodule of the user's that is left as it is."""
+    size = getattr(data, "eval_batch_size", 1)
+    if not need_of(type(model)).alone or size == 1:
+        return ()
+    return (
+        f"The scores of {model.name} depend on the other images of a batch, so its threshold, found in batches of "
+        f"{size}, does not fit single images. Set eval_batch_size=1 on the datamodule.",
     )
 
 

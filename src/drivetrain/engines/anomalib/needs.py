@@ -21,6 +21,7 @@ class Need:
     Attributes:
         data: what it looks at; only ``"images"`` can be made from a drivetrain data set.
         batch_size: the only one that training allows.
+        alone: whether an image must be answered by itself, because its score depends on the others of its batch.
         least_size: of the model input, in pixels.
         folder: (argument, what must be in it): a folder of images that the model itself reads; the model would download
             it.
@@ -30,6 +31,7 @@ class Need:
 
     data: Literal["images", "video", "images with depth"] = "images"
     batch_size: int | None = None
+    alone: bool = False
     least_size: int | None = None
     folder: tuple[str, str] | None = None
     cached: tuple[str, str] | None = None
@@ -41,6 +43,7 @@ _DTD = "pictures of textures, such as the Describable Textures Dataset"
 NEEDS: dict[str, Need] = {
     "AiVad": Need(data="video"),
     "AnomalyVFM": Need(packages=(("huggingface_hub", "anomalib[huggingface]"), ("safetensors", "safetensors"))),
+    "Cflow": Need(alone=True),
     "CFM": Need(data="images with depth"),
     "Draem": Need(folder=("dtd_dir", _DTD)),
     "Dsr": Need(cached=("dsr/vq_model_pretrained_128_4096.pckl", "the pretrained quantised autoencoder")),
@@ -55,16 +58,32 @@ NEEDS: dict[str, Need] = {
     "Supersimplenet": Need(least_size=128),
     "WinClip": Need(packages=(("open_clip", "anomalib[clip]"),)),
 }
+_EVAL_BATCH = 8
 _BACKENDS = (("gpt", "openai", "openai"), ("llava-hf/", "transformers", "transformers"), ("", "ollama", "ollama"))
 
 
+def need_of(cls: type) -> Need:
+    """What a class of models needs, or the class that it was derived from."""
+    return next((NEEDS[base.__name__] for base in cls.__mro__ if base.__name__ in NEEDS), NOTHING)
+
+
+def eval_batch_size(cls: type, asked: int | None = None) -> int:
+    """How many images a model is asked about at once, outside of training.
+
+    Args:
+        cls: of the model.
+        asked: by the user.
+    """
+    return 1 if need_of(cls).alone else asked or _EVAL_BATCH
+
+
 def check(
-    name: str, arguments: Mapping[str, Any], *, image_size: tuple[int, int] | None, batch_size: int | None, native: bool
+    cls: type, arguments: Mapping[str, Any], *, image_size: tuple[int, int] | None, batch_size: int | None, native: bool
 ) -> None:
     """Refuse a training that cannot work.
 
     Args:
-        name: of the model's class.
+        cls: of the model.
         arguments: of its constructor.
         image_size: (height, width), if given.
         batch_size: of the training, if given.
@@ -76,7 +95,7 @@ def check(
         ModelError: weights or pictures are not where the model looks for them.
         OptionError: the image size or the batch size is not allowed.
     """
-    need = NEEDS.get(name, NOTHING)
+    need, name = need_of(cls), cls.__name__
     if need.data != "images" and not native:
         raise DataError(
             f"{name} looks at {need.data}, not at single images. Give one of Anomalib's own datamodules for that."
