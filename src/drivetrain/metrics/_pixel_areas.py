@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.metrics._score_bins import BINS, bin_of
+
 _RATE_LIMIT = 0.3
-_DROPPED_BITS = 10  # of the 32 of a float: 2**22 bins, 13 bits of mantissa left
-_BINS = 1 << (32 - _DROPPED_BITS)
 
 _Floats = NDArray[np.float64]
 _Rates = tuple[_Floats, _Floats, _Floats, _Floats]
@@ -53,9 +53,9 @@ class PixelAreas:
         scores = np.nan_to_num(scores.astype(np.float32), nan=-np.inf)
         part = (name, scores[truth], weights)
         if self._normal_bins is None and self._pixels > self._limit:
-            self._normal_bins = np.zeros(_BINS, np.int64)
+            self._normal_bins = np.zeros(BINS, np.int64)
             for kept in self._normal:
-                self._normal_bins += np.bincount(_bin(kept), minlength=_BINS)
+                self._normal_bins += np.bincount(bin_of(kept), minlength=BINS)
             for old in self._marked:
                 self._count(*old)
             self._normal, self._marked = [], []
@@ -64,7 +64,7 @@ class PixelAreas:
             if len(weights):
                 self._marked.append(part)
         else:
-            self._normal_bins += np.bincount(_bin(scores[~truth]), minlength=_BINS)
+            self._normal_bins += np.bincount(bin_of(scores[~truth]), minlength=BINS)
             if len(weights):
                 self._count(*part)
 
@@ -89,10 +89,10 @@ class PixelAreas:
         return float((count * (below - above)).sum() / count.sum() / 2) if self.binned and len(count) else 0.0
 
     def _count(self, name: str | None, scores: NDArray[np.float32], weights: NDArray[np.float64]) -> None:
-        counts, weighed = self._marked_bins.setdefault(name, (np.zeros(_BINS), np.zeros(_BINS)))
-        places = _bin(scores)
-        counts += np.bincount(places, minlength=_BINS)
-        weighed += np.bincount(places, weights, minlength=_BINS)
+        counts, weighed = self._marked_bins.setdefault(name, (np.zeros(BINS), np.zeros(BINS)))
+        places = bin_of(scores)
+        counts += np.bincount(places, minlength=BINS)
+        weighed += np.bincount(places, weights, minlength=BINS)
 
     def _rates(self, name: str | None) -> _Rates:
         """For each marked pixel (or bin of them): the false-positive rates just above and at its score; two weights."""
@@ -155,10 +155,3 @@ def _region_weights(truth: NDArray[np.bool_]) -> NDArray[np.float64]:
     _, regions = cv2.connectedComponents(truth.astype(np.uint8), connectivity=8)
     numbers = np.asarray(regions)[truth]
     return np.asarray(1.0 / np.bincount(numbers)[numbers])
-
-
-def _bin(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The number of the bin of each score; a higher score is never in a lower bin."""
-    bits = (scores + np.float32(0)).view(np.uint32)  # adding 0 makes -0.0 and 0.0 one
-    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    return (ordered >> _DROPPED_BITS).astype(np.int64)

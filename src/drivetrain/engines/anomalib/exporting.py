@@ -93,14 +93,14 @@ def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:
 def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple[Model, bool]:
     """The graph, and whether it takes more than one image at a time.
 
-    The batch is left open only if a batch of three gives what torch gives about each image by itself; otherwise it is
+    The batch is left open only if a batch of two gives what torch gives about each image by itself; otherwise it is
     fixed to 1.
 
     Raises:
         ExportError: OpenVINO cannot convert the model.
     """
     torch.manual_seed(0)
-    example = torch.rand(3, 3, spec.height, spec.width)
+    example = torch.rand(2, 3, spec.height, spec.width)
     graph = convert_module(module, example[:1])
     for name, port in zip(names, graph.outputs, strict=True):
         port.get_tensor().set_names({name})
