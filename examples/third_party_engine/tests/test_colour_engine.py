@@ -21,6 +21,7 @@ class TestColourEngine(EngineContract):
         "a_resumed_run_equals_an_uninterrupted_one": Never("Computed in one pass.", raises=OptionError),
         "a_finished_run_can_be_extended": Never("Computed in one pass.", raises=OptionError),
         "there_must_be_something_to_resume": Never("Computed in one pass.", raises=OptionError),
+        "a_searched_option_reaches_the_trainer": Never("It has no option to search.", raises=OptionError),
     }
 
     def make_model(self) -> MeanColour:
