@@ -412,6 +412,9 @@ class Engine(EngineHooks):
         images = self._decode(dataset.paths, strict=False)
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=0.0), images)
         metrics = evaluate(dataset, predictions, task=self.task, label_names=self.label_names)
+        unread = {path for path, _ in predictions.skipped}
+        if unread:
+            dataset = dataset.select(number for number, path in enumerate(dataset.paths) if path not in unread)
         return metrics.merged(self._upstream_metrics(dataset, batch_size))
 
     def predict(

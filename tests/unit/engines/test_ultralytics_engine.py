@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -15,13 +16,22 @@ import pytest
 import torch
 
 from drivetrain import Engine, load
-from drivetrain.engines.ultralytics import trainer
+from drivetrain.data import load_dataset
+from drivetrain.engines.ultralytics import build, trainer
 from drivetrain.engines.ultralytics.data import flip_order, records
-from drivetrain.errors import CheckpointNotFoundError, DataError, OptionError, UnsupportedError, UnsupportedOptionError
+from drivetrain.errors import (
+    CheckpointNotFoundError,
+    DataError,
+    MissingDependencyError,
+    OptionError,
+    UnsupportedError,
+    UnsupportedOptionError,
+)
 from drivetrain.options import TrainOptions
 from drivetrain.progress import SilentProgress
 from drivetrain.run import read_record
 from drivetrain.testing import data
+from drivetrain.types import Task
 
 SMALL: dict[str, Any] = {"max_epochs": 1, "batch_size": 4, "image_size": 32}
 COUNTS = {"train": 6, "val": 3, "test": 3}
@@ -120,6 +130,52 @@ def test_a_detector_answers_in_pixels_of_the_image(detector: Engine) -> None:
     assert (found.boxes >= 0).all()
     assert (found.boxes[:, 2] <= 120).all()
     assert (found.boxes[:, 3] <= 50).all()
+
+
+def test_its_own_numbers_are_beside_the_common_ones(classifier: Engine, detector: Engine, tmp_path: Path) -> None:
+    assert classifier.test()["upstream/accuracy_top1"] == pytest.approx(classifier.test()["accuracy"])
+    source = data.yolo(tmp_path / "data", subsets=COUNTS)
+    ours = detector.test(source)
+    theirs = detector.model.val(data=str(source), split="test", imgsz=64, plots=False, project=str(tmp_path / "val"))
+    assert {f"upstream/{name.removeprefix('metrics/')}": value for name, value in theirs.results_dict.items()} == {
+        name: pytest.approx(value, abs=1e-6) for name, value in ours.items() if name.startswith("upstream/")
+    }
+
+
+def test_an_image_that_cannot_be_read_is_left_out_of_both_numbers(detector: Engine, tmp_path: Path) -> None:
+    source = data.yolo(tmp_path / "data", subsets=COUNTS)
+    loaded = load_dataset(source, task="detection")
+    broken = Path(loaded.subset("test").paths[0])
+    broken.write_bytes(broken.read_bytes()[:60])
+    assert {"map", "upstream/mAP50(B)"} <= set(detector.test(loaded))
+
+
+def test_masks_are_traced_when_they_are_looked_at(shapes: Path) -> None:
+    found = records(load_dataset(shapes, task="instance_segmentation").subset("train"), Task.INSTANCE_SEGMENTATION)
+    outlines = found[0]["segments"]
+    assert len(outlines) == len(found[0]["bboxes"])
+    assert outlines._found is None
+    given = copy.deepcopy(outlines)
+    assert isinstance(given, list)
+    for ring, (x, y, width, height) in zip(given, found[0]["bboxes"], strict=True):
+        assert ring.dtype == np.float32
+        assert (ring.min(axis=0) >= [x - width / 2 - 1e-6, y - height / 2 - 1e-6]).all()
+        assert (ring.max(axis=0) <= [x + width / 2 + 1e-6, y + height / 2 + 1e-6]).all()
+    given[0][:] = 0  # Ultralytics changes what it is given
+    assert outlines[0].any()
+    assert outlines[0] is outlines[0]
+
+
+@pytest.mark.parametrize(
+    ("hook", "parameters"), [("engine.trainer:BaseTrainer.gone", ()), ("nn.tasks:torch_safe_load", ("gone",))]
+)
+def test_a_release_without_a_hook_is_refused(
+    hook: str, parameters: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(build._HOOKS, hook, parameters)
+    wanted = rf"lacks {re.escape(hook)}, which this engine takes hold of. Releases that serve: >=8.4"
+    with pytest.raises(MissingDependencyError, match=wanted):
+        build.require_hooks()
 
 
 def test_a_live_object_keeps_its_weights(colours: Path, tmp_path: Path) -> None:

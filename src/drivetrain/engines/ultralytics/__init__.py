@@ -62,6 +62,6 @@ SPEC = EngineSpec(
         _candidate("yolo11n-pose", Task.KEYPOINT_DETECTION, 41.1, 21.7, 1.0),
         _candidate("yolo11n-obb", Task.ORIENTED_DETECTION, 40.0, 15.0, 0.9),
     ),
-    upstream={"ultralytics": ">=8.4.160,<9"},
+    upstream={"ultralytics": ">=8.4.146,<9"},
     summary="Ultralytics YOLO and RT-DETR (AGPL-3.0), trained by Ultralytics' own trainers",
 )

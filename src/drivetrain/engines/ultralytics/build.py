@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from drivetrain.catalog import ModelEntry
 from drivetrain.checkpoint import require_file
+from drivetrain.engines.ultralytics import SPEC
 from drivetrain.engines.ultralytics.containment import contained, ultralytics
 from drivetrain.engines.ultralytics.listing import class_name
 from drivetrain.errors import (
@@ -34,6 +36,27 @@ TASKS = {
     "obb": Task.ORIENTED_DETECTION,
     "semantic": Task.SEMANTIC_SEGMENTATION,
     "depth": Task.DEPTH,
+}
+#: What is overridden or called of Ultralytics' inner parts -> the parameters that it must have.
+_HOOKS: dict[str, tuple[str, ...]] = {
+    "nn.tasks:_SafeLoad.SUPPORTED": (),  # false where torch is too old for it
+    "nn.tasks:torch_safe_load": ("safe_only",),
+    "engine.trainer:BaseTrainer.get_dataset": (),
+    "engine.trainer:BaseTrainer.build_dataset": ("img_path", "mode", "batch"),
+    "engine.trainer:BaseTrainer.get_dataloader": (),
+    "engine.trainer:BaseTrainer.validate": (),
+    "engine.trainer:BaseTrainer.check_resume": ("overrides",),
+    "engine.trainer:BaseTrainer.final_eval": (),
+    "engine.validator:BaseValidator.build_dataset": ("img_path",),
+    "data.base:BaseDataset.get_img_files": ("img_path",),
+    "data.base:BaseDataset.get_labels": (),
+    "data.dataset:SemanticDataset.load_mask": (),
+    "data.dataset:DepthDataset": ("data",),
+    "data.dataset:ClassificationDataset": (),
+    "data.augment:classify_augmentations": ("size", "scale", "hflip", "vflip", "erasing", "auto_augment"),
+    "models.rtdetr.val:RTDETRDataset": (),
+    "models.yolo.depth.calibrate:calibrate_checkpoint": ("max_depth",),
+    "utils.callbacks.base:get_default_callbacks": (),
 }
 _MODEL_ARGS = ("pretrained",)
 _BY_TEXT = ("YOLOWorld", "YOLOE")
@@ -144,28 +167,28 @@ def require_hooks() -> None:
     """Refuse a release without the places that the engine takes hold of.
 
     Raises:
-        MissingDependencyError: the installed Ultralytics is too old.
+        MissingDependencyError: the installed Ultralytics is too old or too new, or torch is too old.
     """
     package = ultralytics()
-    tasks = importlib.import_module("ultralytics.nn.tasks")
-    trainer = importlib.import_module("ultralytics.engine.trainer").BaseTrainer
-    lacking = [
-        name
-        for name, holder, attribute in (
-            ("the safe loader", tasks, "_SafeLoad"),
-            ("BaseTrainer.get_dataset", trainer, "get_dataset"),
-            ("BaseTrainer.build_dataset", trainer, "build_dataset"),
-            ("BaseTrainer.final_eval", trainer, "final_eval"),
-            ("BaseTrainer.check_resume", trainer, "check_resume"),
-        )
-        if not hasattr(holder, attribute)
-    ]
-    safe = getattr(tasks, "_SafeLoad", None)
-    if lacking or not getattr(safe, "SUPPORTED", False):
+    lacking = [path for path, parameters in _HOOKS.items() if not _has(path, parameters)]
+    if lacking:
         raise MissingDependencyError(
-            f"ultralytics {package.__version__} with torch {torch.__version__} lacks "
-            f"{', '.join(lacking) or 'the safe loader'}. Install newer ones: pip install -U ultralytics torch"
+            f"ultralytics {package.__version__} with torch {torch.__version__} lacks {', '.join(lacking)}, which this "
+            f"engine takes hold of. Releases that serve: {SPEC.upstream['ultralytics']}. "
+            f"pip install -U 'ultralytics{SPEC.upstream['ultralytics']}' torch"
         )
+
+
+def _has(path: str, parameters: tuple[str, ...]) -> bool:
+    """Whether a ``module:name.name`` exists, is not false, and is called with these parameters."""
+    module, _, names = path.partition(":")
+    try:
+        found: Any = importlib.import_module(f"ultralytics.{module}")
+    except ImportError:
+        return False
+    for name in names.split("."):
+        found = getattr(found, name, None)
+    return bool(found) and (not parameters or set(parameters) <= set(inspect.signature(found).parameters))
 
 
 def task_of(yolo: Any) -> Task:

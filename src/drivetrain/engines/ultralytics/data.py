@@ -1,6 +1,5 @@
 """Our data set as Ultralytics' own in-memory labels, with its caching and augmentation untouched."""
 
-# ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
 
 import importlib
@@ -10,13 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.data import Dataset
+from drivetrain.engines.ultralytics.outlines import Outlines
 from drivetrain.errors import DataError
-from drivetrain.masks import class_map, has_outline, object_mask, rings_of
+from drivetrain.masks import class_map
 from drivetrain.types import Sample, Task
 
 Labels = dict[str, Any]
@@ -72,54 +71,43 @@ def _labels(sample: Sample, task: Task, *, empty: bool = False) -> Labels:
     boxes = np.zeros((0, 4), np.float32) if empty or sample.boxes is None else sample.boxes
     classes = np.zeros(0, np.int64) if empty or sample.box_labels is None else sample.box_labels
     kept = np.arange(len(boxes)) if sample.iscrowd is None or empty else np.flatnonzero(~sample.iscrowd)
-    boxes = boxes[kept]
-    scale = np.array([width, height, width, height], np.float32)
-    centred = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1) / scale
+    if len(kept) < len(boxes):
+        boxes, classes = boxes[kept], classes[kept]
+    scaled = boxes / np.array([width, height, width, height], np.float32)
+    centred = np.empty_like(scaled)
+    np.add(scaled[:, :2], scaled[:, 2:], out=centred[:, :2])
+    centred[:, :2] /= 2
+    np.subtract(scaled[:, 2:], scaled[:, :2], out=centred[:, 2:])
     labels: Labels = {
         "im_file": sample.path,
         "shape": sample.size,
-        "cls": classes[kept].astype(np.float32).reshape(-1, 1),
-        "bboxes": centred.astype(np.float32),
+        "cls": classes.astype(np.float32)[:, None],
+        "bboxes": centred,
         "segments": [],
         "normalized": True,
         "bbox_format": "xywh",
     }
     if task in (Task.INSTANCE_SEGMENTATION, Task.ORIENTED_DETECTION):
-        labels["segments"] = [(_outline(sample, int(i)) / scale[:2]).astype(np.float32) for i in kept]
+        labels["segments"] = Outlines(sample, kept)
     if task is Task.KEYPOINT_DETECTION and sample.keypoints is not None:
         labels["keypoints"] = (sample.keypoints[kept] / np.array([width, height, 1], np.float32)).astype(np.float32)
     return labels
 
 
-def _outline(sample: Sample, index: int) -> NDArray[np.float32]:
-    """One ring of ``(K, 2)`` xy in pixels; several parts are joined by Ultralytics' own function."""
-    rings = [np.asarray(ring, np.float32) for ring in rings_of(sample, index)]
-    if not rings and has_outline(sample, index):
-        mask = object_mask(sample, index).astype(np.uint8)
-        found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        rings = [contour.reshape(-1, 2).astype(np.float32) + 0.5 for contour in found if len(contour) >= 3]
-    if not rings:
-        assert sample.boxes is not None
-        x1, y1, x2, y2 = sample.boxes[index]
-        return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
-    if len(rings) == 1:
-        return rings[0]
-    join = importlib.import_module("ultralytics.data.converter").merge_multi_segment
-    return np.concatenate(join([ring.reshape(-1).tolist() for ring in rings])).astype(np.float32)
+def make_dataset(owner: Any, given: list[Any], mode: str, batch: int | None, stride: int) -> Any:
+    """Ultralytics' data set over the records, made as its trainer or validator would make its own.
 
-
-def make_dataset(trainer: Any, given: list[Any], mode: str, batch: int | None) -> Any:
-    """Ultralytics' data set over the records, made as the trainer would make its own."""
-    args = trainer.args
+    Args:
+        owner: the trainer or validator, with its ``args`` and ``data``.
+        given: see :func:`records`.
+        mode: ``"train"``, which augments, or ``"val"``.
+        batch: images in a step.
+        stride: of the model, in pixels.
+    """
+    args = owner.args
     if args.task == "classify":
-        return _classification(given, args, list(trainer.data["names"].values()), augment=mode == "train")
-    module = importlib.import_module("ultralytics.data.dataset")
-    base: Any = {"semantic": module.SemanticDataset, "depth": module.DepthDataset}.get(args.task, module.YOLODataset)
-    detr = importlib.import_module("ultralytics.models.rtdetr.train").RTDETRTrainer
-    is_detr = isinstance(trainer, detr)
-    if is_detr:
-        base = importlib.import_module("ultralytics.models.rtdetr.val").RTDETRDataset
-    stride = max(int(trainer.model.stride.max()), 32)
+        return _classification(given, args, list(owner.data["names"].values()), augment=mode == "train")
+    base, is_detr = _base_of(owner)
     validating = mode != "train"
     return _in_memory(base)(
         img_path=given,
@@ -135,9 +123,20 @@ def make_dataset(trainer: Any, given: list[Any], mode: str, batch: int | None) -
         prefix=f"{mode}: ",
         task=args.task,
         classes=args.classes,
-        data=trainer.data,
+        data=owner.data,
         fraction=1.0,
     )
+
+
+def _base_of(owner: Any) -> tuple[Any, bool]:
+    """Ultralytics' class of data set, and whether it is one of RT-DETR, which knows no rectangles."""
+    detr = importlib.import_module("ultralytics.models.rtdetr.val")
+    trainer = importlib.import_module("ultralytics.models.rtdetr.train").RTDETRTrainer
+    if isinstance(owner, trainer | detr.RTDETRValidator):
+        return detr.RTDETRDataset, True
+    module = importlib.import_module("ultralytics.data.dataset")
+    by_task = {"semantic": module.SemanticDataset, "depth": module.DepthDataset}
+    return by_task.get(owner.args.task, module.YOLODataset), False
 
 
 def _in_memory(base: Any) -> Any:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from drivetrain.catalog import ModelEntry
 from drivetrain.engine import Engine, FitResult
-from drivetrain.engines.ultralytics import SPEC, build, native, trainer
+from drivetrain.engines.ultralytics import SPEC, build, native, trainer, validating
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
@@ -186,7 +185,7 @@ class UltralyticsEngine(Engine):
         folder = run.directory / "upstream"
         folder.mkdir(parents=True, exist_ok=True)
         given, about = self._fit_data(options)
-        write_yaml(folder, about)
+        validating.write_yaml(folder, about)
         threads = torch.get_num_threads()
         with contained():
             bound = self._make_trainer(options, keeper, given, about, last, folder)
@@ -277,6 +276,13 @@ class UltralyticsEngine(Engine):
     ) -> Iterator[Prediction]:
         return infer(self._deploy(), images, device=self.device, batch_size=batch_size, confidence=confidence)
 
+    def _upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
+        """By Ultralytics' validator."""
+        return self._validate(records(dataset, self.task), facts(dataset, self.task), batch_size)
+
+    def _validate(self, given: list[Any], about: dict[str, Any], batch_size: int | None) -> dict[str, float]:
+        return validating.upstream_metrics(self.model, given, about, device=self.device, batch_size=batch_size)
+
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         if not is_depth_yaml(data):
             return super()._test_native(data, subset, batch_size)
@@ -285,7 +291,8 @@ class UltralyticsEngine(Engine):
         samples = depth_samples(data, subset)
         images = self._decode([sample.path for sample in samples], strict=False)
         predictions = self._collect(self._infer(images, batch_size=batch_size, confidence=0.0), images)
-        return evaluate(samples, predictions, task=Task.DEPTH, label_names=self.label_names)
+        metrics = evaluate(samples, predictions, task=Task.DEPTH, label_names=self.label_names)
+        return metrics.merged(self._validate(depth_records(samples), depth_facts(data), batch_size))
 
     def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         from drivetrain.engines.ultralytics.exporting import export_source
@@ -301,9 +308,3 @@ class UltralyticsEngine(Engine):
         """Ultralytics knows the folder of an IR by the end of its name."""
         name = super()._artifact_name(format, precision)
         return f"{precision}_openvino_model" if format == "openvino" else name
-
-
-def write_yaml(folder: Path, about: dict[str, Any]) -> None:
-    """The description of the data that Ultralytics notes in its checkpoints; the images are elsewhere."""
-    content = {"path": str(folder), "train": ".", "val": ".", **{k: v for k, v in about.items() if k != "masks_dir"}}
-    (folder / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

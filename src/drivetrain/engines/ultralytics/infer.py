@@ -23,7 +23,8 @@ from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Prediction, Task
 
 _BATCH_SIZE = 16
-_DEFAULT_SIZE = {Task.CLASSIFICATION: 224}
+#: Side of the input where the model does not say it, by Ultralytics' word for the task.
+DEFAULT_SIZE = {"classify": 224}
 _KINDS = {
     Task.DETECTION: "boxes",
     Task.INSTANCE_SEGMENTATION: "masks",
@@ -66,7 +67,7 @@ def deploy(yolo: Any) -> Deployed:
         head = module.model[-1]
         head.export, head.dynamic, head.format = True, False, None
     decoder, arguments, outputs = _decoding(head, task)
-    spec = image_spec(task, image_size_of(yolo, _DEFAULT_SIZE.get(task, 640)), stretched=_is_detr(head))
+    spec = image_spec(task, image_size_of(yolo, DEFAULT_SIZE.get(yolo.task, 640)), stretched=_is_detr(head))
     return Deployed(_Outputs(module), spec, task, names, decoder, arguments, outputs)
 
 

@@ -195,7 +195,7 @@ def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path,
         "seed": options.seed,
         "deterministic": options.deterministic,
         "amp": precision_of(options.precision, place),
-        "device": str(which) if kind == "cuda" else f"{kind}:{which}" if kind == "xpu" else kind,
+        "device": device_name(kind, which),
     }
     given = {
         "epochs": options.max_epochs,
@@ -210,6 +210,11 @@ def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path,
         # the choice of "auto" would replace the rate, and biases would begin far above it
         settings.update(lr0=options.learning_rate, optimizer="AdamW", warmup_bias_lr=0.0)
     return {**settings, **(options.engine_args or {})}
+
+
+def device_name(kind: str, number: int) -> str:
+    """Ultralytics' word for a device."""
+    return str(number) if kind == "cuda" else f"{kind}:{number}" if kind == "xpu" else kind
 
 
 def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
@@ -245,7 +250,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             return {**facts, "train": given["train"], "val": given["val"], "test": given["val"]}
 
         def build_dataset(self, img_path: Any, mode: str = "train", batch: int | None = None) -> Any:
-            return make_dataset(self, img_path, mode, batch)
+            return make_dataset(self, img_path, mode, batch, max(int(self.model.stride.max()), _STRIDE))
 
         def get_dataloader(self, dataset_path: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(dataset_path, torch.utils.data.DataLoader):

@@ -1,0 +1,77 @@
+"""The outlines of the objects of an image, found when an image is first asked for."""
+
+# ruff: noqa: TID253 - loaded with the engine only
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.masks import has_outline, object_mask, rings_of
+from drivetrain.types import Sample
+
+Outline = NDArray[np.float32]
+
+
+class Outlines(Sequence[Outline]):
+    """One ring of ``(K, 2) float32`` xy in 0..1 for each object that is kept.
+
+    Masks are traced at the first look, so that a large data set is ready at once; how many there are is known before.
+
+    Args:
+        sample: with boxes.
+        kept: ``(N,)`` the numbers of its objects.
+    """
+
+    __slots__ = ("_found", "_kept", "_sample")
+
+    def __init__(self, sample: Sample, kept: NDArray[np.int64]) -> None:
+        self._sample, self._kept = sample, kept
+        self._found: list[Outline] | None = None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Outline: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Outline]: ...
+    def __getitem__(self, index: int | slice) -> Outline | list[Outline]:
+        return self._all[index]
+
+    def __iter__(self) -> Iterator[Outline]:
+        return iter(self._all)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> list[Outline]:
+        """What Ultralytics takes with each image, to change it in place."""
+        del memo
+        return [outline.copy() for outline in self._all]
+
+    @property
+    def _all(self) -> list[Outline]:
+        if self._found is None:
+            height, width = self._sample.size
+            scale = np.array([width, height], np.float32)
+            self._found = [(_outline(self._sample, int(index)) / scale).astype(np.float32) for index in self._kept]
+        return self._found
+
+
+def _outline(sample: Sample, index: int) -> Outline:
+    """One ring of ``(K, 2)`` xy in pixels; several parts are joined by Ultralytics' own function."""
+    rings = [np.asarray(ring, np.float32) for ring in rings_of(sample, index)]
+    if not rings and has_outline(sample, index):
+        mask = object_mask(sample, index).astype(np.uint8)
+        found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        rings = [contour.reshape(-1, 2).astype(np.float32) + 0.5 for contour in found if len(contour) >= 3]
+    if not rings:
+        assert sample.boxes is not None
+        x1, y1, x2, y2 = sample.boxes[index]
+        return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
+    if len(rings) == 1:
+        return rings[0]
+    join = importlib.import_module("ultralytics.data.converter").merge_multi_segment
+    return np.concatenate(join([ring.reshape(-1).tolist() for ring in rings])).astype(np.float32)
