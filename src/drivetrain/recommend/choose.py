@@ -116,11 +116,10 @@ def _nothing(
     task: Task, engine: str | None, offered: Sequence[tuple[EngineSpec, Candidate]], others: Sequence[Task]
 ) -> Exception:
     able = [other.value for other in others if _installed_for(other, engine)]
-    instead = (
-        f" Or train for another task that the annotations serve: task={' or '.join(map(repr, able))}." if able else ""
-    )
+    ways = " or ".join(f"task={name!r}" for name in able)
+    instead = f" Or train for another task that the annotations serve: {ways}." if able else ""
     if offered:
-        installs = dict.fromkeys(f"{spec.install} ({spec.summary})" for spec, _ in offered)
+        installs = dict.fromkeys(f"{spec.install} ({spec.summary.rstrip('.')})" for spec, _ in offered)
         return MissingDependencyError(
             f"The task is {task.value}, and no installed engine has a model for it. Install one: "
             f"{' or '.join(installs)}.{instead} Or choose a model of your own: model=..."

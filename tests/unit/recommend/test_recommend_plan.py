@@ -166,7 +166,7 @@ def test_without_the_engine_it_says_what_to_install_or_choose(
     file = toys.yolo(tmp_path / "yolo")
     expected = (
         r"The task is detection, and no installed engine has a model for it\. Install one: pip install boxes "
-        r"\(What boxes does\.\)\. Or train for another task that the annotations serve: "
+        r"\(What boxes does\)\. Or train for another task that the annotations serve: "
         r"task='multilabel_classification'\. Or choose a model of your own"
     )
     with pytest.raises(MissingDependencyError, match=expected):
