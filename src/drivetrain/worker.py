@@ -21,7 +21,7 @@ from drivetrain.errors import DrivetrainError, OptionError
 from drivetrain.machine import is_out_of_memory, yield_memory_first
 
 _PARENT_CHECK_SECONDS = 1.0
-_SERVE = "import sys; from drivetrain.worker import serve; serve(int(sys.argv[1]))"
+_SERVE = "import sys; from drivetrain.worker import serve; serve(int(sys.argv[1]), sys.argv[2:])"
 _KILLED = "was killed from outside, most likely because the memory of the machine or of its control group was used up"
 
 
@@ -94,10 +94,11 @@ class Worker:
     Args:
         log: file that what the child prints is added to.
         threads: of numerical libraries in the child; ``None`` leaves it to them.
+        needs: objects ``"package.module:name"`` that the child imports before its first job.
     """
 
-    def __init__(self, log: Path, *, threads: int | None = None) -> None:
-        self.log, self.threads = log, threads
+    def __init__(self, log: Path, *, threads: int | None = None, needs: Sequence[str] = ()) -> None:
+        self.log, self.threads, self.needs = log, threads, tuple(needs)
         self.busy = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -106,6 +107,12 @@ class Worker:
     def pid(self) -> int | None:
         """The number of the process, while there is one."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def open(self) -> None:
+        """Start the process, if there is none, so that it imports what it needs while this one prepares the job."""
+        if self.pid is None:
+            self.stop()
+            self._open()
 
     def start(self, function: str, *arguments: Any) -> None:
         """Give it a job.
@@ -117,9 +124,7 @@ class Worker:
         Raises:
             OptionError: an argument cannot be sent to another process.
         """
-        if self.pid is None:
-            self.stop()
-            self._open()
+        self.open()
         assert self._connection is not None
         try:
             self._connection.send((function, arguments))
@@ -164,7 +169,7 @@ class Worker:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-                [sys.executable, "-c", _SERVE, str(theirs.fileno())],
+                [sys.executable, "-c", _SERVE, str(theirs.fileno()), *self.needs],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -217,15 +222,21 @@ def _unsendable(error: Exception) -> OptionError:
 # --- in the child ----------------------------------------------------------------------------------------------------
 
 
-def serve(descriptor: int) -> None:
+def serve(descriptor: int, needs: Sequence[str] = ()) -> None:
     """Do jobs until the other side of the connection is gone.
 
     Args:
         descriptor: of the connection.
+        needs: objects ``"package.module:name"`` to import before the first job.
     """
     connection = Connection(descriptor)
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     yield_memory_first()
+    for path in needs:
+        try:
+            import_object(path)
+        except Exception:  # the job that needs it fails with the same error, and is asked about it
+            traceback.print_exc()
     while True:
         try:
             message = _do(connection)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,28 @@ def search(
     try:
         if overwrite:
             outputs.clear(folder)
-        epochs = options.max_epochs
-        study = Study(folder / outputs.JOURNAL, space, metric, how, seed=options.seed, max_epochs=epochs)
-        _require_same(study.definition, definition, folder)
-        study.define(definition)
-        return _Search(engine, options, how, folder, study).run(definition)
+        with _open_workers(folder, how.workers, needs=(_TRIAL, blueprint.engine)) as workers:
+            epochs = options.max_epochs
+            study = Study(folder / outputs.JOURNAL, space, metric, how, seed=options.seed, max_epochs=epochs)
+            _require_same(study.definition, definition, folder)
+            study.define(definition)
+            return _Search(engine, options, how, folder, study, workers).run(definition)
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _open_workers(folder: Path, count: int, *, needs: Sequence[str]) -> Iterator[list[Worker]]:
+    """Processes that share the cores and import what they need while this one opens the study; ended at the end."""
+    threads = max(1, core_count() // count) if count > 1 else None
+    workers = [Worker(folder / "workers" / f"{number}.log", threads=threads, needs=needs) for number in range(count)]
+    try:
+        for worker in workers:
+            worker.open()
+        yield workers
+    finally:
+        for worker in workers:
+            worker.stop()
 
 
 def _default_folder(definition: Mapping[str, Any]) -> Path:
@@ -142,16 +158,20 @@ class _Job:
 class _Search:
     """A search at work."""
 
-    def __init__(self, engine: Tunable, options: TrainOptions, how: SearchOptions, folder: Path, study: Study) -> None:
+    def __init__(
+        self,
+        engine: Tunable,
+        options: TrainOptions,
+        how: SearchOptions,
+        folder: Path,
+        study: Study,
+        workers: Sequence[Worker],
+    ) -> None:
         self.engine, self.options, self.how, self.folder, self.study = engine, options, how, folder, study
+        self.workers = workers
         self.blueprint = engine.blueprint()
         self.jobs: dict[Worker, _Job] = {}
         self.began = time.monotonic()
-        threads = max(1, core_count() // how.workers)
-        self.workers = [
-            Worker(folder / "workers" / f"{number}.log", threads=threads if how.workers > 1 else None)
-            for number in range(how.workers)
-        ]
 
     def run(self, definition: Mapping[str, Any]) -> TuneResult:
         """Do all trials that are left."""
@@ -164,9 +184,6 @@ class _Search:
                 f"The search was stopped after {self.study.count()} trials. The same command with "
                 f"work_dir={str(self.folder)!r} goes on."
             ) from error
-        finally:
-            for worker in self.workers:
-                worker.stop()
         return self._result(definition)
 
     def _say_where(self) -> None:
