@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import IO, Any, Protocol
 
 from drivetrain.types.results import EpochRecord
@@ -172,6 +173,23 @@ class RichProgress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+class RewordedNotes:
+    """Another progress, whose notes are said in other words.
+
+    Args:
+        inner: shows everything.
+        reword: the text as it is to be shown.
+    """
+
+    def __init__(self, inner: Progress, reword: Callable[[str], str]) -> None:
+        self._inner, self._reword = inner, reword
+        self.start, self.step, self.epoch_end, self.stop = inner.start, inner.step, inner.epoch_end, inner.stop
+
+    def note(self, text: str) -> None:
+        """Show the note in the other words."""
+        self._inner.note(self._reword(text))
 
 
 def terminal_width() -> int | None:

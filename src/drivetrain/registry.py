@@ -25,6 +25,7 @@ from drivetrain.errors import (
     UnsafeCheckpointError,
     near,
 )
+from drivetrain.recipes import list_recipes
 from drivetrain.types.candidate import Candidate
 from drivetrain.types.task import Task
 
@@ -466,11 +467,11 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
                     f"model={prefix + ':' + name!r} needs the package {source.package!r}, which is not installed. "
                     f"Install it with: {source.install or spec.install}"
                 )
-    names = [entry.name for spec in specs for source in _listings(spec) for entry in source.models]
+    names = [entry.name for spec in specs for source in _listings(spec) for entry in source.models] + list_recipes()
     where = f" in {prefix}" if prefix else ""
     return UnknownModelError(
         f"model={name!r} is not known{where}.{near(name, names)} "
-        "List the models with: drivetrain find, or give a path or a class path (package.module.Class)."
+        "List the models with: drivetrain find, or give a path, a recipe or a class path (package.module.Class)."
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivetrain.cli.config import is_recipe, load_yaml, read_config, require_recipe
+from drivetrain.cli.config import require_recipe
 from drivetrain.cli.signature import Option, options_of
 from drivetrain.errors import OptionError, near
+from drivetrain.recipes import is_recipe, load_yaml, names_recipe, read_config
 
 #: Flags of the commands that run a verb.
 FLAGS = ("help", "quiet", "json", "debug", "print_config")
@@ -62,11 +63,23 @@ def read_request(
         else:
             _write(written.values, name, values, options, verb, verbs)
     _merge(request.values, written.values)
-    return request
+    return _opened(request, verb, verbs)
+
+
+def _opened(request: Request, verb: str, verbs: Sequence[str]) -> Request:
+    """The request with a recipe that was given as the model in the place of a config."""
+    model = request.values.get("model")
+    if not names_recipe(model):
+        return request
+    opened = Request(flags=request.flags, recipe=request.recipe)
+    _read_config(opened, str(model), verb, verbs)
+    _merge(opened.values, {name: value for name, value in request.values.items() if name != "model"})
+    return opened
 
 
 def _read_config(request: Request, path: str, verb: str, verbs: Sequence[str]) -> None:
-    _merge(request.values, read_config(path, lambda key: _require_known(key, verb, verbs, "")))
+    values = read_config(path, lambda key: _require_known(key, verb, verbs, ""), what=f"--config {path}")
+    _merge(request.values, values)
     if is_recipe(path):
         request.recipe = path
 

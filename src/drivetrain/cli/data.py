@@ -1,15 +1,13 @@
-"""Data on the command line: ``drivetrain data``, and data that are read with options of their own."""
+"""``drivetrain data``: look at a data set, or convert it."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.cli.answer import Answer
 from drivetrain.errors import OptionError
-from drivetrain.options import check_names
 
 if TYPE_CHECKING:
     from drivetrain.cli.render import Page
@@ -17,40 +15,6 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES = 30
 _MOST_SKIPPED = 12
-
-
-def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None) -> Any:
-    """The data of a path read with options, or of a class of a framework.
-
-    Args:
-        source: the path, or the path of a class of data modules.
-        arguments: of :func:`drivetrain.load_dataset`, or ``class_path`` with the arguments of that class.
-        task: what the data are to be used for.
-
-    Raises:
-        OptionError: there is no such option, or no path to use it on.
-        DataError: the data cannot be read.
-    """
-    from drivetrain.data import load_dataset
-
-    if "class_path" in arguments:
-        return _data_object(source, arguments)
-    if source is None:
-        raise OptionError("data_args are given but no data. Add: --data PATH.")
-    allowed = [name for name in inspect.signature(load_dataset).parameters if name not in ("source", "task")]
-    check_names("data", list(arguments), [*allowed, "class_path"])
-    return load_dataset(source, task=task, **arguments)
-
-
-def _data_object(source: str | None, arguments: Mapping[str, Any]) -> Any:
-    """Data of a framework's own class: ``--data.class_path``, with its arguments in ``init_args`` or beside it."""
-    from drivetrain.cli.objects import make_objects
-
-    if source is not None:
-        raise OptionError(f"--data {source} and --data.class_path {arguments['class_path']} exclude each other.")
-    beside = {name: value for name, value in arguments.items() if name not in ("class_path", "init_args")}
-    init_args = {**(arguments.get("init_args") or {}), **beside}
-    return make_objects("data", {"class_path": arguments["class_path"], "init_args": init_args})
 
 
 def look_at(

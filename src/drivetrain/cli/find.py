@@ -38,7 +38,8 @@ def find_models(text: str, *, engine: str | None, task: str | None, limit: int |
                 _show_families(page, source, entries)
             else:
                 _show_models(page, source, entries, _LIMIT if limit is None else limit)
-        page.line(f"{len(models)} models." if models else f"No model fits.{_missing()}")
+        count = "1 model" if len(models) == 1 else f"{len(models)} models"
+        page.line(f"{count}." if models else f"No model fits.{_missing()}")
 
     engines = {source.prefix: spec.name for spec in engine_specs().values() for source in spec.sources}
     rows = [entry.full_name if names else _row(entry, engines[entry.source]) for entry in models[:limit]]

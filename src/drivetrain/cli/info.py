@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drivetrain.cli.answer import Answer
 from drivetrain.cli.render import Page, artifact_json, artifact_text
-from drivetrain.cli.wording import command
+from drivetrain.cli.wording import command, reworded_note
 from drivetrain.errors import DataNotFoundError
 
 _MOST_NAMES = 12
@@ -63,7 +63,7 @@ def _work_dir(path: Path) -> Answer:
         if record.get("metrics"):
             page.table(("metric", "value"), record["metrics"].items())
         for note in record.get("notes", []):
-            page.line(f"note: {note}")
+            page.line(f"note: {reworded_note(note)}")
         if (path / "config.yaml").is_file():
             page.line(f"Repeat it with: {command('drivetrain', 'repeat', path)}")
 

@@ -98,15 +98,10 @@ def exit_code(error: DrivetrainError) -> int:
 def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str]) -> int:
     if "--debug" in arguments or os.environ.get("DRIVETRAIN_DEBUG", "0") not in ("", "0", "false", "no", "off"):
         traceback.print_exception(error)
-    print(f"drivetrain: {_reworded(message)}", file=sys.stderr)
+    from drivetrain.cli.wording import reworded
+
+    print(f"drivetrain: {reworded(message)}", file=sys.stderr)
     return code
-
-
-def _reworded(message: str) -> str:
-    from drivetrain.cli.signature import options_of, verbs
-    from drivetrain.cli.wording import in_command_words
-
-    return in_command_words(message, {name for verb in verbs() for name in options_of(verb)})
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from drivetrain.engine import Engine
+from drivetrain.engine.objects import OBJECTS
 from drivetrain.engine.verbs import verbs_of
 from drivetrain.errors import OptionError, near
 
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["value", "flag", "list", "mapping", "object"]
 
-#: Options that hold an object of the framework: name -> the classes it may be of, as in ``EngineSpec.claims``.
-OBJECTS: Mapping[str, tuple[str, ...]] = {
-    "callbacks": ("lightning:Callback", "pytorch_lightning:Callback"),
-    "logger": ("lightning:Logger", "pytorch_lightning:Logger"),
-}
 _ANYTHING: Mapping[str, Any] = {"source": str | list[str]}
 _DATA_ARGS = "arguments of load_dataset, such as format, when the data are a path."
 

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.cli.arguments import Request, read_request
 from drivetrain.cli.config import repeatable, to_yaml
 from drivetrain.cli.output import results_only_on_stdout
-from drivetrain.cli.signature import OBJECTS, check_values, options_of
+from drivetrain.cli.signature import check_values, options_of
+from drivetrain.cli.wording import reworded_note
+from drivetrain.engine.objects import OBJECTS, load_with, make_objects
+from drivetrain.engine.recipe import fitting_recipe
 from drivetrain.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,9 +67,7 @@ def run_verb(verb: str, request: Request) -> Any:
         DrivetrainError: as the verb does.
     """
     values = effective(verb, request)
-    from drivetrain.cli.recipe import fitting_recipe
-
-    with fitting_recipe(request.recipe, values):
+    with fitting_recipe(request.recipe, values["task"], values["data"]):
         engine = make_engine(values, quiet="quiet" in request.flags)
         return getattr(engine, verb)(**own_options(verb, values))
 
@@ -94,19 +95,16 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
         DrivetrainError: as the constructor does.
     """
     from drivetrain.engine import Engine
-    from drivetrain.progress import NotesOnly
+    from drivetrain.progress import NotesOnly, RewordedNotes
 
     names = [name for name, option in options_of("train").items() if option.owner == "engine" and name != "data_args"]
     arguments = {name: values[name] for name in names}
     if values.get("data_args"):
-        from drivetrain.cli.data import load_with
-
         arguments["data"] = load_with(values["data"], values["data_args"], values["task"])
     factory: Callable[..., Engine] = Engine  # called as the factory that it is, though the class is abstract
     engine = factory(**arguments)
     engine.config = repeatable(values)
-    if quiet:
-        engine.progress = NotesOnly()
+    engine.progress = RewordedNotes(NotesOnly() if quiet else engine.progress, reworded_note)
     return engine
 
 
@@ -115,7 +113,5 @@ def own_options(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: values[name] for name, option in options_of(verb).items() if option.owner == verb}
     for name in set(OBJECTS) & set(own):
         if own[name] is not None:
-            from drivetrain.cli.objects import make_objects
-
             own[name] = make_objects(name, own[name])
     return own

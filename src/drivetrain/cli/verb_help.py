@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Mapping
 
 from drivetrain.cli.arguments import OWN_FLAGS
-from drivetrain.cli.config import list_recipes
 from drivetrain.cli.model_help import how_to_name_models, models_by_engine
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of
+from drivetrain.recipes import list_recipes
 
 #: What the docstrings say differently, since they speak of Python objects.
 _HELP: Mapping[str, str] = {

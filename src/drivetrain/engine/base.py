@@ -11,8 +11,9 @@ from drivetrain.engine.decoded import DecodedSource
 from drivetrain.engine.describe import describe_data, describe_model
 from drivetrain.engine.hooks import EngineHooks
 from drivetrain.engine.planning import make_plan
+from drivetrain.engine.recipe import Recipe, fitting_recipe
 from drivetrain.engine.recorded import RecordedRun, checkpoint_file
-from drivetrain.engine.tracked import for_framework
+from drivetrain.engine.tracked import add_artifact, for_framework
 from drivetrain.engine.training import finish, train_in
 from drivetrain.engine.verbs import no_verb
 from drivetrain.errors import (
@@ -71,8 +72,8 @@ class Engine(EngineHooks):
 
     Args:
         model: an upstream object, a name (``drivetrain find`` lists them), a class path, a checkpoint, an exported
-            artefact, a recipe, or the work dir of a finished run. Without one, model and options are chosen by the
-            data, see ``plan``.
+            artefact, a recipe (its name or YAML file; what is given beside it overrides it), or the work dir of a
+            finished run. Without one, model and options are chosen by the data, see ``plan``.
         data: a folder, file or zip, a ``datumaro.Dataset``, a :class:`drivetrain.Dataset`, or the framework's own data.
         task: what to train for; taken from the data or the model if not given.
         work_dir: where everything the run writes goes; a new folder below ``runs/`` if not given.
@@ -90,6 +91,8 @@ class Engine(EngineHooks):
     resolution: Resolution
     #: What was chosen by the data and why, if no model was given.
     plan: Plan | None = None
+    #: What the model was given as, if it was a recipe.
+    recipe: Recipe | None = None
     #: Options of ``train`` that this engine cannot honour: name -> why, and what to do instead.
     unsupported_options: ClassVar[Mapping[str, str]] = {}
 
@@ -104,10 +107,13 @@ class Engine(EngineHooks):
         """Return an object of the subclass that serves the model; without a model, one is chosen by the data."""
         if cls is not Engine:
             return super().__new__(cls)
+        recipe = Recipe.of(model)
+        if recipe is not None:
+            model, engine = recipe.argument("model", None), recipe.argument("engine", engine)
         plan = make_plan(data, engine=engine, **more) if model is None and data is not None else None
         resolution = registry.resolve(model if plan is None else plan["model"], engine=engine)
         chosen = object.__new__(cast("type[Self]", registry.load_engine(resolution.spec)))
-        chosen.resolution, chosen.plan = resolution, plan
+        chosen.resolution, chosen.plan, chosen.recipe = resolution, plan, recipe
         return chosen
 
     def __init__(
@@ -121,6 +127,14 @@ class Engine(EngineHooks):
         engine: str | None = None,
         model_args: Mapping[str, Any] | None = None,
     ) -> None:
+        if "resolution" not in vars(self):
+            self.recipe = Recipe.of(model)
+        if self.recipe is not None:
+            model, engine = self.recipe.argument("model", None), self.recipe.argument("engine", engine)
+            task, work_dir = self.recipe.argument("task", task), self.recipe.argument("work_dir", work_dir)
+            model_args = self.recipe.argument("model_args", model_args)
+            device = self.recipe.argument("device", None if device == "auto" else device) or device
+            data = self.recipe.data(data, task)
         if engine not in (None, self.spec.name):
             raise OptionError(
                 f"engine={engine!r} contradicts {type(self).__name__}; leave it out, or call Engine(...)."
@@ -203,7 +217,8 @@ class Engine(EngineHooks):
                 raise DataError(f"The data are a {type(self._data).__name__}; this needs a data set that can be read.")
             from drivetrain.data import load_dataset
 
-            dataset = load_dataset(self._data, task=self._task)
+            with fitting_recipe(self.recipe.name if self.recipe is not None else "", self._task, self._data):
+                dataset = load_dataset(self._data, task=self._task)
             self._dataset = dataset.with_splits() if "train" in dataset.subsets else dataset
         return self._dataset
 
@@ -371,6 +386,8 @@ class Engine(EngineHooks):
         how = SearchOptions(**{name: given[name] for name in SearchOptions.names()})
         shared = {name: given[name] for name in TrainOptions.names() if name in given and name != "overwrite"}
         options = TrainOptions(**shared)
+        if self.recipe is not None:
+            options = self.recipe.filled(options, but=tuple(space or ()))
         self._require("train")
         if self._data is None:
             raise DataError("There are no data to train on. Give them: Engine(model, data), or --data FOLDER.")
@@ -505,7 +522,7 @@ class Engine(EngineHooks):
         from drivetrain.export import export_artifact
 
         pictures = [str(path) for path in images] if images is not None else self._verification_images()
-        return export_artifact(
+        artifact = export_artifact(
             self._export_source(format),
             self._artifact_dir(name or self._artifact_name(format, precision)),
             format=format,
@@ -516,6 +533,8 @@ class Engine(EngineHooks):
             model_name=self._model_text,
             overwrite=overwrite,
         )
+        add_artifact(self, artifact.path)
+        return artifact
 
     @no_verb
     def used_value(self, name: str) -> Any:
@@ -582,7 +601,9 @@ class Engine(EngineHooks):
         check_names(f"engine_args of {type(self).__name__}", list(options.engine_args or {}), allowed)
 
     def _planned(self, options: TrainOptions) -> TrainOptions:
-        """The options with those of the plan where the user gave none."""
+        """The options with those of the recipe or of the plan where the user gave none."""
+        if self.recipe is not None:
+            options = self.recipe.filled(options)
         if self.plan is None:
             return options
         plan = self.plan.as_recorded(RecordedRun.of(self.work_dir).record) if options.resume else self.plan

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.errors import DrivetrainError
 from drivetrain.options import TrainOptions
-from drivetrain.tracking import framework_loggers
+from drivetrain.tracking import framework_loggers, open_trackers
 
 if TYPE_CHECKING:
     from drivetrain.engine.base import Engine
@@ -37,3 +39,23 @@ def draw_answers(engine: Engine, run: Run) -> None:
     images = engine._decode(engine.dataset.subset(subset).paths[:_PICTURES], strict=False)
     answers = engine._infer(images, batch_size=None, confidence=engine._default_confidence())
     save_drawings(engine._collect(answers, images), run.directory / "tracking" / "pictures")
+
+
+def add_artifact(engine: Engine, folder: Path) -> None:
+    """Add an artefact that was exported after the training to the run of each tracker that followed it.
+
+    Args:
+        engine: whose run it comes from.
+        folder: the artefact.
+    """
+    recorded = engine._recorded
+    places = recorded.record.get("tracking") or {}
+    if recorded.directory is None or not places:
+        return
+    try:
+        trackers = open_trackers(list(places))
+    except DrivetrainError as error:
+        engine.progress.note(f"{folder.name} was not added to {', '.join(places)}: {error}")
+        return
+    trackers.begin(recorded.directory, recorded.record, places, engine.progress.note)
+    trackers.add(folder, f"artifacts/{folder.name}", str(recorded.record.get("status")))

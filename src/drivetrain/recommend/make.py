@@ -21,6 +21,7 @@ from drivetrain.types import Candidate, Task
 _MEASURED_THREADS = 1
 _MOST_SPEEDUP = 8.0
 _CORE_GAIN = 0.7  # what each further core adds
+_EPOCH_SECONDS = 1.5  # of each epoch however few the images are: validation, saving the state, writing the record
 _FEW = 10
 
 
@@ -125,7 +126,10 @@ class _Machine:
         speedup = min(_MOST_SPEEDUP, 1 + _CORE_GAIN * (core_count() - _MEASURED_THREADS))
         growth = sizes.growth(item, size)
         crowd: float = (facts.training_images * growth / item.measured_images) ** (item.images_power - 1)
-        return facts.training_images * item.train_ms / 1000 * growth * crowd / speedup
+        measured = item.measured_images * item.train_ms / 1000
+        fixed = min(_EPOCH_SECONDS, measured / 2)
+        each = (measured - fixed) / item.measured_images
+        return fixed + facts.training_images * each * growth * crowd / speedup
 
 
 def _options(facts: DataFacts, choice: Choice, machine: _Machine) -> tuple[list[Decision], str | None]:

@@ -106,6 +106,24 @@ class Trackers:
         self._each(close_one)
         self._members.clear()
 
+    def add(self, folder: Path, name: str, status: str) -> None:
+        """Hand over every file of a folder to a run that was opened again, then close all.
+
+        Args:
+            folder: an artefact.
+            name: of the folder below which the files are kept.
+            status: of the run.
+        """
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+
+        def add_to_one(member: Tracker) -> None:
+            for path in files:
+                member.log_file(path, (Path(name) / path.relative_to(folder).parent).as_posix())
+            member.close(status)
+
+        self._each(add_to_one)
+        self._members.clear()
+
     def _each(self, act: Callable[[Tracker], None]) -> None:
         for member in list(self._members):
             try:

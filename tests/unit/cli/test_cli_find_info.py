@@ -32,7 +32,7 @@ def test_find_lists_filters_and_counts(toy, capsys) -> None:
     assert "2 models." in out
     out = output_of(capsys, "find", "LARGE", "--engine", "toy", "--task", "classification")
     assert "toy:MeanSmall" not in out
-    assert "1 models." in out
+    assert "1 model." in out
     assert "No model fits." in output_of(capsys, "find", "--task", "detection")
     assert "... and 1 more of toy; --limit 2 shows all." in output_of(capsys, "find", "--limit", 1)
     assert output_of(capsys, "find", "--names") == "toy:MeanSmall\ntoy:MeanLarge\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivetrain.cli.main import main
-from drivetrain.cli.objects import make_objects
+from drivetrain.engine.objects import make_objects
 from drivetrain.errors import OptionError
 
 MINE = """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from drivetrain.cli.config import list_recipes, recipe_tasks
 from drivetrain.cli.main import main
+from drivetrain.recipes import list_recipes, recipe_tasks
 from drivetrain.registry import resolve
 from drivetrain.testing.data import class_folders
 from drivetrain.types import Task
@@ -35,9 +35,17 @@ def test_a_recipe_is_named_as_such(capsys) -> None:
     assert "A file of your own is given as --config FILE" in error
 
 
+def test_a_recipe_may_be_given_as_the_model(tmp_path: Path, capsys) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("model: timm:resnet18\nmax_epochs: 3\nbatch_size: 4\n")
+    assert main(["train", "--model", str(mine), "--batch_size", "8", "--print_config"]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert (config["model"], config["max_epochs"], config["batch_size"]) == ("timm:resnet18", 3, 8)
+
+
 def test_a_recipe_for_another_task_is_refused_by_its_name(tmp_path: Path, capsys) -> None:
     folder = class_folders(tmp_path / "flowers")
-    for option in ("--recipe", "--config"):
+    for option in ("--recipe", "--config", "--model"):
         assert (
             main(["train", option, "detection/fast", "--data", str(folder), "--work_dir", str(tmp_path / "run")]) == 2
         )

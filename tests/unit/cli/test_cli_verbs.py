@@ -195,3 +195,18 @@ def test_a_run_that_left_no_checkpoint_cannot_be_tested(toy, colours: Path, tmp_
     assert run("train", *words) == 1
     assert run("test", "--model", work) == 2
     assert "is the work dir of a run that is failed and left no checkpoint." in capsys.readouterr().err
+
+
+def test_notes_during_a_run_are_in_the_words_of_the_command_line(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    class Advises(toy):
+        def _fit(self, options, run, *, resume):
+            run.note("There is nothing to continue; train again with overwrite=True.")
+            return super()._fit(options, run, resume=resume)
+
+    import drivetrain.registry as registry
+
+    registry._classes["toy"] = Advises
+    for quiet in ((), ("--quiet",)):
+        words = ("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / f"w{len(quiet)}", *quiet)
+        assert run(*words) == 0
+        assert "train again with --overwrite." in capsys.readouterr().err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivetrain.cli.wording import command, in_command_words
+from drivetrain.cli.wording import command, in_command_words, reworded_note
 
 OPTIONS = ("resume", "overwrite", "work_dir", "model", "model_args", "batch_size", "name", "images", "precision")
 
@@ -34,3 +34,10 @@ def test_without_options_nothing_changes() -> None:
 
 def test_commands_can_be_copied() -> None:
     assert command("drivetrain", "test", "--model", "my runs/1") == "drivetrain test --model 'my runs/1'"
+
+
+def test_notes_say_switches_as_they_are_typed_and_leave_facts() -> None:
+    note = "batch_size=8 was replaced by 1 by toy. Nothing to continue; train again with overwrite=True."
+    assert reworded_note(note) == (
+        "batch_size=8 was replaced by 1 by toy. Nothing to continue; train again with --overwrite."
+    )

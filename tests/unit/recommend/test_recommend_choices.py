@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,17 @@ def test_if_all_are_slow_the_quickest_is_chosen_and_the_time_said(
     assert (plan["model"], plan["max_epochs"]) == ("here:Slow", 5)
     assert "with fewer it learns nothing of use; about" in plan.reason("max_epochs")
     assert "hours here for 36 images" in plan.reason("max_epochs")
+
+
+def test_an_epoch_of_few_images_is_not_said_to_take_no_time(
+    engines: Callable[..., None], candidate: Make, spec: Spec, tmp_path: Path
+) -> None:
+    engines(spec("here", candidate("here:Quick", train_ms=30.0, measured_images=100, epochs=40)))
+    plan = recommend(toys.class_folders(tmp_path), device="cpu")
+    said = re.search(r"about (\d+) (seconds|minutes) here for 36 images", plan.reason("max_epochs"))
+    assert said is not None
+    seconds = int(said[1]) * (60 if said[2] == "minutes" else 1)
+    assert 1.5 * plan["max_epochs"] * 0.9 <= seconds <= 3 * plan["max_epochs"]
 
 
 def test_weights_that_are_absent_are_named_and_another_model_is_chosen(

@@ -47,6 +47,14 @@ def trained(toys: Path, work: Path, spy: type[Spy] = Spy, **options: Any) -> tup
     return engine.train(**{"max_epochs": 3, **options}), progress
 
 
+def exported(work: Path) -> Spy:
+    """Export what a run trained, as another process would later; returns what was told."""
+    engine = Engine(work, engine="toy")
+    engine.progress = spy = Spy(engine)
+    engine.export(overwrite=True)
+    return spy
+
+
 def event_values(folder: Path) -> list[tuple[int, Any]]:
     """(step, value) of everything in the event files: records of a length, its checksum, the data, their checksum."""
     from tensorboardX.proto.event_pb2 import Event
@@ -72,6 +80,9 @@ def test_tensorboard(toys: Path, tmp_path: Path) -> None:
         assert [(step, value) for step, tag, value in scalars if tag == name] == expected
     assert any(row.tag.startswith("tracking/pictures/") for _, row in values if row.HasField("image"))
     assert any(row.tag.startswith("files/checkpoints/last.npz") for _, row in values)
+    exported(tmp_path / "w")
+    values = event_values(tmp_path / "w" / "tracking" / "tensorboard")
+    assert [row for _, row in values if row.tag.startswith("files/artifacts/openvino-fp32/") and ".xml" in row.tag]
 
 
 @pytest.mark.slow
@@ -176,6 +187,9 @@ def test_mlflow_server(server, toys: Path, tmp_path: Path, monkeypatch) -> None:
     artefacts = artefacts_of(client, place["run_id"])
     assert {"run/run.json", "run/report.html", "checkpoints/last.npz"} <= artefacts
     assert any(path.startswith("pictures/tracking/pictures/") for path in artefacts)
+    exported(tmp_path / "w")
+    assert any(path.startswith("artifacts/openvino-fp32/") for path in artefacts_of(client, place["run_id"]))
+    assert client.get_run(place["run_id"]).info.status == "FINISHED"
 
     class Stopper(Spy):
         """Ends the server after the first epoch."""
@@ -195,3 +209,5 @@ def test_mlflow_server(server, toys: Path, tmp_path: Path, monkeypatch) -> None:
     assert time.monotonic() - begin < 60
     assert len([note for note in spy.notes if "mlflow does not answer" in note]) == 1
     assert read_record(tmp_path / "w3")["status"] == "finished"
+    told = exported(tmp_path / "w").notes
+    assert len([note for note in told if "mlflow does not answer" in note]) == 1, "the export is not stopped either"

@@ -60,7 +60,7 @@ SPEC = EngineSpec(
         _candidate("yolo11n-seg", Task.INSTANCE_SEGMENTATION, 52.4, 19.7, 1.0),
         _candidate("yolo26n-sem", Task.SEMANTIC_SEGMENTATION, 47.1, 12.4, 0.98),
         _candidate("yolo11n-pose", Task.KEYPOINT_DETECTION, 41.1, 21.7, 1.0),
-        _candidate("yolo11n-obb", Task.ORIENTED_DETECTION, 40.0, 15.0, 0.9),
+        _candidate("yolo11n-obb", Task.ORIENTED_DETECTION, 39.4, 19.6, 1.0),
     ),
     upstream={"ultralytics": ">=8.4.146,<9"},
     summary="Ultralytics YOLO and RT-DETR (AGPL-3.0), trained by Ultralytics' own trainers",

@@ -6,12 +6,18 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from drivetrain.cli.signature import OBJECTS
 from drivetrain.errors import OptionError
 from drivetrain.options import check_names
 from drivetrain.registry import claimed_by, engine_specs
+
+#: Options that hold an object of the framework: name -> the classes it may be of, as in ``EngineSpec.claims``.
+OBJECTS: Mapping[str, tuple[str, ...]] = {
+    "callbacks": ("lightning:Callback", "pytorch_lightning:Callback"),
+    "logger": ("lightning:Logger", "pytorch_lightning:Logger"),
+}
 
 
 def make_objects(name: str, value: Any) -> Any:
@@ -72,3 +78,35 @@ def _find_class(name: str, path: str) -> type:
     if not isinstance(cls, type):
         raise OptionError(f"{name}: {path!r} is not a class but a {type(cls).__name__}; it was not called.")
     return cls
+
+
+def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None) -> Any:
+    """The data of a path read with options, or of a class of a framework.
+
+    Args:
+        source: the path, or the path of a class of data modules.
+        arguments: of :func:`drivetrain.load_dataset`, or ``class_path`` with the arguments of that class.
+        task: what the data are to be used for.
+
+    Raises:
+        OptionError: there is no such option, or no path to use it on.
+        DataError: the data cannot be read.
+    """
+    if "class_path" in arguments:
+        return _data_object(source, arguments)
+    if source is None:
+        raise OptionError("data_args are given but no data. Add: --data PATH.")
+    from drivetrain.data import load_dataset
+
+    allowed = [name for name in inspect.signature(load_dataset).parameters if name not in ("source", "task")]
+    check_names("data", list(arguments), [*allowed, "class_path"])
+    return load_dataset(source, task=task, **arguments)
+
+
+def _data_object(source: str | None, arguments: Mapping[str, Any]) -> Any:
+    """Data of a framework's own class: ``--data.class_path``, with its arguments in ``init_args`` or beside it."""
+    if source is not None:
+        raise OptionError(f"--data {source} and --data.class_path {arguments['class_path']} exclude each other.")
+    beside = {name: value for name, value in arguments.items() if name not in ("class_path", "init_args")}
+    init_args = {**(arguments.get("init_args") or {}), **beside}
+    return make_objects("data", {"class_path": arguments["class_path"], "init_args": init_args})

@@ -1,0 +1,139 @@
+"""A recipe as the model of an engine: it names the model, its arguments and the options of its training."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+from drivetrain.errors import DataError, OptionError
+from drivetrain.options import TrainOptions, check_names
+from drivetrain.recipes import names_recipe, numbers, read_config, recipe_tasks
+
+#: Arguments of the engine's constructor that a recipe may give.
+_OF_ENGINE = ("model", "data", "task", "work_dir", "device", "engine", "model_args", "data_args")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The options of a recipe or of a saved config.
+
+    Attributes:
+        name: as it was given.
+        values: option -> value.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, model: Any) -> Self | None:
+        """The recipe that the model was given as, if it was.
+
+        Raises:
+            OptionError: it is not YAML, has a key that is no option, names no model, or is of a newer drivetrain.
+        """
+        if not names_recipe(model):
+            return None
+        allowed = (*_OF_ENGINE, *TrainOptions.names())
+        what = f"model={str(model)!r}"
+        values = read_config(str(model), lambda key: check_names("a recipe", [key], allowed), what=what)
+        if not values.get("model"):
+            raise OptionError(f"{what} is a recipe that names no model. Add a line to it: model: NAME.")
+        return cls(str(model), numbers(values))
+
+    def argument(self, name: str, given: Any) -> Any:
+        """An argument of the engine's constructor: what was given to it, else what the recipe says."""
+        value = self.values.get(name)
+        if isinstance(value, Mapping):
+            return {**value, **(given or {})}
+        return value if given is None else given
+
+    def data(self, given: Any, task: str | None) -> Any:
+        """The data that were given, else those of the recipe; read with its arguments, if it has any.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        source = self.argument("data", given)
+        arguments = self.values.get("data_args")
+        if not arguments or not (source is None or isinstance(source, str)):
+            return source
+        from drivetrain.engine.objects import load_with
+
+        return load_with(source, arguments, task)
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The options of ``train``, with objects of the framework made.
+
+        Raises:
+            OptionError: an object cannot be made.
+        """
+        from drivetrain.engine.objects import OBJECTS, make_objects
+
+        found = {name: _as_option(self.values[name]) for name in TrainOptions.names() if name in self.values}
+        return {name: make_objects(name, value) if name in OBJECTS else value for name, value in found.items()}
+
+    def filled(self, options: TrainOptions, *, but: Collection[str] = ()) -> TrainOptions:
+        """The options with those of the recipe where none is given.
+
+        Args:
+            options: of a training.
+            but: names to leave as they are.
+
+        Raises:
+            OptionError: the recipe has a value that is not allowed.
+        """
+        more = {name: value for name, value in self.options.items() if name not in {*options.given(), *but}}
+        try:
+            return replace(options, **more)
+        except OptionError as error:
+            raise OptionError(f"model={self.name!r}: {error}") from error
+
+
+def _as_option(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) and all(isinstance(item, int) for item in value) else value
+
+
+@contextlib.contextmanager
+def fitting_recipe(name: str, task: str | None, data: Any) -> Iterator[None]:
+    """While it is open, data that the task of a recipe cannot use are refused in the name of the recipe.
+
+    Args:
+        name: of the recipe; ``""`` if there is none.
+        task: that the model is trained for.
+        data: a path.
+
+    Raises:
+        DataError: the annotations cannot serve the task; the message says what they can serve.
+    """
+    try:
+        yield
+    except DataError as error:
+        reason = _misfit(name, task, data) if name and task else ""
+        if reason:
+            raise DataError(reason) from error
+        raise
+
+
+def _misfit(recipe: str, task: str, data: Any) -> str:
+    """Why the data do not fit, or ``""`` if the task is not what is wrong with them."""
+    from drivetrain.data import load_dataset
+    from drivetrain.data.tasks import servable_tasks
+
+    try:
+        found = load_dataset(data)
+    except DataError:
+        return ""
+    able = [item.value for item in servable_tasks(found)]
+    if task in able:
+        return ""
+    others = [name for name, other in recipe_tasks().items() if other in able]
+    return (
+        f"The recipe {recipe!r} is for the task {task}, but the annotations of {data} (read as {found.format!r}) can "
+        f"serve: {', '.join(able)}. Recipes for them: {', '.join(others) or 'none'}. Or leave out the recipe, and a "
+        "model is chosen by the data."
+    )
