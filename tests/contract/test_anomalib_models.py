@@ -313,16 +313,3 @@ def test_every_model_of_the_installed_release_is_in_the_table() -> None:
     assert [entry.name for entry in list_models("anomalib")] == list(MODELS["anomalib"])
     without = {name for name in MODELS["anomalib"] if expected_step("anomalib", name, "train")}
     assert set(CASES) == set(MODELS["anomalib"]) - without
-
-
-def test_needs_name_models_that_exist_and_arguments_that_they_have() -> None:
-    from drivetrain.engines.anomalib.build import constructor_names
-    from drivetrain.engines.anomalib.checkpoints import exported_classes
-    from drivetrain.engines.anomalib.needs import NEEDS
-
-    classes = exported_classes()
-    assert set(classes) == set(MODELS["anomalib"])
-    assert set(NEEDS) <= set(classes)
-    for name, need in NEEDS.items():
-        if need.folder is not None:
-            assert need.folder[0] in constructor_names(classes[name])

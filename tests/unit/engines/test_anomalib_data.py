@@ -43,7 +43,7 @@ def with_column(data: Dataset, name: str, values: Sequence[Any]) -> Dataset:
 
 
 def prepare(data: Dataset, source: str = "auto", **changes: Any) -> Any:
-    from drivetrain.engines.anomalib.data import prepare_training
+    from drivetrain.engines.anomalib.choosing import prepare_training
 
     prepared = prepare_training(data, source=source, **{**OPTIONS, **changes})  # type: ignore[arg-type]
     prepared.module.setup()
@@ -156,24 +156,3 @@ def test_adapting_copies_nothing(whole: Dataset, tmp_path: Path, monkeypatch: py
     before = sorted(tmp_path.rglob("*"))
     list(prepare(whole, "synthetic").module.val_dataloader())
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_steady_coreset_chooses_what_anomalib_chooses() -> None:
-    import torch
-    from anomalib.models.components import KCenterGreedy
-
-    from drivetrain.engines.anomalib.memory import steady_coreset
-
-    torch.manual_seed(3)
-    features = torch.rand(400, 300)
-
-    def chosen() -> list[int]:
-        torch.manual_seed(7)
-        np.random.seed(7)
-        return list(KCenterGreedy(features, 0.1).select_coreset_idxs())
-
-    theirs = chosen()
-    with steady_coreset():
-        ours = chosen()
-    assert ours == theirs
-    assert len(set(ours)) == 40

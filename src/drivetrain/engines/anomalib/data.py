@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,15 +17,12 @@ from torch.utils.data import DataLoader
 from torchvision.tv_tensors import Image, Mask
 
 from drivetrain.data import Dataset
-from drivetrain.errors import DataError
 from drivetrain.images import read_image
 from drivetrain.masks import has_pixel_truth, rasterise
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec
 
-ThresholdSource = Literal["auto", "val", "synthetic", "test"]
-
-_NORMAL, _ANOMALOUS, _UNKNOWN = 0, 1, -1
+NORMAL, ANOMALOUS, UNKNOWN = 0, 1, -1
 
 
 def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
@@ -67,7 +63,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
             {
                 "image_path": paths,
                 "label_index": kinds,
-                "label": np.where(kinds == _ANOMALOUS, "abnormal", "normal"),
+                "label": np.where(kinds == ANOMALOUS, "abnormal", "normal"),
                 "mask_path": "",
                 "split": "train",
                 "row": rows,
@@ -87,7 +83,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
         row = self.samples.iloc[index]
         if self.samples.attrs["task"] != TaskType.SEGMENTATION.value:
             return False
-        return bool(row.synthetic) or row.label_index == _NORMAL or has_pixel_truth(self._source[int(row.row)])
+        return bool(row.synthetic) or row.label_index == NORMAL or has_pixel_truth(self._source[int(row.row)])
 
     def __getitem__(self, index: int) -> ImageItem:
         """The image as ``(3, h, w) float32`` in 0..1, its label, and its mask ``(h, w)`` if it has one."""
@@ -99,7 +95,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
         if row.synthetic:
             image, mask = self._paint(image, index)
         elif self.has_mask(index):
-            drawn = np.zeros(sample.size, np.bool_) if row.label_index == _NORMAL else rasterise(sample)
+            drawn = np.zeros(sample.size, np.bool_) if row.label_index == NORMAL else rasterise(sample)
             mask = Mask(torch.from_numpy(drawn.astype(np.uint8)))
         if self.augmentations is not None:
             image, mask = (self.augmentations(image), None) if mask is None else self.augmentations(image, mask)
@@ -222,155 +218,3 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
             num_workers=self.num_workers,
             collate_fn=dataset.collate_fn,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A datamodule and what is to be said about it.
-
-    Attributes:
-        module: for Anomalib's engine.
-        can_choose: whether validation has normal and anomalous images, so that a metric can choose the best state.
-        notes: what the user should know.
-    """
-
-    module: SampleDataModule
-    can_choose: bool
-    notes: tuple[str, ...]
-
-
-def prepare_training(
-    dataset: Dataset,
-    *,
-    batch_size: int,
-    eval_batch_size: int,
-    num_workers: int,
-    source: ThresholdSource,
-    seed: int,
-    spec: ImageSpec | None,
-    keep_anomalous: bool,
-    needs_training: bool = True,
-) -> Prepared:
-    """The train and val subsets as a datamodule.
-
-    Args:
-        dataset: with the subsets ``train`` and ``val``.
-        batch_size: images in a training step.
-        eval_batch_size: images in a validation step.
-        num_workers: processes that load data.
-        source: where the threshold comes from; ``"auto"`` is ``"val"`` if that has anomalous images, else
-            ``"synthetic"``.
-        seed: of made-up defects.
-        spec: how the images are resized.
-        keep_anomalous: whether the model learns from anomalous images too.
-        needs_training: whether training images are needed at all (zero-shot models need none).
-
-    Raises:
-        DataError: there is no normal image to train on, or no image to validate on.
-    """
-    notes: list[str] = []
-    train = _train_part(dataset, notes, spec, keep_anomalous=keep_anomalous) if needs_training else None
-    val, can_choose = _val_part(dataset, notes, spec, source=source, seed=seed)
-    module = SampleDataModule(
-        train,
-        val,
-        val,
-        train_batch_size=batch_size,
-        eval_batch_size=eval_batch_size,
-        num_workers=num_workers,
-        seed=seed,
-    )
-    return Prepared(module, can_choose, tuple(notes))
-
-
-def prepare_test(dataset: Dataset, *, batch_size: int, spec: ImageSpec | None) -> SampleDataModule:
-    """The images of a subset as a datamodule for Anomalib's own test; images of unknown kind are left out."""
-    kinds = dataset.anomalous.astype(np.int64)
-    rows = np.flatnonzero(kinds != _UNKNOWN)
-    masks = _any_mask(dataset, rows[kinds[rows] == _ANOMALOUS])
-    part = SampleDataset(dataset, kinds[rows], rows, with_masks=masks, spec=spec)
-    return SampleDataModule(None, part, part, train_batch_size=1, eval_batch_size=batch_size, num_workers=0)
-
-
-def _train_part(dataset: Dataset, notes: list[str], spec: ImageSpec | None, *, keep_anomalous: bool) -> SampleDataset:
-    if "train" not in dataset.subsets:
-        raise DataError(f"There is no training image. Subsets of the data: {', '.join(dataset.subsets) or 'none'}.")
-    train = dataset.subset("train")
-    kinds = train.anomalous.astype(np.int64)
-    counts = {kind: int((kinds == kind).sum()) for kind in (_NORMAL, _ANOMALOUS, _UNKNOWN)}
-    if not counts[_NORMAL]:
-        raise DataError(
-            f"There is no normal image to train on: of the {len(train)} training images {counts[_ANOMALOUS]} are "
-            f"anomalous and {counts[_UNKNOWN]} are of unknown kind. The labels are: {', '.join(train.label_names)}. "
-            "Say which are normal: load_dataset(folder, normal='...')."
-        )
-    keep = kinds != _UNKNOWN if keep_anomalous else kinds == _NORMAL
-    if counts[_ANOMALOUS] and not keep_anomalous:
-        notes.append(
-            f"{counts[_ANOMALOUS]} anomalous training images were left out: the model learns from normal ones."
-        )
-    if counts[_UNKNOWN]:
-        notes.append(f"{counts[_UNKNOWN]} training images of unknown kind were left out.")
-    rows = np.flatnonzero(keep)
-    masks = keep_anomalous and _any_mask(train, rows[kinds[rows] == _ANOMALOUS])
-    return SampleDataset(train, kinds[rows], rows, with_masks=masks, spec=spec)
-
-
-def _val_part(
-    dataset: Dataset, notes: list[str], spec: ImageSpec | None, *, source: ThresholdSource, seed: int
-) -> tuple[SampleDataset, bool]:
-    subset = "test" if source == "test" else "val"
-    if subset not in dataset.subsets:
-        raise DataError(
-            f"The subset {subset!r} has no images, so no threshold can be found. Subsets of the data: "
-            f"{', '.join(dataset.subsets) or 'none'}. Add some, or split anew: load_dataset(folder).split()."
-        )
-    val = dataset.subset(subset)
-    kinds = val.anomalous.astype(np.int64)
-    rows = np.flatnonzero(kinds != _UNKNOWN)
-    automatic = source == "auto" and not (kinds == _ANOMALOUS).any()
-    if automatic:
-        source = "synthetic"
-    if source == "synthetic":
-        rows = np.flatnonzero(kinds == _NORMAL)
-    if not len(rows):
-        what = "normal image" if source == "synthetic" else "image that is known to be normal or anomalous"
-        raise DataError(f"The subset {subset!r} has no {what}, so no threshold can be found. Add some.")
-    if source == "synthetic":
-        why = "Validation has no anomalous image: the" if automatic else "The"
-        more = " For a better one add anomalous images to val." if automatic else ""
-        notes.append(
-            f"{why} threshold comes from its {len(rows)} normal images and the same with made-up defects "
-            f"(threshold_source='synthetic').{more}"
-        )
-        return _painted(val, rows, spec, seed), True
-    kinds = kinds[rows]
-    both = bool((kinds == _NORMAL).any() and (kinds == _ANOMALOUS).any())
-    if source == "test":
-        notes.append("The threshold comes from the test images, so test results are better than on new images.")
-    elif not (kinds == _ANOMALOUS).any():
-        notes.append(
-            f"Validation has no anomalous image: the threshold is the highest score of its {len(rows)} normal images "
-            "(threshold_source='val')."
-        )
-    elif not both:
-        notes.append("Validation has no normal image: the threshold is the lowest score of its anomalous images.")
-    anomalous = rows[kinds == _ANOMALOUS]
-    masks = _any_mask(val, anomalous)
-    if masks and not all(has_pixel_truth(val[int(row)]) for row in anomalous):
-        notes.append(
-            "Some anomalous validation images have no mask; the pixel threshold comes from those that have one."
-        )
-    return SampleDataset(val, kinds, rows, with_masks=masks or not len(anomalous), spec=spec), both
-
-
-def _painted(val: Dataset, rows: NDArray[np.int64], spec: ImageSpec | None, seed: int) -> SampleDataset:
-    """The images as they are, and once more each with a made-up defect."""
-    painted = np.repeat([False, True], len(rows))
-    doubled = np.concatenate([rows, rows])
-    kinds = painted.astype(np.int64)
-    return SampleDataset(val, kinds, doubled, synthetic=painted, with_masks=True, spec=spec, seed=seed)
-
-
-def _any_mask(dataset: Dataset, rows: Sequence[int] | NDArray[np.int64]) -> bool:
-    return any(has_pixel_truth(dataset[int(row)]) for row in rows)

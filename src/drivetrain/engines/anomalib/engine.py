@@ -30,6 +30,7 @@ from drivetrain.engines.anomalib.deploy import (
     is_answering_by_path,
     require_fitted,
 )
+from drivetrain.engines.anomalib.memory import within_memory
 from drivetrain.engines.anomalib.searching import space_for
 from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
 from drivetrain.options import ExportFormat, TrainOptions
@@ -218,7 +219,7 @@ class AnomalibEngine(Engine):
         stream, size = iter(images), needs.eval_batch_size(type(model), batch_size)
         while group := list(islice(stream, size)):
             batch = torch.stack([to_tensor(resize_uint8(image, spec)) for _, image in group])
-            with torch.inference_mode():
+            with torch.inference_mode(), within_memory():
                 outputs = deployed(batch.to(device))
             arrays = {name: value.cpu().numpy() for name, value in outputs.items()}
             for index, (path, image) in enumerate(group):

@@ -59,8 +59,8 @@ def export_source(
     source: dict[str, Any] = {"module": module, "output_names": names}
     dynamic = False
     if graph_format == "openvino":
-        graph, dynamic = convert(module, names, spec)
-        source = {"ir": _save(graph, scratch)}
+        graph, dynamic = convert(module, names, spec, scratch)
+        source = {"ir": _save(graph, scratch / "model.xml")}
     has_map = "anomaly_map" in names
     return ExportSource(
         **source,
@@ -90,11 +90,12 @@ def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:
     return OUTPUTS[: len(found)]
 
 
-def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple[Model, bool]:
+def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec, scratch: Path) -> tuple[Model, bool]:
     """The graph, and whether it takes more than one image at a time.
 
     The batch is left open only if a batch of two gives what torch gives about each image by itself; otherwise it is
-    fixed to 1.
+    fixed to 1. It is tried as it is read from a file: straight from the converter the graph takes several times the
+    memory.
 
     Raises:
         ExportError: OpenVINO cannot convert the model.
@@ -105,6 +106,7 @@ def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec) -> tuple
     for name, port in zip(names, graph.outputs, strict=True):
         port.get_tensor().set_names({name})
     graph.inputs[0].get_tensor().set_names({"input"})
+    graph = openvino().Core().read_model(_save(graph, scratch / "converted.xml"))
     dynamic = _takes_batches(graph, module, example)
     graph.reshape([-1 if dynamic else 1, 3, spec.height, spec.width])
     return graph, dynamic
@@ -130,9 +132,6 @@ def _takes_batches(graph: Model, module: nn.Module, example: torch.Tensor) -> bo
     )
 
 
-def _save(graph: Model, folder: Path) -> Path:
-    ov = openvino()
-
-    path = folder / "model.xml"
-    ov.save_model(graph, path, compress_to_fp16=False)
+def _save(graph: Model, path: Path) -> Path:
+    openvino().save_model(graph, path, compress_to_fp16=False)
     return path

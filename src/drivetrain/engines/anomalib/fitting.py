@@ -23,9 +23,9 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from drivetrain.data import Dataset
 from drivetrain.engine import FitResult
 from drivetrain.engines.anomalib.build import is_memory_bank, learning_rate_argument
-from drivetrain.engines.anomalib.data import Prepared, ThresholdSource, prepare_training
+from drivetrain.engines.anomalib.choosing import Prepared, ThresholdSource, prepare_training
 from drivetrain.engines.anomalib.deploy import image_spec
-from drivetrain.engines.anomalib.memory import steady_coreset
+from drivetrain.engines.anomalib.memory import within_memory
 from drivetrain.engines.anomalib.needs import eval_batch_size, need_of
 from drivetrain.engines.anomalib.searching import used_options
 from drivetrain.engines.anomalib.training import (
@@ -136,7 +136,7 @@ def fit(
     _collect_references(model, prepared)
     given = _effective(model, prepared, trainer_options)
     run.update(effective_options=given)
-    with interruptible(), quiet(), steady_coreset():
+    with interruptible(), quiet(), within_memory():
         upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
     run.update(effective_options={**given, **used_options(upstream.trainer, model, options)})
     _drop_empty(run.directory / "upstream")

@@ -1,26 +1,82 @@
-"""Keep Anomalib's choice of a coreset within steady memory, with the same outcome."""
+"""Keep Anomalib's banks of features within the memory there is, with the same outcome."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import torch
+from anomalib.data import InferenceBatch
 from anomalib.models.components import KCenterGreedy
+from anomalib.models.image.anomaly_dino.torch_model import AnomalyDINOModel
+from anomalib.models.image.patchcore.torch_model import DEFAULT_CHUNK_SIZE, PatchcoreModel
+
+from drivetrain.machine import available_memory
+
+_SHARE = 4
+"""A quarter of the memory that is left may go into distances."""
+_COPIES = 3
+"""How often a matrix of distances is held at a time."""
+_BUFFER = 2**20
+"""Bytes of the differences that are looked at together while a bank is thinned out; they stay in the cache."""
 
 
 @contextlib.contextmanager
-def steady_coreset() -> Iterator[None]:
-    """While it is open, memory banks are thinned out without new memory in every step.
+def within_memory() -> Iterator[None]:
+    """While it is open, features are compared with banks in pieces that fit the memory there is.
 
-    Anomalib allocates a copy of all features for each chosen one; the allocator of the C library keeps them apart, and
-    the process grows to many gigabytes. Here the copy is written into one buffer; the arithmetic is the same.
+    Anomalib compares a fixed number of features at a time with all of a bank, however large that is, and thins a bank
+    out with a new copy of all features for each chosen one. Here only the pieces are other ones; the arithmetic is the
+    same.
     """
-    with mock.patch.object(KCenterGreedy, "update_distances", _update_distances):
+    with (
+        mock.patch.object(KCenterGreedy, "update_distances", _update_distances),
+        mock.patch.object(PatchcoreModel, "nearest_neighbors", _nearest_neighbors),
+        mock.patch.object(AnomalyDINOModel, "forward", _by_images(AnomalyDINOModel.forward)),
+    ):
         yield
+
+
+def rows_at_once(bank_rows: int, most: int) -> int:
+    """How many features may be compared with a bank at a time.
+
+    Args:
+        bank_rows: features in the bank.
+        most: features that would be compared if there were memory for all.
+    """
+    return max(1, min(most, available_memory() // _SHARE // (4 * _COPIES * max(1, bank_rows))))
+
+
+def _nearest_neighbors(self: Any, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The distances ``(n, k)`` of Patchcore's features to the nearest of its bank, and which these are."""
+    found = []
+    for part in embedding.split(rows_at_once(len(self.memory_bank), DEFAULT_CHUNK_SIZE)):
+        distances = self.euclidean_dist(part, self.memory_bank)
+        nearest = distances.min(1) if n_neighbors == 1 else distances.topk(k=n_neighbors, largest=False, dim=1)
+        found.append(tuple(nearest))
+        del distances
+    scores, places = zip(*found, strict=True)
+    return torch.cat(scores), torch.cat(places)
+
+
+def _by_images(forward: Callable[[Any, torch.Tensor], Any]) -> Callable[[Any, torch.Tensor], Any]:
+    """The forward pass of AnomalyDINO for as many images at a time as their distances have room."""
+
+    def in_pieces(self: Any, images: torch.Tensor) -> Any:
+        patches = max(1, (images.shape[-2] // self.patch_size) * (images.shape[-1] // self.patch_size))
+        count = max(1, rows_at_once(len(self.memory_bank), len(images) * patches) // patches)
+        if self.training or count >= len(images):
+            return forward(self, images)
+        answers = [forward(self, part) for part in images.split(count)]
+        return InferenceBatch(
+            pred_score=torch.cat([answer.pred_score for answer in answers]),
+            anomaly_map=torch.cat([answer.anomaly_map for answer in answers]),
+        )
+
+    return in_pieces
 
 
 def _update_distances(self: Any, cluster_center: Any) -> None:
@@ -29,13 +85,16 @@ def _update_distances(self: Any, cluster_center: Any) -> None:
         return
     features: torch.Tensor = self.features
     center = features[cluster_center].squeeze()
-    buffer = getattr(self, "_drivetrain_buffer", None)
-    if buffer is None or buffer.shape != features.shape:
-        buffer = self._drivetrain_buffer = torch.empty_like(features)
-        self._drivetrain_distances = features.new_empty((features.shape[0], 1))
-    distances: torch.Tensor = self._drivetrain_distances
-    torch.sub(features, center, out=buffer)
-    torch.linalg.vector_norm(buffer, ord=2, dim=1, keepdim=True, out=distances)
+    distances = getattr(self, "_drivetrain_distances", None)
+    if distances is None or len(distances) != len(features):
+        distances = self._drivetrain_distances = features.new_empty((len(features), 1))
+        rows = max(1, _BUFFER // (features.element_size() * features.shape[1]))
+        self._drivetrain_buffer = features.new_empty((min(rows, len(features)), features.shape[1]))
+    buffer: torch.Tensor = self._drivetrain_buffer
+    for part, out in zip(features.split(len(buffer)), distances.split(len(buffer)), strict=True):
+        room = buffer[: len(part)]
+        torch.sub(part, center, out=room)
+        torch.linalg.vector_norm(room, ord=2, dim=1, keepdim=True, out=out)
     if self.min_distances is None:
         self.min_distances = distances.clone()
     else:

@@ -21,8 +21,10 @@ from drivetrain.data import Dataset
 from drivetrain.data.dataset import Facts
 from drivetrain.data.record import Record
 from drivetrain.data.table import build_table
-from drivetrain.engines.anomalib.data import prepare_test, to_tensor
+from drivetrain.engines.anomalib.choosing import prepare_test
+from drivetrain.engines.anomalib.data import to_tensor
 from drivetrain.engines.anomalib.fitting import quiet, torch_device
+from drivetrain.engines.anomalib.memory import within_memory
 from drivetrain.errors import DataError
 from drivetrain.images import image_size
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
@@ -51,7 +53,7 @@ def _run_test(model: AnomalibModule, module: AnomalibDataModule, device: str) ->
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(), within_memory():
         # Before a test Anomalib's engine validates what was not trained, and would find a new threshold.
         if model.learning_type == LearningType.ONE_CLASS:
             tester: Any = UpstreamEngine(default_root_dir=folder, **options)

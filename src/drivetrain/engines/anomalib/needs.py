@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from anomalib.data.utils import DownloadInfo
 from anomalib.utils.path import get_pretrained_weights_dir
 
 from drivetrain._lazy import is_installed
@@ -26,6 +28,7 @@ class Need:
         folder: (argument, what must be in it): a folder of images that the model itself reads; the model would download
             it.
         cached: (name below Anomalib's folder of weights, what it is): weights that the model would download.
+        cached_argument: that names the file of these weights instead.
         packages: (package, what to install).
     """
 
@@ -35,6 +38,7 @@ class Need:
     least_size: int | None = None
     folder: tuple[str, str] | None = None
     cached: tuple[str, str] | None = None
+    cached_argument: str | None = None
     packages: tuple[tuple[str, str], ...] = ()
 
 
@@ -44,7 +48,11 @@ NEEDS: dict[str, Need] = {
     "AiVad": Need(data="video"),
     "AnomalyVFM": Need(packages=(("huggingface_hub", "anomalib[huggingface]"), ("safetensors", "safetensors"))),
     "Cflow": Need(alone=True),
-    "CFM": Need(data="images with depth"),
+    "CFM": Need(
+        data="images with depth",
+        cached=("pointmae/pointmae_pretrain.pth", "Point-MAE's pretrained weights"),
+        cached_argument="pointmae_weights",
+    ),
     "Draem": Need(folder=("dtd_dir", _DTD)),
     "Dsr": Need(cached=("dsr/vq_model_pretrained_128_4096.pckl", "the pretrained quantised autoencoder")),
     "EfficientAd": Need(
@@ -109,7 +117,7 @@ def check(
             raise MissingDependencyError(
                 f'{name} needs the package {package!r}. Install it with: pip install "{install}"'
             )
-    _check_files(name, need, arguments)
+    _check_files(cls, need, arguments)
 
 
 def _backend(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -118,22 +126,34 @@ def _backend(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return next(((package, install),) for start, package, install in _BACKENDS if model.startswith(start))
 
 
-def _check_files(name: str, need: Need, arguments: Mapping[str, Any]) -> None:
+def sources(cls: type) -> dict[str, str]:
+    """What the upstream would download for a class of models: the name of the archive or file -> its address."""
+    owner = next(base for base in cls.__mro__ if base.__name__ in NEEDS or base.__module__.startswith("anomalib."))
+    package = owner.__module__.rpartition(".")[0]
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith(f"{package}.")]
+    infos = [value for module in modules for value in vars(module).values() if isinstance(value, DownloadInfo)]
+    return {info.name: info.url for info in infos}
+
+
+def _check_files(cls: type, need: Need, arguments: Mapping[str, Any]) -> None:
     if arguments.get("pretrained") is True:
         return  # the upstream may download what it needs
+    name = cls.__name__
+    where = " and ".join(sorted(sources(cls).values()))
     if need.folder is not None:
         argument, what = need.folder
         given = arguments.get(argument)
         if (given is not None or name != "Glass") and not (given and Path(given).is_dir()):
             raise ModelError(
-                f"{name} needs a folder with {what}, and would download one. Give it: "
+                f"{name} needs a folder with {what}, and would download one (from {where}). Give it: "
                 f'model_args={{"{argument}": "folder"}}, or allow the download: {{"pretrained": True}}.'
             )
-    if need.cached is not None:
+    given = arguments.get(need.cached_argument or "")
+    if need.cached is not None and not (given and Path(given).is_file()):
         file, what = need.cached
         path = get_pretrained_weights_dir() / file
         if not path.exists():
             raise ModelError(
-                f"{name} needs {what}, and would download it. Put it at {str(path)!r}, or allow the download: "
-                'model_args={"pretrained": True}.'
+                f"{name} needs {what}, and would download it (from {where}). Put it at {str(path)!r}, or allow the "
+                'download: model_args={"pretrained": True}.'
             )
