@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,35 @@ from drivetrain.run import read_record
 from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow
+
+#: The address space is limited after the first epoch, so that the next one needs more than there is.
+LIMITED = """
+import json, resource, sys
+from drivetrain import Engine
+from drivetrain.progress import SilentProgress
+
+def address_space():
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmSize"))
+    return int(line.split()[1]) // 1024
+
+class Limits(SilentProgress):
+    sizes, notes = [], []
+
+    def epoch_end(self, record):
+        self.sizes.append(address_space())
+        if record.epoch == 0:
+            soft = (self.sizes[0] + 400) * 2**20
+            resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
+
+    def note(self, text):
+        if text.startswith("Memory ran out"):
+            self.sizes.append(address_space())
+
+engine = Engine("timm:test_resnet", sys.argv[1], work_dir=sys.argv[2], device="cpu")
+engine.progress = progress = Limits()
+result = engine.train(3, batch_size=32, image_size=256, num_workers=0, adaptive_bs="safe")
+print(json.dumps({"sizes": progress.sizes, "notes": result.notes, "epochs": [row.epoch for row in result.history]}))
+"""
 
 
 def test_lightning_goes_on_with_half_the_batch(tmp_path: Path) -> None:
@@ -55,3 +88,17 @@ def test_without_adaptive_bs_the_error_is_the_upstreams(tmp_path: Path) -> None:
     engine.progress = SilentProgress()
     with pytest.raises(torch.OutOfMemoryError):
         engine.train(1, batch_size=12, image_size=32, num_workers=0, callbacks=[Full()])
+
+
+def test_the_limit_of_ulimit_halves_the_batch_and_nothing_of_the_broken_training_is_kept(tmp_path: Path) -> None:
+    folder = data.class_folders(tmp_path / "toys", subsets={"train": 24, "val": 6, "test": 6})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LIMITED, str(folder), str(tmp_path / "work")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["epochs"] == [0, 1, 2]
+    assert "can't allocate memory" in told["notes"][-1]
+    assert "from the last state, after epoch 1, with batch_size=16 instead of 32" in told["notes"][-1]
+    before, after = told["sizes"][:2]
+    assert after - before < 200, "MB that the broken training still holds"

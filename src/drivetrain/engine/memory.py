@@ -14,7 +14,7 @@ from drivetrain.engine.automatic import Tuned
 from drivetrain.engine.hooks import FitResult
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.hardware import free_accelerator
-from drivetrain.machine import is_out_of_memory
+from drivetrain.machine import give_memory_back, is_out_of_memory
 from drivetrain.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         _forget(error)
     gc.collect()
+    give_memory_back()
     smaller, how = _smaller(engine, options)
     has_state = any(run.checkpoints.glob("last.*"))
     start = f"from the last state, after epoch {len(run.history)}" if has_state else "from the beginning"
@@ -73,6 +74,7 @@ def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
     if not has_state and smaller.checkpoint is not None:
         engine._warm_start(engine._find_checkpoint(smaller.checkpoint), run)
     gc.collect()  # what the broken training held: its trainer, its optimiser, its images
+    give_memory_back()
     free_accelerator()
     return engine._fit(smaller, run, resume=has_state)
 
