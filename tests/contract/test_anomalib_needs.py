@@ -43,13 +43,13 @@ def test_the_table_names_models_that_exist_and_arguments_that_they_have() -> Non
 
 
 def test_models_that_download_files_of_their_own_have_them_in_the_table() -> None:
-    assert {name for name, need in NEEDS.items() if need.folder or need.cached} == naming("DownloadInfo\\(")
+    own, others = naming(r"DownloadInfo\("), naming(r"torch\.hub\.load\(|clip\.load\(")
+    assert {name for name, need in NEEDS.items() if need.folder or need.cached} == own | others
     weights = {name for name, need in NEEDS.items() if need.cached}
-    assert weights == naming(r"get_pretrained_weights_dir\(")
-    for name, need in NEEDS.items():
-        if need.folder or need.cached:
-            assert all(url.startswith("https://") for url in needs.sources(CLASSES[name]).values())
-            assert needs.sources(CLASSES[name])
+    assert weights == naming(r"get_pretrained_weights_dir\(") | others
+    for name in own:
+        assert all(url.startswith("https://") for url in needs.sources(CLASSES[name]).values())
+        assert needs.sources(CLASSES[name])
 
 
 def test_models_that_allow_one_batch_size_only() -> None:
@@ -94,6 +94,12 @@ def test_the_documentation_has_every_row_of_the_table() -> None:
         ("Glass", {"anomaly_source_path": "none"}, r"Glass needs a folder.*anomaly_source_path"),
         ("Dsr", {}, r"Dsr needs the pretrained quantised autoencoder.*from https://.*Put it at '.*dsr"),
         ("CFM", {}, r"CFM needs Point-MAE's pretrained weights.*from https://.*Put it at '.*pointmae_pretrain\.pth'"),
+        (
+            "AiVad",
+            {},
+            r"AiVad needs CLIP's pretrained ViT-B/16, and would download it\. Put it at '.*clip/ViT-B-16\.pt'",
+        ),
+        ("Fuvas", {}, r"Fuvas needs PyTorchVideo's code and weights.*Put it at '.*facebookresearch_pytorchvideo_main'"),
         ("WinClip", {}, r"WinClip needs the package 'open_clip'\. Install it with: pip install"),
         ("AnomalyVFM", {}, r"AnomalyVFM needs the package 'huggingface_hub'"),
         ("VlmAd", {"model": "gpt-4o"}, r"VlmAd needs the package 'openai'"),
@@ -102,7 +108,8 @@ def test_the_documentation_has_every_row_of_the_table() -> None:
 def test_what_is_missing_is_said_with_where_it_belongs(
     name: str, arguments: dict[str, Any], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for variable in ("XDG_CACHE_HOME", "HOME", "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     if "package" in text:
         monkeypatch.setattr(needs, "is_installed", lambda package: False)

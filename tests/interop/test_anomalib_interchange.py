@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from drivetrain import Engine, load
+from drivetrain.errors import UnsupportedError
 from drivetrain.images import read_image
 from drivetrain.progress import SilentProgress
 from drivetrain.testing.data import mvtec
@@ -77,6 +78,27 @@ def test_datamodule_of_anomalib_passes_through(category: Path, tmp_path: Path) -
     assert metrics["image_auroc"] == pytest.approx(metrics["upstream/image_AUROC"], abs=0.03)
     assert metrics["pixel_auroc"] == pytest.approx(metrics["upstream/pixel_AUROC"], abs=0.05)
     assert metrics.count == 12
+    artifact = engine.export()
+    assert artifact.parity["passed"]
+    assert len(artifact.parity["images"]) == 8
+
+
+def test_model_that_looks_at_no_single_images_is_tested_by_anomalib_alone(
+    category: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What video models do with Anomalib's datamodules; their own weights are not at hand."""
+    from drivetrain.engines.anomalib import needs
+
+    monkeypatch.setitem(needs.NEEDS, "Padim", needs.Need(data="video"))
+    engine: Any = Engine(padim(), datamodule(category), work_dir=tmp_path / "run")
+    engine.progress = SilentProgress()
+    engine.train()
+    metrics = engine.test()
+    assert metrics["upstream/image_AUROC"] >= 0.9
+    assert all(name.startswith("upstream/") for name in metrics)
+    for refused in (engine.export, lambda: engine.predict(category / "test")):
+        with pytest.raises(UnsupportedError, match=r"looks at video.*Engine\(\)\.predict\(engine\.model, datamodule"):
+            refused()
 
 
 def test_checkpoint_of_anomalib_goes_on_here(theirs: Any, category: Path, tmp_path: Path) -> None:

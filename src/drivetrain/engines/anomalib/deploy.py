@@ -14,6 +14,7 @@ from torch import nn
 from torchvision.transforms.v2 import Resize
 
 from drivetrain.engines.anomalib.build import steps_of
+from drivetrain.engines.anomalib.needs import need_of
 from drivetrain.errors import CheckpointError, UnsupportedError
 from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import Interpolation
@@ -52,8 +53,14 @@ def require_fitted(model: AnomalibModule) -> None:
 
     Raises:
         CheckpointError: it was not trained.
-        UnsupportedError: its post-processor is off, so its scores have no scale.
+        UnsupportedError: its post-processor is off, so its scores have no scale; or it looks at no single images.
     """
+    data = need_of(type(model)).data
+    if data != "images":
+        raise UnsupportedError(
+            f"{model.name} looks at {data}, and drivetrain predicts from single images. Ask Anomalib about its own "
+            "datamodule: anomalib.engine.Engine().predict(engine.model, datamodule=...)."
+        )
     post = model.post_processor
     if not isinstance(post, PostProcessor) or not post.enable_normalization or not post.enable_thresholding:
         raise UnsupportedError(

@@ -237,6 +237,10 @@ class AnomalibEngine(Engine):
         self._scratch = tempfile.TemporaryDirectory()
         return export_source(model, spec, self.label_names, graph_format=format, scratch=Path(self._scratch.name))
 
+    def _verification_images(self) -> list[str]:
+        """Those of Anomalib's own datamodule where one was given."""
+        return native.some_paths(self._data) if self.has_native_data else super()._verification_images()
+
     def _image_spec(self, model: AnomalibModule) -> ImageSpec:
         spec = image_spec(model)
         if spec is None:

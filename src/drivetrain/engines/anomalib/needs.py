@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from anomalib.data.utils import DownloadInfo
 from anomalib.utils.path import get_pretrained_weights_dir
 
@@ -27,7 +28,8 @@ class Need:
         least_size: of the model input, in pixels.
         folder: (argument, what must be in it): a folder of images that the model itself reads; the model would download
             it.
-        cached: (name below Anomalib's folder of weights, what it is): weights that the model would download.
+        cached: (place, what it is): what the model would download. The place is below Anomalib's folder of weights, the
+            home folder (``~``) or torch's hub (``hub:``).
         cached_argument: that names the file of these weights instead.
         packages: (package, what to install).
     """
@@ -45,7 +47,7 @@ class Need:
 NOTHING = Need()
 _DTD = "pictures of textures, such as the Describable Textures Dataset"
 NEEDS: dict[str, Need] = {
-    "AiVad": Need(data="video"),
+    "AiVad": Need(data="video", cached=("~/.cache/clip/ViT-B-16.pt", "CLIP's pretrained ViT-B/16")),
     "AnomalyVFM": Need(packages=(("huggingface_hub", "anomalib[huggingface]"), ("safetensors", "safetensors"))),
     "Cflow": Need(alone=True),
     "CFM": Need(
@@ -61,7 +63,7 @@ NEEDS: dict[str, Need] = {
         folder=("imagenet_dir", "class folders of ordinary pictures, such as Imagenette"),
         cached=("efficientad_pretrained_weights", "the pretrained teachers, unpacked"),
     ),
-    "Fuvas": Need(data="video"),
+    "Fuvas": Need(data="video", cached=("hub:facebookresearch_pytorchvideo_main", "PyTorchVideo's code and weights")),
     "Glass": Need(folder=("anomaly_source_path", _DTD)),
     "Supersimplenet": Need(least_size=128),
     "WinClip": Need(packages=(("open_clip", "anomalib[clip]"),)),
@@ -135,25 +137,32 @@ def sources(cls: type) -> dict[str, str]:
     return {info.name: info.url for info in infos}
 
 
+def _place(file: str) -> Path:
+    if file.startswith("hub:"):
+        return Path(torch.hub.get_dir()) / file.removeprefix("hub:")
+    return Path(file).expanduser() if file.startswith("~") else get_pretrained_weights_dir() / file
+
+
 def _check_files(cls: type, need: Need, arguments: Mapping[str, Any]) -> None:
     if arguments.get("pretrained") is True:
         return  # the upstream may download what it needs
     name = cls.__name__
-    where = " and ".join(sorted(sources(cls).values()))
+    addresses = " and ".join(sorted(sources(cls).values()))
+    where = f" (from {addresses})" if addresses else ""
     if need.folder is not None:
         argument, what = need.folder
         given = arguments.get(argument)
         if (given is not None or name != "Glass") and not (given and Path(given).is_dir()):
             raise ModelError(
-                f"{name} needs a folder with {what}, and would download one (from {where}). Give it: "
+                f"{name} needs a folder with {what}, and would download one{where}. Give it: "
                 f'model_args={{"{argument}": "folder"}}, or allow the download: {{"pretrained": True}}.'
             )
     given = arguments.get(need.cached_argument or "")
     if need.cached is not None and not (given and Path(given).is_file()):
         file, what = need.cached
-        path = get_pretrained_weights_dir() / file
+        path = _place(file)
         if not path.exists():
             raise ModelError(
-                f"{name} needs {what}, and would download it (from {where}). Put it at {str(path)!r}, or allow the "
+                f"{name} needs {what}, and would download it{where}. Put it at {str(path)!r}, or allow the "
                 'download: model_args={"pretrained": True}.'
             )
