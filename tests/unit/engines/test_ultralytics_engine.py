@@ -246,8 +246,8 @@ def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
         ({"image_size": 33}, "must be a multiple of 32. The next one is 64"),
         ({"val_check_interval": 2}, "validates after every epoch"),
         ({"precision": "fp16"}, "fp32 on the CPU"),
-        ({"devices": 2}, "several devices"),
-        ({"logger": object()}, "takes no logger objects"),
+        ({"devices": 2}, r"data in memory do not reach them. Leave devices out, or .* train by the yolo command"),
+        ({"logger": object()}, r"has no logger objects .* Give the name of a tracker \(tensorboard, mlflow, wandb\)"),
         ({"callbacks": {"on_train_epoch_ende": print}}, "Did you mean 'on_train_epoch_end'"),
         ({"callbacks": [object()]}, "not a pair of an event and a function"),
         ({"engine_args": {"lr0": 0.1}}, r"lr0 is set by train\(learning_rate=...\)"),
@@ -334,9 +334,62 @@ def test_points_are_mirrored_if_their_names_tell_how(names: tuple[str, ...], ord
     assert flip_order(names) == order
 
 
-def test_models_that_learn_from_texts_are_refused(shapes: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="learns from texts"):
-        _engine("yolov8s-world", shapes, tmp_path / "work").train(1)
+def test_models_that_learn_from_texts_are_not_trained(shapes: Path, tmp_path: Path) -> None:
+    from ultralytics import YOLOWorld
+
+    wanted = r"yolov8s-world learns from the texts .* text encoder \(CLIP or MobileCLIP\), .* such as yolo11n"
+    with pytest.raises(UnsupportedError, match=wanted):
+        _engine("yolov8s-world", shapes, tmp_path / "name").train(1)
+    model = YOLOWorld("yolov8s-world.yaml")
+    with pytest.raises(UnsupportedError, match=r"The YOLOWorld object learns from the texts"):
+        _engine(model, shapes, tmp_path / "work").train(1)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "name"), [("YOLOWorld", "yolov8s-world.yaml"), ("YOLOE", "yoloe-11s.yaml")])
+def test_classes_that_were_set_are_asked_about_and_exported(kind: str, name: str, shapes: Path, tmp_path: Path) -> None:
+    """As the encoder of texts is not here, random vectors are set in place of its answers."""
+    import ultralytics
+
+    model = getattr(ultralytics, kind)(name)
+    vectors = torch.nn.functional.normalize(torch.randn(1, 2, 512), dim=-1)
+    if kind == "YOLOE":
+        model.set_classes(["circle", "square"], vectors)
+    else:
+        model.model.txt_feats, model.model.names = vectors, {0: "circle", 1: "square"}
+        model.model.model[-1].nc = 2
+    engine = _engine(model, shapes, tmp_path / "work", engine="ultralytics")
+    assert "map" in engine.test()
+    artifact = engine.export("openvino")
+    assert artifact.parity is not None
+    assert artifact.parity["passed"]
+
+
+class _Seen(Exception):
+    """Carries what the trainer would really use."""
+
+
+def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: Path, tmp_path: Path) -> None:
+    """The arguments are read from the trainer itself, when it is about to begin."""
+    assert set(trainer.OPTIONS) == set(TrainOptions.names())
+    seen: dict[str, Any] = {}
+
+    def look(upstream: Any) -> None:
+        seen.update(vars(upstream.args))
+        raise _Seen
+
+    given: dict[str, Any] = {"max_epochs": 3, "batch_size": 3, "learning_rate": 0.004, "image_size": 96, "seed": 5}
+    given |= {"deterministic": True, "precision": "fp32", "patience": 2, "num_workers": 0, "devices": 1}
+    wanted = {"epochs": 3, "batch": 3, "lr0": 0.004, "imgsz": 96, "seed": 5, "deterministic": True, "amp": False}
+    wanted |= {"patience": 2, "workers": 0, "device": "cpu", "nbs": 3, "optimizer": "AdamW", "resume": False}
+    assert {trainer.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, trainer.OPTIONS.values())}
+    with pytest.raises(_Seen):
+        _engine("yolo11n", shapes, tmp_path / "work", device="cpu").train(
+            **given, val_check_interval=1, callbacks={"on_train_start": look}, engine_args={"mosaic": 0.25}
+        )
+    assert {name: seen[name] for name in wanted} == wanted
+    assert seen["mosaic"] == 0.25
 
 
 def test_more_than_one_device_is_refused_by_name() -> None:

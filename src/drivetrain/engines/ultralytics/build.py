@@ -60,6 +60,7 @@ _HOOKS: dict[str, tuple[str, ...]] = {
 }
 _MODEL_ARGS = ("pretrained",)
 _BY_TEXT = ("YOLOWorld", "YOLOE")
+_BY_TEXT_MODELS = ("WorldModel", "YOLOEModel", "YOLOESegModel")
 
 
 def build(given: Any, model_args: Mapping[str, Any]) -> Any:
@@ -92,15 +93,36 @@ def _build_entry(entry: ModelEntry, model_args: Mapping[str, Any]) -> Any:
         raise OptionError(f"model_args: {unknown[0]!r} is not an argument of {entry.name}. Allowed: pretrained.")
     kind = class_name(entry.name)
     if kind in _BY_TEXT:
-        raise UnsupportedError(
-            f"{entry.name} is a {kind} model, which learns from texts and needs a text encoder that is downloaded. "
-            "Take a model of a closed set of classes, such as yolo11n, or one of another task."
-        )
+        raise UnsupportedError(_learns_from_texts(entry.name))
     made = getattr(importlib.import_module("ultralytics"), kind)(f"{entry.name}.yaml")
     if model_args.get("pretrained"):
         path = Path(model_args["pretrained"]).expanduser()
         made.model.load(open_checkpoint(path).model)
     return made
+
+
+def learns_from_texts(yolo: Any) -> bool:
+    """Whether the names of the classes are turned into vectors by a text encoder, in training and validation."""
+    return type(yolo.model).__name__ in _BY_TEXT_MODELS
+
+
+def require_trainable(yolo: Any) -> None:
+    """Refuse to train what needs a text encoder.
+
+    Raises:
+        UnsupportedError: the model learns from texts.
+    """
+    if learns_from_texts(yolo):
+        raise UnsupportedError(_learns_from_texts(f"The {type(yolo).__name__} object"))
+
+
+def _learns_from_texts(name: str) -> str:
+    return (
+        f"{name} learns from the texts of its classes: Ultralytics trains it with a text encoder (CLIP or MobileCLIP), "
+        "which is no part of its package and would be downloaded in the middle of training. Train it by the yolo "
+        "command where the encoder is; what it saves after model.set_classes([...]) predicts, tests and exports here. "
+        "Or take a model of a closed set of classes, such as yolo11n: drivetrain find --task detection yolo"
+    )
 
 
 def open_checkpoint(path: Path) -> Any:

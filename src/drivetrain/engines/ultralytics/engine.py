@@ -90,6 +90,8 @@ class UltralyticsEngine(Engine):
         trainer.check_options(options, self.device)
         super()._check_options(options)
         self._check_task()
+        if not self._is_entry:
+            build.require_trainable(self.model)
 
     def _check_task(self) -> None:
         own = build.task_of(self.model) if not isinstance(self.resolution.model, ModelEntry) else self._find_task()
@@ -277,7 +279,9 @@ class UltralyticsEngine(Engine):
         return infer(self._deploy(), images, device=self.device, batch_size=batch_size, confidence=confidence)
 
     def _upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
-        """By Ultralytics' validator."""
+        """By Ultralytics' validator, except for models whose validation needs a text encoder."""
+        if build.learns_from_texts(self.model):
+            return {}
         return self._validate(records(dataset, self.task), facts(dataset, self.task), batch_size)
 
     def _validate(self, given: list[Any], about: dict[str, Any], batch_size: int | None) -> dict[str, float]:

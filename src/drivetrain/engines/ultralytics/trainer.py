@@ -46,15 +46,42 @@ SET_BY_ENGINE = {
     "distill_model": "drivetrain, which keeps one model in a checkpoint",
     "quantize": "export(...)",
 }
-_EFFECTIVE = {
+#: Each option of ``train`` -> Ultralytics' option that it becomes; ``""`` where drivetrain carries it out itself.
+OPTIONS = {
     "max_epochs": "epochs",
     "batch_size": "batch",
     "learning_rate": "lr0",
     "image_size": "imgsz",
     "seed": "seed",
     "deterministic": "deterministic",
+    "precision": "amp",
     "patience": "patience",
+    "val_check_interval": "",  # 1 only: it validates after each epoch
     "num_workers": "workers",
+    "devices": "device",
+    "callbacks": "",  # among the events of its trainer
+    "logger": "",  # names of trackers, which the run feeds
+    "metric": "",  # the fitness, in Keeper
+    "checkpoint": "",  # the weights that the trainer's model begins with
+    "resume": "resume",
+    "overwrite": "",  # the work dir
+    "run_hpo": "",  # a search around the training
+    "hpo_config": "",
+    "adaptive_bs": "",  # trial steps before the training
+    "engine_args": "",  # by their own names
+}
+_EFFECTIVE = {
+    ours: OPTIONS[ours]
+    for ours in (
+        "max_epochs",
+        "batch_size",
+        "learning_rate",
+        "image_size",
+        "seed",
+        "deterministic",
+        "patience",
+        "num_workers",
+    )
 }
 _STRIDE = 32
 
@@ -91,14 +118,17 @@ def check_options(options: TrainOptions, device: str) -> None:
         raise OptionError(f"image_size={size[0]} must be a multiple of {_STRIDE}. The next one is {above}.")
     if options.logger is not None:
         raise UnsupportedOptionError(
-            f"logger={options.logger!r} cannot be honoured: Ultralytics takes no logger objects. Give the name of a "
-            "tracker (tensorboard, mlflow, wandb), or callbacks={'on_fit_epoch_end': function}."
+            f"logger={options.logger!r} cannot be honoured: Ultralytics has no logger objects that it could hand its "
+            "numbers to. Give the name of a tracker (tensorboard, mlflow, wandb), which drivetrain feeds, or "
+            "callbacks={'on_fit_epoch_end': function}."
         )
     count = options.devices if isinstance(options.devices, int) else len(options.devices)
     if count != 1:
         raise UnsupportedOptionError(
-            f"devices={options.devices!r} cannot be honoured: training on several devices is not part of this "
-            "version. Leave devices out, or give one."
+            f"devices={options.devices!r} cannot be honoured: on several devices Ultralytics starts processes that "
+            "look up the trainer by the name of its class and read the data anew, so data in memory do not reach them. "
+            "Leave devices out, or write the data with dataset.export(folder, 'yolo'), train by the yolo command with "
+            "device=0,1, and open its best.pt here."
         )
     precision_of(options.precision, choose_device(device))
     callbacks_of(options.callbacks)
