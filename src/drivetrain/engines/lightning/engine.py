@@ -59,11 +59,9 @@ class LightningEngine(Engine):
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def _build(self, options: TrainOptions | None = None) -> None:
-        """Take the user's module as it is; make a new classifier for each training, and else at the first use."""
+        """Take the user's object as it is; make a new model for each training, and else at the first use."""
         if self._is_own_module:
-            if self._module is None:
-                given: Any = self.resolution.model
-                self._module = given(**self.model_args) if isinstance(given, type) else given
+            self._take_own(options)
             return
         if self._module is not None and options is None:
             return
@@ -202,6 +200,15 @@ class LightningEngine(Engine):
     def _classifiers(self) -> Classifiers:
         model: Any = self.resolution.model
         return Classifiers(self._own_checkpoint() if isinstance(model, Path) else model, self.model_args)
+
+    def _take_own(self, options: TrainOptions | None) -> None:
+        """The user's object as it is; of a class a new one for each training, with the random weights of its seed."""
+        given: Any = self.resolution.model
+        if not isinstance(given, type):
+            self._module = given
+        elif self._module is None or options is not None:
+            with own_randomness(options.seed if options is not None else 0):
+                self._module = given(**self.model_args)
 
     def _adopt(self, module: ClassificationModule) -> None:
         self._module = module
