@@ -309,6 +309,30 @@ def test_pre_processor_that_no_client_could_follow_is_refused_before_training(da
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("name", ["AnomalyVFM", "WinClip"])
+def test_weights_of_a_file_are_those_of_the_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from drivetrain.engines.anomalib.build import build_model
+    from drivetrain.engines.anomalib.checkpoints import exported_classes
+
+    case, cls = CASES[name], exported_classes()[name]
+    assert case.prepare is not None
+    case.prepare(tmp_path, monkeypatch)
+
+    def made(seed: int, pretrained: Any) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        model = build_model(cls, {**case.args, "pretrained": pretrained}).model
+        state: dict[str, torch.Tensor] = (model.clip if name == "WinClip" else model).state_dict()
+        return state
+
+    first, file = made(1, False), tmp_path / "weights.pth"
+    torch.save(first, file)
+    found, other = made(2, str(file)), made(2, False)
+    assert all(torch.equal(found[key], value) for key, value in first.items())
+    assert not all(torch.equal(other[key], value) for key, value in first.items())
+
+
 def test_every_model_of_the_installed_release_is_in_the_table() -> None:
     assert [entry.name for entry in list_models("anomalib")] == list(MODELS["anomalib"])
     without = {name for name in MODELS["anomalib"] if expected_step("anomalib", name, "train")}
