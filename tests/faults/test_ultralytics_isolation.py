@@ -12,8 +12,8 @@ import pytest
 
 from drivetrain.testing import data
 
-HARMLESS = ("ldconfig", "'uname'", "'rev-parse'", "drivetrain.catalog")
-"""What imports ask the machine about, and our own listing of models."""
+HARMLESS = ("fc-list", "ldconfig", "'uname'", "'rev-parse'", "drivetrain.catalog")
+"""What imports ask the machine about (matplotlib: its fonts), and our own listing of models."""
 
 PASSED_ON_BY_OTHERS = ("YOLO", "HF_", "ULTRA", "TORCHINDUCTOR_", "TRITON_")
 """Variables that other tests of this process may have set; the folders that they name would not be ours."""

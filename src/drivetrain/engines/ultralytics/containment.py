@@ -87,6 +87,7 @@ def contained() -> Iterator[None]:
     given = dict(os.environ)
     logger = logging.getLogger("ultralytics")
     level = logger.level
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # its list of fonts would go to the home
     if not os.environ.get("YOLO_VERBOSE"):
         logger.setLevel(logging.ERROR)  # its bars and tables; drivetrain shows its own
     try:
