@@ -272,8 +272,8 @@ class Trip:
         """What float32 may change in a score; much where an untrained network gives all images nearly the same."""
         post = self.engine.model.post_processor
         low, high = (float(getattr(post, name, 0.0)) for name in ("image_min", "image_max"))
-        steps = 8 * float(np.spacing(np.float32(max(abs(low), abs(high)))))
-        return max(1e-3, steps / (high - low) if high > low else 0.0)
+        rounded = 1e-5 * max(abs(low), abs(high))
+        return max(1e-3, rounded / (high - low) if high > low else 0.0)
 
     def export(self) -> None:
         """The artefact passes its own comparison."""
