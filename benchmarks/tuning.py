@@ -4,8 +4,8 @@
 not training. Training is from the first step of a trial to the end of its last epoch: forward, backward, reading the
 images of the batches, validation. Waste is all else from the call of ``tune`` to its return, on every process: starting
 the processes and importing the framework in each, making engines, opening the data, closing runs, writing the page, and
-idling while the last trial of another process ends. A trial takes about 18 s, which is short for a real one; longer
-ones make the share smaller. Needed: below 10 %. It takes three and a half minutes on two cores.
+idling while the last trial of another process ends. A trial takes about 16 s, which is short for a real one; longer
+ones make the share smaller. Needed: below 10 %. It takes three minutes on two quiet cores.
 
 ``--part pruning``: the same search with and without pruning, several seeds, on a test problem: the toy classifier on
 noisy colours, whose validation loss depends on the learning rate, the momentum and the batch size. Every epoch is made
@@ -49,7 +49,7 @@ def make_images(root: Path, *, per_class: int, size: int, noise: float, seed: in
 
 def waste(folder: Path, *, trials: int, workers: int) -> float:
     """The share of the processes' time that was not training."""
-    data = make_images(folder / "images", per_class=140, size=64, noise=30)
+    data = make_images(folder / "images", per_class=120, size=64, noise=30)
     engine = Engine("timm:test_resnet", data, work_dir=folder / "search", device="cpu")
     engine.progress = SilentProgress()
     space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "model.drop_rate": [0.0, 0.1, 0.2, 0.3]}
