@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from drivetrain.registry import register_engine
+from drivetrain.models.registry import register_engine
 from drivetrain.testing import toy
 
 SPEC = replace(toy.SPEC, name="costly", class_path="costly_toy:Costly", claims=("costly_toy:CostlyModel",), sources=())

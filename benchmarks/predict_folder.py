@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from drivetrain import load
-from drivetrain.artifact import Artifact
 from drivetrain.export import ExportSource, export_artifact
-from drivetrain.images import read_image
-from drivetrain.machine import core_count
+from drivetrain.images.read import read_image
+from drivetrain.machine.resources import core_count
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ImageSpec, Task
 
 SPEC = ImageSpec(224, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

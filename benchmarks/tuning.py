@@ -27,7 +27,7 @@ from costly_toy import Costly, CostlyModel
 from PIL import Image
 
 from drivetrain import Engine
-from drivetrain.progress import SilentProgress
+from drivetrain.runs.progress import SilentProgress
 from drivetrain.types import TuneResult
 
 EPOCHS = 18

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drivetrain._lazy import import_object
+from drivetrain._version import __version__ as __version__
+from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the table below
-    from drivetrain.artifact import Artifact as Artifact
     from drivetrain.data import Dataset as Dataset
     from drivetrain.data import load_dataset as load_dataset
     from drivetrain.engine import Engine as Engine
@@ -18,13 +18,14 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
     from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
     from drivetrain.engines.ultralytics.engine import UltralyticsEngine as UltralyticsEngine
-    from drivetrain.registry import EngineSpec as EngineSpec
-    from drivetrain.registry import explain_dispatch as explain_dispatch
-    from drivetrain.registry import list_engines as list_engines
-    from drivetrain.registry import list_models as list_models
-    from drivetrain.registry import register_engine as register_engine
+    from drivetrain.models.registry import list_engines as list_engines
+    from drivetrain.models.registry import list_models as list_models
+    from drivetrain.models.registry import register_engine as register_engine
+    from drivetrain.models.resolve import explain_dispatch as explain_dispatch
+    from drivetrain.models.spec import EngineSpec as EngineSpec
     from drivetrain.runtime import Predictor as Predictor
     from drivetrain.runtime import load as load
+    from drivetrain.runtime.artifact import Artifact as Artifact
     from drivetrain.types import Metrics as Metrics
     from drivetrain.types import Prediction as Prediction
     from drivetrain.types import Predictions as Predictions
@@ -32,14 +33,12 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.types import TrainResult as TrainResult
     from drivetrain.types import TuneResult as TuneResult
 
-__version__ = "0.1.0"
-
 _PUBLIC = {
     "AnomalibEngine": "drivetrain.engines.anomalib.engine:AnomalibEngine",
-    "Artifact": "drivetrain.artifact:Artifact",
+    "Artifact": "drivetrain.runtime.artifact:Artifact",
     "Dataset": "drivetrain.data:Dataset",
     "Engine": "drivetrain.engine:Engine",
-    "EngineSpec": "drivetrain.registry:EngineSpec",
+    "EngineSpec": "drivetrain.models.spec:EngineSpec",
     "LightningEngine": "drivetrain.engines.lightning.engine:LightningEngine",
     "Metrics": "drivetrain.types:Metrics",
     "OpenVINOEngine": "drivetrain.engines.openvino.engine:OpenVINOEngine",
@@ -50,12 +49,12 @@ _PUBLIC = {
     "TrainResult": "drivetrain.types:TrainResult",
     "TuneResult": "drivetrain.types:TuneResult",
     "UltralyticsEngine": "drivetrain.engines.ultralytics.engine:UltralyticsEngine",
-    "explain_dispatch": "drivetrain.registry:explain_dispatch",
-    "list_engines": "drivetrain.registry:list_engines",
-    "list_models": "drivetrain.registry:list_models",
+    "explain_dispatch": "drivetrain.models.resolve:explain_dispatch",
+    "list_engines": "drivetrain.models.registry:list_engines",
+    "list_models": "drivetrain.models.registry:list_models",
     "load": "drivetrain.runtime:load",
     "load_dataset": "drivetrain.data:load_dataset",
-    "register_engine": "drivetrain.registry:register_engine",
+    "register_engine": "drivetrain.models.registry:register_engine",
 }
 
 __all__ = [*sorted(_PUBLIC), "__version__"]

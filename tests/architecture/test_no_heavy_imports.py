@@ -105,4 +105,4 @@ def test_the_runtimes_are_imported_in_one_place() -> None:
         r"^( +import (openvino|onnxruntime)| +from (openvino|onnxruntime) import (?!Model$))", re.MULTILINE
     )
     found = [str(path.relative_to(source)) for path in source.rglob("*.py") if bare.search(path.read_text("utf-8"))]
-    assert found == [], "use drivetrain._lazy.openvino() or .onnxruntime()"
+    assert found == [], "use drivetrain.machine.packages.openvino() or .onnxruntime()"

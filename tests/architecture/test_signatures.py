@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from drivetrain import Engine, list_engines
-from drivetrain.options import TrainOptions
-from drivetrain.registry import load_engine
+from drivetrain.models.registry import load_engine
+from drivetrain.types.options import TrainOptions
 
 VERBS = ("__init__", "train", "test", "predict", "export", "tune")
 OWN = ("anomalib", "lightning", "openvino", "ultralytics")

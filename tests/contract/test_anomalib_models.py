@@ -17,7 +17,7 @@ from PIL import Image
 from drivetrain import Engine, list_models, load, load_dataset
 from drivetrain.data import Dataset
 from drivetrain.errors import UnsupportedError
-from drivetrain.progress import SilentProgress
+from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing.data import mvtec
 from drivetrain.testing.matrix import STEPS
 

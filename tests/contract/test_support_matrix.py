@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from expected_failures import CASES, EXPECTED, expected
 
-from drivetrain.registry import spec_by_name
+from drivetrain.models.registry import spec_by_name
 from drivetrain.testing import EngineContract, NotImpl, matrix, toy
 
 ROOT = Path(__file__).resolve().parents[2]

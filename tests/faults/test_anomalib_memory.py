@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from drivetrain.engine import Engine
-from drivetrain.progress import SilentProgress
-from drivetrain.run import read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_record
 from drivetrain.testing.data import mvtec
 
 pytest.importorskip("anomalib")

@@ -18,9 +18,10 @@ from PIL import Image
 ENGINE = '''
 import json, os, subprocess, sys, time
 import numpy as np
-from drivetrain import registry
+from drivetrain.models import registry
 from drivetrain.engine import Engine, FitResult
-from drivetrain.registry import EngineSpec, register_engine
+from drivetrain.models.registry import register_engine
+from drivetrain.models.spec import EngineSpec
 from drivetrain.types import Prediction
 
 registry._from_packages = {}

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from drivetrain.engine import Engine
-from drivetrain.progress import SilentProgress
-from drivetrain.run import read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_record
 from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 LIMITED = """
 import json, resource, sys
 from drivetrain import Engine
-from drivetrain.progress import SilentProgress
+from drivetrain.runs.progress import SilentProgress
 
 def address_space():
     line = next(line for line in open("/proc/self/status") if line.startswith("VmSize"))

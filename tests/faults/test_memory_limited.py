@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from drivetrain.run import read_record
+from drivetrain.runs.run import read_record
 from drivetrain.testing import data
 
 #: The toy engine with an appetite: each image of a batch takes so much memory while a step lasts.
 ENGINE = """
 from dataclasses import replace
 import numpy as np
-from drivetrain.registry import register_engine
+from drivetrain.models.registry import register_engine
 from drivetrain.testing import toy
 
 SPEC = replace(toy.SPEC, name="hungry", class_path="hungry:Hungry", claims=("hungry:HungryModel",), sources=())
@@ -44,8 +44,8 @@ TRAIN = """
 import json, resource, sys
 import hungry
 from drivetrain import Engine
-from drivetrain.machine import available_memory, resident_memory
-from drivetrain.progress import SilentProgress
+from drivetrain.machine.resources import available_memory, resident_memory
+from drivetrain.runs.progress import SilentProgress
 
 wanted = json.loads(sys.argv[1])
 

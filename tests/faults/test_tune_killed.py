@@ -25,7 +25,7 @@ sys.exit(main(sys.argv[1:]))
 ENGINE = """
 import time
 from dataclasses import replace
-from drivetrain.registry import register_engine
+from drivetrain.models.registry import register_engine
 from drivetrain.testing import toy
 
 SPEC = replace(toy.SPEC, name="slow", class_path="slow_toy:Slow", claims=("slow_toy:SlowModel",), sources=())

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from drivetrain import Engine
-from drivetrain.progress import SilentProgress
-from drivetrain.run import read_history, read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_history, read_record
 from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow

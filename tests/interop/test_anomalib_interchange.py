@@ -12,8 +12,8 @@ from PIL import Image
 
 from drivetrain import Engine, load
 from drivetrain.errors import UnsupportedError
-from drivetrain.images import read_image
-from drivetrain.progress import SilentProgress
+from drivetrain.images.read import read_image
+from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing.data import mvtec
 
 pytest.importorskip("anomalib")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from drivetrain import list_engines, list_models
-from drivetrain._lazy import import_object
+from drivetrain.machine.packages import import_object
 from drivetrain.types import Task
 
 #: Released weights of Ultralytics that are no architecture of their own: other data, other training, other wrappers.

@@ -12,8 +12,8 @@ import pytest
 
 from drivetrain import Engine, load
 from drivetrain.export.verify import box_iou
-from drivetrain.images import read_image
-from drivetrain.progress import SilentProgress
+from drivetrain.images.read import read_image
+from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing import data
 from drivetrain.types import Prediction, Predictions
 

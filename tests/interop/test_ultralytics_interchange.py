@@ -13,7 +13,7 @@ import pytest
 from drivetrain import Engine
 from drivetrain.engines.lightning.engine import LightningEngine
 from drivetrain.engines.ultralytics.engine import UltralyticsEngine
-from drivetrain.progress import SilentProgress
+from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow

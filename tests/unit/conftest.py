@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drivetrain import registry
-from drivetrain.registry import EngineSpec
+from drivetrain.models import registry
+from drivetrain.models.spec import EngineSpec
 
 
 @pytest.fixture

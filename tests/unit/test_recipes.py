@@ -10,9 +10,9 @@ import yaml
 
 from drivetrain import Engine
 from drivetrain.errors import DataError, OptionError, UnknownModelError
-from drivetrain.progress import SilentProgress
 from drivetrain.recipes import names_recipe
-from drivetrain.run import read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_record
 from drivetrain.testing import data, toy
 
 

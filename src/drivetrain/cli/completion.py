@@ -6,12 +6,12 @@ import argparse
 import re
 from typing import Any
 
-from drivetrain._lazy import require
 from drivetrain.cli.answer import Answer
 from drivetrain.cli.arguments import FLAGS
 from drivetrain.cli.commands import commands
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of, verbs
 from drivetrain.cli.words import parser_of
+from drivetrain.machine.packages import require
 from drivetrain.recipes import list_recipes
 
 _FILES = ("data", "source", "images", "checkpoint", "path", "output", "run")

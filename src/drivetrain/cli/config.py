@@ -70,7 +70,7 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     """The options as a config file."""
     import yaml
 
-    from drivetrain import __version__
-    from drivetrain.run import plain
+    from drivetrain._version import __version__
+    from drivetrain.runs.run import plain
 
     return str(yaml.safe_dump({VERSION_KEY: __version__, **plain(values)}, sort_keys=False, allow_unicode=True))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from drivetrain.cli.answer import Answer
-from drivetrain.registry import EngineSpec, engine_specs
+from drivetrain.models.registry import engine_specs
+from drivetrain.models.spec import EngineSpec
 
 if TYPE_CHECKING:
     from drivetrain.cli.render import Page
@@ -71,9 +72,9 @@ def _tell(page: Page, findings: Sequence[Finding]) -> None:
 
 
 def _versions() -> Iterator[Finding]:
-    import drivetrain
+    from drivetrain._version import __version__
 
-    yield Finding("drivetrain", "ok", f"{drivetrain.__version__} on Python {sys.version.split()[0]}")
+    yield Finding("drivetrain", "ok", f"{__version__} on Python {sys.version.split()[0]}")
     for name, spec in sorted(engine_specs().items()):
         yield _engine(name, spec)
     for package, tool in _TRACKERS.items():
@@ -150,8 +151,8 @@ def _variables() -> Iterator[Finding]:
 
 
 def _caches() -> Iterator[Finding]:
-    from drivetrain.cache_dir import cache_dir
-    from drivetrain.catalog import cached_listing, installed_version
+    from drivetrain.machine.files import cache_dir
+    from drivetrain.models.catalog import cached_listing, installed_version
 
     folder = cache_dir()
     above = next((path for path in (folder, *folder.parents) if path.exists()), folder)
@@ -172,7 +173,7 @@ def _caches() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    from drivetrain.machine import available_memory, core_count
+    from drivetrain.machine.resources import available_memory, core_count
 
     memory, disk = available_memory(), shutil.disk_usage(Path.cwd()).free
     state: State = "warning" if memory < _LEAST_MEMORY else "ok"

@@ -23,7 +23,7 @@ def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
         DrivetrainError: as the constructor of the engine does.
     """
     from drivetrain.cli.render import Page, write_json
-    from drivetrain.options import TrainOptions
+    from drivetrain.types.options import TrainOptions
 
     if values["model"]:
         raise OptionError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from drivetrain.catalog import ModelEntry
 from drivetrain.cli.answer import Answer
 from drivetrain.cli.render import Page
-from drivetrain.registry import engine_specs, list_models
+from drivetrain.models.catalog import ModelEntry
+from drivetrain.models.registry import engine_specs, list_models
 
 _LIMIT = 40
 _EXAMPLES = 4

@@ -19,7 +19,7 @@ def explain(path: Path | None) -> Answer:
     Raises:
         DrivetrainError: nothing is there, or it cannot be read.
     """
-    from drivetrain.checkpoint import SUFFIXES
+    from drivetrain.models.checkpoint import SUFFIXES
 
     if path is None:
         return _installation()
@@ -37,7 +37,7 @@ def explain(path: Path | None) -> Answer:
 
 
 def _work_dir(path: Path) -> Answer:
-    from drivetrain.run import read_record
+    from drivetrain.runs.run import read_record
 
     record = read_record(path)
     model, data = record.get("model") or {}, record.get("data")
@@ -71,8 +71,8 @@ def _work_dir(path: Path) -> Answer:
 
 
 def _checkpoint(path: Path) -> Answer:
-    from drivetrain.checkpoint import read_facts
-    from drivetrain.registry import engine_specs
+    from drivetrain.models.checkpoint import read_facts
+    from drivetrain.models.registry import engine_specs
 
     found = read_facts(path)
     engines = [
@@ -96,7 +96,7 @@ def _checkpoint(path: Path) -> Answer:
 
 
 def _artifact(path: Path) -> Answer:
-    from drivetrain.artifact import Artifact
+    from drivetrain.runtime.artifact import Artifact
 
     artifact = Artifact.open(path)
     return Answer({"kind": "artifact", **artifact_json(artifact)}, lambda page: artifact_text(artifact, page))
@@ -108,11 +108,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _installation() -> Answer:
-    import drivetrain
-    from drivetrain.cache_dir import cache_dir
+    from drivetrain._version import __version__
     from drivetrain.cli.doctor import opencv_wheels
-    from drivetrain.environment import environment
-    from drivetrain.registry import engine_specs
+    from drivetrain.machine.files import cache_dir
+    from drivetrain.machine.versions import environment
+    from drivetrain.models.registry import engine_specs
 
     engines = {
         name: {
@@ -126,7 +126,7 @@ def _installation() -> Answer:
     }
     clash = opencv_wheels()
     facts = {
-        "drivetrain": drivetrain.__version__,
+        "drivetrain": __version__,
         **environment(),
         "engines": engines,
         "opencv_wheels": clash,

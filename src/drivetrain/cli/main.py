@@ -113,9 +113,9 @@ def _dispatch(arguments: list[str]) -> int:
         print(overview())
         return 0
     if command == "--version":
-        import drivetrain
+        from drivetrain._version import __version__
 
-        print(drivetrain.__version__)
+        print(__version__)
         return 0
     if command in commands():
         from drivetrain.cli.words import run_command

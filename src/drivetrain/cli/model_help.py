@@ -8,9 +8,10 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from drivetrain.catalog import Argument, Listing, cached_listing, installed_version, listing
 from drivetrain.errors import OptionError
-from drivetrain.registry import engine_specs, resolve
+from drivetrain.models.catalog import Argument, Listing, cached_listing, installed_version, listing
+from drivetrain.models.registry import engine_specs
+from drivetrain.models.resolve import resolve
 
 _MOST_NAMES = 40
 _MOST_FAMILIES = 60
@@ -70,7 +71,7 @@ def print_model_help(arguments: Sequence[str]) -> int:
     if name is None:
         raise OptionError("--model.help needs the name of a model. 'drivetrain find' lists them.")
     resolution = resolve(name, engine=_named(arguments, "--engine"))
-    from drivetrain.catalog import ModelEntry
+    from drivetrain.models.catalog import ModelEntry
 
     entry = resolution.model
     if not isinstance(entry, ModelEntry):

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 
 from drivetrain.cli.doctor import Finding
-from drivetrain.registry import EngineSpec, engine_specs
+from drivetrain.models.registry import engine_specs
+from drivetrain.models.spec import EngineSpec
 
 _SECONDS = 180
 _IMPORT = """
@@ -51,7 +52,7 @@ def probe_engines() -> Iterator[Finding]:
 
 
 def _run(spec: EngineSpec) -> subprocess.CompletedProcess[str] | None:
-    from drivetrain.cache_dir import cache_dir
+    from drivetrain.machine.files import cache_dir
 
     home = {"YOLO_CONFIG_DIR": str(cache_dir() / "ultralytics")}  # where the engine keeps the settings of Ultralytics
     quiet = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}

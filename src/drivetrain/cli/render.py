@@ -13,7 +13,7 @@ from drivetrain.cli.wording import command
 from drivetrain.report.tables import class_rows, number
 
 if TYPE_CHECKING:
-    from drivetrain.artifact import Artifact
+    from drivetrain.runtime.artifact import Artifact
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
 
 _MOST_ROWS = 20
@@ -44,7 +44,7 @@ def write_json(value: Any, stream: IO[str]) -> None:
 
 def jsonable(value: Any) -> Any:
     """The value as plain data; arrays become lists, and numbers that are not finite ``None``."""
-    from drivetrain.run import plain
+    from drivetrain.runs.run import plain
 
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -225,7 +225,7 @@ def _predictions_json(predictions: Predictions) -> dict[str, Any]:
 
 def _prediction_json(item: Prediction) -> dict[str, Any]:
     """All but the maps of a whole image, which are no matter for JSON; masks are COCO run lengths."""
-    from drivetrain.data.rle import encode_mask
+    from drivetrain.images.rle import encode_mask
 
     names = ("labels", "scores", "boxes", "keypoints", "corners", "probabilities", "anomaly_score", "explanation")
     row = {name: getattr(item, name) for name in names if getattr(item, name) is not None}

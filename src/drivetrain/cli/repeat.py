@@ -70,7 +70,7 @@ def repeat_run(run: Path, *, work_dir: Path | None, tolerance: float, overwrite:
 
 
 def _finished(run: Path) -> dict[str, Any]:
-    from drivetrain.run import read_record
+    from drivetrain.runs.run import read_record
 
     if not (run / "run.json").is_file():
         raise WorkDirError(f"run={str(run)!r} is not the work dir of a run: it has no run.json.")
@@ -99,7 +99,7 @@ def compare(before: Path, record: Mapping[str, Any], now: Path, tolerance: float
         (``None`` if there are none to compare), ``deterministic``, ``differences``, ``largest_difference``,
         ``changed`` (versions, data and options that are not what they were), ``run`` and ``work_dir``.
     """
-    from drivetrain.run import read_history, read_record
+    from drivetrain.runs.run import read_history, read_record
 
     again = read_record(now)
     differences = [
@@ -139,7 +139,7 @@ def _differences(before: Any, now: Any) -> Iterator[Difference]:
 
 def _same_weights(before: Path, record: Mapping[str, Any], now: Path, again: Mapping[str, Any]) -> bool | None:
     """Whether the last checkpoints hold the same tensors; ``None`` if one of the runs has no such file."""
-    from drivetrain.checkpoint import tensor_digest
+    from drivetrain.models.checkpoint import tensor_digest
 
     names = [(item.get("checkpoints") or {}).get("last") for item in (record, again)]
     files = [folder / name for folder, name in zip((before, now), names, strict=True) if name]

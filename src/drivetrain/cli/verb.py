@@ -95,7 +95,7 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
         DrivetrainError: as the constructor does.
     """
     from drivetrain.engine import Engine
-    from drivetrain.progress import NotesOnly, RewordedNotes
+    from drivetrain.runs.progress import NotesOnly, RewordedNotes
 
     names = [name for name, option in options_of("train").items() if option.owner == "engine" and name != "data_args"]
     arguments = {name: values[name] for name in names}

@@ -8,9 +8,9 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from drivetrain.cache_dir import cache_dir
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataFormatError
+from drivetrain.machine.files import cache_dir
 
 _MOST_RATIO = 200  # unpacked to packed bytes; images hardly shrink, so more than this is no data set
 _SMALL = 1 << 30  # below this the ratio does not matter

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from drivetrain.cache_dir import cache_dir
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError
+from drivetrain.machine.files import cache_dir
 
 _VERSION = 2  # to be raised whenever a reader or a check gives another table for the same files
 

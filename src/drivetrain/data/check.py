@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from drivetrain.data.choose import NOT_READ
+from drivetrain.data.detect import NOT_READ
 from drivetrain.data.geometry import complete_objects, scale_record, turn_record
 from drivetrain.data.headers import MISSING, Header, read_headers
 from drivetrain.data.record import Parsed, Record

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drivetrain.cache_dir import cache_dir
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataFormatError
-from drivetrain.image_file import NoImage, open_image
+from drivetrain.images.file import NoImage, open_image
+from drivetrain.machine.files import cache_dir
 
 IGNORED = 255
 _RIM = (224 << 16) | (224 << 8) | 192  # the colour of the rims of objects in VOC

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,48 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from drivetrain.data.facts import Facts
 from drivetrain.data.split import rarest_labels, small_parts, stratified_choice
 from drivetrain.data.table import SampleReader, list_lengths, list_values, mapped_lists
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataNotFoundError, OptionError, near
 from drivetrain.types import Sample, Task
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All about a data set that is not in its rows.
-
-    Attributes:
-        label_names: the name of each label, by its number.
-        task: what the annotations are for.
-        source: what was loaded, as it was given.
-        format: the name of the format it was read as.
-        root: the folder it was read from; ``""`` if it came from memory.
-        fingerprint: of the files and the choices made since.
-        notes: what the user should know.
-        skipped: ``(path, reason)`` of each image left out.
-        keypoint_names: the name of each keypoint.
-    """
-
-    label_names: tuple[str, ...]
-    task: Task
-    source: str = ""
-    format: str = ""
-    root: str = ""
-    fingerprint: str = ""
-    notes: tuple[str, ...] = ()
-    skipped: tuple[tuple[str, str], ...] = ()
-    keypoint_names: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Facts:
-        """The inverse of ``json.dumps(asdict(facts))``."""
-        values = json.loads(text)
-        values["task"] = Task(values["task"])
-        values["skipped"] = tuple((path, reason) for path, reason in values["skipped"])
-        for name in ("label_names", "notes", "keypoint_names"):
-            values[name] = tuple(values[name])
-        return cls(**values)
 
 
 class Dataset:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.data import rle as run_length
-from drivetrain.data.dataset import Dataset, Facts
+from drivetrain.data.dataset import Dataset
+from drivetrain.data.facts import Facts
 from drivetrain.data.geometry import polygon_area
 from drivetrain.data.record import Record
 from drivetrain.data.table import build_table
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError
+from drivetrain.images import rle as run_length
 from drivetrain.types import Prediction, Predictions, Task
 
 _SUBSET = "predicted"

@@ -7,9 +7,9 @@ from itertools import chain
 
 import numpy as np
 
-from drivetrain.data import rle as run_length
 from drivetrain.data.headers import Header
 from drivetrain.data.record import Parsed, Record
+from drivetrain.images import rle as run_length
 
 _SLACK = 0.5  # pixels: what lies outside by less is rounding, not worth a note
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from drivetrain.image_file import NoImage, orientation_of, reading, stored_size
+from drivetrain.images.file import NoImage, orientation_of, reading, stored_size
 
 _CHUNK = 256
 _TAIL = 4096

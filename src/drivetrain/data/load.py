@@ -10,8 +10,9 @@ from typing import Any
 
 from drivetrain.data import cache as table_cache
 from drivetrain.data.check import check
-from drivetrain.data.choose import choose
-from drivetrain.data.dataset import Dataset, Facts
+from drivetrain.data.dataset import Dataset
+from drivetrain.data.detect import choose
+from drivetrain.data.facts import Facts
 from drivetrain.data.readers import FILE_SUFFIXES
 from drivetrain.data.record import Parsed, Request
 from drivetrain.data.table import build_table

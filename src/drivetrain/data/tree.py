@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from drivetrain.images import IMAGE_SUFFIXES
+from drivetrain.images.read import IMAGE_SUFFIXES
 
 _IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "__pycache__"})
 

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivetrain._lazy import import_object
 from drivetrain.data.writers import WRITERS
 from drivetrain.errors import DataError, OptionError, near
+from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset

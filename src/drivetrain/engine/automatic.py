@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.blueprint import Blueprint
-from drivetrain.catalog import argument_names
 from drivetrain.engine.describe import describe_data
 from drivetrain.engine.tracked import for_framework
 from drivetrain.engine.training import repeatable
-from drivetrain.options import TrainOptions
-from drivetrain.progress import Progress
+from drivetrain.launch.setup import Setup
+from drivetrain.models.catalog import argument_names
+from drivetrain.runs.progress import Progress
 from drivetrain.tuning import SearchOptions, applied, search
 from drivetrain.types import Task, TuneResult
+from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.engine.base import Engine
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 _OF_THE_ENGINE = ("model", "data", "task", "device", "engine", "model_args", "data_args")
 _ONCE = ("resume", "overwrite", "run_hpo", "hpo_config")
@@ -53,12 +53,12 @@ class Tuned:
         """What is searched where the user says nothing."""
         return self._engine._search_space()
 
-    def blueprint(self) -> Blueprint:
+    def setup(self) -> Setup:
         """How another process makes the engine."""
         engine, cls = self._engine, type(self._engine)
         task = engine._task.value if engine._task is not None else None
         path = f"{cls.__module__}:{cls.__qualname__}"
-        return Blueprint(path, engine._given_model, engine._data, task, engine.device, engine.model_args)
+        return Setup(path, engine._given_model, engine._data, task, engine.device, engine.model_args)
 
     def check_train_options(self, options: TrainOptions) -> None:
         """Refuse options that the engine cannot honour.

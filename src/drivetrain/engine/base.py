@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from drivetrain import registry
 from drivetrain.engine.decoded import DecodedSource
 from drivetrain.engine.describe import describe_data, describe_model
 from drivetrain.engine.hooks import EngineHooks
 from drivetrain.engine.planning import make_plan
 from drivetrain.engine.recipe import Recipe, fitting_recipe
-from drivetrain.engine.recorded import RecordedRun, checkpoint_file
 from drivetrain.engine.tracked import add_artifact, for_framework
 from drivetrain.engine.training import finish, train_in
 from drivetrain.engine.verbs import no_verb
@@ -26,7 +24,13 @@ from drivetrain.errors import (
     UnsupportedOptionError,
     WorkDirError,
 )
-from drivetrain.options import (
+from drivetrain.models.registry import load_engine
+from drivetrain.models.resolve import resolve
+from drivetrain.models.spec import EngineSpec, Resolution, claimed_by
+from drivetrain.runs.progress import Progress, default_progress
+from drivetrain.runs.record import RecordedRun, checkpoint_file
+from drivetrain.runs.tracking import open_trackers
+from drivetrain.types.options import (
     AdaptiveBatchSize,
     ExportFormat,
     ExportPrecision,
@@ -37,18 +41,15 @@ from drivetrain.options import (
     check_at_least,
     check_names,
 )
-from drivetrain.progress import Progress, default_progress
-from drivetrain.registry import EngineSpec, Resolution
-from drivetrain.tracking import open_trackers
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from drivetrain.artifact import Artifact
     from drivetrain.data import Dataset
     from drivetrain.recommend import Plan
+    from drivetrain.runtime.artifact import Artifact
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
 
 _VERIFY_IMAGES = 8
@@ -111,8 +112,8 @@ class Engine(EngineHooks):
         if recipe is not None:
             model, engine = recipe.argument("model", None), recipe.argument("engine", engine)
         plan = make_plan(data, engine=engine, **more) if model is None and data is not None else None
-        resolution = registry.resolve(model if plan is None else plan["model"], engine=engine)
-        chosen = object.__new__(cast("type[Self]", registry.load_engine(resolution.spec)))
+        resolution = resolve(model if plan is None else plan["model"], engine=engine)
+        chosen = object.__new__(cast("type[Self]", load_engine(resolution.spec)))
         chosen.resolution, chosen.plan, chosen.recipe = resolution, plan, recipe
         return chosen
 
@@ -142,7 +143,7 @@ class Engine(EngineHooks):
         if "resolution" not in vars(self):
             if model is None and data is not None:
                 self.plan = make_plan(data, engine=self.spec.name, task=task, device=device, model_args=model_args)
-            self.resolution = registry.resolve(model if self.plan is None else self.plan["model"], engine=self.spec)
+            self.resolution = resolve(model if self.plan is None else self.plan["model"], engine=self.spec)
         if self.plan is not None:
             model, task, model_args = self.plan["model"], self.plan["task"], self.plan.model_args
         if model_args and not self._takes_model_args():
@@ -190,7 +191,7 @@ class Engine(EngineHooks):
     def work_dir(self) -> Path:
         """Where everything the run writes goes."""
         if self._work_dir is None:
-            from drivetrain.run import default_work_dir
+            from drivetrain.runs.run import default_work_dir
 
             self._work_dir = default_work_dir(self._model_text, describe_data(self._data))
         return self._work_dir
@@ -293,7 +294,7 @@ class Engine(EngineHooks):
         trackers = open_trackers(options.logger)
         if self._data is None:
             raise DataError("There are no data to train on. Give them: Engine(model, data), or --data FOLDER.")
-        from drivetrain.run import Run
+        from drivetrain.runs.run import Run
 
         run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
         run.trackers = trackers
@@ -474,7 +475,7 @@ class Engine(EngineHooks):
             )
         if source is None:
             source = self.dataset.subset("test").paths
-        from drivetrain.runtime.sources import require_readable
+        from drivetrain.images.sources import require_readable
 
         images = self._decode(source, strict=strict, keep=save_images)
         threshold = self._default_confidence() if confidence is None else confidence
@@ -552,13 +553,13 @@ class Engine(EngineHooks):
 
     def _takes_model_args(self) -> bool:
         """Whether the model is made here, so that constructor arguments make sense."""
-        from drivetrain.catalog import ModelEntry
+        from drivetrain.models.catalog import ModelEntry
 
         return isinstance(self.resolution.model, type | ModelEntry)
 
     def _is_native(self, data: Any) -> bool:
         """Whether the data are the framework's own."""
-        return registry.claimed_by(type(data), self.spec.data_claims) is not None
+        return claimed_by(type(data), self.spec.data_claims) is not None
 
     def _find_task(self) -> Task:
         """The task of the model, else of the data."""

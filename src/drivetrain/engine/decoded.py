@@ -16,7 +16,7 @@ class DecodedSource:
     """Images of a source as an iterator of ``(path, image)``, with those that could not be read on the side."""
 
     def __init__(self, source: Any, *, strict: bool, keep: bool = False) -> None:
-        from drivetrain.runtime.sources import decode
+        from drivetrain.images.sources import decode
 
         self.skipped: list[tuple[str, str]] = []
         self._keep = keep
@@ -31,7 +31,7 @@ class DecodedSource:
 
     def again(self, predictions: Predictions) -> Iterator[NDArray[np.uint8]] | None:
         """The images of the predictions once more, or ``None`` if all of them can be read from their files."""
-        from drivetrain.images import read_image
+        from drivetrain.images.read import read_image
 
         if not self._in_memory:
             return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 
 def describe_model(model: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from drivetrain.errors import UnsupportedError
-from drivetrain.options import ExportFormat, ExportPrecision, TrainOptions
+from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from drivetrain.data import Dataset
     from drivetrain.export.source import ExportSource
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
     from drivetrain.types import Metrics, Prediction
 
 _DEFAULT_CONFIDENCE = 0.25

@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivetrain.batch_size import choose
 from drivetrain.engine.automatic import Tuned
 from drivetrain.engine.hooks import FitResult
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.hardware import free_accelerator
-from drivetrain.machine import give_memory_back, is_out_of_memory
-from drivetrain.options import TrainOptions
+from drivetrain.machine.device import free_accelerator
+from drivetrain.machine.resources import give_memory_back, is_out_of_memory
+from drivetrain.tuning.batch_size import choose
+from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.engine.base import Engine
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 _ANY_BATCH = 2
 _PARTS = 2
@@ -44,7 +44,7 @@ def check_adaptive(engine: Engine, options: TrainOptions) -> None:
 def with_fitting_batch(engine: Engine, options: TrainOptions, run: Run) -> TrainOptions:
     """The options with the batch size that ``adaptive_bs`` finds; the run notes how it was found."""
     with tempfile.NamedTemporaryFile(prefix="drivetrain-", suffix=".log") as log:
-        found = choose(Tuned(engine).blueprint(), engine.dataset, options, log=Path(log.name))
+        found = choose(Tuned(engine).setup(), engine.dataset, options, log=Path(log.name))
     run.note(f"adaptive_bs={options.adaptive_bs!r}: {found}.")
     return replace(options, batch_size=found.batch_size)
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from drivetrain.errors import OptionError
-from drivetrain.options import check_names
-from drivetrain.registry import claimed_by, engine_specs
+from drivetrain.models.registry import engine_specs
+from drivetrain.models.spec import claimed_by
+from drivetrain.types.options import check_names
 
 #: Options that hold an object of the framework: name -> the classes it may be of, as in ``EngineSpec.claims``.
 OBJECTS: Mapping[str, tuple[str, ...]] = {

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any, Self
 
 from drivetrain.errors import DataError, OptionError
-from drivetrain.options import TrainOptions, check_names
 from drivetrain.recipes import names_recipe, numbers, read_config, recipe_tasks
+from drivetrain.types.options import TrainOptions, check_names
 
 #: Arguments of the engine's constructor that a recipe may give.
 _OF_ENGINE = ("model", "data", "task", "work_dir", "device", "engine", "model_args", "data_args")

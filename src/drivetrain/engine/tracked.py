@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.errors import DrivetrainError
-from drivetrain.options import TrainOptions
-from drivetrain.tracking import framework_loggers, open_trackers
+from drivetrain.runs.tracking import framework_loggers, open_trackers
+from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.engine.base import Engine
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 _PICTURES = 4
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.describe import describe_data, describe_dataset, relative
 from drivetrain.engine.hooks import FitResult
-from drivetrain.engine.recorded import RecordedRun
 from drivetrain.engine.tracked import draw_answers, for_framework, is_plain
 from drivetrain.errors import CheckpointError, DataError
-from drivetrain.options import TrainOptions
-from drivetrain.progress import terminal_width
+from drivetrain.runs.progress import terminal_width
+from drivetrain.runs.record import RecordedRun
+from drivetrain.types.options import TrainOptions
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
     from drivetrain.engine.base import Engine
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
     from drivetrain.types import TrainResult
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivetrain._lazy import openvino, without_telemetry
 from drivetrain.errors import ExportError
 from drivetrain.export.torch_ops import extensions
+from drivetrain.machine.packages import openvino, without_telemetry
 
 if TYPE_CHECKING:
     import torch

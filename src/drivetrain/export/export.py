@@ -17,12 +17,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.artifact import Artifact
-from drivetrain.atomic import write_json
 from drivetrain.errors import ArtifactExistsError, ExportError, OptionError, ParityError
 from drivetrain.export.source import ExportSource
 from drivetrain.export.verify import FP16_FACTOR, FP16_TOLERANCE, compare_predictions
-from drivetrain.images import read_image
+from drivetrain.images.read import read_image
+from drivetrain.machine.files import write_json
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ParityReport, Predictions
 
 ExportFormat = Literal["openvino", "onnx"]
@@ -277,6 +277,6 @@ def _versions() -> dict[str, str]:
 
 
 def _drivetrain_version() -> str:
-    from drivetrain import __version__
+    from drivetrain._version import __version__
 
     return __version__

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drivetrain._lazy import is_installed, require
 from drivetrain.errors import ExportError, UnsupportedOptionError
 from drivetrain.export.conversion import frozen_copy
 from drivetrain.export.metadata import model_info
 from drivetrain.export.onnx_ops import OnnxOps
 from drivetrain.export.source import ExportSource
+from drivetrain.machine.packages import is_installed, require
 from drivetrain.runtime.embed import INPUT_NAME, RESIZED_NAME, pixels_of_planes
 from drivetrain.runtime.preprocess import normalisation
 from drivetrain.runtime.resize_graph import resize_graph

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain._lazy import openvino
 from drivetrain.errors import ExportError
 from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.metadata import model_info
 from drivetrain.export.source import ExportSource
+from drivetrain.machine.packages import openvino
 from drivetrain.runtime.embed import embed_preprocessing
 
 if TYPE_CHECKING:

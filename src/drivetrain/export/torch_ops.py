@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from drivetrain._lazy import openvino
+from drivetrain.machine.packages import openvino
 
 
 def extensions() -> list[Any]:

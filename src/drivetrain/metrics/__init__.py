@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 
-from drivetrain._lazy import import_object
+from drivetrain.machine.packages import import_object
 from drivetrain.metrics._join import Join
 from drivetrain.metrics._outcome import Outcome
 from drivetrain.types import Metrics, Predictions, Sample, Task

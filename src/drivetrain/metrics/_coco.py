@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain._lazy import is_installed
 from drivetrain.errors import MissingDependencyError
+from drivetrain.machine.packages import is_installed
 
 IouType = Literal["bbox", "segm", "keypoints"]
 

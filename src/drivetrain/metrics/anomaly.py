@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
-from drivetrain.masks import has_pixel_truth, rasterise
+from drivetrain.images.masks import has_pixel_truth, rasterise
 from drivetrain.metrics._image_overlap import ImageOverlap
 from drivetrain.metrics._outcome import Outcome, Pairs
 from drivetrain.metrics._pixel_areas import PixelAreas

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DataNotFoundError
-from drivetrain.masks import IGNORED, class_map, read_mask
+from drivetrain.images.masks import IGNORED, class_map, read_mask
 from drivetrain.metrics._outcome import Outcome, Pairs
 
 _MILLIMETRES = 1000.0

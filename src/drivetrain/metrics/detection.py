@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
-from drivetrain.masks import has_outline, object_count, rings_of
+from drivetrain.images.masks import has_outline, object_count, rings_of
 from drivetrain.metrics._coco import Annotations, Curves, backend, evaluate_curves, mask_functions
 from drivetrain.metrics._outcome import Outcome, Pairs
 from drivetrain.types import Prediction, Sample

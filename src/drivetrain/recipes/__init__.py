@@ -126,7 +126,7 @@ def _check_version(written_by: Any, what: str) -> None:
         return
     from packaging.version import InvalidVersion, Version
 
-    from drivetrain import __version__
+    from drivetrain._version import __version__
 
     try:
         newer = Version(str(written_by)) > Version(__version__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drivetrain._lazy import import_object
+from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
     from drivetrain.recommend.make import recommend

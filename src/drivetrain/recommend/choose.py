@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.errors import MissingDependencyError, UnsupportedError
+from drivetrain.models.candidate import Candidate
+from drivetrain.models.registry import engine_specs, spec_by_name
+from drivetrain.models.spec import EngineSpec
 from drivetrain.recommend.sizes import BUDGET
 from drivetrain.recommend.weights import describe_places, find_weights
-from drivetrain.registry import EngineSpec, engine_specs, spec_by_name
-from drivetrain.types import Candidate, Task
+from drivetrain.types import Task
 
 #: Smaller differences of quality are chance; the quicker model is taken.
 _CHANCE = 0.02

@@ -9,14 +9,15 @@ from typing import Any
 from drivetrain.data.split import small_parts
 from drivetrain.data.tasks import servable_tasks
 from drivetrain.errors import DataError
-from drivetrain.hardware import choose_device
-from drivetrain.machine import available_memory, core_count
+from drivetrain.machine.device import choose_device
+from drivetrain.machine.resources import available_memory, core_count
+from drivetrain.models.candidate import Candidate
 from drivetrain.recommend import sizes
 from drivetrain.recommend.choose import Choice, choose
 from drivetrain.recommend.facts import DataFacts, facts_of
 from drivetrain.recommend.plan import Decision, Plan
 from drivetrain.recommend.task import divide, read
-from drivetrain.types import Candidate, Task
+from drivetrain.types import Task
 
 _MEASURED_THREADS = 1
 _MOST_SPEEDUP = 8.0

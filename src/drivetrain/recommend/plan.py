@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.options import TrainOptions
+from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from drivetrain.models.candidate import Candidate
 from drivetrain.recommend.facts import DataFacts
 from drivetrain.recommend.plan import Decision
-from drivetrain.types import Candidate
 
 #: Seconds that a training on the CPU should take at the most.
 BUDGET = 600.0

@@ -191,7 +191,7 @@ def _pictures(pictures: Sequence[str | Path]) -> str:
 
 def _embedded(picture: Path) -> str:
     """The picture as a data URI, made smaller if it is wide."""
-    from drivetrain.image_file import NoImage, open_image
+    from drivetrain.images.file import NoImage, open_image
 
     try:
         with open_image(picture) as image:

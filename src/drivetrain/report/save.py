@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, ImageError
-from drivetrain.images import read_image
+from drivetrain.images.read import read_image
 from drivetrain.report.draw import draw
 from drivetrain.types import Prediction, Predictions
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drivetrain._lazy import openvino
 from drivetrain.errors import ArtifactError
+from drivetrain.machine.packages import openvino
 from drivetrain.runtime.preprocess import normalisation
 from drivetrain.runtime.resize_graph import GraphOps, Node, resize_graph
 from drivetrain.types import ImageSpec

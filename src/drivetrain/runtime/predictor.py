@@ -10,13 +10,13 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.artifact import Artifact
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.machine import core_count
-from drivetrain.runtime.pipeline import run_ordered
+from drivetrain.images.sources import SourceItem, expand_source, read_or_reason, require_readable
+from drivetrain.images.threads import run_ordered
+from drivetrain.machine.resources import core_count
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.sessions import Backend, Hint, Request, RuntimePrecision, Session, open_session
-from drivetrain.runtime.sources import SourceItem, expand_source, read_or_reason, require_readable
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 
 _IN_FLIGHT = 2

@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain._lazy import is_installed, onnxruntime, openvino
-from drivetrain.artifact import Artifact
 from drivetrain.errors import ArtifactError, OptionError, UnsupportedOptionError
+from drivetrain.machine.packages import is_installed, onnxruntime, openvino
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.embed import RESIZED_NAME, take_resized
 from drivetrain.runtime.preprocess import preprocess, resize_uint8
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drivetrain.registry import EngineSpec, list_engines
+from drivetrain.models.registry import list_engines
+from drivetrain.models.spec import EngineSpec
 from drivetrain.testing.contract import EngineContract
 from drivetrain.testing.expectations import Expectation
 

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain._lazy import openvino
-from drivetrain.catalog import ModelSource, signature_arguments
 from drivetrain.engine import Engine, FitResult
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, UnsupportedError, UnsupportedOptionError
-from drivetrain.images import read_image
-from drivetrain.options import TrainOptions, check_choice
-from drivetrain.registry import EngineSpec, register_engine
+from drivetrain.images.read import read_image
+from drivetrain.machine.packages import openvino
+from drivetrain.models.catalog import ModelSource, signature_arguments
+from drivetrain.models.registry import register_engine
+from drivetrain.models.spec import EngineSpec
 from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Prediction, Task
+from drivetrain.types.options import TrainOptions, check_choice
 
 if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
-    from drivetrain.options import ExportFormat
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
+    from drivetrain.types.options import ExportFormat
 
 # 1. What the engine serves, as data: choosing an engine reads this and imports nothing.
 SPEC = EngineSpec(

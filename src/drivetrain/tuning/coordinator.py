@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.errors import DrivetrainError, OptionError, TrainingInterrupted, WorkDirError
-from drivetrain.machine import core_count
-from drivetrain.options import TrainOptions
-from drivetrain.progress import SilentProgress
-from drivetrain.run import Run, file_name, plain
+from drivetrain.launch.worker import Failure, Message, Worker, next_speaker
+from drivetrain.machine.resources import core_count
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import Run, file_name, plain
 from drivetrain.tuning import outputs
 from drivetrain.tuning.options import SearchOptions
 from drivetrain.tuning.protocol import Tunable
@@ -23,7 +23,7 @@ from drivetrain.tuning.space import applied, check_space, flat, parse_space
 from drivetrain.tuning.study import Proposal, Study
 from drivetrain.tuning.trial import Order
 from drivetrain.types import Task, TrialRecord, TuneResult
-from drivetrain.worker import Failure, Message, Worker, next_speaker
+from drivetrain.types.options import TrainOptions
 
 #: The validation metric that a task is judged by.
 MAIN_METRIC: Mapping[Task, str] = {
@@ -72,8 +72,8 @@ def search(
             "'high': 0.01, 'log': True}, 'model.NAME': [1, 2]}."
         )
     space = parse_space(given)
-    blueprint = engine.blueprint()
-    check_space(space, options, blueprint.model_args, engine.model_argument_names())
+    setup = engine.setup()
+    check_space(space, options, setup.model_args, engine.model_argument_names())
     for end in (0, -1):
         engine.check_train_options(applied({name: domain.corners[end] for name, domain in space.items()}, options)[0])
     metric = options.metric or main_metric(engine)
@@ -85,7 +85,7 @@ def search(
     try:
         if overwrite:
             outputs.clear(folder)
-        with _open_workers(folder, how.workers, needs=(_TRIAL, blueprint.engine)) as workers:
+        with _open_workers(folder, how.workers, needs=(_TRIAL, setup.engine)) as workers:
             epochs = options.max_epochs
             study = Study(folder / outputs.JOURNAL, space, metric, how, seed=options.seed, max_epochs=epochs)
             _require_same(study.definition, definition, folder)
@@ -169,7 +169,7 @@ class _Search:
     ) -> None:
         self.engine, self.options, self.how, self.folder, self.study = engine, options, how, folder, study
         self.workers = workers
-        self.blueprint = engine.blueprint()
+        self.setup = engine.setup()
         self.jobs: dict[Worker, _Job] = {}
         self.began = time.monotonic()
 
@@ -227,7 +227,7 @@ class _Search:
         worker.start(
             _TRIAL,
             Order(
-                self.blueprint.with_model_args(model_args),
+                self.setup.with_model_args(model_args),
                 options,
                 proposal.values,
                 self.study.metric,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, get_args
 
 from drivetrain.errors import OptionError
-from drivetrain.options import Pruner, Sampler, check_at_least, check_choice, check_names
+from drivetrain.types.options import Pruner, Sampler, check_at_least, check_choice, check_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drivetrain.atomic import write_text
-from drivetrain.environment import environment, git_state
+from drivetrain.machine.files import write_text
+from drivetrain.machine.versions import environment, git_state
 from drivetrain.report.tuning import write_tuning_report
-from drivetrain.run import plain
+from drivetrain.runs.run import plain
 from drivetrain.types.results import TrialRecord, TuneResult
 
 BEST = "best.yaml"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from drivetrain.blueprint import Blueprint
-from drivetrain.options import TrainOptions
-from drivetrain.progress import Progress
+from drivetrain.launch.setup import Setup
+from drivetrain.runs.progress import Progress
 from drivetrain.types import Task
+from drivetrain.types.options import TrainOptions
 
 
 class Tunable(Protocol):
@@ -30,7 +30,7 @@ class Tunable(Protocol):
     def search_space(self) -> Mapping[str, Any]:
         """What to search where the user says nothing, in the form of ``space``."""
 
-    def blueprint(self) -> Blueprint:
+    def setup(self) -> Setup:
         """How another process makes the engine."""
 
     def check_train_options(self, options: TrainOptions) -> None:

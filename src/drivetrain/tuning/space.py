@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from drivetrain.errors import OptionError, near
-from drivetrain.options import TrainOptions, check_names
+from drivetrain.types.options import TrainOptions, check_names
 
 #: Options of ``train`` that are the same for all trials: name -> why.
 NOT_SEARCHED: Mapping[str, str] = {

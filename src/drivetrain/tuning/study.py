@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain._lazy import require
 from drivetrain.errors import WorkDirError
-from drivetrain.run import plain
+from drivetrain.launch.worker import Failure
+from drivetrain.machine.packages import require
+from drivetrain.runs.run import plain
 from drivetrain.tuning.options import SearchOptions
 from drivetrain.tuning.space import Choice, Domain, Space
 from drivetrain.tuning.trial import Outcome
 from drivetrain.types.results import TrialRecord, TrialState, lower_is_better
-from drivetrain.worker import Failure
 
 if TYPE_CHECKING:
     import optuna

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drivetrain.blueprint import Blueprint, Trainable
 from drivetrain.errors import OptionError, TrialPruned, near
-from drivetrain.options import TrainOptions
-from drivetrain.progress import SilentProgress
+from drivetrain.launch.setup import Setup
+from drivetrain.launch.worker import Channel
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.types.options import TrainOptions
 from drivetrain.types.results import EpochRecord, lower_is_better
-from drivetrain.worker import Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class Order:
     """What a trial is to do.
 
     Attributes:
-        blueprint: of the engine, with the trial's arguments of the model.
+        setup: of the engine, with the trial's arguments of the model.
         options: of its training.
         values: of what is searched.
         metric: that trials are compared by.
         folder: its work dir.
     """
 
-    blueprint: Blueprint
+    setup: Setup
     options: TrainOptions
     values: Mapping[str, Any]
     metric: str
@@ -117,7 +117,7 @@ def run(channel: Channel, order: Order) -> Outcome:
     if order.folder.exists():
         shutil.rmtree(order.folder)
     reporter = _Reporter(channel, order.metric)
-    engine = order.blueprint.make(order.folder)
+    engine = order.setup.make(order.folder)
     engine.progress = reporter
     try:
         engine.train(**{name: getattr(order.options, name) for name in TrainOptions.names()})
@@ -128,7 +128,7 @@ def run(channel: Channel, order: Order) -> Outcome:
         gc.collect()
 
 
-def _used(engine: Trainable, name: str, asked: Any) -> Any:
+def _used(engine: Any, name: str, asked: Any) -> Any:
     try:
         used = engine.used_value(name)
     except KeyError as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from drivetrain._lazy import import_object
-
 if TYPE_CHECKING:
-    from drivetrain.types.candidate import Candidate
     from drivetrain.types.image_spec import ImageSpec
     from drivetrain.types.prediction import Prediction, Predictions
     from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult, TrialRecord, TuneResult
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from drivetrain.types.task import Task
 
 _PUBLIC = {
-    "Candidate": "drivetrain.types.candidate:Candidate",
     "EpochRecord": "drivetrain.types.results:EpochRecord",
     "ImageSpec": "drivetrain.types.image_spec:ImageSpec",
     "Metrics": "drivetrain.types.results:Metrics",
@@ -30,7 +27,6 @@ _PUBLIC = {
 }
 
 __all__ = [
-    "Candidate",
     "EpochRecord",
     "ImageSpec",
     "Metrics",
@@ -48,7 +44,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'drivetrain.types' has no attribute {name!r}")
-    value = import_object(_PUBLIC[name])
+    module, _, attribute = _PUBLIC[name].partition(":")
+    value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
 

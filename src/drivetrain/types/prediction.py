@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -9,7 +10,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain._lazy import import_object
 from drivetrain.types.task import Task
 
 
@@ -107,4 +107,4 @@ class Predictions(Sequence[Prediction]):
         Raises:
             DataError: an image has no file to refer to.
         """
-        return import_object("drivetrain.data.from_predictions:dataset_from_predictions")(self)
+        return importlib.import_module("drivetrain.data.from_predictions").dataset_from_predictions(self)

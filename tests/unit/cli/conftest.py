@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drivetrain import registry
-from drivetrain.catalog import ModelSource
 from drivetrain.engine import Engine, FitResult
 from drivetrain.errors import UnsupportedError
-from drivetrain.registry import EngineSpec, register_engine
+from drivetrain.models import registry
+from drivetrain.models.catalog import ModelSource
+from drivetrain.models.registry import register_engine
+from drivetrain.models.spec import EngineSpec
 from drivetrain.types import Prediction, Task
 
 LISTING = {

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from drivetrain import registry
 from drivetrain.cli.main import main
 from drivetrain.engine import Engine
-from drivetrain.types import Candidate, Task
+from drivetrain.models import registry
+from drivetrain.models.candidate import Candidate
+from drivetrain.types import Task
 
 SMALL = Candidate(
     model="toy:MeanSmall",

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from drivetrain import registry
 from drivetrain.cli import doctor, probe
 from drivetrain.cli.main import main
+from drivetrain.models import registry
 
 
 def findings(capsys, *words: str, code: int = 0) -> dict[str, dict[str, str]]:

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from drivetrain import catalog
-from drivetrain.artifact import Artifact
 from drivetrain.cli import find, model_help
 from drivetrain.cli.main import main
+from drivetrain.models import catalog
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ImageSpec, Task
 
 

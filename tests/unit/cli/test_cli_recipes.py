@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from drivetrain.cli.main import main
+from drivetrain.models.resolve import resolve
 from drivetrain.recipes import list_recipes, recipe_tasks
-from drivetrain.registry import resolve
 from drivetrain.testing.data import class_folders
 from drivetrain.types import Task
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drivetrain.artifact import Artifact
 from drivetrain.cli.render import jsonable, show
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import EpochRecord, ImageSpec, Metrics, Prediction, Predictions, Task, TrainResult
 
 

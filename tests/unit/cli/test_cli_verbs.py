@@ -13,7 +13,7 @@ import yaml
 
 from drivetrain.cli.main import main
 from drivetrain.cli.signature import options_of, verbs
-from drivetrain.options import TrainOptions
+from drivetrain.types.options import TrainOptions
 
 
 def run(*words: object) -> int:
@@ -203,7 +203,7 @@ def test_notes_during_a_run_are_in_the_words_of_the_command_line(toy, colours: P
             run.note("There is nothing to continue; train again with overwrite=True.")
             return super()._fit(options, run, resume=resume)
 
-    import drivetrain.registry as registry
+    import drivetrain.models.registry as registry
 
     registry._classes["toy"] = Advises
     for quiet in ((), ("--quiet",)):

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from drivetrain.data.dataset import Dataset, Facts
+from drivetrain.data.dataset import Dataset
+from drivetrain.data.facts import Facts
 from drivetrain.data.record import Record
 from drivetrain.data.split import stratified_choice
 from drivetrain.data.table import build_table

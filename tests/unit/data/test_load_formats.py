@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from drivetrain.data import load_dataset
-from drivetrain.data import rle as run_length
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError
+from drivetrain.images import rle as run_length
 from drivetrain.types import Task
 
 CATEGORIES = [{"id": 7, "name": "bolt"}, {"id": 3, "name": "nut"}]

@@ -9,11 +9,12 @@ import pytest
 from pycocotools.coco import COCO
 
 from drivetrain.data import dataset_from_predictions, load_dataset
-from drivetrain.data import rle as run_length
-from drivetrain.data.dataset import Dataset, Facts
+from drivetrain.data.dataset import Dataset
+from drivetrain.data.facts import Facts
 from drivetrain.data.record import Record
 from drivetrain.data.table import build_table
 from drivetrain.errors import DataError, OptionError
+from drivetrain.images import rle as run_length
 from drivetrain.types import Prediction, Predictions, Task
 
 CORNERS = [10, 2, 20, 8, 14, 16, 4, 10]

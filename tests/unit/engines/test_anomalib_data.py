@@ -58,7 +58,7 @@ def test_subsets_are_kept_as_they_are(whole: Dataset) -> None:
 
 
 def test_masks_are_those_of_the_data(whole: Dataset) -> None:
-    from drivetrain.masks import rasterise
+    from drivetrain.images.masks import rasterise
 
     truth = {sample.path: rasterise(sample) for sample in whole.subset("val")}
     items = list(prepare(whole).module.val_data)
@@ -141,7 +141,7 @@ def test_no_validation_image_is_an_error(whole: Dataset) -> None:
 
 
 def test_images_are_resized_as_in_prediction(whole: Dataset) -> None:
-    from drivetrain.images import read_image
+    from drivetrain.images.read import read_image
     from drivetrain.runtime.preprocess import resize_uint8
     from drivetrain.types import ImageSpec
 

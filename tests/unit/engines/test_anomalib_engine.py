@@ -18,7 +18,7 @@ from drivetrain.errors import (
     UnsupportedError,
     UnsupportedOptionError,
 )
-from drivetrain.progress import SilentProgress
+from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing.data import mvtec
 
 pytest.importorskip("anomalib")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from drivetrain import Engine, load
-from drivetrain.progress import SilentProgress
+from drivetrain.runs.progress import SilentProgress
 
 pytest.importorskip("anomalib")
 pytestmark = pytest.mark.slow

@@ -298,5 +298,5 @@ def test_the_exported_models_answer_as_the_network_does(trained: LightningEngine
     expected = np.stack([item.probabilities for item in trained.predict(files)])
     for form in ("openvino", "onnx"):
         artifact = trained.export(form, overwrite=True)
-        answers = np.stack([item.probabilities for item in load(artifact.path).predict(files)])
+        answers = np.stack([item.probabilities for item in load(artifact.path, precision="f32").predict(files)])
         np.testing.assert_allclose(answers, expected, atol=1e-4)

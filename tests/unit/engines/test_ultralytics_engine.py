@@ -27,11 +27,11 @@ from drivetrain.errors import (
     UnsupportedError,
     UnsupportedOptionError,
 )
-from drivetrain.options import TrainOptions
-from drivetrain.progress import SilentProgress
-from drivetrain.run import read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_record
 from drivetrain.testing import data
 from drivetrain.types import Task
+from drivetrain.types.options import TrainOptions
 
 SMALL: dict[str, Any] = {"max_epochs": 1, "batch_size": 4, "image_size": 32}
 COUNTS = {"train": 6, "val": 3, "test": 3}

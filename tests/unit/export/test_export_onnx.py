@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from drivetrain.artifact import Artifact
 from drivetrain.errors import UnsupportedOptionError
 from drivetrain.export import ExportSource, export_artifact
-from drivetrain.images import read_image
+from drivetrain.images.read import read_image
 from drivetrain.runtime import load
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Predictions, Task
@@ -113,8 +114,12 @@ def test_half_precision_is_stored_and_answers(tmp_path: Path, images: list[Path]
 def test_model_api_reads_the_metadata(tmp_path: Path, images: list[Path]) -> None:
     models = pytest.importorskip("model_api.models")
     artifact, _ = _export(tmp_path, images, ImageSpec(24, 24))
-    wrapper = models.Model.create_model(str(artifact.model_path), device="CPU")
-    ours = load(artifact.path).predict(images)
+    single = {"INFERENCE_PRECISION_HINT": "f32"}
+    adapter = pytest.importorskip("model_api.adapters").OpenvinoAdapter(
+        openvino.Core(), str(artifact.model_path), device="CPU", plugin_config=single
+    )
+    wrapper = models.Model.create_model(adapter)
+    ours = load(artifact.path, precision="f32").predict(images)
     for path, prediction in zip(images, ours, strict=True):
         answer = wrapper(read_image(path)).top_labels[0]
         assert answer.name == LABELS[prediction.labels[0]].replace(" ", "_")

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from drivetrain.artifact import Artifact
 from drivetrain.errors import ArtifactError, ArtifactExistsError, ExportError, OptionError, ParityError
 from drivetrain.export import ExportSource, export_artifact
-from drivetrain.images import read_image
+from drivetrain.images.read import read_image
 from drivetrain.runtime import load
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Predictions, Task

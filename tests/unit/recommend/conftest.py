@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drivetrain.registry import EngineSpec
-from drivetrain.types import Candidate, Task
+from drivetrain.models.candidate import Candidate
+from drivetrain.models.spec import EngineSpec
+from drivetrain.types import Task
 
 
 def _candidate(model: str = "here:Net", task: Task = Task.CLASSIFICATION, **more: Any) -> Candidate:

@@ -14,13 +14,14 @@ from PIL import Image
 
 from drivetrain import load_dataset
 from drivetrain.errors import UnsupportedError
+from drivetrain.models.candidate import Candidate
+from drivetrain.models.spec import EngineSpec
 from drivetrain.recommend import recommend, sizes
 from drivetrain.recommend.facts import DataFacts, facts_of
 from drivetrain.recommend.task import divide, read
 from drivetrain.recommend.weights import find_weights
-from drivetrain.registry import EngineSpec
 from drivetrain.testing import data as toys
-from drivetrain.types import Candidate, Task
+from drivetrain.types import Task
 
 Make = Callable[..., Candidate]
 Spec = Callable[..., EngineSpec]

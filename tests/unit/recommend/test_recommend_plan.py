@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from drivetrain.errors import DataError, DataFormatError, MissingDependencyError, UnsupportedError
-from drivetrain.options import TrainOptions
+from drivetrain.models.candidate import Candidate
+from drivetrain.models.spec import EngineSpec
 from drivetrain.recommend import Decision, Plan, recommend
-from drivetrain.registry import EngineSpec
 from drivetrain.testing import data as toys
-from drivetrain.types import Candidate, Task
+from drivetrain.types import Task
+from drivetrain.types.options import TrainOptions
 
 PLAN = Plan(
     (

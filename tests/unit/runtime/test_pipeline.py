@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from drivetrain.runtime.pipeline import run_ordered
+from drivetrain.images.threads import run_ordered
 
 
 class Holding:

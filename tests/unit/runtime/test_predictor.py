@@ -17,7 +17,6 @@ import openvino as ov
 import pytest
 from PIL import Image
 
-from drivetrain.artifact import Artifact
 from drivetrain.engine import Engine
 from drivetrain.errors import (
     ArtifactError,
@@ -27,9 +26,10 @@ from drivetrain.errors import (
     OptionError,
     UnsupportedOptionError,
 )
+from drivetrain.images.sources import decode
 from drivetrain.runtime import Predictor, load
+from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.embed import embed_preprocessing
-from drivetrain.runtime.sources import decode
 from drivetrain.types import ImageSpec, Prediction, Sample, Task
 
 LABELS = ("red", "green", "blue")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from drivetrain.data import load_dataset
-from drivetrain.images import read_image
+from drivetrain.images.read import read_image
 from drivetrain.testing import data
 from drivetrain.types.task import Task
 

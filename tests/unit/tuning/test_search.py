@@ -12,8 +12,8 @@ import yaml
 
 from drivetrain.engine import Engine
 from drivetrain.errors import DrivetrainError, OptionError, WorkDirError
-from drivetrain.progress import SilentProgress
-from drivetrain.run import read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_record
 from drivetrain.testing import data, toy
 from drivetrain.types import TuneResult
 
@@ -23,7 +23,7 @@ SPACE = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.moment
 TROUBLED = """
 import os, signal, time
 from drivetrain.errors import OptionError
-from drivetrain.registry import register_engine
+from drivetrain.models.registry import register_engine
 from drivetrain.testing import toy
 from dataclasses import replace
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from drivetrain.errors import OptionError
-from drivetrain.options import TrainOptions
 from drivetrain.tuning import SearchOptions, applied
 from drivetrain.tuning.space import Choice, Span, check_space, parse_space
+from drivetrain.types.options import TrainOptions
 
 
 def check(space: dict[str, Any], options: TrainOptions | None = None, **more: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivetrain.errors import OptionError
-from drivetrain.worker import Worker, next_speaker
+from drivetrain.launch.worker import Worker, next_speaker
 
 JOBS = """
 import os, sys

@@ -1,7 +1,7 @@
 """What the colour engine serves; importing this imports nothing heavy."""
 
 from drivetrain import EngineSpec, Task
-from drivetrain.catalog import ModelSource
+from drivetrain.models.catalog import ModelSource
 
 SPEC = EngineSpec(
     name="colour",

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colour_engine import SPEC
-from drivetrain import atomic
 from drivetrain.engine import Engine, FitResult
 from drivetrain.errors import CheckpointError
-from drivetrain.images import read_image
-from drivetrain.options import TrainOptions
-from drivetrain.run import Run
+from drivetrain.images.read import read_image
+from drivetrain.machine import files
+from drivetrain.runs.run import Run
 from drivetrain.types import Prediction, Task
+from drivetrain.types.options import TrainOptions
 
 
 def list_models() -> dict[str, Any]:
@@ -79,7 +79,7 @@ class ColourEngine(Engine):
         }
         run.progress.step(epoch=0, step=0, images=len(train))
         last = run.checkpoints / "last.colours"
-        atomic.write_json(last, self.model.colours)
+        files.write_json(last, self.model.colours)
         run.log_epoch(0, {"train/accuracy": self._accuracy(train.paths, train.image_labels)})
         asked = options.max_epochs or 1
         return FitResult(None, last, overrides={"max_epochs": (asked, 1)} if asked > 1 else {})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drivetrain._lazy import import_object
 from drivetrain.data.record import Parsed, Request
 from drivetrain.data.tree import Tree
+from drivetrain.machine.packages import import_object
 
 Detect = Callable[[Tree], bool]
 """Says from the names of the files, and a glance into few of them, whether a folder may have a format."""

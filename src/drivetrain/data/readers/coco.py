@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drivetrain.data import rle as run_length
 from drivetrain.data.find import ImageFinder
 from drivetrain.data.geometry import polygon_box
 from drivetrain.data.record import SUBSET_SPELLINGS, Parsed, Record, Request, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
+from drivetrain.images import rle as run_length
 from drivetrain.types import Task
 
 # what a file name begins with -> how gladly it is taken; files of one kind only are read together

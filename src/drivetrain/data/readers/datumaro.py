@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from drivetrain._lazy import is_installed, require
 from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints
 from drivetrain.data.record import Parsed, Record, Request, subset_name
 from drivetrain.data.tree import Tree, is_image, suffix_of
 from drivetrain.errors import DataError, DataFormatError
+from drivetrain.machine.packages import is_installed, require
 from drivetrain.types import Task
 
 # formats whose files are pickles, or are opened with numpy's pickle support

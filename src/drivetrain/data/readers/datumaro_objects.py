@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from drivetrain.data import rle as run_length
 from drivetrain.data.geometry import polygon_box
 from drivetrain.data.record import Parsed, Record
+from drivetrain.images import rle as run_length
 
 
 @dataclass(slots=True)

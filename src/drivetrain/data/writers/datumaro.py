@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain._lazy import require
-from drivetrain.data import rle as run_length
 from drivetrain.errors import DataError
+from drivetrain.images import rle as run_length
+from drivetrain.machine.packages import require
 from drivetrain.types import Sample
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from anomalib.models.components import AnomalibModule, MemoryBankMixin
 from anomalib.pre_processing import PreProcessor
 from torchvision.transforms.v2 import Compose, Resize, Transform
 
-from drivetrain._lazy import import_object
-from drivetrain.catalog import ModelEntry
 from drivetrain.engines.anomalib.weights import caches_only, given_weights, read_weights
 from drivetrain.errors import DrivetrainError, ModelError, OptionError
-from drivetrain.options import check_names
+from drivetrain.machine.packages import import_object
+from drivetrain.models.catalog import ModelEntry
+from drivetrain.types.options import check_names
 
 _OURS = ("pretrained", "sensitivity")
 _LEARNING_RATES = ("lr", "learning_rate")

@@ -15,10 +15,10 @@ from anomalib.models.components import AnomalibModule
 from anomalib.pre_processing import PreProcessor
 from anomalib.utils.serialization import anomalib_safe_globals
 
-from drivetrain._lazy import import_object
-from drivetrain.checkpoint import require_file
 from drivetrain.engines.anomalib.build import build_model, constructor_names, is_memory_bank
 from drivetrain.errors import CheckpointError, UnsafeCheckpointError
+from drivetrain.machine.packages import import_object
+from drivetrain.models.checkpoint import require_file
 
 OUR_KEY = "drivetrain"
 

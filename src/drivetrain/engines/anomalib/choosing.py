@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drivetrain.data import Dataset
 from drivetrain.engines.anomalib.data import ANOMALOUS, NORMAL, UNKNOWN, SampleDataModule, SampleDataset
 from drivetrain.errors import DataError
-from drivetrain.masks import has_pixel_truth
+from drivetrain.images.masks import has_pixel_truth
 from drivetrain.types import ImageSpec
 
 ThresholdSource = Literal["auto", "val", "synthetic", "test"]

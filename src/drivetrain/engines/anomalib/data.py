@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 from torchvision.tv_tensors import Image, Mask
 
 from drivetrain.data import Dataset
-from drivetrain.images import read_image
-from drivetrain.masks import has_pixel_truth, rasterise
+from drivetrain.images.masks import has_pixel_truth, rasterise
+from drivetrain.images.read import read_image
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec
 

@@ -33,15 +33,15 @@ from drivetrain.engines.anomalib.deploy import (
 from drivetrain.engines.anomalib.memory import within_memory
 from drivetrain.engines.anomalib.searching import space_for
 from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
-from drivetrain.options import ExportFormat, TrainOptions
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
+from drivetrain.types.options import ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
     from drivetrain.export.source import ExportSource
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 
 class AnomalibEngine(Engine):

@@ -13,10 +13,10 @@ import torch
 from anomalib.models.components import AnomalibModule
 from torch import nn
 
-from drivetrain._lazy import openvino
 from drivetrain.engines.anomalib.deploy import OUTPUTS, Deployed, crop_fraction
 from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.source import ExportSource
+from drivetrain.machine.packages import openvino
 from drivetrain.types import ImageSpec, Task
 
 if TYPE_CHECKING:

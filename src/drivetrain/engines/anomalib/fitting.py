@@ -37,10 +37,10 @@ from drivetrain.engines.anomalib.training import (
     interruptible,
 )
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.hardware import choose_device
-from drivetrain.machine import core_count
-from drivetrain.options import TrainOptions, check_choice
-from drivetrain.run import Run
+from drivetrain.machine.device import choose_device
+from drivetrain.machine.resources import core_count
+from drivetrain.runs.run import Run
+from drivetrain.types.options import TrainOptions, check_choice
 from drivetrain.types.results import lower_is_better
 
 _OURS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from drivetrain.catalog import signature_arguments
+from drivetrain.models.catalog import signature_arguments
 
 EXTRA_ARGUMENTS: tuple[dict[str, str], ...] = (
     {

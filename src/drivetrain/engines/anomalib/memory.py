@@ -14,7 +14,7 @@ from anomalib.models.components import KCenterGreedy
 from anomalib.models.image.anomaly_dino.torch_model import AnomalyDINOModel
 from anomalib.models.image.patchcore.torch_model import DEFAULT_CHUNK_SIZE, PatchcoreModel
 
-from drivetrain.machine import available_memory
+from drivetrain.machine.resources import available_memory
 
 _SHARE = 4
 """A quarter of the memory that is left may go into distances."""

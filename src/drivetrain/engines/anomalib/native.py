@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
 from drivetrain.data import Dataset
-from drivetrain.data.dataset import Facts
+from drivetrain.data.facts import Facts
 from drivetrain.data.record import Record
 from drivetrain.data.table import build_table
 from drivetrain.engines.anomalib.choosing import prepare_test
@@ -27,7 +27,7 @@ from drivetrain.engines.anomalib.fitting import quiet, torch_device
 from drivetrain.engines.anomalib.memory import within_memory
 from drivetrain.engines.anomalib.needs import need_of
 from drivetrain.errors import DataError
-from drivetrain.images import image_size
+from drivetrain.images.read import image_size
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
 
 if TYPE_CHECKING:

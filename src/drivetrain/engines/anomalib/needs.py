@@ -13,8 +13,8 @@ import torch
 from anomalib.data.utils import DownloadInfo
 from anomalib.utils.path import get_pretrained_weights_dir
 
-from drivetrain._lazy import is_installed
 from drivetrain.errors import DataError, MissingDependencyError, ModelError, OptionError
+from drivetrain.machine.packages import is_installed
 
 
 @dataclass(frozen=True, slots=True)

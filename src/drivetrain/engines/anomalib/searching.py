@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from drivetrain.engines.anomalib.build import learning_rate_argument
-from drivetrain.options import TrainOptions
+from drivetrain.types.options import TrainOptions
 
 _RATE: Mapping[str, Any] = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
 _SIZE: Mapping[str, Any] = {"image_size": [128, 192, 256]}

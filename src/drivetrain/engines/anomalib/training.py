@@ -22,7 +22,7 @@ from drivetrain.engines.anomalib.build import is_memory_bank
 from drivetrain.engines.anomalib.checkpoints import OUR_KEY, describe
 from drivetrain.metrics._pixel_areas import PixelAreas
 from drivetrain.metrics._ranking import area_under_roc
-from drivetrain.run import Run
+from drivetrain.runs.run import Run
 from drivetrain.types.results import lower_is_better
 
 VALIDATION_METRICS = ("val/image_auroc", "val/pixel_auroc")

@@ -16,8 +16,8 @@ import torch
 import torchvision
 from torch import nn
 
-from drivetrain.checkpoint import require_file
 from drivetrain.errors import CheckpointError, UnsafeCheckpointError
+from drivetrain.models.checkpoint import require_file
 
 State = dict[str, torch.Tensor]
 

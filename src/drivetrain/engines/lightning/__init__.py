@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivetrain.catalog import ModelSource
-from drivetrain.registry import EngineSpec
-from drivetrain.types.candidate import Candidate
+from drivetrain.models.candidate import Candidate
+from drivetrain.models.catalog import ModelSource
+from drivetrain.models.spec import EngineSpec
 from drivetrain.types.task import Task
 
 _LITE0 = (

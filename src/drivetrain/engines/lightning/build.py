@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from drivetrain.catalog import ModelEntry
 from drivetrain.engines.lightning.models.classification import ClassificationModule
 from drivetrain.engines.lightning.models.networks import (
     Network,
@@ -21,8 +20,9 @@ from drivetrain.engines.lightning.models.networks import (
 )
 from drivetrain.engines.lightning.models.weights import copy_rows, fit_weights, named_tensors, read_checkpoint
 from drivetrain.errors import CheckpointError, DataError, ModelError, UnsupportedError
-from drivetrain.options import TrainOptions
+from drivetrain.models.catalog import ModelEntry
 from drivetrain.types import ImageSpec, Task
+from drivetrain.types.options import TrainOptions
 
 _TASKS = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
 _IMAGENET_LABELS = 1000

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from drivetrain.errors import OptionError, near
-from drivetrain.run import Run
+from drivetrain.runs.run import Run
 from drivetrain.types.results import lower_is_better
 
 _LOSSES = ("val/loss", "val_loss", "valid_loss", "valid/loss", "validation_loss", "validation/loss")

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from drivetrain.engines.lightning.augment import Augmentation
 from drivetrain.errors import DataError
-from drivetrain.images import read_image
-from drivetrain.machine import available_memory, core_count
-from drivetrain.options import TrainOptions
+from drivetrain.images.read import read_image
+from drivetrain.machine.resources import available_memory, core_count
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec, Task
+from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 _MEMORY_SHARE = 0.25
 _AHEAD = 3

@@ -29,12 +29,12 @@ from drivetrain.engines.lightning.trainer import (
     used_options,
 )
 from drivetrain.errors import CheckpointError, DataError
-from drivetrain.options import ExportFormat, TrainOptions
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
+from drivetrain.types.options import ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 _MAX_EPOCHS = 30
 

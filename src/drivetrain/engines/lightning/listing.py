@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivetrain.catalog import Argument, signature_arguments
+from drivetrain.models.catalog import Argument, signature_arguments
 from drivetrain.types.task import Task
 
 _TASKS = [Task.CLASSIFICATION.value, Task.MULTILABEL_CLASSIFICATION.value]

@@ -8,9 +8,9 @@ from typing import Any
 
 from drivetrain.engines.lightning import SPEC
 from drivetrain.errors import CheckpointError, DataError, UnsupportedError, UnsupportedOptionError
-from drivetrain.options import TrainOptions
-from drivetrain.registry import claimed_by
+from drivetrain.models.spec import claimed_by
 from drivetrain.types import ImageSpec, Task
+from drivetrain.types.options import TrainOptions
 
 _ORDER = ("train", "val", "test")
 _DATA_OPTIONS = ("batch_size", "image_size", "num_workers")

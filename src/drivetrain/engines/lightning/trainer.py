@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.hardware import choose_device
-from drivetrain.options import TrainOptions
+from drivetrain.machine.device import choose_device
+from drivetrain.types.options import TrainOptions
 
 #: Arguments of the Lightning trainer that the engine sets: name -> the option that does it.
 SET_BY_ENGINE = {

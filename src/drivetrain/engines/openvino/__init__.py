@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivetrain.registry import EngineSpec
+from drivetrain.models.spec import EngineSpec
 from drivetrain.types.task import Task
 
 SPEC = EngineSpec(

@@ -19,7 +19,7 @@ from drivetrain.runtime import Predictor, load
 from drivetrain.types import Prediction, Task
 
 if TYPE_CHECKING:
-    from drivetrain.options import TrainOptions
+    from drivetrain.types.options import TrainOptions
 
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "xpu": "GPU", "npu": "NPU"}
 

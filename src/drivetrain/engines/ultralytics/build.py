@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-from drivetrain.catalog import ModelEntry
-from drivetrain.checkpoint import require_file
 from drivetrain.engines.ultralytics import SPEC
 from drivetrain.engines.ultralytics.containment import contained, ultralytics
 from drivetrain.engines.ultralytics.listing import class_name
@@ -25,6 +23,8 @@ from drivetrain.errors import (
     UnsafeCheckpointError,
     UnsupportedError,
 )
+from drivetrain.models.catalog import ModelEntry
+from drivetrain.models.checkpoint import require_file
 from drivetrain.types import Task
 
 #: Ultralytics' word for a task -> ours.
@@ -67,7 +67,7 @@ def build(given: Any, model_args: Mapping[str, Any]) -> Any:
     """Ultralytics' object for an entry of the catalogue, a class, or an object (which is handed back).
 
     Args:
-        given: a :class:`~drivetrain.catalog.ModelEntry`, a class of Ultralytics, or an object of one.
+        given: a :class:`~drivetrain.models.catalog.ModelEntry`, a class of Ultralytics, or an object of one.
         model_args: ``pretrained`` (a local ``.pt`` to take weights from) for names; those of the class for classes.
 
     Raises:

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 
-from drivetrain.cache_dir import cache_dir
+from drivetrain.machine.files import cache_dir
 
 _ENVIRONMENT = {
     "YOLO_OFFLINE": "true",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from drivetrain.data import Dataset
 from drivetrain.engines.ultralytics.outlines import Outlines
 from drivetrain.errors import DataError
-from drivetrain.masks import class_map
+from drivetrain.images.masks import class_map
 from drivetrain.types import Sample, Task
 
 Labels = dict[str, Any]

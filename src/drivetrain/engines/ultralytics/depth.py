@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from drivetrain.errors import DataError, DataNotFoundError
-from drivetrain.images import IMAGE_SUFFIXES, image_size
+from drivetrain.images.read import IMAGE_SUFFIXES, image_size
 from drivetrain.types import Sample
 
 _SUBSETS = ("train", "val", "test")

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drivetrain.catalog import ModelEntry
 from drivetrain.engine import Engine, FitResult
 from drivetrain.engines.ultralytics import SPEC, build, native, trainer, validating
 from drivetrain.engines.ultralytics.containment import contained
@@ -21,13 +20,14 @@ from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, dep
 from drivetrain.engines.ultralytics.infer import Deployed, deploy, infer
 from drivetrain.engines.ultralytics.keeper import Keeper
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
-from drivetrain.options import ExportFormat, ExportPrecision, TrainOptions
+from drivetrain.models.catalog import ModelEntry
 from drivetrain.types import Metrics, Prediction, Task
+from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
     from drivetrain.export.source import ExportSource
-    from drivetrain.run import Run
+    from drivetrain.runs.run import Run
 
 
 class UltralyticsEngine(Engine):

@@ -11,8 +11,8 @@ import yaml
 from drivetrain.engines.ultralytics.containment import contained, ultralytics
 from drivetrain.engines.ultralytics.infer import Deployed, deploy
 from drivetrain.export.source import ExportSource
-from drivetrain.options import ExportFormat
 from drivetrain.types import Task
+from drivetrain.types.options import ExportFormat
 
 _MODEL_TYPES = {
     Task.DETECTION: "YOLO11",

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from drivetrain.engines.ultralytics.build import TASKS, image_size_of, names_of
 from drivetrain.engines.ultralytics.containment import contained
-from drivetrain.hardware import choose_device
-from drivetrain.machine import core_count
+from drivetrain.machine.device import choose_device
+from drivetrain.machine.resources import core_count
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Prediction, Task

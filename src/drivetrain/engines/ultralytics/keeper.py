@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.errors import OptionError, near
-from drivetrain.run import Run
+from drivetrain.runs.run import Run
 from drivetrain.types import Task
 from drivetrain.types.results import lower_is_better
 

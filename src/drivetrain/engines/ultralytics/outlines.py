@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.masks import has_outline, object_mask, rings_of
+from drivetrain.images.masks import has_outline, object_mask, rings_of
 from drivetrain.types import Sample
 
 Outline = NDArray[np.float32]

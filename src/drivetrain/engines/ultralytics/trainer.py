@@ -14,8 +14,8 @@ from drivetrain.engines.ultralytics.containment import ultralytics
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.keeper import Keeper
 from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
-from drivetrain.hardware import choose_device
-from drivetrain.options import TrainOptions
+from drivetrain.machine.device import choose_device
+from drivetrain.types.options import TrainOptions
 
 #: Options of Ultralytics that the engine sets: name -> what sets them.
 SET_BY_ENGINE = {

@@ -16,7 +16,7 @@ from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.infer import DEFAULT_SIZE
 from drivetrain.engines.ultralytics.trainer import device_name
-from drivetrain.hardware import choose_device
+from drivetrain.machine.device import choose_device
 
 _BATCH_SIZE = 16
 _SUBSET = "test"

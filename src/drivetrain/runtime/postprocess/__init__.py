@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drivetrain._lazy import import_object
 from drivetrain.errors import ArtifactError, near
+from drivetrain.machine.packages import import_object
 from drivetrain.runtime.postprocess.base import Decoder
 from drivetrain.types import ImageSpec
 

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import pytest
 
 from drivetrain.engine import Engine
-from drivetrain.registry import EngineSpec
-from drivetrain.run import read_record
+from drivetrain.models.spec import EngineSpec
+from drivetrain.runs.run import read_record
+from drivetrain.runs.tracking import TRACKERS
 from drivetrain.testing import data
 from drivetrain.testing.contract.spy import Spy, SpyTracker
 from drivetrain.testing.expectations import Expectation
-from drivetrain.tracking import TRACKERS
 from drivetrain.types import Task, TrainResult
 
 _TOY_DATA: dict[Task, Callable[[Path], Path]] = {

@@ -12,7 +12,8 @@ import pytest
 
 from drivetrain.engine import Engine
 from drivetrain.errors import MissingDependencyError, OptionError
-from drivetrain.registry import list_engines, list_models, load_engine, resolve
+from drivetrain.models.registry import list_engines, list_models, load_engine
+from drivetrain.models.resolve import resolve
 from drivetrain.testing.contract.base import Subject
 
 VERBS = ("__init__", "train", "test", "predict", "export")

@@ -9,9 +9,9 @@ import pytest
 from drivetrain import load
 from drivetrain.engine import Engine
 from drivetrain.errors import ExportError
-from drivetrain.options import ExportFormat, ExportPrecision
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import METRICS, assert_same_predictions
+from drivetrain.types.options import ExportFormat, ExportPrecision
 
 _WITHIN = {"fp32": 2e-3, "fp16": 2e-2}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.registry import load_engine
+from drivetrain.models.registry import load_engine
 from drivetrain.testing.contract.base import Subject
 
 _SAMPLES: dict[str, Any] = {

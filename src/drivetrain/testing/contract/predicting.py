@@ -55,7 +55,7 @@ class PredictionChecks(Subject):
 
     def test_arrays_and_folders(self, trained: Trained, tmp_path: Path) -> None:
         """The same pixels get the same answer from an array and from a file."""
-        from drivetrain.images import read_image
+        from drivetrain.images.read import read_image
 
         files = data.awkward_images(tmp_path / "awkward")
         from_array = trained.engine.predict(read_image(files["odd"]))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from drivetrain.errors import WorkDirError
-from drivetrain.progress import SilentProgress
-from drivetrain.run import Run, read_history, read_record
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import Run, read_history, read_record
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from drivetrain.checkpoint import require_file
 from drivetrain.errors import CheckpointError, UnsafeCheckpointError
+from drivetrain.models.checkpoint import require_file
 
 _WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "state_dict_ema", "model")
 _PREFIXES = ("module.", "net.", "model.", "_orig_mod.")
@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _explain(path: Path, error: Exception) -> CheckpointError:
-    from drivetrain.checkpoint import read_facts
+    from drivetrain.models.checkpoint import read_facts
 
     facts = read_facts(path)
     foreign = facts.foreign_names

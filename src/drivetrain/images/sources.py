@@ -1,0 +1,215 @@
+"""What a user may give as images: expanded into a series of items that are read when their turn comes."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.errors import DataError, DataNotFoundError, ImageError
+from drivetrain.images.read import IMAGE_SUFFIXES, read_image
+from drivetrain.images.threads import run_ordered
+from drivetrain.machine.resources import core_count
+
+VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
+
+_ALLOWED = (
+    "an image (file, array, PIL image, bytes), a folder, a glob, a video, a series of these, "
+    "or a data set of drivetrain"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceItem:
+    """One image that has not been read.
+
+    Attributes:
+        path: where it comes from (``""`` for arrays, ``video.mp4#12`` for frame 12 of a video).
+        read: gives the ``(H, W, 3) uint8`` RGB pixels; raises ImageError or DataNotFoundError.
+    """
+
+    path: str
+    read: Callable[[], NDArray[np.uint8]]
+
+
+def expand_source(source: Any) -> Iterator[SourceItem]:
+    """The images of a source, in order; folders recursively, by name.
+
+    Raises:
+        DataNotFoundError: a path does not exist, or a glob matches nothing.
+        DataError: a folder or series has no images, or this is nothing that could have any.
+    """
+    items = _expand(source)
+    first = next(items, None)
+    if first is None:
+        raise DataError(f"source={_describe(source)} has no images. Allowed: {_ALLOWED}.")
+    return _chain(first, items)
+
+
+def decode(
+    source: Any, *, strict: bool = False, skipped: list[tuple[str, str]] | None = None, workers: int | None = None
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The images of a source, decoded ahead in threads, in order and in bounded memory.
+
+    Args:
+        source: see :func:`expand_source`.
+        strict: an image that cannot be read is an error.
+        skipped: without ``strict``, ``(path, reason)`` of each such image is appended here.
+        workers: number of threads; one for each core if not given.
+
+    Yields:
+        ``(path, (H, W, 3) uint8 RGB)``.
+
+    Raises:
+        DataError: there are no images.
+        ImageError: an image cannot be read and ``strict`` is set.
+    """
+    workers = workers or core_count()
+    for path, image in run_ordered(
+        expand_source(source), lambda: _Decoder(strict), workers=workers, window=4 * workers
+    ):
+        if isinstance(image, str):
+            if skipped is not None:
+                skipped.append((path, image))
+        else:
+            yield path, image
+
+
+def require_readable(answers: Sized, skipped: Sequence[tuple[str, str]]) -> None:
+    """Refuse a source of which not one image could be read: an empty answer would look like success.
+
+    Raises:
+        ImageError: naming the first file and what is wrong with it.
+    """
+    if len(answers) or not skipped:
+        return
+    path, reason = skipped[0]
+    if len(skipped) == 1:
+        raise ImageError(f"The only image of the source cannot be read: {_with_path(path, reason)}")
+    raise ImageError(
+        f"None of the {len(skipped)} images of the source can be read; the first: {_with_path(path, reason)}"
+    )
+
+
+def _with_path(path: str, reason: str) -> str:
+    return reason if not path or path in reason else f"{path}: {reason}"
+
+
+def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str:
+    """The pixels of an item, or why it has none.
+
+    Raises:
+        ImageError: with ``strict``, that it cannot be read.
+        DataNotFoundError: with ``strict``, that it does not exist.
+    """
+    try:
+        return item.read()
+    except (ImageError, DataNotFoundError) as error:
+        if strict:
+            raise
+        return str(error)
+
+
+class _Decoder:
+    """The worker of :func:`decode`."""
+
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
+
+    def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, tuple[str, NDArray[np.uint8] | str]]]:
+        return [(number, (item.path, read_or_reason(item, strict=self._strict)))]
+
+    def drain(self) -> Iterable[tuple[int, tuple[str, NDArray[np.uint8] | str]]]:
+        return []
+
+
+def _chain(first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem]:
+    yield first
+    yield from rest
+
+
+def _expand(source: Any) -> Iterator[SourceItem]:
+    if isinstance(source, (str, Path)):
+        yield from _expand_path(source)
+    elif isinstance(source, np.ndarray):
+        if source.ndim == 4:
+            yield from map(_in_memory, source)
+        else:
+            yield _in_memory(source)
+    elif isinstance(source, (bytes, bytearray)) or hasattr(source, "getexif"):
+        yield _in_memory(source)
+    elif isinstance(path := getattr(source, "path", None), (str, Path)) and not isinstance(source, Iterable):
+        yield _from_file(path)
+    elif isinstance(source, Iterable) and not isinstance(source, dict):
+        for item in source:
+            yield from _expand_item(item)
+    else:
+        raise DataError(f"source={_describe(source)} holds no images that could be read. Allowed: {_ALLOWED}.")
+
+
+def _expand_item(item: Any) -> Iterator[SourceItem]:
+    """One element of a series: a plain image path is not looked at before its turn."""
+    if isinstance(item, (str, Path)) and Path(item).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(str(item)):
+        return iter([_from_file(item)])
+    return _expand(item)
+
+
+def _expand_path(source: str | Path) -> Iterator[SourceItem]:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+        if not files:
+            raise DataError(f"the folder {str(source)!r} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        yield from map(_from_file, files)
+    elif path.is_file():
+        yield from _frames(path) if path.suffix.lower() in VIDEO_SUFFIXES else iter([_from_file(path)])
+    elif glob.has_magic(str(path)):
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - the pattern may be absolute
+        if not matches:
+            raise DataNotFoundError(f"the glob {str(source)!r} matches no file.")
+        for match in matches:
+            known = Path(match).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
+            if known and Path(match).is_file():
+                yield from _expand_path(match)
+    else:
+        raise DataNotFoundError(f"the image, folder or video {str(source)!r} does not exist.")
+
+
+def _from_file(path: str | Path) -> SourceItem:
+    return SourceItem(str(path), lambda: read_image(path))
+
+
+def _in_memory(image: Any) -> SourceItem:
+    return SourceItem(str(getattr(image, "filename", "") or ""), lambda: read_image(image))
+
+
+def _frames(path: Path) -> Iterator[SourceItem]:
+    """The frames of a video, decoded one after the other."""
+    import cv2
+
+    video = cv2.VideoCapture(str(path))
+    try:
+        if not video.isOpened():
+            raise ImageError(f"{str(path)!r} is not a readable video.")
+        number = 0
+        while True:
+            found, frame = video.read()
+            if not found:
+                break
+            pixels = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield SourceItem(f"{path}#{number}", lambda pixels=pixels: pixels)  # type: ignore[misc]  # bound at once
+            number += 1
+        if number == 0:
+            raise ImageError(f"{str(path)!r} is a video without a readable frame.")
+    finally:
+        video.release()
+
+
+def _describe(source: Any) -> str:
+    text = repr(source) if isinstance(source, (str, Path, list, tuple)) else f"<{type(source).__name__}>"
+    return text if len(text) < 80 else f"<{type(source).__name__}>"

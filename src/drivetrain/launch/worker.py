@@ -1,0 +1,275 @@
+"""Child processes that live long, do one job after the other, and tell how it goes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from drivetrain.errors import DrivetrainError, OptionError
+from drivetrain.machine.packages import import_object
+from drivetrain.machine.resources import is_out_of_memory, yield_memory_first
+
+_PARENT_CHECK_SECONDS = 1.0
+_SERVE = "import sys; from drivetrain.launch.worker import serve; serve(int(sys.argv[1]), sys.argv[2:])"
+_KILLED = "was killed from outside, most likely because the memory of the machine or of its control group was used up"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job did not end well.
+
+    Attributes:
+        kind: class of the error; ``"died"`` if the process is gone.
+        text: its message.
+        out_of_memory: whether the memory did not suffice.
+        traceback: for the record.
+    """
+
+    kind: str
+    text: str
+    out_of_memory: bool = False
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an error stands for."""
+        lines = "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, str(error), is_out_of_memory(error), lines)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a worker says.
+
+    Attributes:
+        kind: an ``"event"``; a ``"question"``, which waits for :meth:`Worker.answer`; the result of a job that is
+            ``"done"``; or the :class:`Failure` of one that ``"failed"``.
+        value: the matter itself.
+    """
+
+    kind: Literal["event", "question", "done", "failed"]
+    value: Any
+
+
+class Channel:
+    """The job's side: how it tells and asks.
+
+    Args:
+        connection: to the process that started the worker.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def tell(self, event: Any) -> None:
+        """Say something."""
+        self._connection.send(Message("event", event))
+
+    def ask(self, question: Any) -> Any:
+        """Say something and wait for the answer."""
+        self._connection.send(Message("question", question))
+        return self._connection.recv()
+
+
+class Worker:
+    """A child process, started with the first job and again after it died.
+
+    It ends by itself when this process is gone, and it is not stopped by a Ctrl-C in the terminal: the process that
+    started it decides.
+
+    Args:
+        log: file that what the child prints is added to.
+        threads: of numerical libraries in the child; ``None`` leaves it to them.
+        needs: objects ``"package.module:name"`` that the child imports before its first job.
+    """
+
+    def __init__(self, log: Path, *, threads: int | None = None, needs: Sequence[str] = ()) -> None:
+        self.log, self.threads, self.needs = log, threads, tuple(needs)
+        self.busy = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process, while there is one."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def open(self) -> None:
+        """Start the process, if there is none, so that it imports what it needs while this one prepares the job."""
+        if self.pid is None:
+            self.stop()
+            self._open()
+
+    def start(self, function: str, *arguments: Any) -> None:
+        """Give it a job.
+
+        Args:
+            function: ``"package.module:name"``; it is called with a :class:`Channel` and the arguments.
+            *arguments: anything that can be pickled.
+
+        Raises:
+            OptionError: an argument cannot be sent to another process.
+        """
+        self.open()
+        assert self._connection is not None
+        try:
+            self._connection.send((function, arguments))
+        except (TypeError, AttributeError) as error:
+            raise _unsendable(error) from error
+        except Exception as error:
+            if type(error).__name__ == "PicklingError":
+                raise _unsendable(error) from error
+            raise
+        self.busy = True
+
+    def answer(self, value: Any) -> None:
+        """Answer a question; a worker that died meanwhile is found by :meth:`receive`."""
+        assert self._connection is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send(value)
+
+    def receive(self) -> Message:
+        """The next message; waits for it."""
+        assert self._connection is not None
+        try:
+            message: Message = self._connection.recv()
+        except (EOFError, ConnectionResetError):
+            message = Message("failed", self._bury())
+        if message.kind in ("done", "failed"):
+            self.busy = False
+        return message
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.busy = False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _open(self) -> None:
+        ours, theirs = Pipe()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+                [sys.executable, "-c", _SERVE, str(theirs.fileno()), *self.needs],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=_environment(self.threads),
+            )
+        theirs.close()
+        self._connection = ours
+
+    def _bury(self) -> Failure:
+        assert self._process is not None
+        code = self._process.wait()
+        pid = self._process.pid
+        self.stop()
+        reason = _KILLED if code == -9 else f"ended with code {code}; see {self.log}"
+        return Failure("died", f"the worker process {pid} {reason}.", out_of_memory=code == -9)
+
+
+def next_speaker(workers: Sequence[Worker], timeout: float | None) -> list[Worker]:
+    """The busy workers that have something to say; waits for the first of them.
+
+    Args:
+        workers: all of them.
+        timeout: in seconds; ``None`` waits as long as it takes.
+    """
+    listening = {worker._connection: worker for worker in workers if worker.busy and worker._connection is not None}
+    if not listening:
+        return []
+    return [
+        listening[connection] for connection in wait(list(listening), timeout) if isinstance(connection, Connection)
+    ]
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    """That of this process, with what it can import and how many threads to use."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    if threads is not None:
+        environment.setdefault("OMP_NUM_THREADS", str(threads))
+    return environment
+
+
+def _unsendable(error: Exception) -> OptionError:
+    return OptionError(
+        f"The model or the data cannot be sent to a worker process ({error}). Give the model by its name or class "
+        "path, and the data as a folder or file."
+    )
+
+
+# --- in the child ----------------------------------------------------------------------------------------------------
+
+
+def serve(descriptor: int, needs: Sequence[str] = ()) -> None:
+    """Do jobs until the other side of the connection is gone.
+
+    Args:
+        descriptor: of the connection.
+        needs: objects ``"package.module:name"`` to import before the first job.
+    """
+    connection = Connection(descriptor)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    yield_memory_first()
+    for path in needs:
+        try:
+            import_object(path)
+        except Exception:  # the job that needs it fails with the same error, and is asked about it
+            traceback.print_exc()
+    while True:
+        try:
+            message = _do(connection)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+        _flush(sys.stdout, sys.stderr)
+        connection.send(message)
+
+
+def _do(connection: Connection) -> Message:
+    """One job; what it raises is its failure."""
+    try:
+        function, arguments = connection.recv()
+    except (AttributeError, ImportError) as error:
+        text = f"{error}. A class that is defined in the script itself must be put into a module of its own."
+        return Message("failed", Failure("OptionError", text))
+    try:
+        return Message("done", import_object(function)(Channel(connection), *arguments))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, DrivetrainError):
+            traceback.print_exc()
+        return Message("failed", Failure.of(error))
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when the one that started it is gone, even if it was killed."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+def _flush(*streams: IO[str]) -> None:
+    for stream in streams:
+        stream.flush()

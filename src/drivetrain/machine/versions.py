@@ -1,0 +1,62 @@
+"""What a run was made with: versions, hardware, the state of the checkout."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from drivetrain.machine.resources import available_memory, core_count
+
+_PACKAGES = (
+    *("torch", "torchvision", "lightning", "pytorch-lightning", "timm", "transformers", "anomalib", "ultralytics"),
+    *("openvino", "onnx", "onnxruntime", "datumaro", "numpy", "opencv-python-headless", "opencv-python", "pillow"),
+)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and hardware, without importing anything heavy."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": core_count(),
+        "memory_free_bytes": available_memory(),
+        "accelerators": accelerators(),
+        "versions": versions,
+    }
+
+
+def accelerators() -> list[str]:
+    """The names of the accelerators that PyTorch sees, if this process uses PyTorch."""
+    torch = sys.modules.get("torch")
+    kinds = [getattr(torch, name, None) for name in ("cuda", "xpu")]
+    return [
+        kind.get_device_name(n) for kind in kinds if kind and kind.is_available() for n in range(kind.device_count())
+    ]
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and cleanliness of the checkout that the command was started in; ``None`` outside of one."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        commit, status = (
+            subprocess.run(  # noqa: S603  (fixed arguments)
+                [git, *arguments], capture_output=True, text=True, timeout=5, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (subprocess.SubprocessError, OSError):
+        return None
+    return {"commit": commit, "clean": not status}

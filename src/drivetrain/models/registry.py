@@ -1,0 +1,149 @@
+"""Which engines there are: those of installed packages and those that this process registered."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from drivetrain.errors import ModelError, OptionError, near
+from drivetrain.machine.packages import import_object
+from drivetrain.models.catalog import Listing, ModelEntry, listing
+from drivetrain.models.spec import EngineSpec
+from drivetrain.types.task import Task
+
+GROUP = "drivetrain.engines"
+_E = TypeVar("_E", bound=type)
+
+
+_registered: dict[str, EngineSpec] = {}
+_classes: dict[str, type[Any]] = {}
+_from_packages: dict[str, EngineSpec] | None = None
+
+
+def register_engine(spec: EngineSpec, *, override: bool = False) -> Callable[[_E], _E]:
+    """Class decorator that makes an engine known in this process.
+
+    Packages announce theirs with the entry-point group ``drivetrain.engines`` instead, whose value is the path of an
+    :class:`EngineSpec`.
+
+    Args:
+        spec: what the engine serves.
+        override: replace an engine of the same name.
+
+    Raises:
+        ModelError: another engine has this name.
+    """
+
+    def register(cls: _E) -> _E:
+        known = engine_specs().get(spec.name)
+        if known is not None and known.class_path != spec.class_path and not override:
+            raise ModelError(
+                f"An engine named {spec.name!r} is already registered ({known.class_path}). "
+                "Choose another name, or pass override=True to replace it."
+            )
+        _registered[spec.name] = spec
+        _classes[spec.name] = cls
+        return cls
+
+    return register
+
+
+def refresh_engines() -> None:
+    """Forget what entry points said, so that packages installed since are seen."""
+    global _from_packages
+    _from_packages = None
+
+
+def engine_specs() -> dict[str, EngineSpec]:
+    """All known engines by name, installed or not; one broken plug-in is a warning and nothing more.
+
+    Raises:
+        ModelError: two packages announce the same name.
+    """
+    global _from_packages
+    if _from_packages is None:
+        _from_packages = dict(_announced())
+    return {**_from_packages, **_registered}
+
+
+def _announced() -> Iterator[tuple[str, EngineSpec]]:
+    seen: dict[str, str] = {}
+    for point in importlib.metadata.entry_points(group=GROUP):
+        if point.name in seen and seen[point.name] != point.value:
+            raise ModelError(
+                f"Two packages announce an engine named {point.name!r}: {seen[point.name]} and {point.value}. "
+                "Uninstall one of them."
+            )
+        seen[point.name] = point.value
+        try:
+            spec = import_object(point.value)
+            if not isinstance(spec, EngineSpec):
+                raise TypeError(f"it is a {type(spec).__name__} and not an EngineSpec")
+            if spec.name != point.name:
+                raise ValueError(f"its spec is named {spec.name!r}, its entry point {point.name!r}")
+        except Exception as error:
+            warnings.warn(f"The engine plug-in {point.value} cannot be loaded: {error!r}", stacklevel=3)
+            continue
+        yield point.name, spec
+
+
+def list_engines() -> dict[str, EngineSpec]:
+    """All known engines by name; ``spec.missing`` tells which packages an engine still lacks."""
+    return engine_specs()
+
+
+def list_models(engine: str | None = None, *, task: str | Task | None = None, text: str = "") -> list[ModelEntry]:
+    """The models of every installed upstream.
+
+    Args:
+        engine: only those of this engine.
+        task: only those for this task.
+        text: only those whose full name contains it, without regard to case.
+
+    Raises:
+        OptionError: there is no such engine or task.
+    """
+    wanted = Task.parse(task) if task is not None else None
+    specs = [spec_by_name(engine)] if engine is not None else list(engine_specs().values())
+    return [
+        entry
+        for spec in specs
+        for source in listings(spec)
+        for entry in source.models
+        if (wanted is None or wanted in entry.tasks) and text.lower() in entry.full_name.lower()
+    ]
+
+
+def spec_by_name(name: str) -> EngineSpec:
+    """The engine of that name.
+
+    Raises:
+        OptionError: there is none; the message lists them.
+    """
+    specs = engine_specs()
+    if name not in specs:
+        raise OptionError(f"engine={name!r} is not known.{near(name, specs)} Known: {', '.join(sorted(specs))}.")
+    return specs[name]
+
+
+def load_engine(spec: EngineSpec) -> type[Any]:
+    """The class of an engine; this imports its framework.
+
+    Raises:
+        MissingDependencyError: its packages are not installed.
+    """
+    if spec.name in _classes:
+        return _classes[spec.name]
+    spec.require_installed()
+    cls: type[Any] = import_object(spec.class_path)
+    return cls
+
+
+def listings(spec: EngineSpec) -> Iterator[Listing]:
+    """What the installed packages of an engine offer, one listing for each source that is installed."""
+    for source in spec.sources:
+        found = listing(source)
+        if found is not None:
+            yield found

@@ -1,0 +1,281 @@
+"""Which engine serves a model: an object, a name, a class path, a file or a folder."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from drivetrain.errors import (
+    AmbiguousModelError,
+    CheckpointError,
+    MissingDependencyError,
+    ModelError,
+    OptionError,
+    UnknownModelError,
+    UnsafeCheckpointError,
+    near,
+)
+from drivetrain.models import checkpoint as checkpoints
+from drivetrain.models.catalog import installed_version
+from drivetrain.models.registry import engine_specs, listings, spec_by_name
+from drivetrain.models.spec import EngineSpec, Resolution, claimed_by
+from drivetrain.recipes import list_recipes
+
+
+def explain_dispatch(model: Any, *, engine: str | None = None) -> str:
+    """Say which engine serves the model and why the others do not.
+
+    Raises:
+        ModelError: no engine serves it; the message says why.
+    """
+    resolution = resolve(model, engine=engine)
+    lines = [f"{resolution.spec.name}: {resolution.reason}"]
+    lines += [f"not {name}: {reason}" for name, reason in sorted(resolution.rejected.items())]
+    return "\n".join(lines)
+
+
+def resolve(model: Any, *, engine: str | EngineSpec | None = None) -> Resolution:
+    """Choose the engine for a model, importing no framework that the model has not imported itself.
+
+    Args:
+        model: an object, a name, a class path, a checkpoint, an artefact, a recipe, or a work dir.
+        engine: the engine to use whatever the model says, by name, or by its spec if it is not registered.
+
+    Raises:
+        UnknownModelError: nothing offers it.
+        AmbiguousModelError: several sources offer it; the message lists the prefixed spellings.
+        MissingDependencyError: it is known, but its packages are not installed.
+        CheckpointNotFoundError: it looks like a file that does not exist.
+    """
+    forced = spec_by_name(engine) if isinstance(engine, str) else engine
+    if model is None:
+        raise ModelError(
+            "model is None. Give a model: an object, a name (drivetrain find lists them), or a path. "
+            "Or give data too, and a model is chosen by them."
+        )
+    if isinstance(model, str | Path):
+        resolution = _resolve_text(str(model), forced)
+    else:
+        resolution = _resolve_object(model, forced)
+    resolution.spec.require_installed()
+    others = {name: _why_not(spec) for name, spec in engine_specs().items() if name != resolution.spec.name}
+    return replace(resolution, rejected={**others, **resolution.rejected})
+
+
+def _why_not(spec: EngineSpec) -> str:
+    if spec.missing:
+        return f"{', '.join(spec.missing)} is not installed ({spec.install})"
+    return "does not claim it" + (f"; it serves {', '.join(spec.claims)}" if spec.claims else "")
+
+
+# --- objects ---------------------------------------------------------------------------------------------------------
+
+
+def unwrap(model: Any) -> Any:
+    """Take a model out of what torch.compile, DataParallel, DDP or PEFT put around it."""
+    wrappers = {
+        "torch:OptimizedModule": "_orig_mod",
+        "torch:DistributedDataParallel": "module",
+        "torch:DataParallel": "module",
+        "peft:PeftModel": "base_model",
+        "peft:BaseTuner": "model",
+    }
+    for _ in range(8):
+        wrapper = claimed_by(type(model), tuple(wrappers))
+        if wrapper is None:
+            return model
+        model = getattr(model, wrappers[wrapper])
+    return model
+
+
+def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
+    inner = model if isinstance(model, type) else unwrap(model)
+    cls = inner if isinstance(inner, type) else type(inner)
+    if forced is not None:
+        return Resolution(forced, inner, f"engine={forced.name!r} was asked for")
+    claims = _claims(engine_specs().values())
+    key = claimed_by(cls, tuple(claims))
+    if key is None:
+        raise UnknownModelError(
+            f"No engine serves a model of class {cls.__module__}.{cls.__qualname__}. Engines serve: "
+            f"{', '.join(sorted(claims))}. Give engine=... to choose one, or register your own with @register_engine."
+        )
+    if isinstance(inner, type):
+        raise ModelError(f"model is the class {cls.__name__} itself. Give an object: {cls.__name__}(...), or its name.")
+    return Resolution(_only(claims[key], key), inner, f"{cls.__name__} is a {key.replace(':', '.')}")
+
+
+def _claims(specs: Iterable[EngineSpec]) -> dict[str, list[EngineSpec]]:
+    claims: dict[str, list[EngineSpec]] = {}
+    for spec in specs:
+        for key in spec.claims:
+            claims.setdefault(key, []).append(spec)
+    return claims
+
+
+def _only(specs: list[EngineSpec], key: str) -> EngineSpec:
+    """The engine that claims a class; two of them cannot be told apart by the class."""
+    if len(specs) > 1:
+        spellings = " or ".join(f"engine={spec.name!r}" for spec in specs)
+        raise AmbiguousModelError(f"Several engines serve {key.replace(':', '.')}. Choose one: {spellings}.")
+    return specs[0]
+
+
+# --- names, paths ----------------------------------------------------------------------------------------------------
+
+
+def _resolve_text(text: str, forced: EngineSpec | None) -> Resolution:
+    path = Path(text).expanduser()
+    if path.exists():
+        return _resolve_path(path, forced)
+    specs = [forced] if forced is not None else list(engine_specs().values())
+    prefix, colon, name = text.partition(":")
+    if colon and any(source.prefix == prefix or spec.name == prefix for spec in specs for source in spec.sources):
+        specs = [spec for spec in specs if spec.name == prefix or any(s.prefix == prefix for s in spec.sources)]
+        return _resolve_name(name, specs, prefix=prefix)
+    if path.suffix in {*checkpoints.SUFFIXES, *_file_suffixes(specs)} and _is_file_name(text, specs):
+        checkpoints.require_file(path)
+    return _resolve_name(text, specs)
+
+
+def _file_suffixes(specs: Iterable[EngineSpec]) -> set[str]:
+    return {suffix for spec in specs for suffix in (*spec.suffixes, *spec.checkpoint_suffixes)}
+
+
+def _is_file_name(text: str, specs: list[EngineSpec]) -> bool:
+    """Whether a missing ``x.pt`` is a file and not a model whose name has a dot in it."""
+    return not any(source.find(text) for spec in specs for source in listings(spec))
+
+
+def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
+    if path.is_dir():
+        if (path / "run.json").is_file():
+            return _resolve_work_dir(path, forced)
+        return _resolve_suffix(path, ".xml", forced, f"{path.name} is a folder")
+    if path.suffix in checkpoints.SUFFIXES:
+        return _resolve_checkpoint(path, forced)
+    return _resolve_suffix(path, path.suffix, forced, f"{path.name} ends in {path.suffix}")
+
+
+def _resolve_suffix(path: Path, suffix: str, forced: EngineSpec | None, reason: str) -> Resolution:
+    if forced is not None:
+        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
+    for spec in engine_specs().values():
+        if suffix in (*spec.suffixes, *spec.checkpoint_suffixes):
+            return Resolution(spec, path, reason)
+    known = sorted(_file_suffixes(engine_specs().values()))
+    raise UnknownModelError(
+        f"model={str(path)!r} is not something an engine opens. Engines open work dirs, artefact folders, checkpoints "
+        f"({', '.join(checkpoints.SUFFIXES)}) and files ending in {', '.join(known)}."
+    )
+
+
+def _resolve_work_dir(path: Path, forced: EngineSpec | None) -> Resolution:
+    try:
+        name = str(json.loads((path / "run.json").read_text(encoding="utf-8"))["engine"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path / 'run.json'} cannot be read ({error!r}); the work dir is damaged.") from error
+    if forced is not None and forced.name != name:
+        raise OptionError(f"engine={forced.name!r}, but the work dir {str(path)!r} is of engine {name!r}.")
+    return Resolution(spec_by_name(name), path, f"the work dir was written by the engine {name!r}")
+
+
+def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
+    if forced is not None:
+        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
+    facts = checkpoints.read_facts(path)
+    for spec in engine_specs().values():
+        mark = next((mark for mark in spec.checkpoint_marks if facts.mentions(mark)), None)
+        if mark is not None:
+            return Resolution(spec, path, f"the checkpoint mentions {mark!r}")
+    if facts.foreign_names:
+        raise UnsafeCheckpointError(
+            f"model={str(path)!r} is not safe: opening it would execute "
+            f"{', '.join(facts.foreign_names[:5])}. It was not opened and nothing was run. If you trust it, save only "
+            "the state_dict of its model with the tool that wrote it, and give that file as weights."
+        )
+    raise CheckpointError(
+        f"model={str(path)!r} is a checkpoint of no known engine. If it holds only weights, name the model and give "
+        'the file as its weights: Engine("timm:resnet18", model_args={"pretrained": "..."}), or on the command line '
+        "--model timm:resnet18 --model.pretrained FILE."
+    )
+
+
+def _resolve_name(name: str, specs: list[EngineSpec], prefix: str = "") -> Resolution:
+    hits = [
+        (spec, entry)
+        for spec in specs
+        for source in listings(spec)
+        if prefix in ("", source.source, spec.name)
+        for entry in [source.find(name)]
+        if entry is not None
+    ]
+    exact = [(spec, entry) for spec, entry in hits if entry.name == name] or hits
+    if len(exact) > 1:
+        spellings = ", ".join(repr(entry.full_name) for _, entry in exact)
+        raise AmbiguousModelError(f"model={name!r} is offered by several sources. Write one of: {spellings}.")
+    if exact:
+        spec, entry = exact[0]
+        return Resolution(spec, entry, f"{entry.source} offers a model named {entry.name!r}")
+    if ("." in name or ":" in name) and "/" not in name and not prefix:
+        return _resolve_class_path(name, specs)
+    raise _unknown(name, specs, prefix)
+
+
+def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
+    import re
+
+    for spec in specs:
+        if spec.missing and (prefix or any(re.fullmatch(pattern, name) for pattern in spec.known_names)):
+            return MissingDependencyError(
+                f"model={name!r} belongs to the engine {spec.name!r}, which needs {', '.join(spec.missing)}. "
+                f"Install it with: {spec.install}"
+            )
+        for source in spec.sources:
+            if prefix == source.prefix and installed_version(source) is None:
+                return MissingDependencyError(
+                    f"model={prefix + ':' + name!r} needs the package {source.package!r}, which is not installed. "
+                    f"Install it with: {source.install or spec.install}"
+                )
+    names = [entry.name for spec in specs for source in listings(spec) for entry in source.models] + list_recipes()
+    where = f" in {prefix}" if prefix else ""
+    return UnknownModelError(
+        f"model={name!r} is not known{where}.{near(name, names)} "
+        "List the models with: drivetrain find, or give a path, a recipe or a class path (package.module.Class)."
+    )
+
+
+def _resolve_class_path(path: str, specs: list[EngineSpec]) -> Resolution:
+    """A class by its dotted path: imported only if its package is not the standard library, and never called here."""
+    module, _, name = path.replace(":", ".").rpartition(".")
+    top = module.partition(".")[0]
+    owner = next((spec for spec in specs for key in spec.claims if key.partition(":")[0] == top), None)
+    if owner is not None and owner.missing:
+        owner.require_installed()
+    if not top.isidentifier() or top in sys.stdlib_module_names or not _can_be_found(module):
+        raise _unknown(path, specs, "")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UnknownModelError(f"model={path!r} cannot be imported: {error}.") from error
+    if not isinstance(cls, type):
+        raise ModelError(f"model={path!r} is not a class but a {type(cls).__name__}; it was not called.")
+    claims = _claims(specs)
+    key = claimed_by(cls, tuple(claims))
+    if key is None:
+        served = ", ".join(sorted(claims))
+        raise ModelError(f"model={path!r} is a class that no engine serves. Engines serve: {served}.")
+    return Resolution(_only(claims[key], key), cls, f"{name} is a {key.replace(':', '.')}")
+
+
+def _can_be_found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

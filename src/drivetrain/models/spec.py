@@ -1,0 +1,98 @@
+"""What is known of an engine without importing it, and what a dispatch found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivetrain.errors import MissingDependencyError
+from drivetrain.machine.packages import is_installed
+from drivetrain.models.candidate import Candidate
+from drivetrain.models.catalog import ModelSource
+from drivetrain.types.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What is known of an engine without importing it.
+
+    Attributes:
+        name: of the engine, as in ``engine="anomalib"``.
+        class_path: ``"package.module:Class"``.
+        install: what to type if a package is missing, such as ``pip install "drivetrain[anomalib]"``.
+        packages: top-level packages that must be installed.
+        claims: classes it serves, as ``"top_package:ClassName"``, looked up along the MRO of the model.
+        data_claims: classes of native data that pass through untouched, in the same form.
+        sources: where names of models come from.
+        known_names: regular expressions of names it would offer, for the message when it is not installed.
+        tasks: what its models can be trained for.
+        verbs: what its models can do.
+        suffixes: model files it opens.
+        checkpoint_suffixes: files that are checkpoints of this engine, beside those of torch.
+        checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.models.checkpoint`).
+        upstream: distribution -> range of versions it holds for.
+        candidates: models that auto-configuration may choose.
+        summary: one line.
+    """
+
+    name: str
+    class_path: str
+    install: str
+    packages: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    data_claims: tuple[str, ...] = ()
+    sources: tuple[ModelSource, ...] = ()
+    known_names: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    verbs: tuple[str, ...] = ("train", "test", "predict", "export")
+    suffixes: tuple[str, ...] = ()
+    checkpoint_suffixes: tuple[str, ...] = ()
+    checkpoint_marks: tuple[str, ...] = ()
+    upstream: Mapping[str, str] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    summary: str = ""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The packages that are not installed."""
+        return tuple(package for package in self.packages if not is_installed(package))
+
+    def require_installed(self) -> None:
+        """Refuse an engine whose packages are not installed.
+
+        Raises:
+            MissingDependencyError: with the command that installs them.
+        """
+        if self.missing:
+            raise MissingDependencyError(
+                f"The engine {self.name!r} needs {', '.join(self.missing)}, which is not installed. "
+                f"Install it with: {self.install}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The outcome of a dispatch.
+
+    Attributes:
+        spec: the engine.
+        model: the model as the engine is to take it: an unwrapped object, a class, a :class:`ModelEntry`, or a path.
+        reason: why this engine, in one sentence.
+        rejected: engine name -> why not.
+    """
+
+    spec: EngineSpec
+    model: Any
+    reason: str
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+def class_keys(cls: type) -> tuple[str, ...]:
+    """``"top_package:ClassName"`` of a class and its bases, nearest first."""
+    return tuple(f"{base.__module__.partition('.')[0]}:{base.__name__}" for base in cls.__mro__)
+
+
+def claimed_by(cls: type, claims: tuple[str, ...]) -> str | None:
+    """The nearest class in the MRO that is among the claims."""
+    return next((key for key in class_keys(cls) if key in claims), None)

@@ -1,0 +1,303 @@
+"""The work dir of a run: what was asked, what came out, and nothing half-written."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import getpass
+import io
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from drivetrain._version import __version__
+from drivetrain.errors import WorkDirError
+from drivetrain.machine import files
+from drivetrain.machine.versions import environment, git_state
+from drivetrain.runs.progress import Progress
+from drivetrain.runs.tracking import Trackers
+from drivetrain.types.results import EpochRecord
+
+_SCHEMA = 1
+_WRITTEN = (
+    "run.json",
+    "metrics.csv",
+    "report.html",
+    "config.yaml",
+    "checkpoints",
+    "upstream",
+    "predictions",
+    "artifacts",
+    "tracking",
+)
+
+
+def plain(value: Any) -> Any:
+    """The value as plain data for JSON; what has no plain form is described by its class."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return plain(value.item())
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def file_name(text: str) -> str:
+    """The text without what a file name should not have, and not too long."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
+
+
+def default_work_dir(model: str, data: str) -> Path:
+    """A new ``runs/<model>-<data>-<time>`` below the current folder; it is not made yet."""
+    parts = [file_name(part) for part in (model, data) if part]
+    stamp = datetime.now(UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / "-".join([*filter(None, parts), stamp])
+    path, number = base, 2
+    while path.exists():
+        path, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return path.absolute()
+
+
+class Run:
+    """One training in its work dir, held by a lock while it goes on.
+
+    Attributes:
+        directory: the work dir.
+        progress: where steps and notes are shown.
+        history: the records of the epochs so far, of earlier parts of a resumed run too.
+        record: the content of ``run.json``.
+        trackers: are told what the run is told.
+    """
+
+    def __init__(self, directory: Path, progress: Progress) -> None:
+        self.directory = directory
+        self.progress = progress
+        self.history: list[EpochRecord] = []
+        self.record: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self.trackers: Trackers | None = None
+        self._lock: IO[str] | None = None
+        self._begun = False
+        self._replaces = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.directory / "checkpoints"
+
+    @property
+    def metrics_csv(self) -> Path:
+        """The history as a table."""
+        return self.directory / "metrics.csv"
+
+    @classmethod
+    def open(cls, directory: Path, progress: Progress, *, resume: bool = False, overwrite: bool = False) -> Run:
+        """Take the work dir for a training.
+
+        Raises:
+            WorkDirError: it cannot be written, another process holds it, it holds a run already (and neither
+                ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
+        """
+        run = cls(directory, progress)
+        run._take()
+        try:
+            run._settle(resume=resume, overwrite=overwrite)
+        except BaseException:
+            run.release()
+            raise
+        return run
+
+    def _take(self) -> None:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.directory / ".lock").open("a+")
+        except OSError as error:
+            raise WorkDirError(
+                f"work_dir={str(self.directory)!r} cannot be written ({error.strerror or error}). "
+                "Give a folder that you may write to: work_dir=..."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            self._lock = None
+            raise WorkDirError(
+                f"work_dir={str(self.directory)!r} is held by another process ({holder}). "
+                "Wait for it, or give another work_dir."
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}")
+        self._lock.flush()
+
+    def _settle(self, *, resume: bool, overwrite: bool) -> None:
+        exists = (self.directory / "run.json").is_file()
+        if resume:
+            if not exists:
+                raise WorkDirError(
+                    f"work_dir={str(self.directory)!r} holds no run to resume. Leave out resume=True to begin one."
+                )
+            self.record = read_record(self.directory)
+            self.notes = list(self.record.get("notes", []))
+            self.history = read_history(self.metrics_csv)
+            return
+        if exists and not overwrite:
+            status = read_record(self.directory).get("status", "unknown")
+            raise WorkDirError(
+                f"work_dir={str(self.directory)!r} holds a run already (status: {status}). Go on with it: resume=True; "
+                "replace it: overwrite=True; or give another work_dir."
+            )
+        self._replaces = exists
+
+    def _clear(self) -> None:
+        """Remove what the run that is replaced has written, and nothing that the user put beside it."""
+        for name in _WRITTEN:
+            path = self.directory / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def begin(self, record: Mapping[str, Any], *, config: Mapping[str, Any] | None = None) -> None:
+        """Write ``run.json`` before anything is trained; only now does a run that is replaced go away.
+
+        Args:
+            record: what was asked for.
+            config: what repeats the run on the command line, for ``config.yaml``.
+        """
+        if self._replaces:
+            self._clear()
+            self._replaces = False
+        before = self.record.get("tracking") or {}
+        parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
+        self.record = {
+            "schema": _SCHEMA,
+            "status": "running",
+            "drivetrain": __version__,
+            **plain(record),
+            "parts": plain(parts),
+            "environment": environment(),
+            "git": git_state(),
+        }
+        self.checkpoints.mkdir(exist_ok=True)
+        self._begun = True
+        if config is not None:
+            import yaml
+
+            text = yaml.safe_dump({"drivetrain": __version__, **plain(config)}, sort_keys=False)
+            files.write_text(self.directory / "config.yaml", text)
+        self._save()
+        if self.trackers:
+            self.update(tracking=self.trackers.begin(self.directory, self.record, before, self.note))
+
+    def update(self, **values: Any) -> None:
+        """Add to ``run.json`` what became known later, such as the effective options of the upstream."""
+        self.record.update(plain(values))
+        self._save()
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> EpochRecord:
+        """Record an epoch: in the history, in ``metrics.csv``, and on the screen."""
+        record = EpochRecord(epoch, {name: float(value) for name, value in metrics.items()})
+        self.history = [old for old in self.history if old.epoch < epoch] + [record]
+        files.write_text(self.metrics_csv, history_table(self.history))
+        self.progress.epoch_end(record)
+        if self.trackers:
+            self.trackers.log_epoch(epoch, record.metrics)
+        return record
+
+    def note(self, text: str) -> None:
+        """Tell the user something and keep it in the record."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.progress.note(text)
+
+    def close(self, status: str, **values: Any) -> None:
+        """Complete ``run.json`` and give the work dir free; a run that never began leaves no trace.
+
+        Args:
+            status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
+            **values: more entries for the record.
+        """
+        self.progress.stop()
+        if self._begun:
+            self.record["parts"][-1].update({"ended": _now(), "status": status})
+            self.update(status=status, notes=self.notes, **values)
+            if self.trackers:
+                self.trackers.close(status, self.directory)
+                self.update(notes=self.notes)
+        self.release()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._lock is not None:
+            if not (self.directory / "run.json").exists():
+                (self.directory / ".lock").unlink(missing_ok=True)
+                if not any(self.directory.iterdir()):
+                    self.directory.rmdir()
+            self._lock.close()
+            self._lock = None
+
+    def _save(self) -> None:
+        files.write_json(self.directory / "run.json", self.record)
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """The content of ``run.json`` in a work dir.
+
+    Raises:
+        WorkDirError: it is not there, or damaged.
+    """
+    path = directory / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkDirError(
+            f"{str(path)!r} cannot be read ({error}). Replace the run with overwrite=True, or give another work_dir."
+        ) from error
+    if not isinstance(record, dict):
+        raise WorkDirError(f"{str(path)!r} is not the record of a run. Give another work_dir.")
+    return record
+
+
+def history_table(history: Sequence[EpochRecord]) -> str:
+    """The history as CSV: ``epoch`` and every metric that occurs, one row for each epoch."""
+    names = list(dict.fromkeys(name for record in history for name in record.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *names])
+    for record in history:
+        writer.writerow([record.epoch, *(repr(record.metrics[n]) if n in record.metrics else "" for n in names)])
+    return text.getvalue()
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """The inverse of :func:`history_table`; empty if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        EpochRecord(int(row["epoch"]), {k: float(v) for k, v in row.items() if k != "epoch" and v not in ("", None)})
+        for row in rows
+    ]
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,65 @@
+"""Which of the values of ``logger=`` are names of ours, and which are objects of the framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drivetrain.errors import MissingDependencyError, OptionError, near
+from drivetrain.machine.packages import import_object, is_installed
+from drivetrain.runs.tracking.trackers import Trackers
+
+#: name -> (class, package that it needs, extra of drivetrain that brings it); the table metrics.csv needs none.
+TRACKERS = {
+    "tensorboard": ("drivetrain.runs.tracking.tensorboard:TensorBoard", "tensorboardX", "tensorboard"),
+    "mlflow": ("drivetrain.runs.tracking.mlflow:MLflow", "mlflow", "mlflow"),
+    "wandb": ("drivetrain.runs.tracking.wandb:WandB", "wandb", "wandb"),
+}
+_CSV = "csv"
+
+
+def open_trackers(logger: Any) -> Trackers:
+    """The trackers that are named in what was given as ``logger``.
+
+    Args:
+        logger: ``"csv"`` (which is always written), a name of :data:`TRACKERS`, an object of the framework, a list of
+            these, or ``None``.
+
+    Raises:
+        OptionError: a name is not known.
+        MissingDependencyError: the package of a tracker is not installed.
+    """
+    names = list(dict.fromkeys(item for item in _listed(logger) if isinstance(item, str)))
+    for name in names:
+        _require(name)
+    return Trackers([import_object(TRACKERS[name][0])() for name in names if name != _CSV])
+
+
+def framework_loggers(logger: Any) -> Any:
+    """The objects for the framework in what was given as ``logger``; ``None`` if there are none."""
+    objects = [item for item in _listed(logger) if not isinstance(item, str)]
+    if not objects:
+        return None
+    return objects if isinstance(logger, list | tuple) else logger
+
+
+def _listed(logger: Any) -> list[Any]:
+    if logger is None or logger is False:
+        return []
+    return list(logger) if isinstance(logger, list | tuple) else [logger]
+
+
+def _require(name: str) -> None:
+    if name == _CSV:
+        return
+    if name not in TRACKERS:
+        known = [_CSV, *TRACKERS]
+        raise OptionError(
+            f"logger={name!r} is not allowed.{near(name, known)} Allowed: {', '.join(known)}, a list of these, or "
+            "an object of the framework's own loggers."
+        )
+    _, package, extra = TRACKERS[name]
+    if not is_installed(package):
+        raise MissingDependencyError(
+            f"logger={name!r} needs the package {package!r}, which is not installed. "
+            f'Install it with: pip install "drivetrain[{extra}]"'
+        )

@@ -1,0 +1,153 @@
+"""A short training in a worker: a few steps with the largest inputs and a validation, with their time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from drivetrain.data import Dataset
+from drivetrain.launch.setup import Setup
+from drivetrain.launch.worker import Channel
+from drivetrain.machine.device import accelerator_peak
+from drivetrain.machine.resources import resident_memory
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import read_record
+from drivetrain.types.options import TrainOptions
+
+_STEPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to measure.
+
+    Attributes:
+        setup: of the engine.
+        options: of the training, with the batch size to measure; ``None`` takes the engine's own.
+        folder: a work dir that nobody needs afterwards.
+        only_ask: do not train, only say which batch size would be used.
+    """
+
+    setup: Setup
+    options: TrainOptions
+    folder: Path
+    only_ask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a short training told.
+
+    Attributes:
+        batch_size: that the framework used; ``None`` if it does not tell.
+        images_per_second: of the steps but the first, which warms up.
+        accelerator_bytes: the most that was held on the accelerator, ``None`` on the CPU.
+        accelerator_total: how much the accelerator has.
+    """
+
+    batch_size: int | None
+    images_per_second: float
+    accelerator_bytes: int | None = None
+    accelerator_total: int | None = None
+
+
+class _Asked(Exception):
+    """The training was to begin, so its options are known."""
+
+
+class _Clock(SilentProgress):
+    """Notes the time of each step.
+
+    Args:
+        only_ask: break the training off before its first step.
+    """
+
+    def __init__(self, *, only_ask: bool) -> None:
+        self.only_ask = only_ask
+        self.times: list[float] = []
+        self.images: list[int] = []
+
+    def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
+        """Break it off if nothing else was to be known."""
+        super().start(epochs=epochs, steps_per_epoch=steps_per_epoch, first_epoch=first_epoch)
+        if self.only_ask:
+            raise _Asked
+
+    def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
+        """Note the time."""
+        super().step(epoch=epoch, step=step, images=images, loss=loss)
+        self.times.append(time.monotonic())
+        self.images.append(images if step else 0)  # the time before the first step of an epoch is not its own
+
+    @property
+    def images_per_second(self) -> float:
+        """Of all steps that followed another."""
+        pairs = zip(self.times, self.times[1:], self.images[1:], strict=False)
+        spans = [(after - before, images) for before, after, images in pairs if images]
+        seconds = sum(span for span, _ in spans)
+        return sum(images for _, images in spans) / seconds if seconds > 0 else 0.0
+
+
+def run(channel: Channel, order: Order) -> Speed:
+    """Train for a few steps.
+
+    Args:
+        channel: told how much memory the process holds before the training.
+        order: what to measure.
+    """
+    clock = _Clock(only_ask=order.only_ask)
+    engine = order.setup.make(order.folder)
+    engine.progress = clock
+    channel.tell(resident_memory())
+    try:
+        with contextlib.suppress(_Asked):
+            engine.train(**{name: getattr(order.options, name) for name in TrainOptions.names()})
+        used = read_record(order.folder).get("effective_options", {}).get("batch_size")
+        return Speed(used, clock.images_per_second, *accelerator_peak())
+    finally:
+        del engine
+        gc.collect()
+        shutil.rmtree(order.folder, ignore_errors=True)
+
+
+def hardest(dataset: Dataset, batch_size: int) -> Dataset:
+    """The largest training images for a few steps, and the largest validation images for one.
+
+    Args:
+        dataset: with a subset ``train``.
+        batch_size: images in a step.
+    """
+    names = dataset.subset_names
+    areas = dataset.sizes.astype(np.int64).prod(axis=1)
+    order = np.lexsort((-areas, -dataset.object_counts))
+    rows: list[int] = []
+    for subset, most in (("train", _STEPS * batch_size), ("val", batch_size)):
+        own = order[names[order] == subset]
+        whole = len(own) // batch_size * batch_size  # a last batch that is not full would measure less
+        rows += own[: min(most, whole or len(own))].tolist()
+    return dataset.select(sorted(rows))
+
+
+def short(options: TrainOptions, batch_size: int | None) -> TrainOptions:
+    """The options of a training of one epoch that differs in nothing else that costs memory or time."""
+    return replace(
+        options,
+        batch_size=batch_size,
+        max_epochs=1,
+        patience=None,
+        val_check_interval=None,
+        callbacks=None,
+        logger=None,
+        metric=None,
+        resume=False,
+        overwrite=True,
+        run_hpo=False,
+        hpo_config=None,
+        adaptive_bs="none",
+    )
