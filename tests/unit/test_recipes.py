@@ -50,6 +50,41 @@ def test_its_options_are_used_and_what_is_given_overrides_them(folder: Path, tmp
     assert isinstance(toy.ToyEngine(recipe, folder), toy.ToyEngine), "an engine that is named outright reads it too"
 
 
+@pytest.mark.parametrize(("name", "recorded", "given"), [("seed", 7, 0), ("deterministic", True, False)])
+def test_what_is_given_wins_even_if_it_is_the_default(
+    name: str, recorded: Any, given: Any, folder: Path, tmp_path: Path
+) -> None:
+    recipe = written(tmp_path, **{name: recorded})
+    assert trained(recipe, folder, tmp_path / "a", {}, **{name: given})[name] == given
+    assert trained(recipe, folder, tmp_path / "b", {})[name] == recorded
+    used = trained(written(tmp_path, device="no_such"), folder, tmp_path / "c", {"device": "auto"})
+    assert used["batch_size"] == 5
+
+
+def test_data_that_a_recipe_reads_with_arguments_are_in_the_saved_config(folder: Path, tmp_path: Path) -> None:
+    recipe = written(tmp_path, data_args={"format": "image_folder"})
+    trained(recipe, folder, tmp_path / "first", {})
+    saved = yaml.safe_load((tmp_path / "first" / "config.yaml").read_text())
+    assert (saved["data"], saved["data_args"]) == (str(folder.absolute()), {"format": "image_folder"})
+    again = Engine(tmp_path / "first" / "config.yaml", work_dir=tmp_path / "second")
+    again.progress = SilentProgress()
+    again.train()
+    assert (tmp_path / "first" / "config.yaml").read_text() == (tmp_path / "second" / "config.yaml").read_text()
+
+
+def test_a_recipe_may_name_an_option_that_is_searched_by_default(folder: Path, tmp_path: Path) -> None:
+    recipe = written(tmp_path, learning_rate=0.05, model_args={"momentum": 0.5})
+    engine = Engine(str(recipe), folder, work_dir=tmp_path / "search")
+    engine.progress = SilentProgress()
+    assert set(engine.tune(1, trials=1).best) == {"learning_rate"}, "a model argument of the recipe is fixed"
+    engine = Engine(str(recipe), folder, work_dir=tmp_path / "given")
+    engine.progress = SilentProgress()
+    with pytest.raises(
+        OptionError, match=r"There is no space to search: learning_rate, model\.momentum would be searched"
+    ):
+        engine.tune(1, trials=1, learning_rate=0.05)
+
+
 def test_a_saved_config_is_a_recipe(folder: Path, tmp_path: Path) -> None:
     engine = Engine("drivetrain.testing.toy.ToyModel", folder, work_dir=tmp_path / "first")
     engine.progress = SilentProgress()

@@ -23,7 +23,7 @@ def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
         DrivetrainError: as the constructor of the engine does.
     """
     from drivetrain.cli.render import Page, write_json
-    from drivetrain.types.options import TrainOptions
+    from drivetrain.engine.options import given_options
 
     if values["model"]:
         raise OptionError(
@@ -33,7 +33,7 @@ def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
     with results_only_on_stdout() as stdout:
         engine = make_engine(values, quiet=True)
         assert engine.plan is not None
-        plan = engine.plan.overridden(TrainOptions(**own_options(verb, values)))
+        plan = engine.plan.overridden(given_options(own_options(verb, values)))
         if as_json:
             write_json(plan.to_dict(), stdout)
             return 0

@@ -52,7 +52,7 @@ class Option:
 @cache
 def verbs() -> tuple[str, ...]:
     """The public methods of the engine, as they are written: each is a command, and nothing else makes one."""
-    return verbs_of(Engine)
+    return tuple(verbs_of(Engine))
 
 
 @cache
@@ -102,8 +102,8 @@ def _kind(name: str, hint: Any) -> tuple[Kind, Any]:
     if hint is Any:
         checked = _ANYTHING.get(name, str)
         return ("list" if name in _ANYTHING else "value"), checked | None
-    if hint is bool:
-        return "flag", bool
+    if bool in _parts(hint):
+        return "flag", hint
     origins = {get_origin(part) for part in _parts(hint)}
     if Mapping in origins:
         return "mapping", dict | None
@@ -149,7 +149,8 @@ def _parse(parser: ArgumentParser, name: str, value: Any) -> Any:
 
 def choices_of(option: Option) -> list[str]:
     """The values that a Literal allows, else nothing."""
-    return [str(choice) for choice in get_args(option.type)] if get_origin(option.type) is Literal else []
+    literals = [part for part in _parts(option.type) if get_origin(part) is Literal]
+    return [str(choice) for part in literals for choice in get_args(part)]
 
 
 def _shown(value: Any) -> str:

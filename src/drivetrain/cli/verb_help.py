@@ -11,6 +11,7 @@ from drivetrain.cli.arguments import OWN_FLAGS
 from drivetrain.cli.model_help import how_to_name_models, models_by_engine
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of
 from drivetrain.recipes import list_recipes
+from drivetrain.types.options import TrainOptions
 
 #: What the docstrings say differently, since they speak of Python objects.
 _HELP: Mapping[str, str] = {
@@ -74,6 +75,7 @@ def _text(option: Option) -> str:
     text = _HELP.get(option.name) or re.sub(r":\w+:`([^`]*)`", r"\1", option.help).replace("``", "")
     if option.kind == "mapping":
         text += f" Also one by one: {_SHORT.get(option.name, f'--{option.name}')}.KEY VALUE."
-    if option.default is not None and option.default is not False:
-        text += f" Default: {option.default}."
+    default = getattr(TrainOptions(), option.name, None) if option.default is None else option.default
+    if default is not None and default is not False and option.owner != "engine":
+        text += f" Default: {default}."
     return text.replace("%", "%%")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from drivetrain.engine.base import TASKS_WITH_OBJECTS as TASKS_WITH_OBJECTS
-from drivetrain.engine.base import Engine as Engine
-from drivetrain.engine.hooks import FitResult as FitResult
+from drivetrain.engine.engine import Engine as Engine
+from drivetrain.engine.framework import FitResult as FitResult
+from drivetrain.engine.framework import Framework as Framework
 
-__all__ = ["TASKS_WITH_OBJECTS", "Engine", "FitResult"]
+__all__ = ["Engine", "FitResult", "Framework"]

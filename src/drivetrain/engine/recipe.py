@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 from drivetrain.errors import DataError, OptionError
@@ -51,19 +52,22 @@ class Recipe:
             return {**value, **(given or {})}
         return value if given is None else given
 
-    def data(self, given: Any, task: str | None) -> Any:
+    def data(self, given: Any, task: str | None) -> tuple[Any, Mapping[str, Any]]:
         """The data that were given, else those of the recipe; read with its arguments, if it has any.
+
+        Returns:
+            The data, and the arguments that they were read with.
 
         Raises:
             DataError: they cannot be read.
         """
         source = self.argument("data", given)
         arguments = self.values.get("data_args")
-        if not arguments or not (source is None or isinstance(source, str)):
-            return source
+        if not arguments or not (source is None or isinstance(source, str | Path)):
+            return source, {}
         from drivetrain.engine.objects import load_with
 
-        return load_with(source, arguments, task)
+        return load_with(None if source is None else str(source), arguments, task), arguments
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -76,22 +80,6 @@ class Recipe:
 
         found = {name: _as_option(self.values[name]) for name in TrainOptions.names() if name in self.values}
         return {name: make_objects(name, value) if name in OBJECTS else value for name, value in found.items()}
-
-    def filled(self, options: TrainOptions, *, but: Collection[str] = ()) -> TrainOptions:
-        """The options with those of the recipe where none is given.
-
-        Args:
-            options: of a training.
-            but: names to leave as they are.
-
-        Raises:
-            OptionError: the recipe has a value that is not allowed.
-        """
-        more = {name: value for name, value in self.options.items() if name not in {*options.given(), *but}}
-        try:
-            return replace(options, **more)
-        except OptionError as error:
-            raise OptionError(f"model={self.name!r}: {error}") from error
 
 
 def _as_option(value: Any) -> Any:

@@ -1,34 +1,40 @@
-"""How another process makes the same engine."""
+"""What an engine was made with: enough to make the same one again, in this process or another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from drivetrain.machine.packages import import_object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """How another process makes the same engine.
+    """The arguments of an engine, after recipe, plan and an earlier run had their say.
 
     Attributes:
         engine: the class of the engine, ``"package.module:Class"``; importing it makes the engine known.
-        model: as it was given to the engine.
-        data: as they were given to the engine.
-        task: what to train for, if it was said.
-        device: to compute on.
+        model: as it is given to the engine.
+        model_name: the model in the words of the run record: a path, a name, or the class of an object.
         model_args: arguments of the model's constructor.
+        takes_model_args: whether the model is made here, so that it has arguments at all.
+        data: as they are given to the engine.
+        data_args: the arguments that they were read with, where a recipe named a path or class and arguments.
+        task: what to train for, if it was said.
+        device: to compute on; ``"auto"`` if it was not said.
     """
 
     engine: str
     model: Any
-    data: Any
-    task: str | None
-    device: str
-    model_args: Mapping[str, Any]
+    model_name: str
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    takes_model_args: bool = False
+    data: Any = None
+    data_args: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
+    device: str = "auto"
 
     def make(self, work_dir: Path) -> Any:
         """A new engine that writes into a folder of its own."""
@@ -44,3 +50,21 @@ class Setup:
     def with_model_args(self, changes: Mapping[str, Any]) -> Setup:
         """The same with other arguments of the model."""
         return replace(self, model_args={**self.model_args, **changes})
+
+    def as_config(self) -> dict[str, Any] | None:
+        """What repeats this engine as a config; ``None`` for models and data that only exist in this process."""
+        if not self.takes_model_args:
+            return None
+        source = self.data
+        if self.data_args:
+            source = None if "class_path" in self.data_args else self.data.source
+        elif not isinstance(source, str | Path):
+            return None
+        config = {
+            "model": self.model_name,
+            "data": None if source is None else str(Path(source).expanduser().absolute()),
+            "data_args": dict(self.data_args),
+            "model_args": dict(self.model_args),
+            "task": self.task,
+        }
+        return {name: value for name, value in config.items() if value}

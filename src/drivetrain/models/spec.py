@@ -27,7 +27,9 @@ class EngineSpec:
         sources: where names of models come from.
         known_names: regular expressions of names it would offer, for the message when it is not installed.
         tasks: what its models can be trained for.
-        verbs: what its models can do.
+        hooks: which of the hooks that a framework may leave out it defines; a verb that needs another is refused.
+        verbs: the former way to say so, for one release: without "train" there is no ``fit``, without "export" no
+            ``export_source``.
         suffixes: model files it opens.
         checkpoint_suffixes: files that are checkpoints of this engine, beside those of torch.
         checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.models.checkpoint`).
@@ -45,13 +47,20 @@ class EngineSpec:
     sources: tuple[ModelSource, ...] = ()
     known_names: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
-    verbs: tuple[str, ...] = ("train", "test", "predict", "export")
+    hooks: tuple[str, ...] = ("infer", "fit", "load_state", "export_source")
+    verbs: tuple[str, ...] | None = None
     suffixes: tuple[str, ...] = ()
     checkpoint_suffixes: tuple[str, ...] = ()
     checkpoint_marks: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     summary: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verbs is not None:
+            needs = (("train", "fit"), ("export", "export_source"), ("predict", "infer"))
+            gone = {hook for verb, hook in needs if verb not in self.verbs}
+            object.__setattr__(self, "hooks", tuple(hook for hook in self.hooks if hook not in gone))
 
     @property
     def missing(self) -> tuple[str, ...]:

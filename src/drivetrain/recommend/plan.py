@@ -91,17 +91,12 @@ class Plan:
         names = set(TrainOptions.names())
         return {item.name: item.value for item in self.decisions if item.name in names and item.value is not None}
 
-    def overridden(self, options: TrainOptions) -> Plan:
-        """The plan with the user's own options in the place of what was chosen.
+    def overridden(self, given: Mapping[str, Any]) -> Plan:
+        """The plan with the options that the user gave in place of what was chosen.
 
         ``engine_args`` are merged name by name; all other options replace the decision of their name.
         """
-        given = options.given()
         return replace(self, decisions=tuple(_overridden(item, given) for item in self.decisions))
-
-    def filled(self, options: TrainOptions) -> TrainOptions:
-        """The options with the plan's values where the user gave none."""
-        return replace(options, **self.options)
 
     def as_recorded(self, record: Mapping[str, Any]) -> Plan:
         """The plan with the values for ``train`` that an earlier run was begun with.

@@ -20,6 +20,11 @@ class Task(StrEnum):
     ANOMALY = "anomaly"
     DEPTH = "depth"
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether an answer is a list of objects, each with a score of its own."""
+        return self in _WITH_OBJECTS
+
     @classmethod
     def parse(cls, value: str | Task) -> Task:
         """The task of that name.
@@ -34,3 +39,8 @@ class Task(StrEnum):
             raise OptionError(
                 f"task={value!r} is not a task.{near(str(value), names)} Allowed: {', '.join(names)}."
             ) from None
+
+
+_WITH_OBJECTS = frozenset(
+    {Task.DETECTION, Task.ORIENTED_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION}
+)

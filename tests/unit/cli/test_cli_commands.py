@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,7 +23,18 @@ class Speed:
     files: tuple[Path, ...]
 
 
-def measure(self, rounds: int = 3, *, warm: bool = False) -> Speed:
+MEASURE = '''
+"""Measure: how fast the model answers."""
+
+from pathlib import Path
+
+from drivetrain.engine.state import EngineState
+from test_cli_commands import Speed
+
+NEEDS = ("infer",)
+
+
+def measure(self: EngineState, rounds: int = 3, *, warm: bool = False):
     """Measure how fast the model answers.
 
     Args:
@@ -29,12 +42,17 @@ def measure(self, rounds: int = 3, *, warm: bool = False) -> Speed:
         warm: ask once before.
     """
     return Speed(rounds * (2.0 if warm else 1.0), (Path("a"),))
+'''
 
 
 @pytest.fixture
 def with_verb(toy, monkeypatch):
-    monkeypatch.setattr(signature.Engine, "measure", measure, raising=False)
-    monkeypatch.setitem(measure.__globals__, "Speed", Speed)
+    """A verb as a developer adds it: a module among the verbs, and a line in the engine."""
+    module = ModuleType("drivetrain.engine.verbs.measure")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "test_cli_commands", sys.modules[__name__])
+    exec(MEASURE, vars(module))
+    monkeypatch.setattr(signature.Engine, "measure", module.measure, raising=False)
     signature.verbs.cache_clear()
     signature.options_of.cache_clear()
     yield

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from drivetrain.engine import Engine, FitResult
+from drivetrain.engine import Engine, FitResult, Framework
 from drivetrain.errors import (
     CheckpointNotFoundError,
     DataError,
@@ -86,6 +86,21 @@ def test_an_engine_without_its_hooks_is_refused_when_its_class_is_made() -> None
             def _build(self, options: TrainOptions | None = None) -> None:
                 """Nothing."""
 
+    class Quarter(Framework):
+        def build(self, options: TrainOptions | None = None) -> None:
+            """Nothing."""
+
+    with pytest.raises(TypeError, match="Quarter, the framework of Whole, must define model, infer"):
+
+        class Whole(Engine):
+            spec = toy.SPEC
+            framework_class = Quarter
+
+    with pytest.raises(TypeError, match="the framework of Empty, must define model, build, infer"):
+
+        class Empty(Engine):
+            spec = toy.SPEC
+
 
 def test_what_cannot_be_is_refused_at_once(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"data='no_such_folder' does not exist"):
@@ -117,7 +132,7 @@ def test_verbs_without_data_say_what_is_missing(tmp_path: Path) -> None:
         engine.train()
     with pytest.raises(OptionError, match=r"The task is not known\. Give task="):
         _ = engine.task
-    with pytest.raises(DataError, match="has no data"):
+    with pytest.raises(DataError, match="There are no data"):
         _ = engine.dataset
     with pytest.raises(DataError, match=r"images=\[\.\.\.\] to export"):
         engine.export()
@@ -320,7 +335,7 @@ def test_a_work_dir_without_its_data_still_predicts(dataset: Path, tmp_path: Pat
     engine = Engine(tmp_path / "moved")
     assert engine.label_names == LABELS
     assert len(engine.predict(picture)) == 1
-    with pytest.raises(DataError, match="has no data"):
+    with pytest.raises(DataError, match="There are no data"):
         engine.test()
 
 

@@ -77,8 +77,8 @@ class AnomalibEngine(Engine):
         return Task.ANOMALY
 
     def _find_label_names(self) -> tuple[str, ...]:
-        if self._recorded.record.get("label_names"):
-            return tuple(self._recorded.record["label_names"])
+        if self._recorded.content.get("label_names"):
+            return tuple(self._recorded.content["label_names"])
         return ("normal", "anomalous") if self.has_native_data or self._data is None else self.dataset.label_names
 
     def _engine_arg_names(self) -> Sequence[str]:
@@ -191,17 +191,6 @@ class AnomalibEngine(Engine):
 
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         return native.test(self, data, subset, batch_size)
-
-    def _dataset_for_test(self, data: Any, subset: str) -> Dataset:
-        """As in the base; but the defect types of other data need not be those of the training data."""
-        if data is not None:
-            from drivetrain.data import load_dataset
-
-            loaded = load_dataset(self._check_data(data), task=self.task)
-            if loaded.label_names != self.label_names:
-                self._label_names = loaded.label_names
-            data = loaded
-        return super()._dataset_for_test(data, subset)
 
     def _infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float

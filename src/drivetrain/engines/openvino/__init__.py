@@ -11,7 +11,7 @@ SPEC = EngineSpec(
     install="pip install drivetrain",
     packages=("openvino",),
     tasks=tuple(Task),
-    verbs=("test", "predict"),
+    hooks=("infer",),
     suffixes=(".xml", ".onnx"),
     upstream={"openvino": ">=2025.0"},
     summary="Exported models: the folders that export writes, and .xml and .onnx files.",

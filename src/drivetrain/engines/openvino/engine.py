@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.engine import TASKS_WITH_OBJECTS, Engine
+from drivetrain.engine import Engine
 from drivetrain.engines.openvino import SPEC
 from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError
 from drivetrain.runtime import Predictor, load
@@ -80,7 +80,7 @@ class OpenVINOEngine(Engine):
                 paths.append(path)
                 yield image
 
-        threshold = confidence if self.task in TASKS_WITH_OBJECTS else None
+        threshold = confidence if self.task.has_objects else None
         for answer in self.model.predict(pixels(), stream=True, confidence=threshold):
             yield replace(answer, path=paths.popleft())
 

@@ -199,7 +199,7 @@ class UltralyticsEngine(Engine):
         for name in ("last.pt", "best.pt"):
             (folder / "weights" / name).unlink(missing_ok=True)
         self._warm = None
-        best = keeper.best_epoch if keeper.best_epoch is not None else self._recorded.record.get("best_epoch")
+        best = keeper.best_epoch if keeper.best_epoch is not None else self._recorded.content.get("best_epoch")
         run.update(best_epoch=best)
         if not self._is_entry:
             self._deployed = None

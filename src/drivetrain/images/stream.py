@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.images.read import read_image
+from drivetrain.images.sources import decode
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -12,12 +15,23 @@ if TYPE_CHECKING:
     from drivetrain.types import Predictions
 
 
-class DecodedSource:
-    """Images of a source as an iterator of ``(path, image)``, with those that could not be read on the side."""
+class ImageStream:
+    """Images of a source as an iterator of ``(path, (H, W, 3) uint8 RGB)``.
 
-    def __init__(self, source: Any, *, strict: bool, keep: bool = False) -> None:
-        from drivetrain.images.sources import decode
+    Args:
+        source: see :func:`drivetrain.images.sources.expand_source`.
+        strict: an image that cannot be read is an error.
+        keep: remember the images that have no file, so that answers can be drawn on them.
 
+    Attributes:
+        skipped: ``(path, reason)`` of each image that could not be read so far.
+
+    Raises:
+        DataError: there are no images.
+        ImageError: while iterating, an image cannot be read and ``strict`` is set.
+    """
+
+    def __init__(self, source: Any, *, strict: bool = False, keep: bool = False) -> None:
         self.skipped: list[tuple[str, str]] = []
         self._keep = keep
         self._in_memory: list[NDArray[np.uint8]] = []
@@ -31,8 +45,6 @@ class DecodedSource:
 
     def again(self, predictions: Predictions) -> Iterator[NDArray[np.uint8]] | None:
         """The images of the predictions once more, or ``None`` if all of them can be read from their files."""
-        from drivetrain.images.read import read_image
-
         if not self._in_memory:
             return None
         kept = iter(self._in_memory)

@@ -1,55 +1,25 @@
-"""A training that fits the memory: its batch size is measured before, and lowered when memory runs out after all."""
+"""A training that survives running out of memory, with half the batch size."""
 
 from __future__ import annotations
 
 import gc
-import tempfile
 import traceback
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivetrain.engine.automatic import Tuned
-from drivetrain.engine.hooks import FitResult
-from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.engine.framework import FitResult
 from drivetrain.machine.device import free_accelerator
 from drivetrain.machine.resources import give_memory_back, is_out_of_memory
-from drivetrain.tuning.batch_size import choose
 from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
-    from drivetrain.engine.base import Engine
+    from drivetrain.engine.state import EngineState
     from drivetrain.runs.run import Run
 
-_ANY_BATCH = 2
 _PARTS = 2
 
 
-def check_adaptive(engine: Engine, options: TrainOptions) -> None:
-    """Refuse ``adaptive_bs`` where the batch size is not free.
-
-    Raises:
-        UnsupportedOptionError: with the reason that a batch size is refused.
-    """
-    try:
-        engine._check_options(replace(options, adaptive_bs="none", batch_size=_ANY_BATCH))
-    except OptionError as error:
-        if "batch_size" not in str(error):
-            raise
-        raise UnsupportedOptionError(
-            f"adaptive_bs={options.adaptive_bs!r} cannot be honoured, since the batch size is not free here: {error}"
-        ) from error
-
-
-def with_fitting_batch(engine: Engine, options: TrainOptions, run: Run) -> TrainOptions:
-    """The options with the batch size that ``adaptive_bs`` finds; the run notes how it was found."""
-    with tempfile.NamedTemporaryFile(prefix="drivetrain-", suffix=".log") as log:
-        found = choose(Tuned(engine).setup(), engine.dataset, options, log=Path(log.name))
-    run.note(f"adaptive_bs={options.adaptive_bs!r}: {found}.")
-    return replace(options, batch_size=found.batch_size)
-
-
-def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
+def fit_surviving(engine: EngineState, options: TrainOptions, run: Run) -> FitResult:
     """Train; when memory runs out, go on from the last state with half the batch size, once.
 
     Args:
@@ -58,7 +28,7 @@ def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
         run: told what happened.
     """
     try:
-        return engine._fit(options, run, resume=options.resume)
+        return engine.framework.fit(options, run, resume=options.resume)
     except Exception as error:
         if options.adaptive_bs == "none" or (options.batch_size or 1) < _PARTS or not is_out_of_memory(error):
             raise
@@ -70,20 +40,20 @@ def fit_surviving(engine: Engine, options: TrainOptions, run: Run) -> FitResult:
     has_state = any(run.checkpoints.glob("last.*"))
     start = f"from the last state, after epoch {len(run.history)}" if has_state else "from the beginning"
     run.note(f"Memory ran out ({reason}). The training goes on {start}, with {how}.")
-    engine._build(replace(smaller, resume=has_state, checkpoint=None if has_state else smaller.checkpoint))
+    engine.framework.build(replace(smaller, resume=has_state, checkpoint=None if has_state else smaller.checkpoint))
     if not has_state and smaller.checkpoint is not None:
-        engine._warm_start(engine._find_checkpoint(smaller.checkpoint), run)
+        engine.framework.warm_start(engine.weights.find(smaller.checkpoint, engine.given_work_dir), run)
     gc.collect()  # what the broken training held: its trainer, its optimiser, its images
     give_memory_back()
     free_accelerator()
-    return engine._fit(smaller, run, resume=has_state)
+    return engine.framework.fit(smaller, run, resume=has_state)
 
 
-def _smaller(engine: Engine, options: TrainOptions) -> tuple[TrainOptions, str]:
+def _smaller(engine: EngineState, options: TrainOptions) -> tuple[TrainOptions, str]:
     """Half the batch size, with gradients of two steps accumulated where the engine can, and how that is said."""
     whole = options.batch_size or _PARTS
     half = whole // _PARTS
-    more = engine._accumulated(_PARTS, whole, options)
+    more = engine.framework.accumulated(_PARTS, whole, options)
     said = f"batch_size={half} instead of {whole}"
     if not more:
         return replace(options, batch_size=half), f"{said}; the engine cannot accumulate gradients, so a step sees less"

@@ -1,0 +1,118 @@
+"""The data of an engine: where they come from, read once, and what others need to know of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.engine.recipe import fitting_recipe
+from drivetrain.errors import DataError, DataNotFoundError
+from drivetrain.types.task import Task
+
+if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+
+#: Subsets in the order in which an artefact is compared on them.
+_COMPARED = ("val", "test", "train")
+
+
+class EngineData:
+    """Data as they were given, and the data set that is read from them at the first use.
+
+    Args:
+        source: a path, a data set, the framework's own data, or ``None``.
+        recipe: the recipe that the model was given as; ``""`` if it was none.
+        dataset: the data set, where it was read before.
+
+    Raises:
+        DataNotFoundError: the source is a path that does not exist.
+    """
+
+    def __init__(self, source: Any = None, *, recipe: str = "", dataset: Dataset | None = None) -> None:
+        self.source = require_path(source)
+        self.recipe = recipe
+        self._dataset = dataset
+
+    def read(self, task: Task | None, *, native: bool = False) -> Dataset:
+        """The data set, divided into train, val and test; read at the first call and kept.
+
+        Args:
+            task: what the annotations are read for; ``None`` lets them say it.
+            native: whether the data are a framework's own.
+
+        Raises:
+            DataError: there are no data, or they cannot be read.
+        """
+        if self._dataset is None:
+            if native:
+                raise DataError(f"The data are a {type(self.source).__name__}; this needs a data set that can be read.")
+            self.require()
+            from drivetrain.data import load_dataset
+
+            with fitting_recipe(self.recipe, task, self.source):
+                dataset = load_dataset(self.source, task=task)
+            self._dataset = dataset.with_splits() if "train" in dataset.subsets else dataset
+        return self._dataset
+
+    def require(self, purpose: str = "") -> None:
+        """Refuse to go on without data.
+
+        Raises:
+            DataError: there are none.
+        """
+        if self.source is None:
+            raise DataError(f"There are no data{purpose}. Give them: Engine(model, data), or --data FOLDER.")
+
+    def other(self, data: Any, task: Task) -> Dataset:
+        """Another data set than the engine's own, read for the same task.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        from drivetrain.data import load_dataset
+
+        return load_dataset(require_path(data), task=task)
+
+    @property
+    def name(self) -> str:
+        """The name of the folder or file, else the class of the data; ``""`` without data."""
+        if isinstance(self.source, str | Path):
+            return Path(self.source).stem
+        return type(self.source).__name__ if self.source is not None else ""
+
+
+def some_paths(dataset: Dataset, count: int) -> list[str]:
+    """A few images, spread over the first subset that there is of validation, test and training images."""
+    for subset in _COMPARED:
+        if subset in dataset.subsets:
+            return spread(dataset.subset(subset).paths, count)
+    return []
+
+
+def spread(paths: Any, count: int) -> list[str]:
+    """At most ``count`` of the paths, at equal distances."""
+    return list(paths[:: max(1, len(paths) // count)][:count])
+
+
+def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """What the record says of a data set; the fingerprint tells whether it is still the same."""
+    return {
+        "source": dataset.source,
+        "format": dataset.format,
+        "fingerprint": dataset.fingerprint,
+        "subsets": dict(dataset.subsets),
+        "labels": len(dataset.label_names),
+    }
+
+
+def require_path(data: Any) -> Any:
+    """Hand data back; a path must exist.
+
+    Raises:
+        DataNotFoundError: it does not.
+    """
+    if isinstance(data, str | Path) and not Path(data).expanduser().exists():
+        raise DataNotFoundError(
+            f"data={str(data)!r} does not exist. Give a folder, a file or a zip that is there. Looked in: {Path.cwd()}"
+        )
+    return data

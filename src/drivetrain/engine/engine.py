@@ -1,0 +1,221 @@
+"""The engine: the factory over the registry, and the list of verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from drivetrain.engine.data import EngineData
+from drivetrain.engine.framework import NEEDED
+from drivetrain.engine.old_hooks import OldHooks, OldNames, old_framework
+from drivetrain.engine.recipe import Recipe
+from drivetrain.engine.state import EngineState
+from drivetrain.engine.verbs.export import export as _export
+from drivetrain.engine.verbs.predict import predict as _predict
+from drivetrain.engine.verbs.test import test as _test
+from drivetrain.engine.verbs.train import train as _train
+from drivetrain.engine.verbs.tune import tune as _tune
+from drivetrain.engine.weights import Weights
+from drivetrain.errors import OptionError
+from drivetrain.launch.setup import Setup
+from drivetrain.models.catalog import ModelEntry
+from drivetrain.models.registry import load_engine
+from drivetrain.models.resolve import resolve
+from drivetrain.models.spec import EngineSpec, Resolution
+from drivetrain.runs.progress import default_progress
+from drivetrain.runs.record import RunRecord
+from drivetrain.types.task import Task
+
+if TYPE_CHECKING:
+    from drivetrain.recommend import Plan
+
+_PLANNED_BY = ("task", "engine", "device", "model_args")
+
+
+class Engine(OldNames, EngineState):
+    """Train, test, predict and export one model; calling it returns the engine of the model's framework.
+
+    Example::
+
+        engine = Engine("timm:resnet18", "flowers/")
+        engine.train(max_epochs=5)
+        engine.export("openvino")
+
+    Args:
+        model: an upstream object, a name (``drivetrain find`` lists them), a class path, a checkpoint, an exported
+            artefact, a recipe (its name or YAML file; what is given beside it overrides it), or the work dir of a
+            finished run. Without one, model and options are chosen by the data, see ``plan``.
+        data: a folder, file or zip, a ``datumaro.Dataset``, a :class:`drivetrain.Dataset`, or the framework's own data.
+        task: what to train for; taken from the data or the model if not given.
+        work_dir: where everything the run writes goes; a new folder below ``runs/`` if not given.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``; ``"auto"`` if not given.
+        engine: the name of the engine to use, whatever the model says.
+        model_args: arguments of the model's constructor, when the model is given by name or class path.
+
+    Raises:
+        ModelError: no engine serves the model.
+        MissingDependencyError: the engine's packages are not installed.
+        DataNotFoundError: ``data`` is a path that does not exist.
+    """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse an engine without a framework, or whose framework lacks what every engine needs."""
+        super().__init_subclass__(**more)
+        framework = old_framework(cls) or cls.framework_class
+        lacking = [name for name in NEEDED if name in framework.__abstractmethods__]
+        if lacking:
+            raise TypeError(f"{framework.__name__}, the framework of {cls.__name__}, must define {', '.join(lacking)}.")
+        if framework.__dict__.get("spec") is not cls.spec:
+            framework = type(framework.__name__, (framework,), {"spec": cls.spec, "__module__": framework.__module__})
+        cls.framework_class = framework
+
+    def __new__(cls, model: Any = None, data: Any = None, *, engine: str | None = None, **more: Any) -> Self:
+        """Return an object of the subclass that serves the model; without a model, one is chosen by the data."""
+        if cls is not Engine:
+            return super().__new__(cls)
+        choice = _choose(model, data, engine, more)
+        chosen = object.__new__(cast("type[Self]", load_engine(choice.resolution.spec)))
+        chosen._choice = choice
+        return chosen
+
+    _choice: _Choice | None = None
+
+    def __init__(
+        self,
+        model: Any = None,
+        data: Any = None,
+        *,
+        task: str | None = None,
+        work_dir: str | Path | None = None,
+        device: str | None = None,
+        engine: str | None = None,
+        model_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        more = {"task": task, "device": device, "model_args": model_args}
+        choice = self._choice or _choose(model, data, engine, more, of=self.spec)
+        self._choice = None
+        self.resolution, self.plan, self.recipe = choice.resolution, choice.plan, choice.recipe
+        if choice.engine not in (None, self.spec.name):
+            raise OptionError(
+                f"engine={choice.engine!r} contradicts {type(self).__name__}; leave it out, or call Engine(...)."
+            )
+        recipe = self.recipe or Recipe("", {})
+        record = RunRecord.of(self.resolution.model)
+        self.setup = _setup(self, choice, recipe, record, {**more, "data": data})
+        work_dir = recipe.argument("work_dir", work_dir)
+        self.given_work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else record.directory
+        self.data = EngineData(self.setup.data, recipe=recipe.name, dataset=self.plan.dataset if self.plan else None)
+        self.weights = Weights(self.resolution.model, self.spec.suffixes)
+        self.framework = self.framework_class(self.resolution.model, self.setup, self.data)
+        if isinstance(self.framework, OldHooks):
+            self.framework.engine = self
+        self.progress = default_progress()
+        self.config = None
+
+    def used_value(self, name: str) -> Any:
+        """What the last training really used for an option, ``"model.NAME"`` or ``"engine_args.NAME"``.
+
+        Raises:
+            KeyError: the framework does not tell.
+        """
+        head, _, rest = name.partition(".")
+        if rest and head == "model":
+            return self.framework.used_model_argument(rest)
+        return (self.weights.run.content.get("effective_options") or {})[rest or name]
+
+    # --- verbs: the function is the method ---------------------------------------------------------------------------
+
+    train = _train
+    tune = _tune
+    test = _test
+    predict = _predict
+    export = _export
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What was found out to choose the class of an engine, kept for its constructor.
+
+    Attributes:
+        resolution: which engine serves the model.
+        model: as it was given, or as recipe or plan name it.
+        engine: the name of an engine that was asked for.
+        plan: where the model was chosen by the data.
+        recipe: where the model was given as one.
+    """
+
+    resolution: Resolution
+    model: Any
+    engine: str | None
+    plan: Plan | None = None
+    recipe: Recipe | None = None
+
+
+def _choose(
+    model: Any, data: Any, engine: str | None, more: Mapping[str, Any], of: EngineSpec | None = None
+) -> _Choice:
+    """Choose engine and model.
+
+    Args:
+        model: as it was given.
+        data: as they were given.
+        engine: the name of the engine that was asked for.
+        more: the other arguments of the constructor.
+        of: the engine whose class was called outright.
+    """
+    recipe = Recipe.of(model)
+    if recipe is not None:
+        model, engine = recipe.argument("model", None), recipe.argument("engine", engine)
+    plan = None
+    if model is None and data is not None:
+        plan = _plan(data, {**more, "engine": engine if of is None else of.name})
+        model = plan["model"]
+    return _Choice(resolve(model, engine=engine if of is None else of), model, engine, plan, recipe)
+
+
+def _plan(data: Any, given: Mapping[str, Any]) -> Plan:
+    """What to train when no model is given."""
+    from drivetrain.recommend import recommend
+
+    return recommend(data, **{name: given[name] for name in _PLANNED_BY if given.get(name) is not None})
+
+
+def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, given: Mapping[str, Any]) -> Setup:
+    """The arguments of the engine: what was given, else the recipe's, else the plan's, else those of the recorded run.
+
+    Raises:
+        OptionError: arguments of a constructor were given for an object that is made already.
+    """
+    model, plan = choice.model, choice.plan
+    task, model_args = recipe.argument("task", given["task"]), recipe.argument("model_args", given["model_args"])
+    data, data_args = recipe.data(given["data"], task)
+    if plan is not None:
+        task, model_args = plan["task"], plan.model_args
+    made_here = isinstance(choice.resolution.model, type | ModelEntry)
+    if model_args and not made_here:
+        raise OptionError(
+            f"model_args={sorted(model_args)} cannot be given together with a ready model "
+            f"({describe_model(model)}). Set them on the model itself, or give the model by its name."
+        )
+    cls = type(engine)
+    return Setup(
+        engine=f"{cls.__module__}:{cls.__qualname__}",
+        model=model,
+        model_name=record.model_name or describe_model(model),
+        model_args=dict(model_args or record.model_args),
+        takes_model_args=made_here,
+        data=data if data is not None else record.data,
+        data_args=data_args,
+        task=Task.parse(task).value if task is not None else None,
+        device=recipe.argument("device", given["device"]) or "auto",
+    )
+
+
+def describe_model(model: Any) -> str:
+    """The path or name of a model, else its class."""
+    if isinstance(model, str | Path):
+        path = Path(model).expanduser()
+        return str(path.absolute()) if path.exists() else str(model)
+    return f"{type(model).__module__}.{type(model).__qualname__}"

@@ -1,0 +1,103 @@
+"""Where the options of a training come from: what was given, an earlier run, the recipe, the plan, the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.runs.record import RunRecord
+from drivetrain.runs.tracking import framework_loggers
+from drivetrain.types.options import TrainOptions, check_names
+
+if TYPE_CHECKING:
+    from drivetrain.engine.state import EngineState
+
+_ANY_BATCH = 2
+
+
+def given_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``train`` among the arguments of a verb; ``None`` is not given, and nothing else is."""
+    return {name: arguments[name] for name in TrainOptions.names() if arguments.get(name) is not None}
+
+
+def effective_options(engine: EngineState, given: Mapping[str, Any], *, searched: Collection[str] = ()) -> TrainOptions:
+    """The options of a training.
+
+    What was given comes first, then what an earlier run of the work dir was begun with (where it is resumed), then the
+    recipe, then the plan, and the defaults of :class:`TrainOptions` last. The plan of the engine is brought up to date.
+
+    Args:
+        engine: whose recipe and plan are used.
+        given: options that the user gave.
+        searched: options that a search varies, and that recipe and plan therefore do not fix.
+
+    Raises:
+        OptionError: a value is not allowed.
+    """
+    TrainOptions(**given)  # what the user gave is refused in its own name
+    values: dict[str, Any] = {}
+    if engine.plan is not None:
+        record = RunRecord.at(engine.work_dir) if given.get("resume") else RunRecord()
+        engine.plan = engine.plan.as_recorded(record.content).overridden(given)
+        values |= engine.plan.options  # those that were given are in the plan already, engine_args merged name by name
+        given = {name: value for name, value in given.items() if name != "engine_args" or name not in values}
+    recipe = engine.recipe
+    if recipe is not None:
+        values |= recipe.options
+    values = {name: value for name, value in values.items() if name not in searched} | dict(given)
+    if searched and values.get("engine_args") and "engine_args" not in given:
+        arguments = values["engine_args"].items()
+        values["engine_args"] = {name: value for name, value in arguments if f"engine_args.{name}" not in searched}
+    try:
+        return TrainOptions(**values)
+    except OptionError as error:
+        raise error if recipe is None else OptionError(f"model={recipe.name!r}: {error}") from error
+
+
+def check_options(engine: EngineState, options: TrainOptions) -> None:
+    """Refuse options that the engine cannot honour, before anything is built or written.
+
+    Raises:
+        OptionError: naming the first of them.
+    """
+    framework = engine.framework
+    for name, value in options.given().items():
+        if name in framework.unsupported_options:
+            raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {framework.unsupported_options[name]}.")
+    if options.adaptive_bs != "none":
+        _check_adaptive(engine, options)
+    if options.run_hpo:
+        from drivetrain.tuning import SearchOptions
+
+        SearchOptions.from_config(options.hpo_config)
+    framework.check_options(options)
+    allowed = framework.engine_arg_names()
+    check_names(f"engine_args of {type(engine).__name__}", list(options.engine_args or {}), allowed)
+
+
+def _check_adaptive(engine: EngineState, options: TrainOptions) -> None:
+    """Refuse ``adaptive_bs`` where the batch size is not free."""
+    try:
+        check_options(engine, replace(options, adaptive_bs="none", batch_size=_ANY_BATCH))
+    except OptionError as error:
+        if "batch_size" not in str(error):
+            raise
+        raise UnsupportedOptionError(
+            f"adaptive_bs={options.adaptive_bs!r} cannot be honoured, since the batch size is not free here: {error}"
+        ) from error
+
+
+def for_framework(options: TrainOptions) -> TrainOptions:
+    """The options as the framework sees them: names of trackers are not its matter."""
+    return replace(options, logger=framework_loggers(options.logger))
+
+
+def repeatable(engine: EngineState, options: TrainOptions) -> dict[str, Any] | None:
+    """What repeats a training as a config; ``None`` where a model, data or object only exists in this process."""
+    config = engine.setup.as_config()
+    kept = {name: value for name, value in options.given().items() if name not in ("resume", "overwrite")}
+    if config is None or kept.get("callbacks") or framework_loggers(kept.get("logger")) is not None:
+        return None
+    return {**config, **kept}

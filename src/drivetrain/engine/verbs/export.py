@@ -1,0 +1,126 @@
+"""Export: write an artefact that was compared with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drivetrain.engine.data import some_paths
+from drivetrain.engine.state import EngineState
+from drivetrain.errors import DataError, DrivetrainError, OptionError, WorkDirError
+from drivetrain.runs.tracking import open_trackers
+from drivetrain.types.options import ExportFormat, ExportPrecision
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from drivetrain.runtime.artifact import Artifact
+    from drivetrain.types import Predictions
+
+NEEDS = ("export_source",)
+_COMPARED = 8
+
+
+def export(
+    self: EngineState,
+    format: ExportFormat = "openvino",  # noqa: A002  (the field's word)
+    *,
+    precision: ExportPrecision = "fp32",
+    checkpoint: str | Path | None = None,
+    name: str | None = None,
+    images: Sequence[str | Path] | None = None,
+    overwrite: bool = False,
+) -> Artifact:
+    """Write a deployable artefact, compared with the model on real images before it gets its name.
+
+    Args:
+        format: "openvino" or "onnx".
+        precision: of the stored weights, "fp32" or "fp16".
+        checkpoint: "best", "last" or a path; the best if there is one, else the last.
+        name: of the folder below "artifacts" in the work dir; format and precision if not given.
+        images: files to compare on; some validation or test images of the data if not given.
+        overwrite: replace an artefact of that name.
+
+    Returns:
+        The artefact; its report of the comparison lies beside it.
+
+    Raises:
+        DataError: there are no images to compare on.
+        ExportError: the model cannot be exported.
+        ArtifactExistsError: there is an artefact of that name, and ``overwrite`` is not set.
+        ParityError: the artefact does not answer as the model does; nothing is left under its name.
+    """
+    self.require("export", NEEDS)
+    self.select(checkpoint)
+    from drivetrain.export import export_artifact
+
+    def reference(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:
+        return _reference(self, pictures)
+
+    compared = [str(path) for path in images] if images is not None else _images(self)
+    artifact = export_artifact(
+        self.framework.export_source(format),
+        _folder(self, name or self.framework.artifact_name(format, precision)),
+        format=format,
+        precision=precision,
+        reference=reference,
+        images=compared,
+        engine=self.spec.name,
+        model_name=self.setup.model_name,
+        overwrite=overwrite,
+    )
+    _add_to_trackers(self, artifact.path)
+    return artifact
+
+
+def _reference(engine: EngineState, images: Sequence[NDArray[np.uint8]]) -> Predictions:
+    """The model's own answers, none of them left out for its low score."""
+    from drivetrain.types.prediction import Predictions
+
+    named = ((f"#{number}", image) for number, image in enumerate(images))
+    answers = engine.framework.infer(named, batch_size=None, confidence=0.0)
+    return Predictions(answers, task=engine.task, label_names=engine.label_names)
+
+
+def _images(engine: EngineState) -> list[str]:
+    """A few images of the data to compare on."""
+    if engine.has_native_data:
+        found = engine.framework.native_paths(_COMPARED)
+    elif engine.data.source is not None:
+        found = some_paths(engine.dataset, _COMPARED)
+    else:
+        found = []
+    if found:
+        return found
+    raise DataError(
+        "The artefact is compared with the model on real images, and there are none. Give data to Engine, "
+        "or images=[...] to export."
+    )
+
+
+def _folder(engine: EngineState, name: str) -> Path:
+    if not name or Path(name).name != name or name.startswith("."):
+        raise OptionError(f"name={name!r} must be the name of a folder, without slashes.")
+    folder = engine.work_dir / "artifacts"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorkDirError(f"work_dir={str(engine.work_dir)!r} cannot be written ({error.strerror}).") from error
+    return folder / name
+
+
+def _add_to_trackers(engine: EngineState, folder: Path) -> None:
+    """Add an artefact that was exported after the training to the run of each tracker that followed it."""
+    run = engine.weights.run
+    places = run.content.get("tracking") or {}
+    if run.directory is None or not places:
+        return
+    try:
+        trackers = open_trackers(list(places))
+    except DrivetrainError as error:
+        engine.progress.note(f"{folder.name} was not added to {', '.join(places)}: {error}")
+        return
+    trackers.begin(run.directory, run.content, places, engine.progress.note)
+    trackers.add(folder, f"artifacts/{folder.name}", str(run.content.get("status")))

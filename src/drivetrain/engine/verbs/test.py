@@ -1,0 +1,88 @@
+"""Test: measure the model on images with known answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.engine.state import EngineState
+from drivetrain.types.options import check_at_least
+from drivetrain.types.task import Task
+
+if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+    from drivetrain.types import Metrics, Predictions, Sample
+
+NEEDS = ("infer",)
+
+
+def test(
+    self: EngineState,
+    data: Any = None,
+    *,
+    subset: str = "test",
+    checkpoint: str | Path | None = None,
+    batch_size: int | None = None,
+) -> Metrics:
+    """Measure the model on images with known answers.
+
+    Args:
+        data: other data than the engine's; all of them, if they are not divided into subsets.
+        subset: "train", "val" or "test".
+        checkpoint: "best", "last" or a path; the best if there is one, else the last.
+        batch_size: images in a step.
+
+    Returns:
+        The metrics of the task, the same for every engine; the upstream's own are under "upstream/...".
+
+    Raises:
+        DataError: there are no such images, or their labels are not those of the model.
+        CheckpointError: the checkpoint does not fit.
+    """
+    self.require("test", NEEDS)
+    check_at_least("batch_size", batch_size, 1)
+    self.select(checkpoint)
+    if self.has_native_data if data is None else self.framework.is_native(data):
+        return _test_native(self, self.data.source if data is None else data, subset, batch_size)
+    dataset = _dataset(self, data, subset)
+    metrics, predictions = _measured(self, dataset, dataset.paths, batch_size)
+    unread = {path for path, _ in predictions.skipped}
+    if unread:
+        dataset = dataset.select(number for number, path in enumerate(dataset.paths) if path not in unread)
+    return metrics.merged(self.framework.upstream_metrics(dataset, batch_size))
+
+
+def _measured(
+    engine: EngineState, samples: Dataset | Sequence[Sample], paths: Sequence[str], batch_size: int | None
+) -> tuple[Metrics, Predictions]:
+    """The metrics of the answers about samples, and these answers, none of them left out for its low score."""
+    from drivetrain.images.stream import ImageStream
+    from drivetrain.metrics import evaluate
+
+    answers = engine.answer(ImageStream(paths), batch_size=batch_size, confidence=0.0)
+    return evaluate(samples, answers, task=engine.task, label_names=engine.label_names), answers
+
+
+def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | None) -> Metrics:
+    """The framework's own numbers, with ours in front where its data can be read from outside."""
+    own = engine.framework.test_native(data, subset, batch_size)
+    samples = engine.framework.native_samples(data, subset)
+    if samples is None:
+        return own
+    return _measured(engine, samples, [sample.path for sample in samples], batch_size)[0].merged(own)
+
+
+def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
+    """The images to measure on, with the labels of the model; those of anomalies are the kinds that the data name."""
+    dataset = engine.dataset if data is None else engine.data.other(data, engine.task)
+    if engine.task is Task.ANOMALY:
+        engine.framework.label_names = dataset.label_names
+    if dataset.label_names != engine.label_names:
+        dataset = dataset.relabel(engine.label_names)
+    if data is not None and subset not in dataset.subsets and len(dataset.subsets) == 1:
+        engine.progress.note(
+            f"The data have no subset {subset!r}, so the test is on all of their {len(dataset)} images."
+        )
+        return dataset
+    return dataset.subset(subset)

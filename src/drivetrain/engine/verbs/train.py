@@ -1,0 +1,258 @@
+"""Train: the record before it, the framework's own trainer, the result after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.engine.data import describe_dataset
+from drivetrain.engine.framework import FitResult
+from drivetrain.engine.options import check_options, effective_options, for_framework, given_options, repeatable
+from drivetrain.engine.out_of_memory import fit_surviving
+from drivetrain.engine.search import search_before, with_fitting_batch
+from drivetrain.engine.state import EngineState
+from drivetrain.errors import CheckpointError, DataError, TrainingInterrupted, TrialPruned
+from drivetrain.runs.progress import terminal_width
+from drivetrain.runs.record import RunRecord
+from drivetrain.runs.tracking import open_trackers
+from drivetrain.types.options import AdaptiveBatchSize, Precision, TrainOptions
+from drivetrain.types.task import Task
+
+if TYPE_CHECKING:
+    from drivetrain.runs.run import Run
+    from drivetrain.types import TrainResult
+
+NEEDS = ("fit",)
+_PICTURES = 4
+
+
+def train(
+    self: EngineState,
+    max_epochs: int | None = None,
+    *,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int | None = None,
+    deterministic: bool | None = None,
+    precision: Precision | None = None,
+    patience: int | None = None,
+    val_check_interval: int | None = None,
+    num_workers: int | None = None,
+    devices: int | Sequence[int] | None = None,
+    callbacks: Sequence[Any] | None = None,
+    logger: Any = None,
+    metric: str | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool | None = None,
+    overwrite: bool | None = None,
+    run_hpo: bool | None = None,
+    hpo_config: Mapping[str, Any] | None = None,
+    adaptive_bs: AdaptiveBatchSize | None = None,
+    engine_args: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train the model; what is not given is the engine's own default for it.
+
+    Args:
+        max_epochs: how many times to go through the training images.
+        batch_size: images in a step.
+        learning_rate: the highest learning rate of the schedule.
+        image_size: of the model input in pixels, one number or (height, width).
+        seed: of everything random.
+        deterministic: use deterministic algorithms only.
+        precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
+        patience: stop after this many validations without a better metric.
+        val_check_interval: validate every so many epochs.
+        num_workers: processes or threads that load data.
+        devices: how many devices, or which.
+        callbacks: objects of the framework's own callback class.
+        logger: where to follow the training: "tensorboard", "mlflow", "wandb", or an object of the framework's own
+            loggers, or a list of these; the table "csv" is always written.
+        metric: the validation metric that chooses the best state, such as "val/accuracy".
+        checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
+        resume: go on from the last state of the work dir.
+        overwrite: replace the run that the work dir holds.
+        run_hpo: search the best options before training, in the folder "tuning" of the work dir.
+        hpo_config: how to search: "space", "trials", "workers", "time_budget", "pruner", "sampler", as for tune.
+        adaptive_bs: "safe" lowers the batch size to what fits the memory, "full" takes the fastest that fits, both
+            measured by short trainings; when memory runs out after all, training goes on with half of it, once.
+        engine_args: passed unchanged to the upstream trainer; checked against its own options.
+
+    Returns:
+        The checkpoints, the metrics, the history, and the options that the upstream replaced.
+
+    Raises:
+        OptionError: an option has a wrong value, or cannot be honoured by this engine.
+        DataError: the data cannot be used for training.
+        WorkDirError: the work dir is taken or cannot be written.
+        CheckpointError: the checkpoint does not fit.
+        TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
+    """
+    given = given_options(locals())
+    self.require("train", NEEDS)
+    options = effective_options(self, given)
+    check_options(self, for_framework(options))
+    trackers = open_trackers(options.logger)
+    self.data.require(" to train on")
+    from drivetrain.runs.run import Run
+
+    run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
+    run.trackers = trackers
+    try:
+        if options.run_hpo:
+            options = search_before(self, given, options, run)
+        return _finish(self, run, _train_in(self, run, options))
+    except KeyboardInterrupt as error:
+        run.close("interrupted")
+        raise TrainingInterrupted(
+            f"Training was stopped; the last state is in {run.checkpoints}. Go on with it: resume=True, "
+            f"work_dir={str(self.work_dir)!r}."
+        ) from error
+    except TrialPruned as error:
+        run.close("pruned", error=str(error))
+        raise
+    except BaseException as error:
+        run.close("failed", error=f"{type(error).__name__}: {error}")
+        raise
+
+
+def _train_in(engine: EngineState, run: Run, options: TrainOptions) -> FitResult:
+    """Make everything ready, write down what is trained on what, and train.
+
+    Raises:
+        DataError: there are no training images.
+        CheckpointError: the work dir that is to be resumed holds another run.
+    """
+    if options.resume:
+        _check_same_run(engine, run.record)
+    if not engine.has_native_data:
+        _require_training_images(engine)
+        for note in engine.dataset.notes:
+            run.note(note)
+    if engine.plan is not None:
+        engine.progress.note(engine.plan.to_text(terminal_width()))
+    inner = for_framework(options)
+    if options.adaptive_bs != "none":
+        inner = with_fitting_batch(engine, inner, run)
+    engine.framework.build(inner)
+    if options.checkpoint is not None:
+        start = engine.weights.find(options.checkpoint, engine.given_work_dir)
+        engine.framework.warm_start(start, run)
+    asked = replace(inner, logger=options.logger)
+    run.begin(_describe(engine, asked), config=_config_of(engine, asked))
+    return fit_surviving(engine, inner, run)
+
+
+def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
+    """Bring the model into its best state, and close the run with its result, its report and its pictures."""
+    from drivetrain.types.results import Metrics, TrainResult
+
+    for note in fit.notes:
+        run.note(note)
+    for name, (asked, used) in fit.overrides.items():
+        run.note(f"{name}={asked!r} was replaced by {used!r} by {engine.spec.name}.")
+    best = next((record for record in run.history if record.epoch == fit.best_epoch), None)
+    last = best or (run.history[-1] if run.history else None)
+    weights = engine.weights
+    weights.loaded, weights.chosen = fit.last_checkpoint, fit.best_checkpoint or fit.last_checkpoint
+    if weights.chosen is not None:
+        engine.select(None)
+    result = TrainResult(
+        fit.best_checkpoint,
+        fit.last_checkpoint,
+        Metrics(last.metrics if last else {}),
+        tuple(run.history),
+        fit.overrides,
+        run.directory,
+        tuple(run.notes),
+    )
+    run.update(
+        status="finished",
+        checkpoints={"best": _relative(fit.best_checkpoint, run), "last": _relative(fit.last_checkpoint, run)},
+        metrics=dict(result.metrics),
+        overrides=fit.overrides,
+    )
+    _draw_answers(engine, run)
+    _write_report(engine, run, result)
+    run.close("finished")
+    weights.run = RunRecord(run.directory, run.record)
+    return result
+
+
+def _config_of(engine: EngineState, options: TrainOptions) -> Mapping[str, Any] | None:
+    """What repeats this run; what was chosen by the data is written out."""
+    config = engine.config or repeatable(engine, options)
+    if config is None or engine.plan is None:
+        return config
+    used = {name: getattr(options, name) for name in engine.plan.options}  # a search may have changed them since
+    return {**engine.plan.written_into(config, engine.model_args), **used}
+
+
+def _require_training_images(engine: EngineState) -> None:
+    if "train" not in engine.dataset.subsets:
+        found = ", ".join(f"{name} ({count})" for name, count in engine.dataset.subsets.items())
+        normal = " An anomaly model trains on normal images only." if engine.task is Task.ANOMALY else ""
+        raise DataError(f"The data have no training image; their subsets are: {found}.{normal}")
+
+
+def _describe(engine: EngineState, options: TrainOptions) -> dict[str, Any]:
+    """What ``run.json`` says about the run before it starts."""
+    native, known = engine.has_native_data, engine.framework
+    names = list(engine.label_names) if known.known_label_names is not None or not native else None
+    return {
+        "engine": engine.spec.name,
+        "model": {"name": engine.setup.model_name, "args": engine.model_args},
+        "task": engine.task.value if known.known_task is not None or not native else None,
+        "label_names": names,
+        "options": {name: getattr(options, name) for name in TrainOptions.names()},
+        "data": engine.data.name if native else describe_dataset(engine.dataset),
+        **({"plan": engine.plan.to_dict()} if engine.plan is not None else {}),
+    }
+
+
+def _check_same_run(engine: EngineState, record: Mapping[str, Any]) -> None:
+    for what, ours, theirs in (
+        ("engine", engine.spec.name, record.get("engine")),
+        ("model", engine.setup.model_name, record.get("model", {}).get("name")),
+    ):
+        if ours != theirs:
+            raise CheckpointError(
+                f"resume=True: the work dir {str(engine.work_dir)!r} holds a run of {what} {theirs!r}, not {ours!r}. "
+                "Give the same model, or another work_dir."
+            )
+
+
+def _draw_answers(engine: EngineState, run: Run) -> None:
+    """Draw a few answers about validation images in the work dir, if somebody follows the run."""
+    if not run.trackers or engine.has_native_data:
+        return
+    subset = next((name for name in ("val", "test", "train") if name in engine.dataset.subsets), None)
+    if subset is None:
+        return
+    from drivetrain.images.stream import ImageStream
+    from drivetrain.report import save_drawings
+
+    answers = engine.answer(ImageStream(engine.dataset.subset(subset).paths[:_PICTURES]))
+    save_drawings(answers, run.directory / "tracking" / "pictures")
+
+
+def _write_report(engine: EngineState, run: Run, result: TrainResult) -> None:
+    from drivetrain.report import write_report
+
+    write_report(
+        run.directory / "report.html",
+        title=f"{engine.setup.model_name} on {engine.data.name}",
+        run=run.record,
+        metrics=result.metrics,
+        history=result.history,
+        notes=result.notes,
+    )
+
+
+def _relative(path: Path | None, run: Run) -> str | None:
+    """The path as seen from the work dir of the run, if it lies in it."""
+    if path is None:
+        return None
+    return str(path.relative_to(run.directory)) if path.is_relative_to(run.directory) else str(path)

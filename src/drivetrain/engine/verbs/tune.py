@@ -1,0 +1,91 @@
+"""Tune: search the best options and model arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drivetrain.engine.options import effective_options, given_options
+from drivetrain.engine.state import EngineState
+from drivetrain.types.options import Precision, Pruner, Sampler
+
+if TYPE_CHECKING:
+    from drivetrain.types import TuneResult
+
+NEEDS = ("fit",)
+
+
+def tune(
+    self: EngineState,
+    max_epochs: int | None = None,
+    *,
+    space: Mapping[str, Any] | None = None,
+    trials: int = 20,
+    workers: int = 1,
+    time_budget: float | None = None,
+    pruner: Pruner = "halving",
+    sampler: Sampler = "tpe",
+    metric: str | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    seed: int | None = None,
+    deterministic: bool | None = None,
+    precision: Precision | None = None,
+    patience: int | None = None,
+    val_check_interval: int | None = None,
+    num_workers: int | None = None,
+    devices: int | Sequence[int] | None = None,
+    checkpoint: str | Path | None = None,
+    overwrite: bool = False,
+    engine_args: Mapping[str, Any] | None = None,
+) -> TuneResult:
+    """Search the best options and model arguments; a search that was stopped or killed goes on.
+
+    The same call goes on with the search in its work dir; without a work dir it is "runs/tune-..." of the same name
+    each time. Options that are given are the same for all trials.
+
+    Args:
+        max_epochs: of each trial.
+        space: what to search: options of train, "model.NAME" and "engine_args.NAME", each with a list of values or
+            {low, high, log, step}; the engine's own if not given.
+        trials: how many to begin.
+        workers: how many trials run at the same time, each in a process of its own.
+        time_budget: seconds after which no trial begins and those that run end.
+        pruner: ends trials early: "halving" (successive halving), "median", or "none".
+        sampler: proposes values: "tpe" (from what was good before) or "random".
+        metric: the validation metric that trials are compared by, such as "val/accuracy".
+        batch_size: images in a step.
+        learning_rate: the highest learning rate of the schedule.
+        image_size: of the model input in pixels, one number or (height, width).
+        seed: of everything random, and of the proposals.
+        deterministic: use deterministic algorithms only.
+        precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
+        patience: stop a trial after this many validations without a better metric.
+        val_check_interval: validate every so many epochs.
+        num_workers: processes or threads that load data.
+        devices: how many devices, or which.
+        checkpoint: begin each trial with the weights of this checkpoint.
+        overwrite: begin anew where the work dir holds a search.
+        engine_args: passed unchanged to the upstream trainer; checked against its own options.
+
+    Returns:
+        The best values, the configuration that repeats them, and every trial with what it really used.
+
+    Raises:
+        OptionError: an option or the space has a wrong name or value, or cannot be honoured by this engine.
+        WorkDirError: the work dir holds another search, or another process holds it.
+        DrivetrainError: no trial could be trained.
+        TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
+    """
+    arguments = locals()
+    given = {name: value for name, value in given_options(arguments).items() if name != "overwrite"}
+    self.require("tune", NEEDS)
+    self.data.require(" to train on")
+    from drivetrain.engine.search import default_space, search_options
+    from drivetrain.tuning import SearchOptions
+
+    searched = default_space(self, given) if space is None else space
+    how = SearchOptions(**{**{name: arguments[name] for name in SearchOptions.names()}, "space": searched or None})
+    return search_options(self, effective_options(self, given, searched=searched), how, overwrite=overwrite)
