@@ -17,7 +17,7 @@ import torch
 
 from drivetrain import Engine, load
 from drivetrain.data import load_dataset
-from drivetrain.engines.ultralytics import build, trainer
+from drivetrain.engines.ultralytics import build, train
 from drivetrain.engines.ultralytics.data import flip_order, records
 from drivetrain.errors import (
     CheckpointNotFoundError,
@@ -372,7 +372,7 @@ class _Seen(Exception):
 
 def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: Path, tmp_path: Path) -> None:
     """The arguments are read from the trainer itself, when it is about to begin."""
-    assert set(trainer.OPTIONS) == set(TrainOptions.names())
+    assert set(train.OPTIONS) == set(TrainOptions.names())
     seen: dict[str, Any] = {}
 
     def look(upstream: Any) -> None:
@@ -383,7 +383,7 @@ def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: P
     given |= {"deterministic": True, "precision": "fp32", "patience": 2, "num_workers": 0, "devices": 1}
     wanted = {"epochs": 3, "batch": 3, "lr0": 0.004, "imgsz": 96, "seed": 5, "deterministic": True, "amp": False}
     wanted |= {"patience": 2, "workers": 0, "device": "cpu", "nbs": 3, "optimizer": "AdamW", "resume": False}
-    assert {trainer.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, trainer.OPTIONS.values())}
+    assert {train.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, train.OPTIONS.values())}
     with pytest.raises(_Seen):
         _engine("yolo11n", shapes, tmp_path / "work", device="cpu").train(
             **given, val_check_interval=1, callbacks={"on_train_start": look}, engine_args={"mosaic": 0.25}
@@ -394,7 +394,7 @@ def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: P
 
 def test_more_than_one_device_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedOptionError, match=r"^devices="):
-        trainer.check_options(TrainOptions(devices=[0, 1]), "cpu")
+        train.check_options(TrainOptions(devices=[0, 1]), "cpu")
 
 
 def test_a_loader_of_other_batches_is_explained(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def _classification(given: list[Any], args: Any, classes: list[str], *, augment:
 
     base: Any = module.ClassificationDataset
 
-    class InMemory(base):  # type: ignore[misc]  # the upstream class is untyped here
+    class InMemoryClassification(base):  # type: ignore[misc]  # the upstream class is untyped here
         """Samples come from memory; everything else is Ultralytics' own."""
 
         def __init__(self) -> None:
@@ -195,4 +195,4 @@ def _classification(given: list[Any], args: Any, classes: list[str], *, augment:
                 else transforms.classify_transforms(size=args.imgsz)
             )
 
-    return InMemory()
+    return InMemoryClassification()

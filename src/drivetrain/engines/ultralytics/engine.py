@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from drivetrain.engine import Engine, FitResult
-from drivetrain.engines.ultralytics import SPEC, build, native, trainer, validating
+from drivetrain.engines.ultralytics import SPEC, build, native, train, validate
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
-from drivetrain.engines.ultralytics.infer import Deployed, deploy, infer
-from drivetrain.engines.ultralytics.keeper import Keeper
+from drivetrain.engines.ultralytics.predict import DeployedYolo, deploy, infer
+from drivetrain.engines.ultralytics.states import RunCallback
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.types import Metrics, Prediction, Task
@@ -45,7 +45,7 @@ class UltralyticsEngine(Engine):
         "engine_args.weight_decay": {"low": 1e-5, "high": 1e-2, "log": True},
     }
     _yolo: Any = None
-    _deployed: Deployed | None = None
+    _deployed: DeployedYolo | None = None
 
     # --- what the engine knows -----------------------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ class UltralyticsEngine(Engine):
         return isinstance(self.resolution.model, ModelEntry | type) and self._state is None
 
     def _engine_arg_names(self) -> Sequence[str]:
-        return trainer.argument_names()
+        return train.argument_names()
 
     def _is_native(self, data: Any) -> bool:
         if is_depth_yaml(data):
@@ -87,7 +87,7 @@ class UltralyticsEngine(Engine):
         return native.is_native(data, super()._is_native)
 
     def _check_options(self, options: TrainOptions) -> None:
-        trainer.check_options(options, self.device)
+        train.check_options(options, self.device)
         super()._check_options(options)
         self._check_task()
         if not self._is_entry:
@@ -180,21 +180,21 @@ class UltralyticsEngine(Engine):
     _warm: torch.nn.Module | None = None
 
     def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
-        keeper = Keeper(run, self.task, options.metric)
+        keeper = RunCallback(run, self.task, options.metric)
         last = keeper.last_checkpoint if resume and keeper.last_checkpoint.is_file() else None
         if resume and last is None:
             run.note("The run left no state, so it begins anew.")
         folder = run.directory / "upstream"
         folder.mkdir(parents=True, exist_ok=True)
         given, about = self._fit_data(options)
-        validating.write_yaml(folder, about)
+        validate.write_yaml(folder, about)
         threads = torch.get_num_threads()
         with contained():
             bound = self._make_trainer(options, keeper, given, about, last, folder)
-            used, replaced = trainer.effective(bound, options)
+            used, replaced = train.effective(bound, options)
             run.update(effective_options=used)
-            trainer.run(bound, threads)
-            used, replaced = trainer.effective(bound, options)
+            train.run(bound, threads)
+            used, replaced = train.effective(bound, options)
             run.update(effective_options=used)
         for name in ("last.pt", "best.pt"):
             (folder / "weights" / name).unlink(missing_ok=True)
@@ -220,13 +220,13 @@ class UltralyticsEngine(Engine):
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
         given = {name: records(dataset.subset(name), self.task) for name in ("train", "val")}
-        trainer.check_batch(options, len(given["train"]))
+        train.check_batch(options, len(given["train"]))
         return given, facts(dataset, self.task)
 
     def _make_trainer(
         self,
         options: TrainOptions,
-        keeper: Keeper,
+        keeper: RunCallback,
         given: dict[str, Any],
         about: dict[str, Any],
         last: Path | None,
@@ -236,20 +236,20 @@ class UltralyticsEngine(Engine):
         yolo = self.model
         if last is not None:
             build.require_labels(last, about["names"])
-        overrides = trainer.overrides_for(
+        overrides = train.overrides_for(
             options, task=yolo.task, model=self._architecture(yolo), folder=folder, device=self.device
         )
         if not isinstance(given["train"], list):
             overrides["close_mosaic"] = 0  # a loader of the user's has no mosaic to end
         if last is not None:
             overrides.update(model=str(last), resume=str(last))
-        bound = trainer.bind(yolo.task_map[yolo.task]["trainer"], given, about, keeper, options.max_epochs)
+        bound = train.bind(yolo.task_map[yolo.task]["trainer"], given, about, keeper, options.max_epochs)
         events = importlib.import_module("ultralytics.utils.callbacks.base").get_default_callbacks()
         for event, function in keeper.events().items():
             events[event].append(function)
         for event, functions in yolo.callbacks.items():
             events[event] += [function for function in functions if function not in events[event]]
-        for event, function in trainer.callbacks_of(options.callbacks):
+        for event, function in train.callbacks_of(options.callbacks):
             events[event].append(function)
         made = bound(overrides=overrides, _callbacks=events)
         if last is None:
@@ -268,7 +268,7 @@ class UltralyticsEngine(Engine):
 
     # --- asking --------------------------------------------------------------------------------------------------
 
-    def _deploy(self) -> Deployed:
+    def _deploy(self) -> DeployedYolo:
         if self._deployed is None or not self._is_entry:
             self._deployed = deploy(self.model)
         return self._deployed
@@ -285,7 +285,7 @@ class UltralyticsEngine(Engine):
         return self._validate(records(dataset, self.task), facts(dataset, self.task), batch_size)
 
     def _validate(self, given: list[Any], about: dict[str, Any], batch_size: int | None) -> dict[str, float]:
-        return validating.upstream_metrics(self.model, given, about, device=self.device, batch_size=batch_size)
+        return validate.upstream_metrics(self.model, given, about, device=self.device, batch_size=batch_size)
 
     def _test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         if not is_depth_yaml(data):
@@ -299,7 +299,7 @@ class UltralyticsEngine(Engine):
         return metrics.merged(self._validate(depth_records(samples), depth_facts(data), batch_size))
 
     def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
-        from drivetrain.engines.ultralytics.exporting import export_source
+        from drivetrain.engines.ultralytics.export import export_source
 
         return export_source(self.model, format)
 

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from drivetrain.engines.ultralytics.containment import contained, ultralytics
-from drivetrain.engines.ultralytics.infer import Deployed, deploy
+from drivetrain.engines.ultralytics.predict import DeployedYolo, deploy
 from drivetrain.export.source import ExportSource
 from drivetrain.types import Task
 from drivetrain.types.options import ExportFormat
@@ -48,7 +48,7 @@ def export_source(yolo: Any, format: ExportFormat) -> ExportSource:  # noqa: A00
     )
 
 
-def _model_info(deployed: Deployed) -> dict[str, str]:
+def _model_info(deployed: DeployedYolo) -> dict[str, str]:
     """ModelAPI's keys, where it has a class for the outputs."""
     if deployed.task not in _MODEL_TYPES or deployed.decoder_args.get("layout", "anchors") != "anchors":
         return {}
@@ -63,7 +63,7 @@ def _model_info(deployed: Deployed) -> dict[str, str]:
     return info
 
 
-def _metadata(yolo: Any, deployed: Deployed) -> str:
+def _metadata(yolo: Any, deployed: DeployedYolo) -> str:
     """What Ultralytics' own loader reads beside an IR."""
     head = yolo.model.model[-1]
     content: dict[str, Any] = {

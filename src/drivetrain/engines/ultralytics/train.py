@@ -12,7 +12,7 @@ import torch
 
 from drivetrain.engines.ultralytics.containment import ultralytics
 from drivetrain.engines.ultralytics.data import make_dataset
-from drivetrain.engines.ultralytics.keeper import Keeper
+from drivetrain.engines.ultralytics.states import RunCallback
 from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
 from drivetrain.machine.device import choose_device
 from drivetrain.types.options import TrainOptions
@@ -61,7 +61,7 @@ OPTIONS = {
     "devices": "device",
     "callbacks": "",  # among the events of its trainer
     "logger": "",  # names of trackers, which the run feeds
-    "metric": "",  # the fitness, in Keeper
+    "metric": "",  # the fitness, in RunCallback
     "checkpoint": "",  # the weights that the trainer's model begins with
     "resume": "resume",
     "overwrite": "",  # the work dir
@@ -260,7 +260,7 @@ def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict
     return used, replaced
 
 
-def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: Keeper, epochs: int | None) -> Any:
+def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: RunCallback, epochs: int | None) -> Any:
     """The subclass of one of Ultralytics' trainers that trains on these data.
 
     Args:
@@ -271,7 +271,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
         epochs: how many there are to be after resuming; ``None`` for those of the checkpoint.
     """
 
-    class Bound(base):  # type: ignore[misc]  # the upstream class is untyped here
+    class BoundTrainer(base):  # type: ignore[misc]  # the upstream class is untyped here
         """Data come from memory and the common metric chooses the best state; all else is Ultralytics' own."""
 
         best_fitness: float | None
@@ -305,10 +305,10 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             """Fit the scale of depth; the best state was validated when it was reached, the last stays resumable."""
             _fit_scale(self, keeper)
 
-    return Bound
+    return BoundTrainer
 
 
-def _fit_scale(trainer: Any, keeper: Keeper) -> None:
+def _fit_scale(trainer: Any, keeper: RunCallback) -> None:
     """What Ultralytics does after training a depth model: fit the scale of its answers to the validation images."""
     if trainer.args.task != "depth":
         return

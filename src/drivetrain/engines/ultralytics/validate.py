@@ -14,8 +14,8 @@ import yaml
 from drivetrain.engines.ultralytics.build import image_size_of
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import make_dataset
-from drivetrain.engines.ultralytics.infer import DEFAULT_SIZE
-from drivetrain.engines.ultralytics.trainer import device_name
+from drivetrain.engines.ultralytics.predict import DEFAULT_SIZE
+from drivetrain.engines.ultralytics.train import device_name
 from drivetrain.machine.device import choose_device
 
 _BATCH_SIZE = 16
@@ -56,14 +56,14 @@ def upstream_metrics(
 
 
 def _bind(base: Any, given: list[Any]) -> Any:
-    class Bound(base):  # type: ignore[misc]  # the upstream class is untyped here
+    class BoundValidator(base):  # type: ignore[misc]  # the upstream class is untyped here
         """Images come from memory; all else is Ultralytics' own."""
 
         def build_dataset(self, img_path: Any, mode: str = "val", batch: int | None = None) -> Any:
             del img_path
             return make_dataset(self, given, mode, batch, int(self.stride))
 
-    return Bound
+    return BoundValidator
 
 
 def _describe(folder: Path, task: str, about: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ _NAMES: dict[Task, dict[str, str]] = {
 }
 
 
-class Keeper:
+class RunCallback:
     """Functions for Ultralytics' events.
 
     Args:

@@ -34,7 +34,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Deployed:
+class DeployedYolo:
     """A model as it is deployed.
 
     Attributes:
@@ -56,7 +56,7 @@ class Deployed:
     output_names: tuple[str, ...]
 
 
-def deploy(yolo: Any) -> Deployed:
+def deploy(yolo: Any) -> DeployedYolo:
     """A copy of the model with its normalisations folded in and its head as it is exported."""
     task, names = TASKS[yolo.task], names_of(yolo.model)
     with contained():
@@ -68,7 +68,7 @@ def deploy(yolo: Any) -> Deployed:
         head.export, head.dynamic, head.format = True, False, None
     decoder, arguments, outputs = _decoding(head, task)
     spec = image_spec(task, image_size_of(yolo, DEFAULT_SIZE.get(yolo.task, 640)), stretched=_is_detr(head))
-    return Deployed(_Outputs(module), spec, task, names, decoder, arguments, outputs)
+    return DeployedYolo(_Outputs(module), spec, task, names, decoder, arguments, outputs)
 
 
 def image_spec(task: Task, side: int, *, stretched: bool) -> ImageSpec:
@@ -113,7 +113,7 @@ class _Outputs(torch.nn.Module):  # type: ignore[misc]  # the upstream class is 
 
 
 def infer(
-    deployed: Deployed,
+    deployed: DeployedYolo,
     images: Iterable[tuple[str, NDArray[np.uint8]]],
     *,
     device: str,
