@@ -82,6 +82,7 @@ class Run:
         progress: where steps and notes are shown.
         history: the records of the epochs so far, of earlier parts of a resumed run too.
         record: the content of ``run.json``.
+        earlier: what it was before this part of a resumed run began.
         trackers: are told what the run is told.
     """
 
@@ -90,6 +91,7 @@ class Run:
         self.progress = progress
         self.history: list[EpochRecord] = []
         self.record: dict[str, Any] = {}
+        self.earlier: Mapping[str, Any] = {}
         self.notes: list[str] = []
         self.trackers: Trackers | None = None
         self._lock: IO[str] | None = None
@@ -185,7 +187,8 @@ class Run:
         if self._replaces:
             self._clear()
             self._replaces = False
-        before = self.record.get("tracking") or {}
+        self.earlier = self.record
+        before = self.earlier.get("tracking") or {}
         parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
         self.record = {
             "schema": _SCHEMA,

@@ -366,6 +366,6 @@ def test_ready_object_is_used_as_it_is(data: Path, tmp_path: Path) -> None:
 
 def test_model_that_has_no_graph_is_not_exported(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make("Padim", data, tmp_path / "run", pretrained=False)
-    monkeypatch.setattr("drivetrain.engines.anomalib.engine.is_answering_by_path", lambda _: True)
+    monkeypatch.setattr("drivetrain.engines.anomalib.framework.is_answering_by_path", lambda _: True)
     with pytest.raises(UnsupportedError, match="no graph"):
         engine.export()

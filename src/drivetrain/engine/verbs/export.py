@@ -59,9 +59,10 @@ def export(
     def reference(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:
         return _reference(self, pictures)
 
+    source = self.framework.export_source(format)
     compared = [str(path) for path in images] if images is not None else _images(self)
     artifact = export_artifact(
-        self.framework.export_source(format),
+        source,
         _folder(self, name or self.framework.artifact_name(format, precision)),
         format=format,
         precision=precision,

@@ -11,7 +11,6 @@ from drivetrain.engine.data import describe_dataset
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.engine.out_of_memory import fit_surviving
-from drivetrain.engine.search import search_before, with_fitting_batch
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import CheckpointError, DataError, TrainingInterrupted, TrialPruned
 from drivetrain.runs.progress import terminal_width
@@ -102,6 +101,8 @@ def train(
     run.trackers = trackers
     try:
         if options.run_hpo:
+            from drivetrain.engine.search import search_before
+
             options = search_before(self, given, options, run)
         return _finish(self, run, _train_in(self, run, options))
     except KeyboardInterrupt as error:
@@ -135,6 +136,8 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions) -> FitResult
         engine.progress.note(engine.plan.to_text(terminal_width()))
     inner = for_framework(options)
     if options.adaptive_bs != "none":
+        from drivetrain.engine.search import with_fitting_batch
+
         inner = with_fitting_batch(engine, inner, run)
     engine.framework.build(inner)
     if options.checkpoint is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,15 +25,9 @@ from drivetrain.engines.anomalib.choosing import prepare_test
 from drivetrain.engines.anomalib.data import to_tensor
 from drivetrain.engines.anomalib.fitting import quiet, torch_device
 from drivetrain.engines.anomalib.memory import within_memory
-from drivetrain.engines.anomalib.needs import need_of
 from drivetrain.errors import DataError
 from drivetrain.images.read import image_size
-from drivetrain.types import ImageSpec, Metrics, Prediction, Task
-
-if TYPE_CHECKING:
-    from drivetrain.engines.anomalib.engine import AnomalibEngine
-
-_SOME = 8
+from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
 
 
 def upstream_test(
@@ -66,41 +60,29 @@ def _run_test(model: AnomalibModule, module: AnomalibDataModule, device: str) ->
     return {f"upstream/{name}": float(value) for name, value in (found[0] if found else {}).items()}
 
 
-def test(engine: AnomalibEngine, data: AnomalibDataModule, subset: str, batch_size: int | None) -> Metrics:
-    """Test on Anomalib's own datamodule: by our metrics, joined by path, and by its own.
+def upstream_test_of(model: AnomalibModule, data: AnomalibDataModule, subset: str, device: str) -> Metrics:
+    """What Anomalib itself says of a subset of its own datamodule; it tests on "test" only.
 
-    Models that look at something else than single images have Anomalib's only.
+    Raises:
+        DataError: there are no such images.
     """
-    from drivetrain.metrics import evaluate
+    part = _part(data, subset)
+    if part is None:
+        raise DataError(f"subset={subset!r} of {type(data).__name__} has no images.")
+    return Metrics(_run_test(model, data, device) if subset == "test" else {}, count=len(part))
 
+
+def samples_of(data: AnomalibDataModule, subset: str) -> list[Sample] | None:
+    """The images of a subset of Anomalib's own datamodule; ``None`` if it has none."""
+    part = _part(data, subset)
+    return None if part is None else list(dataset_from(part.samples, subset))
+
+
+def _part(data: AnomalibDataModule, subset: str) -> Any:
     data.prepare_data()
     data.setup()
     part = getattr(data, f"{subset}_data", None)
-    if part is None or not len(part):
-        raise DataError(f"subset={subset!r} of {type(data).__name__} has no images.")
-    own = _run_test(engine.model, data, engine.device) if subset == "test" else {}
-    if need_of(type(engine.model)).data != "images":
-        return Metrics(own, count=len(part))
-    dataset = dataset_from(part.samples, subset)
-    images = engine._decode(dataset.paths, strict=False)
-    answers = engine._collect(engine._infer(images, batch_size=batch_size, confidence=0.0), images)
-    return evaluate(dataset, answers, task=engine.task, label_names=engine.label_names).merged(own)
-
-
-def some_paths(data: AnomalibDataModule) -> list[str]:
-    """A few images of a datamodule, to compare an artefact on.
-
-    Raises:
-        DataError: it has none.
-    """
-    data.prepare_data()
-    data.setup()
-    for subset in ("val", "test", "train"):
-        part = getattr(data, f"{subset}_data", None)
-        if part is not None and len(part):
-            paths = [str(path) for path in part.samples["image_path"]]
-            return paths[:: max(1, len(paths) // _SOME)][:_SOME]
-    raise DataError(f"{type(data).__name__} has no images to compare the artefact on.")
+    return part if part is not None and len(part) else None
 
 
 def dataset_from(samples: Any, subset: str) -> Dataset:

@@ -1,0 +1,273 @@
+"""Lightning behind the verbs: classification networks, and any LightningModule with its own data."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.engine import FitResult, Framework
+from drivetrain.engines.lightning import native
+from drivetrain.engines.lightning.build import Classifiers
+from drivetrain.engines.lightning.callbacks import check_logged, make_keeper
+from drivetrain.engines.lightning.data import loaders_for
+from drivetrain.engines.lightning.infer import infer
+from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
+from drivetrain.engines.lightning.models.weights import read_checkpoint
+from drivetrain.engines.lightning.trainer import (
+    check_options,
+    make_trainer,
+    own_randomness,
+    package_of,
+    run_trainer,
+    trainer_arguments,
+    untouched_process,
+    used_options,
+)
+from drivetrain.errors import CheckpointError, DataError
+from drivetrain.types import ImageSpec, Metrics, Prediction, Task
+from drivetrain.types.options import ExportFormat, TrainOptions
+
+if TYPE_CHECKING:
+    from drivetrain.export.source import ExportSource
+    from drivetrain.runs.run import Run
+
+_MAX_EPOCHS = 30
+
+
+class LightningFramework(Framework):
+    """Lightning's trainer over our classification module, or over a LightningModule of the user's own."""
+
+    default_space: ClassVar = {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "batch_size": [8, 16, 32],
+    }
+    _module: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The LightningModule: the user's own, or the one that holds the network as ``net``."""
+        if self._module is None:
+            self.build()
+        return self._module
+
+    # --- hooks ---------------------------------------------------------------------------------------------------
+
+    def build(self, options: TrainOptions | None = None) -> None:
+        """Take the user's object as it is; make a new model for each training, and else at the first use."""
+        if self._is_own_module:
+            self._take_own(options)
+            return
+        if self._module is not None and options is None:
+            return
+        with own_randomness(options.seed if options is not None else 0):
+            self._adopt(self._classifiers.build(options, self._wanted_labels(), self._task_of_data()))
+        if options is not None and options.metric is not None:
+            check_logged(options.metric, self._module.logged_names)
+
+    def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        if not self._is_own_module:
+            for note in self._module.network.notes:
+                run.note(note)
+        if options.max_epochs is None and "max_steps" not in (options.engine_args or {}):
+            options = replace(options, max_epochs=_MAX_EPOCHS)
+        keeper = make_keeper(
+            package_of(self._module),
+            run,
+            self._describe_model,
+            lambda trainer: used_options(trainer, self._module, options),
+            metric=options.metric,
+            default_metric=None if self._is_own_module else DEFAULT_METRIC[self.task],
+            patience=options.patience,
+        )
+        with untouched_process(), own_randomness(options.seed):
+            trainer = self._trainer(options, [keeper], run.directory)
+            state = self._state_to_resume(run) if resume else None
+            self._module.train()
+            run_trainer(trainer, self._module, self._fit_data(options, run), state)
+            self._module.trainer = None  # it holds the data, the optimiser and the run
+        if keeper.interrupted:
+            raise KeyboardInterrupt
+        return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch)
+
+    def infer(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
+    ) -> Iterator[Prediction]:
+        del confidence  # classification answers with every probability
+        spec, task, _ = native.image_facts(self._module, self.known_task)
+        return infer(self._module, images, spec=spec, task=task, device=self.setup.device, batch_size=batch_size)
+
+    def load_state(self, checkpoint: Path) -> None:
+        content = read_checkpoint(checkpoint)
+        if self._is_own_module:
+            self.build()
+            native.load_weights(self._module, content, str(checkpoint))
+        else:
+            self._adopt(self._classifiers.open(content, checkpoint, self._module))
+
+    def warm_start(self, checkpoint: Path, run: Run) -> None:
+        content = read_checkpoint(checkpoint)
+        if self._is_own_module:
+            native.load_weights(self._module, content, str(checkpoint))
+            run.note(f"Started from {checkpoint.name}.")
+            return
+        for note in self._classifiers.warm_start(self._module, content, checkpoint):
+            run.note(note)
+
+    def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
+        native.check_options(TrainOptions(batch_size=batch_size), own_module=False, own_data=True)
+        arguments = native.evaluation_arguments(data, subset)
+        package = package_of(self._module)
+        own = self._is_own_module
+        verb = "test" if own and subset == "test" else "validate"
+        if own:
+            native.check_step(self._module, package, "test_step" if verb == "test" else "validation_step")
+        with untouched_process(), tempfile.TemporaryDirectory() as folder:
+            trainer = self._trainer(TrainOptions(), [], Path(folder), package=package)
+            rows = getattr(trainer, verb)(self._module, verbose=False, **arguments)
+        values = {name: float(value) for row in rows for name, value in row.items()}
+        if own:
+            return Metrics({f"upstream/{name}": value for name, value in values.items()})
+        plain = {name.removeprefix("val/"): value for name, value in values.items()}
+        return Metrics({("upstream/loss" if name == "loss" else name): value for name, value in plain.items()})
+
+    def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002, ARG002
+        from drivetrain.engines.lightning.infer import export_source
+
+        spec, task, names = native.image_facts(self._module, self.known_task)
+        return export_source(self._module, spec=spec, task=task, label_names=names)
+
+    def engine_arg_names(self) -> Sequence[str]:
+        return trainer_arguments()
+
+    def check_options(self, options: TrainOptions) -> None:
+        check_options(options, device=self.setup.device, package=package_of(self.given))
+        native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
+        if self._is_own_module and self.data.source is not None and not self.has_native_data:
+            raise DataError(
+                f"{self.setup.model_name} is a LightningModule of your own, which is trained on its own data. Give a "
+                'LightningDataModule, a DataLoader, or {"train": loader, "val": loader, "test": loader}.'
+            )
+
+    def is_native(self, data: Any) -> bool:
+        return native.is_native_data(data)
+
+    def find_task(self) -> Task:
+        if self._is_own_module:
+            return native.image_facts(self.model, self.known_task)[1]
+        return self._task_of_data() or self._classifiers.recorded_task or Task.CLASSIFICATION
+
+    def find_label_names(self) -> tuple[str, ...]:
+        if self._is_own_module:
+            return native.image_facts(self.model, self.known_task)[2]
+        own = self.own_checkpoint
+        if own is not None and self._module is None:
+            self.load_state(own)
+        names: tuple[str, ...] = self.model.label_names
+        return names
+
+    def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        del batch_size
+        before = (options.engine_args or {}).get("accumulate_grad_batches", 1)
+        return {"accumulate_grad_batches": steps * before}
+
+    def used_model_argument(self, name: str) -> Any:
+        """As for every engine; what a network of a catalogue does not tell is what its constructor was called with."""
+        if self._is_own_module:
+            return super().used_model_argument(name)
+        network = self._module.network
+        value = getattr(network.net, name, None)
+        return value if isinstance(value, bool | int | float | str) else network.args[name]
+
+    def search_space(self) -> Mapping[str, Any]:
+        return {} if self._is_own_module else self.default_space
+
+    # --- steps ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_own_module(self) -> bool:
+        """Whether the model is a LightningModule of the user's."""
+        return native.is_lightning_module(self.given)
+
+    @property
+    def _classifiers(self) -> Classifiers:
+        model: Any = self.given
+        return Classifiers(self.own_checkpoint if isinstance(model, Path) else model, self.setup.model_args)
+
+    def _take_own(self, options: TrainOptions | None) -> None:
+        """The user's object as it is; of a class a new one for each training, with the random weights of its seed."""
+        given: Any = self.given
+        if not isinstance(given, type):
+            self._module = given
+        elif self._module is None or options is not None:
+            with own_randomness(options.seed if options is not None else 0):
+                self._module = given(**self.setup.model_args)
+
+    def _adopt(self, module: ClassificationModule) -> None:
+        self._module = module
+        self.task, self.label_names = module.task, module.label_names
+
+    def _task_of_data(self) -> Task | None:
+        """The task as asked for, else that of the data, if they can be read."""
+        if self.known_task is not None or self.data.source is None or self.has_native_data:
+            return self.known_task
+        return self.dataset.task
+
+    def _wanted_labels(self) -> tuple[str, ...] | None:
+        """The labels of the data; ``None`` for those of the model."""
+        if self.data.source is None:
+            return None
+        if self.has_native_data:
+            loaders = {} if native.is_datamodule(self.data.source) else native.loaders_of(self.data.source)
+            names = [getattr(getattr(loader, "dataset", None), "classes", None) for loader in loaders.values()]
+            return next((tuple(map(str, found)) for found in names if found), None)
+        return self.dataset.label_names
+
+    def _fit_data(self, options: TrainOptions, run: Run) -> dict[str, Any]:
+        if self.has_native_data:
+            return native.fit_arguments(self.data.source)
+        dataset = self.dataset
+        if dataset.label_names != self.label_names:
+            dataset = dataset.relabel(self.label_names)
+        spec: ImageSpec = self._module.image_spec
+        return loaders_for(dataset, spec, self.task, options, run)
+
+    def _trainer(self, options: TrainOptions, callbacks: list[Any], folder: Path, *, package: str | None = None) -> Any:
+        defaults: dict[str, Any] = {} if self._is_own_module else {"num_sanity_val_steps": 0, "log_every_n_steps": 10}
+        return make_trainer(
+            package or package_of(self._module),
+            options,
+            device=self.setup.device,
+            work_dir=folder,
+            callbacks=callbacks,
+            defaults=defaults,
+        )
+
+    def _describe_model(self) -> dict[str, Any]:
+        """What a checkpoint says about the model."""
+        if isinstance(self._module, ClassificationModule):
+            return self._module.describe()
+        cls = type(self._module)
+        return {"kind": "module", "class": f"{cls.__module__}.{cls.__qualname__}"}
+
+    def _state_to_resume(self, run: Run) -> Path:
+        """The last state of the run.
+
+        Raises:
+            CheckpointError: there is none, or it is of another model or of other labels.
+        """
+        path = run.checkpoints / "last.ckpt"
+        content = read_checkpoint(path)
+        there, here = content.get("drivetrain_model") or {}, self._describe_model()
+        for key in ("kind", "class", "source", "name", "task", "label_names"):
+            if there.get(key) != here.get(key):
+                raise CheckpointError(
+                    f"resume=True: the last state in {str(run.directory)!r} has {key}={there.get(key)!r}, but the "
+                    f"model has {here.get(key)!r}. Give what the run began with, or another work_dir."
+                )
+        return path
