@@ -20,12 +20,17 @@ class CostlyModel(toy.ToyModel):
     """The toy model, under a name of its own."""
 
 
-@register_engine(SPEC)
-class Costly(toy.ToyEngine):
+class CostlyFramework(toy.ToyFramework):
     """Every epoch takes ``EPOCH_SECONDS`` of the environment longer."""
-
-    spec = SPEC
 
     def _validate(self, *arguments: Any) -> dict[str, float]:
         time.sleep(float(os.environ["EPOCH_SECONDS"]))
         return super()._validate(*arguments)
+
+
+@register_engine(SPEC)
+class Costly(toy.ToyEngine):
+    """The toy engine, only slower."""
+
+    spec = SPEC
+    framework_class = CostlyFramework

@@ -19,7 +19,7 @@ ENGINE = '''
 import json, os, subprocess, sys, time
 import numpy as np
 from drivetrain.models import registry
-from drivetrain.engine import Engine, FitResult
+from drivetrain.engine import Engine, FitResult, Framework
 from drivetrain.models.registry import register_engine
 from drivetrain.models.spec import EngineSpec
 from drivetrain.types import Prediction
@@ -30,14 +30,13 @@ SPEC = EngineSpec(name="noisy", class_path="noisy:NoisyEngine", install="", clai
 class Model:
     """A model."""
 
-class NoisyEngine(Engine):
-    spec = SPEC
+class NoisyFramework(Framework):
     model = "noisy"
 
-    def _build(self, options=None):
+    def build(self, options=None):
         pass
 
-    def _fit(self, options, run, *, resume):
+    def fit(self, options, run, *, resume):
         print("noise from Python")
         os.write(1, b"noise from C\\n")
         subprocess.run(["echo", "noise from a child"], check=True)
@@ -47,11 +46,14 @@ class NoisyEngine(Engine):
         run.log_epoch(0, {"val/accuracy": 0.5})
         return FitResult(None, run.checkpoints / "last.json")
 
-    def _infer(self, images, *, batch_size, confidence):
+    def infer(self, images, *, batch_size, confidence):
         for path, image in images:
             yield Prediction(path, image.shape[:2], labels=np.array([0]))
 
-register_engine(SPEC)(NoisyEngine)
+@register_engine(SPEC)
+class NoisyEngine(Engine):
+    spec = SPEC
+    framework_class = NoisyFramework
 '''
 START = "import sys, noisy; from drivetrain.cli.main import main; sys.exit(main())"
 

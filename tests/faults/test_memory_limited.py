@@ -32,13 +32,15 @@ class HungryModel(toy.ToyModel):
             del held
         return super().learn(parts, rate)
 
+class HungryFramework(toy.ToyFramework):
+    def build(self, options=None):
+        super().build(options)
+        self._model.__class__ = HungryModel
+
 @register_engine(SPEC)
 class Hungry(toy.ToyEngine):
     spec = SPEC
-
-    def _build(self, options=None):
-        super()._build(options)
-        self._model.__class__ = HungryModel
+    framework_class = HungryFramework
 """
 TRAIN = """
 import json, resource, sys

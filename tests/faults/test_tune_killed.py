@@ -33,13 +33,15 @@ SPEC = replace(toy.SPEC, name="slow", class_path="slow_toy:Slow", claims=("slow_
 class SlowModel(toy.ToyModel):
     pass
 
-@register_engine(SPEC)
-class Slow(toy.ToyEngine):
-    spec = SPEC
-
+class SlowFramework(toy.ToyFramework):
     def _validate(self, *arguments):
         time.sleep(0.1)
         return super()._validate(*arguments)
+
+@register_engine(SPEC)
+class Slow(toy.ToyEngine):
+    spec = SPEC
+    framework_class = SlowFramework
 """
 
 

@@ -6,6 +6,7 @@ Their hooks (``_build``, ``_infer``, ``_fit``, ...) and the names that they read
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,8 +30,20 @@ if TYPE_CHECKING:
 
 
 def old_framework(cls: type[EngineState]) -> type[Framework] | None:
-    """The framework of an engine class that has the former hooks; ``None`` if it has none of them."""
-    if not issubclass(cls, OldNames) or cls._build is OldNames._build:
+    """The framework of an engine class that has the former hooks; ``None`` if it has none of them.
+
+    Raises:
+        TypeError: it lacks one that every engine needs, or has some beside a framework that has them.
+    """
+    if not issubclass(cls, OldNames):
+        return None
+    if cls._build is OldNames._build:
+        ignored = [name for name in vars(cls) if name in _OLD_HOOKS]
+        if ignored:
+            raise TypeError(
+                f"The engine {cls.__name__} has a framework_class, so its own {', '.join(ignored)} would never be "
+                "called. Define them on the framework, without the underscore."
+            )
         return None
     lacking = [
         name
@@ -39,7 +52,22 @@ def old_framework(cls: type[EngineState]) -> type[Framework] | None:
     ]
     if lacking:
         raise TypeError(f"The engine {cls.__name__} must define {', '.join(lacking)}.")
+    warnings.warn(
+        f"The engine {cls.__name__} has its hooks (_build, _infer, ...) on itself, which will not work after release "
+        "0.2. Move them to a Framework, without the underscore: docs/how-to-add-an-engine.md.",
+        DeprecationWarning,
+        stacklevel=4,
+    )
     return OldHooks
+
+
+_OLD_HOOKS = frozenset(
+    {
+        *("_build", "_fit", "_infer", "_load_state", "_warm_start", "_export_source", "_test_native", "_find_task"),
+        *("_find_label_names", "_is_native", "_check_options", "_default_confidence", "_artifact_name"),
+        *("_upstream_metrics", "_engine_arg_names", "_accumulated", "_search_space", "_used_model_argument"),
+    }
+)
 
 
 class OldHooks(Framework):

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.engine import Engine, FitResult
+from drivetrain.engine import Engine, FitResult, Framework
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, UnsupportedError, UnsupportedOptionError
 from drivetrain.images.read import read_image
 from drivetrain.machine.packages import openvino
@@ -95,45 +96,44 @@ class ToyModel:
         return loss
 
 
-# 3. The engine: the public verbs are inherited, only the hooks are written.
-@register_engine(SPEC)
-class ToyEngine(Engine):
-    """Trains :class:`ToyModel`."""
+# 3. The framework behind the verbs: its hooks are all that an engine's author writes.
+class ToyFramework(Framework):
+    """Makes, trains and asks a :class:`ToyModel`."""
 
-    spec = SPEC
     unsupported_options: ClassVar = {
         name: f"the toy engine has no {name}; leave it out"
         for name in ("precision", "num_workers", "devices", "callbacks", "logger", "val_check_interval")
     }
     default_space: ClassVar = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.momentum": [0.5, 0.9]}
     _model: ToyModel | None = None
+    _folder: TemporaryDirectory[str] | None = None  # what export writes on the way; it goes with the framework
 
     @property
     def model(self) -> ToyModel:
         """The model, built at the first use."""
         if self._model is None:
-            self._build()
+            self.build()
         assert self._model is not None
         return self._model
 
-    def _build(self, options: TrainOptions | None = None) -> None:
-        given = self.resolution.model
+    def build(self, options: TrainOptions | None = None) -> None:
+        given = self.given
         if isinstance(given, ToyModel):
             self._model = given
         elif isinstance(given, Path):
             self._open(given)
         elif self._model is None or options is not None:
-            self._model = ToyModel(**self.model_args)
+            self._model = ToyModel(**self.setup.model_args)
         if options is not None:
             self._prepare(options)
 
     def _open(self, path: Path) -> None:
         """The model of a checkpoint or a work dir."""
         if self._model is None:
-            checkpoint = self._own_checkpoint()
+            checkpoint = self.own_checkpoint
             if checkpoint is None:
                 raise CheckpointNotFoundError(f"model={str(path)!r} has no checkpoint. Train with overwrite=True.")
-            self._load_state(checkpoint)
+            self.load_state(checkpoint)
 
     def _prepare(self, options: TrainOptions) -> None:
         """Fit the model to the data and the options; weights stay where they fit already."""
@@ -145,14 +145,14 @@ class ToyEngine(Engine):
         if (self.model.label_names, self.model.image_size) != (self.label_names, size[0]):
             self.model.reset(self.label_names, size[0])
 
-    def _engine_arg_names(self) -> Sequence[str]:
+    def engine_arg_names(self) -> Sequence[str]:
         return ("momentum", "accumulate")
 
-    def _accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+    def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
         del batch_size
         return {"accumulate": steps * (options.engine_args or {}).get("accumulate", 1)}
 
-    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+    def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
         best, last = run.checkpoints / "best.npz", run.checkpoints / "last.npz"
         name = options.metric or "val/accuracy"
         check_choice("metric", name, ("val/accuracy", "val/loss"))
@@ -173,7 +173,7 @@ class ToyEngine(Engine):
         )
         train, validation = self._load("train"), self._load("val")
         if resume:
-            self._load_state(last)
+            self.load_state(last)
         else:
             self.model.epochs, self.model.speed = 0, np.zeros_like(self.model.speed)
             self._save(last)
@@ -220,7 +220,7 @@ class ToyEngine(Engine):
         inputs = np.stack([preprocess(read_image(path), spec).ravel() for path in dataset.paths])
         return inputs, dataset.image_labels
 
-    def _infer(
+    def infer(
         self,
         images: Iterable[tuple[str, NDArray[np.uint8]]],
         *,
@@ -248,16 +248,16 @@ class ToyEngine(Engine):
         )
         unfinished.replace(path)
 
-    def _load_state(self, checkpoint: Path) -> None:
+    def load_state(self, checkpoint: Path) -> None:
         if self._model is None:
-            self._model = ToyModel(**self.model_args)
+            self._model = ToyModel(**self.setup.model_args)
         state = _read(checkpoint)
         self._model.reset(tuple(map(str, state["label_names"])), int(state["image_size"]))
         self._model.weights, self._model.speed = state["weights"], state["speed"]
         self._model.epochs = int(state["epochs"])
-        self._label_names, self._task = self._model.label_names, Task.CLASSIFICATION
+        self.label_names, self.task = self._model.label_names, Task.CLASSIFICATION
 
-    def _warm_start(self, checkpoint: Path, run: Run) -> None:
+    def warm_start(self, checkpoint: Path, run: Run) -> None:
         state, model = _read(checkpoint), self.model
         if int(state["image_size"]) != model.image_size:
             raise CheckpointError(
@@ -271,7 +271,7 @@ class ToyEngine(Engine):
         if names != model.label_names:
             run.note(f"The checkpoint has other labels; weights were taken over for: {', '.join(shared) or 'none'}.")
 
-    def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
+    def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         if format != "openvino":
             raise UnsupportedError(f"ToyEngine cannot export format={format!r}; it can export 'openvino'.")
         ov = openvino()
@@ -283,7 +283,8 @@ class ToyEngine(Engine):
         image = ops.parameter([-1, 3, spec.height, spec.width], np.float32, name="image")
         row = ops.reshape(image, np.array([-1, 3 * spec.height * spec.width]), special_zero=False)
         logits = ops.matmul(row, ops.constant(self.model.weights), transpose_a=False, transpose_b=False)
-        graph = self.work_dir / "upstream" / "toy.xml"
+        self._folder = TemporaryDirectory()
+        graph = Path(self._folder.name) / "toy.xml"
         ov.save_model(ov.Model([logits], [image]), graph, compress_to_fp16=False)
         return ExportSource(
             ir=graph,
@@ -294,6 +295,15 @@ class ToyEngine(Engine):
             output_names=("logits",),
             dynamic_batch=True,
         )
+
+
+# 4. The engine: the verbs are inherited.
+@register_engine(SPEC)
+class ToyEngine(Engine):
+    """Trains :class:`ToyModel`."""
+
+    spec = SPEC
+    framework_class = ToyFramework
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

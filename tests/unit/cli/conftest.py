@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drivetrain.engine import Engine, FitResult
+from drivetrain.engine import Engine, FitResult, Framework
 from drivetrain.errors import UnsupportedError
 from drivetrain.models import registry
 from drivetrain.models.catalog import ModelSource
@@ -57,28 +57,27 @@ TOY_SPEC = EngineSpec(
     packages=("toys",),
     sources=(ModelSource("toy", "toys", "toys", "toys:listing"),),
     tasks=(Task.CLASSIFICATION,),
-    verbs=("train", "test", "predict"),
+    hooks=("infer", "fit", "load_state"),
     checkpoint_marks=("toy_state",),
 )
 
 
-class ToyEngine(Engine):
+class ToyFramework(Framework):
     """Tells blue images from red ones, and writes down what reached it."""
 
-    spec = TOY_SPEC
     calls: ClassVar[dict[str, Any]] = {}
 
     @property
     def model(self) -> str:
         return "mean"
 
-    def _build(self, options: Any = None) -> None:
-        self.calls["model_args"] = self.model_args
-        if self.model_args.get("depth") == 13:
+    def build(self, options: Any = None) -> None:
+        self.calls["model_args"] = self.setup.model_args
+        if self.setup.model_args.get("depth") == 13:
             raise UnsupportedError("depth=13 brings bad luck.")
 
-    def _fit(self, options: Any, run: Any, *, resume: bool) -> FitResult:
-        self.calls["options"], self.calls["progress"] = options, self.progress
+    def fit(self, options: Any, run: Any, *, resume: bool) -> FitResult:
+        self.calls["options"], self.calls["progress"] = options, run.progress
         self.calls["config_seen"] = (run.directory / "config.yaml").is_file()
         print("the framework prints this")
         subprocess.run(["echo", "its child prints this"], check=True)
@@ -86,14 +85,14 @@ class ToyEngine(Engine):
             raise RuntimeError("the framework broke")
         if (options.engine_args or {}).get("interrupt"):
             raise KeyboardInterrupt
-        self.progress.start(epochs=options.max_epochs or 1, steps_per_epoch=1)
+        run.progress.start(epochs=options.max_epochs or 1, steps_per_epoch=1)
         for epoch in range(options.max_epochs or 1):
             run.log_epoch(epoch, {"val/accuracy": (epoch + 1) / 10, "val/loss": float("nan")})
         last = run.checkpoints / "last.json"
         last.write_text(json.dumps({"epochs": options.max_epochs}))
         return FitResult(None, last, overrides={"batch_size": (options.batch_size, 1)} if options.batch_size else {})
 
-    def _infer(self, images: Iterable[Any], *, batch_size: int | None, confidence: float) -> Iterator[Prediction]:
+    def infer(self, images: Iterable[Any], *, batch_size: int | None, confidence: float) -> Iterator[Prediction]:
         for path, image in images:
             label = int(image[..., 0].mean() > image[..., 2].mean())
             probabilities = np.eye(2, dtype=np.float32)[label]
@@ -102,18 +101,23 @@ class ToyEngine(Engine):
                 path, image.shape[:2], labels=np.array([label]), scores=scores, probabilities=probabilities
             )
 
-    def _load_state(self, checkpoint: Path) -> None:
+    def load_state(self, checkpoint: Path) -> None:
         self.calls["loaded"] = checkpoint
 
-    def _engine_arg_names(self) -> tuple[str, ...]:
+    def engine_arg_names(self) -> tuple[str, ...]:
         return ("mosaic", "break", "interrupt")
+
+
+class ToyEngine(Engine):
+    spec = TOY_SPEC
+    framework_class = ToyFramework
 
 
 @pytest.fixture
 def calls() -> dict[str, Any]:
     """What reached the toy engine."""
-    ToyEngine.calls.clear()
-    return ToyEngine.calls
+    ToyFramework.calls.clear()
+    return ToyFramework.calls
 
 
 @pytest.fixture

@@ -182,7 +182,9 @@ def test_train_takes_every_option() -> None:
 
 
 def test_warnings_are_one_line(toy, colours: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(toy, "_build", lambda self, options=None: warnings.warn("take care", stacklevel=1))
+    monkeypatch.setattr(
+        toy.framework_class, "build", lambda self, options=None: warnings.warn("take care", stacklevel=1)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         assert run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / "w") == 0
@@ -198,10 +200,13 @@ def test_a_run_that_left_no_checkpoint_cannot_be_tested(toy, colours: Path, tmp_
 
 
 def test_notes_during_a_run_are_in_the_words_of_the_command_line(toy, colours: Path, tmp_path: Path, capsys) -> None:
-    class Advises(toy):
-        def _fit(self, options, run, *, resume):
+    class Advising(toy.framework_class):
+        def fit(self, options, run, *, resume):
             run.note("There is nothing to continue; train again with overwrite=True.")
-            return super()._fit(options, run, resume=resume)
+            return super().fit(options, run, resume=resume)
+
+    class Advises(toy):
+        framework_class = Advising
 
     import drivetrain.models.registry as registry
 

@@ -223,14 +223,17 @@ def test_a_verb_that_the_engine_lacks_is_refused_by_what_it_says_of_itself(datas
 # --- a run
 
 
-class Scripted(toy.ToyEngine):
+class ScriptedFramework(toy.ToyFramework):
     """Its training does what the test wants."""
 
-    script: ClassVar[Any] = None
-
-    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
-        fit: FitResult = type(self).script(super()._fit, options, run, resume)
+    def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        fit: FitResult = Scripted.script(super().fit, options, run, resume)
         return fit
+
+
+class Scripted(toy.ToyEngine):
+    script: ClassVar[Any] = None
+    framework_class = ScriptedFramework
 
 
 def test_a_training_that_fails_says_so_in_its_record(dataset: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_short_training_that_fails_is_named(folder: Path, tmp_path: Path) -> N
 
 
 def test_an_engine_that_forbids_batch_sizes_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toy.ToyEngine, "unsupported_options", {"batch_size": "the toy takes all at once"})
+    monkeypatch.setattr(toy.ToyFramework, "unsupported_options", {"batch_size": "the toy takes all at once"})
     engine = Engine("drivetrain.testing.toy.ToyModel", folder)
     with pytest.raises(UnsupportedOptionError, match=r"^adaptive_bs='full' cannot be honoured, .* all at once"):
         engine.train(1, adaptive_bs="full")

@@ -29,11 +29,8 @@ from dataclasses import replace
 
 SPEC = replace(toy.SPEC, name="troubled", class_path="troubled:Troubled", claims=(), sources=())
 
-@register_engine(SPEC)
-class Troubled(toy.ToyEngine):
-    spec = SPEC
-
-    def _fit(self, options, run, *, resume):
+class TroubledFramework(toy.ToyFramework):
+    def fit(self, options, run, *, resume):
         if options.batch_size == 3:
             raise MemoryError("Unable to allocate 3 GiB")
         if options.batch_size == 4:
@@ -44,7 +41,12 @@ class Troubled(toy.ToyEngine):
             raise ValueError("seven is not to its taste")
         if options.batch_size == 9:
             time.sleep(60)
-        return super()._fit(options, run, resume=resume)
+        return super().fit(options, run, resume=resume)
+
+@register_engine(SPEC)
+class Troubled(toy.ToyEngine):
+    spec = SPEC
+    framework_class = TroubledFramework
 """
 
 

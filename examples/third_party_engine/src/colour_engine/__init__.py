@@ -11,7 +11,7 @@ SPEC = EngineSpec(
     claims=("colour_engine:MeanColour",),
     sources=(ModelSource("colour", "colour_engine", "colour-engine", "colour_engine.engine:list_models"),),
     tasks=(Task.CLASSIFICATION,),
-    verbs=("train", "test", "predict"),
+    hooks=("infer", "fit", "load_state", "warm_start"),
     checkpoint_suffixes=(".colours",),
     summary="Tells classes apart by their mean colour.",
 )

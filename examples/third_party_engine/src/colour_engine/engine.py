@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colour_engine import SPEC
-from drivetrain.engine import Engine, FitResult
+from drivetrain.engine import Engine, FitResult, Framework
 from drivetrain.errors import CheckpointError
 from drivetrain.images.read import read_image
 from drivetrain.machine import files
@@ -37,10 +37,9 @@ class MeanColour:
         return np.asarray(weights / weights.sum(), np.float32)
 
 
-class ColourEngine(Engine):
-    """Learns in one pass over the images, so that an epoch is all there is."""
+class ColourFramework(Framework):
+    """Makes, fills and asks a :class:`MeanColour`."""
 
-    spec = SPEC
     unsupported_options: ClassVar = dict.fromkeys(
         (
             *("batch_size", "learning_rate", "image_size", "precision", "patience", "val_check_interval"),
@@ -54,21 +53,20 @@ class ColourEngine(Engine):
     def model(self) -> MeanColour:
         """The model, made at the first use."""
         if self._model is None:
-            self._build()
+            self.build()
         assert self._model is not None
         return self._model
 
-    def _build(self, options: TrainOptions | None = None) -> None:
-        given = self.resolution.model
+    def build(self, options: TrainOptions | None = None) -> None:
+        given = self.given
         if isinstance(given, MeanColour):
             self._model = given
         elif self._model is None:
             self._model = MeanColour()
-            checkpoint = self._own_checkpoint()
-            if checkpoint is not None:
-                self._load_state(checkpoint)
+            if self.own_checkpoint is not None:
+                self.load_state(self.own_checkpoint)
 
-    def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+    def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
         train = self.dataset.relabel(self.label_names).subset("train")
         run.update(effective_options={"max_epochs": 1})
         run.progress.start(epochs=1, steps_per_epoch=1)
@@ -87,7 +85,7 @@ class ColourEngine(Engine):
     def _accuracy(self, paths: Iterable[str], labels: NDArray[np.int64]) -> float:
         return float(np.mean([self.model.similarity(read_image(path)).argmax() for path in paths] == labels))
 
-    def _infer(
+    def infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
         for path, image in images:
@@ -96,14 +94,21 @@ class ColourEngine(Engine):
             size = (image.shape[0], image.shape[1])
             yield Prediction(path, size, labels=best, scores=answer[best], probabilities=answer)
 
-    def _load_state(self, checkpoint: Path) -> None:
+    def load_state(self, checkpoint: Path) -> None:
         if self._model is None:
             self._model = MeanColour()
         try:
             self._model.colours = json.loads(checkpoint.read_text(encoding="utf-8"))
         except ValueError as error:
             raise CheckpointError(f"checkpoint={str(checkpoint)!r} is not one of the colour engine.") from error
-        self._label_names, self._task = tuple(self._model.colours), Task.CLASSIFICATION
+        self.label_names, self.task = tuple(self._model.colours), Task.CLASSIFICATION
 
-    def _warm_start(self, checkpoint: Path, run: Run) -> None:
-        run.note("Mean colours are computed anew; nothing was taken over from the checkpoint.")
+    def warm_start(self, checkpoint: Path, run: Run) -> None:
+        run.note("Mean colours are computed again; nothing was taken over from the checkpoint.")
+
+
+class ColourEngine(Engine):
+    """Learns in one pass over the images, so that an epoch is all there is."""
+
+    spec = SPEC
+    framework_class = ColourFramework

@@ -15,7 +15,7 @@ from drivetrain.runs.run import read_record
 from drivetrain.runs.tracking import TRACKERS, choose, framework_loggers, open_trackers
 from drivetrain.testing.contract.spy import Spy, SpyTracker
 from drivetrain.testing.data import class_folders
-from drivetrain.testing.toy import ToyEngine
+from drivetrain.testing.toy import ToyEngine, ToyFramework
 
 assert ToyEngine.spec.name == "toy"
 
@@ -88,7 +88,7 @@ def test_a_failed_run_is_closed_as_such(trackers, toys: Path, tmp_path: Path, mo
     def fail(self, options, run, *, resume):
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(ToyEngine, "_fit", fail)
+    monkeypatch.setattr(ToyFramework, "fit", fail)
     with pytest.raises(RuntimeError):
         trained(toys, tmp_path / "w", logger="spy")
     assert SpyTracker.last.status == "failed"

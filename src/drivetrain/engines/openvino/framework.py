@@ -1,0 +1,93 @@
+"""OpenVINO behind the verbs: an artefact that is loaded and asked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.engine import Framework
+from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError
+from drivetrain.runtime import Predictor, load
+from drivetrain.types import Prediction, Task
+
+if TYPE_CHECKING:
+    from drivetrain.types.options import TrainOptions
+
+_DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "xpu": "GPU", "npu": "NPU"}
+
+
+class OpenVINOFramework(Framework):
+    """Loads an artefact and asks it."""
+
+    _predictor: Predictor | None = None
+
+    @property
+    def model(self) -> Predictor:
+        """The loaded artefact."""
+        if self._predictor is None:
+            self.build()
+        assert self._predictor is not None
+        return self._predictor
+
+    def build(self, options: TrainOptions | None = None) -> None:  # noqa: ARG002  (it never trains)
+        if self._predictor is not None:
+            return
+        path: Any = self.given
+        if not isinstance(path, Path):
+            raise UnsupportedError(
+                f"OpenVINOEngine runs artefact folders, .xml and .onnx files, not a {type(path).__name__}. "
+                "Export the model first: Engine(model, data).export()."
+            )
+        self._predictor = load(path, device=self._openvino_device())
+
+    def _openvino_device(self) -> str:
+        name, dot, rest = self.setup.device.partition(".")
+        if name.lower() not in _DEVICES:
+            raise OptionError(
+                f"device={self.setup.device!r} is not one of OpenVINO's. Allowed: {', '.join(_DEVICES)}, GPU.1."
+            )
+        return _DEVICES[name.lower()] + dot + rest
+
+    def infer(
+        self,
+        images: Iterable[tuple[str, NDArray[np.uint8]]],
+        *,
+        batch_size: int | None,
+        confidence: float,
+    ) -> Iterator[Prediction]:
+        if batch_size is not None:
+            raise UnsupportedOptionError(
+                f"batch_size={batch_size} cannot be honoured: an artefact takes one image at a time, and several at "
+                "once on several streams. Leave it out."
+            )
+        paths: deque[str] = deque()
+        stream = iter(images)
+        first = next(stream, None)
+        if first is None:  # not one image could be read
+            return
+
+        def pixels() -> Iterator[NDArray[np.uint8]]:
+            for path, image in chain([first], stream):
+                paths.append(path)
+                yield image
+
+        threshold = confidence if self.task.has_objects else None
+        for answer in self.model.predict(pixels(), stream=True, confidence=threshold):
+            yield replace(answer, path=paths.popleft())
+
+    def default_confidence(self) -> float:
+        chosen = self.model.artifact.decoder_args.get("confidence_threshold")
+        return super().default_confidence() if chosen is None else float(chosen)
+
+    def find_task(self) -> Task:
+        return self.model.task
+
+    def find_label_names(self) -> tuple[str, ...]:
+        return self.model.label_names or super().find_label_names()

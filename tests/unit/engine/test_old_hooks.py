@@ -1,0 +1,152 @@
+"""Engines with their hooks on themselves, as all had them before there was a Framework, work for one more release."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from drivetrain.engine import Engine, FitResult
+from drivetrain.errors import UnsupportedError, UnsupportedOptionError
+from drivetrain.models.registry import register_engine
+from drivetrain.models.spec import EngineSpec
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.runs.run import Run
+from drivetrain.testing import data, toy
+from drivetrain.types import Prediction, Task
+from drivetrain.types.options import TrainOptions
+
+SPEC = EngineSpec(
+    name="counted",
+    class_path=f"{__name__}:CountedEngine",
+    install="",
+    claims=(f"{__name__.partition('.')[0]}:Counted",),
+    tasks=(Task.CLASSIFICATION,),
+    verbs=("train", "test", "predict"),
+    checkpoint_suffixes=(".counted",),
+)
+
+
+class Counted:
+    """Answers with the label that was seen most."""
+
+    counts: ClassVar[dict[str, int]] = {}
+
+
+def counted_engine() -> type[Engine]:  # noqa: C901  (a whole engine, defined inside to catch its warning)
+    class CountedEngine(Engine):
+        spec = SPEC
+        unsupported_options: ClassVar = {"batch_size": "images are counted one by one; leave it out"}
+        default_space: ClassVar = {"engine_args.weight": [1, 2]}
+        _model: Counted | None = None
+
+        @property
+        def model(self) -> Counted:
+            if self._model is None:
+                self._build()
+            assert self._model is not None
+            return self._model
+
+        def _build(self, options: TrainOptions | None = None) -> None:
+            given: Any = self.resolution.model
+            own = self._own_checkpoint()
+            if own is not None and self._model is None:
+                self._load_state(own)
+            elif self._model is None:
+                self._model = given
+            if options is not None:
+                assert self._data is not None
+                assert self._model_text.endswith("Counted")
+
+        def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+            before = self.model.counts if resume else {}
+            rows = self.dataset.subset("train")
+            weight = (options.engine_args or {}).get("weight", 1)
+            self.model.counts = {
+                name: before.get(name, 0) + weight * int((rows.image_labels == number).sum())
+                for number, name in enumerate(self.label_names)
+            }
+            last = run.checkpoints / "last.counted"
+            last.write_text(json.dumps(self.model.counts))
+            for epoch in range(len(run.history), options.max_epochs or 1):
+                run.log_epoch(epoch, {"train/seen": len(rows)})
+            return FitResult(None, last)
+
+        def _infer(
+            self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
+        ) -> Iterator[Prediction]:
+            best = max(range(len(self.label_names)), key=lambda n: self.model.counts[self.label_names[n]])
+            for path, image in images:
+                answer = np.eye(len(self.label_names), dtype=np.float32)[best]
+                size = (image.shape[0], image.shape[1])
+                yield Prediction(
+                    path, size, labels=np.array([best]), scores=np.ones(1, np.float32), probabilities=answer
+                )
+
+        def _load_state(self, checkpoint: Path) -> None:
+            self._model = self._model or Counted()
+            self._model.counts = json.loads(checkpoint.read_text())
+            self._label_names, self._task = tuple(self._model.counts), Task.CLASSIFICATION
+
+        def _engine_arg_names(self) -> Sequence[str]:
+            return ("weight",)
+
+    return CountedEngine
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return data.class_folders(tmp_path_factory.mktemp("data") / "toys")
+
+
+@pytest.fixture
+def engine_class(only_engines: Any) -> type[Engine]:
+    only_engines(SPEC)
+    with pytest.warns(DeprecationWarning, match=r"CountedEngine has its hooks .* on itself.*how-to-add-an-engine"):
+        cls = counted_engine()
+    return register_engine(SPEC, override=True)(cls)
+
+
+def test_its_verbs_work_and_what_they_need_is_said(engine_class: type[Engine], folder: Path, tmp_path: Path) -> None:
+    engine: Any = engine_class(Counted(), folder, work_dir=tmp_path / "run")
+    engine.progress = SilentProgress()
+    with pytest.raises(UnsupportedOptionError, match="batch_size=4 cannot be honoured: images are counted one by one"):
+        engine.train(batch_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = engine.train(2, engine_args={"weight": 3})
+    assert [row.epoch for row in result.history] == [0, 1]
+    assert engine.test().count == len(engine.dataset.subset("test"))
+    assert len(engine.predict()) == engine.test().count
+    with pytest.raises(UnsupportedError, match="CountedEngine cannot export; it can train, tune, test, predict"):
+        engine.export()
+
+
+def test_its_checkpoints_open_and_its_runs_go_on(engine_class: type[Engine], folder: Path, tmp_path: Path) -> None:
+    engine: Any = engine_class(Counted(), folder, work_dir=tmp_path / "run")
+    engine.progress = SilentProgress()
+    engine.train(1)
+    seen = dict(engine.model.counts)
+    again: Any = engine_class(Counted(), folder, work_dir=tmp_path / "run")
+    again.progress = SilentProgress()
+    again.train(2, resume=True)
+    opened: Any = Engine(tmp_path / "run", engine="counted")
+    assert opened.label_names == tuple(seen)
+    assert len(opened.predict(folder)) > 0
+
+
+def test_a_former_hook_beside_a_framework_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Mixed has a framework_class, so its own _fit would never be called"):
+
+        class Mixed(toy.ToyEngine):
+            spec = replace(toy.SPEC, name="mixed")
+
+            def _fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+                raise AssertionError
