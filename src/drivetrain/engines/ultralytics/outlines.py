@@ -16,6 +16,11 @@ from drivetrain.types import Sample
 
 Outline = NDArray[np.float32]
 
+_INSET = 1 / 128
+"""In pixels. Ultralytics truncates coordinates before it fills an outline, and fills the border pixels too: an outline
+exactly on the right or lower edge of a pixel would include the next pixel, and one on the left or upper edge could lose
+its own to rounding."""
+
 
 class Outlines(Sequence[Outline]):
     """One ring of ``(K, 2) float32`` xy in 0..1 for each object that is kept.
@@ -64,9 +69,7 @@ def _outline(sample: Sample, index: int) -> Outline:
     """One ring of ``(K, 2)`` xy in pixels; several parts are joined by Ultralytics' own function."""
     rings = [np.asarray(ring, np.float32) for ring in rings_of(sample, index)]
     if not rings and has_outline(sample, index):
-        mask = object_mask(sample, index).astype(np.uint8)
-        found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        rings = [contour.reshape(-1, 2).astype(np.float32) + 0.5 for contour in found if len(contour) >= 3]
+        rings = trace(object_mask(sample, index))
     if not rings:
         assert sample.boxes is not None
         x1, y1, x2, y2 = sample.boxes[index]
@@ -75,3 +78,25 @@ def _outline(sample: Sample, index: int) -> Outline:
         return rings[0]
     join = importlib.import_module("ultralytics.data.converter").merge_multi_segment
     return np.concatenate(join([ring.reshape(-1).tolist() for ring in rings])).astype(np.float32)
+
+
+def trace(mask: NDArray[np.bool_]) -> list[Outline]:
+    """The outer outline of each part of a mask, along the outer edges of its pixels; holes are not outlined.
+
+    OpenCV traces through the centres of pixels. In a mask of twice the size each pixel has halves of its own, so a
+    traced half tells which edge of its pixel it lies at.
+
+    Args:
+        mask: ``(H, W)``.
+
+    Returns:
+        Rings of ``(K, 2) float32`` xy in pixels of the mask, inside its edges by 1/128 of a pixel.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return []
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
+    found, _ = cv2.findContours(part.repeat(2, axis=0).repeat(2, axis=1), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    start = np.array([columns[0], rows[0]])
+    halves = [contour.reshape(-1, 2) for contour in found]
+    return [(start + half // 2 + np.where(half % 2, 1 - _INSET, _INSET)).astype(np.float32) for half in halves]
