@@ -95,7 +95,7 @@ def _matched(ours: Prediction, boxes: Any, scores: Any, within: float) -> list[t
     pairs = list(enumerate(overlap.argmax(axis=1).tolist()))
     for mine, other in pairs:
         np.testing.assert_allclose(ours.boxes[mine], boxes[other], atol=within)
-        assert scores[other] == pytest.approx(ours.scores[mine], abs=5e-3)
+        assert scores[other] == pytest.approx(ours.scores[mine], abs=1e-2)  # its loader lets OpenVINO use bfloat16
     return pairs
 
 

@@ -14,6 +14,9 @@ from drivetrain.types import ImageSpec, Prediction
 _LEAST_SCORE = 0.001
 """Below this a detector says nothing; thousands of such boxes would only cost time."""
 
+_MOST_CANDIDATES = 30_000
+"""So many, by falling score, take part in suppression."""
+
 _SCORE_DECIMALS = 5
 """Neighbours often score alike to the last bits, where runtimes differ; rounded, all of them choose the same one."""
 
@@ -30,7 +33,9 @@ class YoloDecoder(Decoder):
       the second output), ``"keypoints"`` or ``"corners"`` (an angle).
     - ``keypoints``: ``[K, 2 or 3]``.
     - ``iou`` (0.7): a box that overlaps a better one of its class by more than this is left out.
-    - ``confidence_threshold`` (0.25) and ``max_detections`` (300).
+    - ``confidence_threshold`` (0.25) and ``max_detections`` (300). Below 0.001 the threshold asks for all that the
+      model says, as metrics rank it: in the layout ``"anchors"`` a box is then an object for each class that it scores
+      at least 0.001 for, not for its best class only.
     """
 
     arguments: ClassVar[frozenset[str]] = frozenset(
@@ -46,7 +51,8 @@ class YoloDecoder(Decoder):
         points, values = decoder_args.get("keypoints", (0, 3))
         self._keypoints = (int(points), int(values))
         self._iou = float(decoder_args.get("iou", 0.7))
-        self._threshold = max(float(decoder_args.get("confidence_threshold", 0.25)), _LEAST_SCORE)
+        threshold = float(decoder_args.get("confidence_threshold", 0.25))
+        self._every_label, self._threshold = threshold < _LEAST_SCORE, max(threshold, _LEAST_SCORE)
         self._most = int(decoder_args.get("max_detections", 300))
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
@@ -54,7 +60,7 @@ class YoloDecoder(Decoder):
         values = list(outputs.values())
         boxes, scores, labels, extra = self._candidates(np.asarray(values[0][0], np.float32))
         scores = scores.round(_SCORE_DECIMALS)
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores, kind="stable")[:_MOST_CANDIDATES]
         boxes, scores, labels, extra = boxes[order], scores[order], labels[order], extra[order]
         if self._layout == "anchors":
             kept = self._suppress(boxes, labels, extra)
@@ -80,8 +86,11 @@ class YoloDecoder(Decoder):
         if self._layout == "anchors":
             count = len(self.label_names)
             by_class = output[4 : 4 + count]
-            keep = np.flatnonzero(by_class.max(axis=0) >= self._threshold)
-            labels = by_class[:, keep].argmax(axis=0).astype(np.int64)
+            if self._every_label:
+                keep, labels = np.nonzero(by_class.transpose() >= self._threshold)
+            else:
+                keep = np.flatnonzero(by_class.max(axis=0) >= self._threshold)
+                labels = by_class[:, keep].argmax(axis=0).astype(np.int64)
             return output[:4, keep].T, by_class[labels, keep], labels, output[4 + count :, keep].T
         rows = output[output[:, 4] >= self._threshold]
         boxes = rows[:, :4]
