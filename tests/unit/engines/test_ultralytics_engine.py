@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ import torch
 
 from drivetrain import Engine, load
 from drivetrain.data import load_dataset
-from drivetrain.engines.ultralytics import build, train
+from drivetrain.engines.ultralytics import build, train_args
 from drivetrain.engines.ultralytics.data import flip_order, records
 from drivetrain.errors import (
     CheckpointNotFoundError,
@@ -252,6 +253,17 @@ def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
         ({"callbacks": [object()]}, "not a pair of an event and a function"),
         ({"engine_args": {"lr0": 0.1}}, r"lr0 is set by train\(learning_rate=...\)"),
         ({"engine_args": {"mosiac": 0.1}}, "Did you mean 'mosaic'"),
+        (
+            {"learning_rate": 2.0},
+            "^learning_rate=2.0 is not allowed by Ultralytics. Allowed values are between 0.0 and",
+        ),
+        (
+            {"engine_args": {"mosaic": -1.0}},
+            "^engine_args: mosaic=-1.0 is not allowed by Ultralytics. Allowed values are",
+        ),
+        ({"engine_args": {"nbs": 0}}, "^engine_args: nbs=0 is not allowed by Ultralytics. .*nbs' must be >= 1"),
+        ({"engine_args": {"cos_lr": "often"}}, "^engine_args: cos_lr='often' is not allowed by Ultralytics. .*a bool"),
+        ({"engine_args": {"optimizer": "Adm"}}, "^engine_args: optimizer='Adm' is not allowed.*Did you mean 'Adam'"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(
@@ -372,7 +384,7 @@ class _Seen(Exception):
 
 def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: Path, tmp_path: Path) -> None:
     """The arguments are read from the trainer itself, when it is about to begin."""
-    assert set(train.OPTIONS) == set(TrainOptions.names())
+    assert set(train_args.OPTIONS) == set(TrainOptions.names())
     seen: dict[str, Any] = {}
 
     def look(upstream: Any) -> None:
@@ -383,7 +395,7 @@ def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: P
     given |= {"deterministic": True, "precision": "fp32", "patience": 2, "num_workers": 0, "devices": 1}
     wanted = {"epochs": 3, "batch": 3, "lr0": 0.004, "imgsz": 96, "seed": 5, "deterministic": True, "amp": False}
     wanted |= {"patience": 2, "workers": 0, "device": "cpu", "nbs": 3, "optimizer": "AdamW", "resume": False}
-    assert {train.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, train.OPTIONS.values())}
+    assert {train_args.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, train_args.OPTIONS.values())}
     with pytest.raises(_Seen):
         _engine("yolo11n", shapes, tmp_path / "work", device="cpu").train(
             **given, val_check_interval=1, callbacks={"on_train_start": look}, engine_args={"mosaic": 0.25}
@@ -392,9 +404,16 @@ def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: P
     assert seen["mosaic"] == 0.25
 
 
+def test_the_optimizers_are_those_that_the_trainer_knows() -> None:
+    trainer = importlib.import_module("ultralytics.engine.trainer").BaseTrainer
+    constants = trainer.build_optimizer.__code__.co_consts
+    known = next(names for names in constants if isinstance(names, frozenset) and "auto" in names)
+    assert known == set(train_args.OPTIMIZERS)
+
+
 def test_more_than_one_device_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedOptionError, match=r"^devices="):
-        train.check_options(TrainOptions(devices=[0, 1]), "cpu")
+        train_args.check_options(TrainOptions(devices=[0, 1]), "cpu")
 
 
 def test_a_loader_of_other_batches_is_explained(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
-from drivetrain.engines.ultralytics import build, native, train, validate
+from drivetrain.engines.ultralytics import build, native, train, train_args, validate
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
@@ -71,7 +71,7 @@ class UltralyticsFramework(Framework):
         return isinstance(self.given, ModelEntry | type) and not self._has_state
 
     def engine_arg_names(self) -> Sequence[str]:
-        return train.argument_names()
+        return train_args.argument_names()
 
     def is_native(self, data: Any) -> bool:
         if is_depth_yaml(data):
@@ -79,7 +79,7 @@ class UltralyticsFramework(Framework):
         return native.is_native(data, super().is_native)
 
     def check_options(self, options: TrainOptions) -> None:
-        train.check_options(options, self.setup.device)
+        train_args.check_options(options, self.setup.device)
         self._check_task()
         if not self._is_entry:
             build.require_trainable(self.model)
@@ -183,10 +183,10 @@ class UltralyticsFramework(Framework):
         threads = torch.get_num_threads()
         with contained():
             bound = self._make_trainer(options, keeper, given, about, last, folder)
-            used, replaced = train.effective(bound, options)
+            used, replaced = train_args.effective(bound, options)
             run.update(effective_options=used)
             train.run(bound, threads)
-            used, replaced = train.effective(bound, options)
+            used, replaced = train_args.effective(bound, options)
             run.update(effective_options=used)
         for name in ("last.pt", "best.pt"):
             (folder / "weights" / name).unlink(missing_ok=True)
@@ -212,7 +212,7 @@ class UltralyticsFramework(Framework):
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
         given = {name: records(dataset.subset(name), self.task) for name in ("train", "val")}
-        train.check_batch(options, len(given["train"]))
+        train_args.check_batch(options, len(given["train"]))
         return given, facts(dataset, self.task)
 
     def _make_trainer(
@@ -228,7 +228,7 @@ class UltralyticsFramework(Framework):
         yolo = self.model
         if last is not None:
             build.require_labels(last, about["names"])
-        overrides = train.overrides_for(
+        overrides = train_args.overrides_for(
             options, task=yolo.task, model=self._architecture(yolo), folder=folder, device=self.setup.device
         )
         if not isinstance(given["train"], list):
@@ -241,7 +241,7 @@ class UltralyticsFramework(Framework):
             events[event].append(function)
         for event, functions in yolo.callbacks.items():
             events[event] += [function for function in functions if function not in events[event]]
-        for event, function in train.callbacks_of(options.callbacks):
+        for event, function in train_args.callbacks_of(options.callbacks):
             events[event].append(function)
         made = bound(overrides=overrides, _callbacks=events)
         if last is None:

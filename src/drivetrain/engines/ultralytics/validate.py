@@ -15,7 +15,7 @@ from drivetrain.engines.ultralytics.build import image_size_of
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.predict import DEFAULT_SIZE
-from drivetrain.engines.ultralytics.train import device_name
+from drivetrain.engines.ultralytics.train_args import device_name
 from drivetrain.machine.device import choose_device
 
 _BATCH_SIZE = 16

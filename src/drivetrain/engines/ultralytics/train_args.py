@@ -1,0 +1,288 @@
+"""The options of ``train`` as Ultralytics' own, and what it cannot honour."""
+
+# ruff: noqa: TID253 - loaded with the engine only
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivetrain.engines.ultralytics.containment import ultralytics
+from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
+from drivetrain.machine.device import choose_device
+from drivetrain.types.options import TrainOptions
+
+#: Options of Ultralytics that the engine sets: name -> what sets them.
+SET_BY_ENGINE = {
+    "task": "the model",
+    "mode": "the verb",
+    "model": "Engine(model)",
+    "data": "Engine(model, data)",
+    "epochs": "train(max_epochs=...)",
+    "batch": "train(batch_size=...)",
+    "imgsz": "train(image_size=...)",
+    "lr0": "train(learning_rate=...)",
+    "seed": "train(seed=...)",
+    "deterministic": "train(deterministic=...)",
+    "amp": "train(precision=...)",
+    "patience": "train(patience=...)",
+    "workers": "train(num_workers=...)",
+    "device": "Engine(device=...)",
+    "resume": "train(resume=...)",
+    "pretrained": "train(checkpoint=...)",
+    "project": "Engine(work_dir=...)",
+    "name": "Engine(work_dir=...)",
+    "save_dir": "Engine(work_dir=...)",
+    "exist_ok": "Engine(work_dir=...)",
+    "save": "drivetrain, which keeps the best and the last state",
+    "val": "drivetrain, which validates after every epoch",
+    "verbose": "drivetrain, which shows its own progress",
+    "cfg": "engine_args itself",
+    "distill_model": "drivetrain, which keeps one model in a checkpoint",
+    "quantize": "export(...)",
+}
+#: Each option of ``train`` -> Ultralytics' option that it becomes; ``""`` where drivetrain carries it out itself.
+OPTIONS = {
+    "max_epochs": "epochs",
+    "batch_size": "batch",
+    "learning_rate": "lr0",
+    "image_size": "imgsz",
+    "seed": "seed",
+    "deterministic": "deterministic",
+    "precision": "amp",
+    "patience": "patience",
+    "val_check_interval": "",  # 1 only: it validates after each epoch
+    "num_workers": "workers",
+    "devices": "device",
+    "callbacks": "",  # among the events of its trainer
+    "logger": "",  # names of trackers, which the run feeds
+    "metric": "",  # the fitness
+    "checkpoint": "",  # the weights that the trainer's model begins with
+    "resume": "resume",
+    "overwrite": "",  # the work dir
+    "run_hpo": "",  # a search around the training
+    "hpo_config": "",
+    "adaptive_bs": "",  # trial steps before the training
+    "engine_args": "",  # by their own names
+}
+_EFFECTIVE = {
+    ours: OPTIONS[ours]
+    for ours in (
+        "max_epochs",
+        "batch_size",
+        "learning_rate",
+        "image_size",
+        "seed",
+        "deterministic",
+        "patience",
+        "num_workers",
+    )
+}
+STRIDE = 32
+#: What ``build_optimizer`` of Ultralytics' trainer knows, in any case; its configuration takes any text.
+OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
+
+
+def argument_names() -> tuple[str, ...]:
+    """The names that ``engine_args`` may have."""
+    ultralytics()
+    known = importlib.import_module("ultralytics.utils").DEFAULT_CFG_DICT
+    return (*(name for name in known if name not in SET_BY_ENGINE), "augmentations")
+
+
+def check_options(options: TrainOptions, device: str) -> None:
+    """Refuse what Ultralytics cannot honour, before anything is built or written.
+
+    Raises:
+        OptionError: a value is not allowed.
+        UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
+    """
+    for name in options.engine_args or {}:
+        if name in SET_BY_ENGINE:
+            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    if options.val_check_interval not in (None, 1):
+        raise UnsupportedOptionError(
+            f"val_check_interval={options.val_check_interval} cannot be honoured: Ultralytics validates after every "
+            "epoch. Leave it out."
+        )
+    size = options.image_size_hw
+    if size is not None and size[0] != size[1]:
+        raise UnsupportedOptionError(
+            f"image_size={options.image_size!r} cannot be honoured: Ultralytics trains on squares. Give one number."
+        )
+    if size is not None and size[0] % STRIDE:
+        above = -(-size[0] // STRIDE) * STRIDE
+        raise OptionError(f"image_size={size[0]} must be a multiple of {STRIDE}. The next one is {above}.")
+    if options.logger is not None:
+        raise UnsupportedOptionError(
+            f"logger={options.logger!r} cannot be honoured: Ultralytics has no logger objects that it could hand its "
+            "numbers to. Give the name of a tracker (tensorboard, mlflow, wandb), which drivetrain feeds, or "
+            "callbacks={'on_fit_epoch_end': function}."
+        )
+    count = options.devices if isinstance(options.devices, int) else len(options.devices)
+    if count != 1:
+        raise UnsupportedOptionError(
+            f"devices={options.devices!r} cannot be honoured: on several devices Ultralytics starts processes that "
+            "look up the trainer by the name of its class and read the data anew, so data in memory do not reach them. "
+            "Leave devices out, or write the data with dataset.export(folder, 'yolo'), train by the yolo command with "
+            "device=0,1, and open its best.pt here."
+        )
+    precision_of(options.precision, choose_device(device))
+    callbacks_of(options.callbacks)
+    _check_values(options, device)
+
+
+def _check_values(options: TrainOptions, device: str) -> None:
+    """Let Ultralytics check the values, and say by our names which one it does not allow."""
+    settings = overrides_for(options, task="detect", model="", folder=Path(), device=device)
+    known = importlib.import_module(f"{ultralytics().__name__}.utils").DEFAULT_CFG_DICT
+    check = importlib.import_module(f"{ultralytics().__name__}.cfg").get_cfg
+    ours = {theirs: name for name, theirs in OPTIONS.items() if theirs}
+    for theirs in sorted(set(settings) & set(known)):
+        try:
+            check(overrides={theirs: settings[theirs]})
+        except (TypeError, ValueError) as error:
+            name = ours.get(theirs, f"engine_args: {theirs}")
+            raise OptionError(_refused(name, theirs, settings[theirs], str(error))) from error
+    optimizer = str(settings.get("optimizer", "auto"))
+    if optimizer.lower() not in map(str.lower, OPTIMIZERS):
+        raise OptionError(
+            f"engine_args: optimizer={optimizer!r} is not allowed by Ultralytics.{near(optimizer, OPTIMIZERS)} "
+            f"Allowed: {', '.join(OPTIMIZERS)}."
+        )
+
+
+def _refused(name: str, theirs: str, value: Any, reason: str) -> str:
+    """The sentences of Ultralytics about a value that begin after the first one, by our name of the option."""
+    _, _, allowed = reason.partition(". ")
+    allowed = allowed.replace(f"Valid '{theirs}' values", "Allowed values").replace(f"'{theirs}", f"'{name}")
+    return f"{name}={value!r} is not allowed by Ultralytics. {allowed or reason}"
+
+
+def check_batch(options: TrainOptions, images: int) -> None:
+    """Refuse batches that the training images do not fill, or whose last one cannot be normalised.
+
+    Raises:
+        DataError: the batch is larger than the data.
+        OptionError: the last batch would be a single small image.
+    """
+    size, side = options.batch_size, options.image_size_hw
+    if size is None:
+        return
+    if size > images:
+        raise DataError(
+            f"batch_size={size} is larger than the data: there are {images} training images. Give at most {images}."
+        )
+    if side is not None and side[0] < 2 * STRIDE and (images % size or size) == 1:
+        raise OptionError(
+            f"batch_size={size} leaves a last batch of one of the {images} images, and at image_size={side[0]} its "
+            f"features are single numbers that cannot be normalised. Give another batch_size, or image_size="
+            f"{2 * STRIDE}."
+        )
+
+
+def precision_of(precision: str, device: str) -> bool | str:
+    """Ultralytics' ``amp`` for a precision.
+
+    Raises:
+        UnsupportedOptionError: the device cannot do it.
+    """
+    kind = device.partition(":")[0]
+    if precision == "auto":
+        return "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else False
+    if precision == "fp32":
+        return False
+    if kind == "cpu":
+        raise UnsupportedOptionError(
+            f"precision={precision!r} cannot be honoured: Ultralytics trains in fp32 on the CPU. Allowed: auto, fp32."
+        )
+    return "bf16" if precision == "bf16" else "fp16"
+
+
+def callbacks_of(given: Any) -> list[tuple[str, Callable[[Any], None]]]:
+    """Pairs of (event, function) out of a mapping, or of a list of pairs and mappings.
+
+    Raises:
+        OptionError: an event does not exist, or something is not a function.
+    """
+    if given is None:
+        return []
+    events = tuple(importlib.import_module(f"{ultralytics().__name__}.utils.callbacks.base").default_callbacks)
+    parts: Sequence[Any] = [given] if isinstance(given, Mapping) else list(given)
+    pairs: list[Any] = []
+    for part in parts:
+        pairs += list(part.items()) if isinstance(part, Mapping) else [part]
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[1])):
+            raise OptionError(
+                f"callbacks: {type(pair).__name__} is not a pair of an event and a function. Give a mapping such as "
+                "{'on_train_epoch_end': function}; the function gets Ultralytics' trainer."
+            )
+        if pair[0] not in events:
+            raise OptionError(
+                f"callbacks: {pair[0]!r} is not an event.{near(str(pair[0]), events)} Events: {', '.join(events)}."
+            )
+    return pairs
+
+
+def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path, device: str) -> dict[str, Any]:
+    """Ultralytics' own options for a training.
+
+    Args:
+        options: of ``train``.
+        task: Ultralytics' word for it.
+        model: name of the architecture, or the ``.pt`` to go on from.
+        folder: where Ultralytics writes.
+        device: as given to the engine.
+    """
+    place = choose_device(device)
+    kind, _, number = place.partition(":")
+    which = options.devices[0] if not isinstance(options.devices, int) else int(number or 0)
+    settings: dict[str, Any] = {
+        "task": task,
+        "mode": "train",
+        "model": model,
+        "data": str(folder / "data.yaml"),
+        "save_dir": str(folder),
+        "exist_ok": True,
+        "plots": False,
+        "verbose": False,
+        "seed": options.seed,
+        "deterministic": options.deterministic,
+        "amp": precision_of(options.precision, place),
+        "device": device_name(kind, which),
+    }
+    given = {
+        "epochs": options.max_epochs,
+        "batch": options.batch_size,
+        "nbs": options.batch_size,
+        "imgsz": options.image_size_hw[0] if options.image_size_hw else None,
+        "patience": options.patience,
+        "workers": options.num_workers,
+    }
+    settings.update({name: value for name, value in given.items() if value is not None})
+    if options.learning_rate is not None:
+        # the choice of "auto" would replace the rate, and biases would begin far above it
+        settings.update(lr0=options.learning_rate, optimizer="AdamW", warmup_bias_lr=0.0)
+    return {**settings, **(options.engine_args or {})}
+
+
+def device_name(kind: str, number: int) -> str:
+    """Ultralytics' word for a device."""
+    return str(number) if kind == "cuda" else f"{kind}:{number}" if kind == "xpu" else kind
+
+
+def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
+    """What the trainer really uses by our names, and the options that it replaced."""
+    args = vars(trainer.args)
+    used = {ours: args[theirs] for ours, theirs in _EFFECTIVE.items()}
+    used["precision"] = {False: "fp32", "fp32": "fp32", "bf16": "bf16"}.get(args["amp"], "fp16")
+    used.update((options.engine_args and {name: args.get(name) for name in options.engine_args}) or {})
+    asked: dict[str, Any] = {name: value for name, value in options.given().items() if name in _EFFECTIVE}
+    if options.image_size_hw and "image_size" in asked:
+        asked["image_size"] = options.image_size_hw[0]
+    replaced = {name: (value, used[name]) for name, value in asked.items() if used[name] != value}
+    return used, replaced
