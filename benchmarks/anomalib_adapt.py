@@ -15,7 +15,7 @@ from pathlib import Path
 
 from drivetrain.data import Dataset
 from drivetrain.data.dataset import Facts
-from drivetrain.data.record import Record
+from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.types import Task
 

@@ -1,8 +1,11 @@
-"""What a command gives back."""
+"""What a command gives back, with the standard output kept for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,3 +26,31 @@ class Answer:
     data: Any
     tell: Callable[[Page], None]
     code: int = 0
+
+
+Command = Callable[..., Answer]
+
+
+@contextlib.contextmanager
+def results_only_on_stdout() -> Iterator[Any]:
+    """Yield the standard output; what anything else writes there meanwhile goes to the standard error.
+
+    Frameworks print to the standard output from Python, from C and from child processes.
+    """
+    stdout = sys.stdout
+    stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr), os.fdopen(os.dup(saved), "w", encoding="utf-8") as real:
+            yield real if _is_process_stdout(stdout) else stdout
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _is_process_stdout(stream: Any) -> bool:
+    try:
+        return bool(stream.fileno() == 1)
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -1,18 +1,144 @@
-"""The command line as options: config files, dotted overrides, and a readable message for every slip."""
+"""The command line as options: words, config files, overrides and environment variables, with a text for every slip."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from drivetrain.cli.config import require_recipe
-from drivetrain.cli.signature import Option, options_of
+from drivetrain.cli.signature import Option, options_of, verbs
 from drivetrain.errors import OptionError, near
-from drivetrain.recipes import is_recipe, load_yaml, names_recipe, read_config
+from drivetrain.recipes import VERSION_KEY, is_recipe, list_recipes, load_yaml, names_recipe, read_config
+
+PREFIX = "DRIVETRAIN_"
+#: Variables that something else of drivetrain reads.
+_OTHERS = ("CACHE",)
+#: Flags that may be set for every command.
+SWITCHES = ("quiet", "json", "debug")
+_YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+def ours(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that begin as ours do, but those that are read elsewhere."""
+    others = {PREFIX + name for name in _OTHERS}
+    return {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in others}
+
+
+def _known() -> list[str]:
+    options = dict.fromkeys(name for verb in verbs() for name in options_of(verb))
+    return [*options, "config", *SWITCHES]
+
+
+def complaint(name: str) -> str:
+    """What is wrong with the name of a variable, or ``""``."""
+    option = name.removeprefix(PREFIX).partition("__")[0]
+    known = {PREFIX + word.upper() for word in (*_known(), "model", "data")}
+    if PREFIX + option in known:
+        return ""
+    return f"The environment variable {name} is no option of drivetrain.{near(name, [*known, PREFIX + 'CACHE'])}"
+
+
+def options_from(environment: Mapping[str, str], verb: str) -> dict[str, str]:
+    """What the variables say for one verb: ``"max_epochs"`` or ``"engine_args.mosaic"`` -> text.
+
+    Those of other verbs are left alone, since a variable holds for every command.
+
+    Raises:
+        OptionError: a variable is of no verb; the message has the nearest spelling.
+    """
+    allowed = {*options_of(verb), "config", *SWITCHES}
+    found = {}
+    for name, value in ours(environment).items():
+        if wrong := complaint(name):
+            raise OptionError(f"{wrong} Unset it, or correct it.")
+        head, *rest = name.removeprefix(PREFIX).lower().split("__")
+        if head in allowed:
+            found[".".join([head, *rest])] = value
+    return found
+
+
+def is_set(environment: Mapping[str, str], flag: str) -> bool:
+    """Whether a flag is switched on by its variable.
+
+    Raises:
+        OptionError: the value is neither yes nor no.
+    """
+    value = environment.get(PREFIX + flag.upper(), "")
+    if value.lower() not in (*_YES, *_NO):
+        raise OptionError(f"{PREFIX}{flag.upper()}={value!r} is not allowed. Allowed: 1, 0.")
+    return value.lower() in _YES
+
+
+#: What a config does not repeat: where the run goes, and what to do with what is there.
+_PLACE = ("work_dir", "resume", "overwrite")
+_PATHS = ("model", "data", "checkpoint", "source", "images")
+_ARGUMENTS = ("model_args", "data_args", "engine_args")
+
+
+def require_recipe(name: str) -> None:
+    """Refuse the name of a recipe that does not come with drivetrain.
+
+    Raises:
+        OptionError: there is no such recipe; the message lists them.
+    """
+    recipes = list_recipes()
+    if name not in recipes:
+        raise OptionError(
+            f"--recipe {name} does not exist.{near(name, recipes)} Recipes: {', '.join(recipes)}. A file of your own "
+            "is given as --config FILE."
+        )
+
+
+def repeatable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that repeat the run in another place: paths absolute, the work dir left out."""
+    kept = {name: value for name, value in values.items() if name not in _PLACE}
+    for name in _PATHS:
+        if kept.get(name) not in (None, "", "best", "last"):
+            kept[name] = _absolute(kept[name], surely=True)
+    for name in _ARGUMENTS:
+        if kept.get(name) is not None:
+            kept[name] = _absolute(kept[name], surely=False)
+    return kept
+
+
+def _absolute(value: Any, *, surely: bool) -> Any:
+    """The value with the texts that are paths of something that exists made absolute.
+
+    Args:
+        value: plain data.
+        surely: whether a text is meant as a path; if not, it must also look like one (a slash or a suffix).
+    """
+    if isinstance(value, Mapping):
+        return {key: _absolute(item, surely=surely) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_absolute(item, surely=surely) for item in value]
+    if not isinstance(value, str | Path):
+        return value
+    path = Path(value).expanduser()
+    meant = surely or "/" in str(value) or bool(path.suffix)
+    return str(path.absolute()) if meant and _exists(path) else value
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """The options as a config file."""
+    import yaml
+
+    from drivetrain._version import __version__
+    from drivetrain.runs.run import plain
+
+    return str(yaml.safe_dump({VERSION_KEY: __version__, **plain(values)}, sort_keys=False, allow_unicode=True))
+
 
 #: Flags of the commands that run a verb.
-FLAGS = ("help", "quiet", "json", "debug", "print_config")
+FLAGS = ("help", *SWITCHES, "print_config")
 #: Flags of one verb only.
 OWN_FLAGS = {"dry_run": "train"}
 _DOTTED = {"model": "model_args", "data": "data_args"}
@@ -85,9 +211,6 @@ def _read_config(request: Request, path: str, verb: str, verbs: Sequence[str]) -
 
 
 def _from_environment(verb: str, verbs: Sequence[str], environment: Mapping[str, str]) -> Request:
-    from drivetrain.cli.variables import FLAGS as SWITCHES
-    from drivetrain.cli.variables import is_set, options_from
-
     request, options = Request(), options_of(verb)
     for name, value in options_from(environment, verb).items():
         if name in SWITCHES:

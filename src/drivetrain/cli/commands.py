@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from drivetrain.cli.answer import Answer
+from drivetrain.cli.answer import Answer, Command
 
-Command = Callable[..., Answer]
 Shell = Literal["bash", "zsh"]
 DataOutputFormat = Literal["coco", "yolo", "voc", "cvat", "datumaro", "image_folder"]
 
@@ -148,4 +147,4 @@ def completion(shell: Shell) -> Answer:
     """
     from drivetrain.cli.completion import completion_script
 
-    return completion_script(shell)
+    return completion_script(shell, commands())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from drivetrain.cli.answer import Answer
+from drivetrain.cli.answer import Answer, Command
 from drivetrain.cli.arguments import FLAGS
-from drivetrain.cli.commands import commands
+from drivetrain.cli.command_line import parser_of
 from drivetrain.cli.signature import Option, choices_of, options_of, summary_of, verbs
-from drivetrain.cli.words import parser_of
 from drivetrain.machine.packages import require
 from drivetrain.recipes import list_recipes
 
@@ -24,11 +24,12 @@ _PREAMBLE = {
 }
 
 
-def completion_script(shell: str) -> Answer:
+def completion_script(shell: str, commands: Mapping[str, Command]) -> Answer:
     """The script for a shell.
 
     Args:
         shell: ``"bash"`` or ``"zsh"``.
+        commands: those that are not verbs, by name.
 
     Raises:
         MissingDependencyError: shtab is not installed.
@@ -38,7 +39,7 @@ def completion_script(shell: str) -> Answer:
     below = parser.add_subparsers(dest="command")
     for verb in verbs():
         _add_verb(below.add_parser(verb, allow_abbrev=False, help=_plain(summary_of(verb))), verb, shtab)
-    for name, command in commands().items():
+    for name, command in commands.items():
         made = parser_of(name, command, mark=lambda action: _complete(action, action.dest, shtab))
         text = _plain(made.description or "")
         below.add_parser(name, allow_abbrev=False, add_help=False, parents=[made], help=text)

@@ -118,7 +118,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(__version__)
         return 0
     if command in commands():
-        from drivetrain.cli.words import run_command
+        from drivetrain.cli.command_line import run_command
 
         return run_command(command, commands()[command], rest)
     from drivetrain.cli.signature import verbs

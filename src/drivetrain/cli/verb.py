@@ -1,4 +1,4 @@
-"""Run one verb of the engine from the command line."""
+"""Run one verb of the engine from the command line, or show what it would do."""
 
 # ruff: noqa: T201  (this module speaks to the terminal)
 
@@ -8,9 +8,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.cli.arguments import Request, read_request
-from drivetrain.cli.config import repeatable, to_yaml
-from drivetrain.cli.output import results_only_on_stdout
+from drivetrain.cli.answer import results_only_on_stdout
+from drivetrain.cli.arguments import Request, read_request, repeatable, to_yaml
 from drivetrain.cli.signature import check_values, options_of
 from drivetrain.cli.wording import reworded_note
 from drivetrain.engine.objects import OBJECTS, load_with, make_objects
@@ -33,12 +32,12 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
         DrivetrainError: as the verb does; OptionError for a slip on the command line.
     """
     if "-h" in arguments or "--help" in arguments:
-        from drivetrain.cli.verb_help import help_of
+        from drivetrain.cli.help import help_of
 
         print(help_of(verb), end="")
         return 0
     if any(token.partition("=")[0] == "--model.help" for token in arguments):
-        from drivetrain.cli.model_help import print_model_help
+        from drivetrain.cli.help import print_model_help
 
         return print_model_help(arguments)
     request = read_request(verb, arguments, verbs, os.environ)
@@ -46,7 +45,7 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
         print(to_yaml(repeatable(effective(verb, request))), end="")
         return 0
     if "dry_run" in request.flags:
-        from drivetrain.cli.dry_run import show_plan
+        from drivetrain.cli.verb import show_plan
 
         return show_plan(verb, effective(verb, request), as_json="json" in request.flags)
     with results_only_on_stdout() as stdout:
@@ -115,3 +114,41 @@ def own_options(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
         if own[name] is not None:
             own[name] = make_objects(name, own[name])
     return own
+
+
+def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the plan of a training that is chosen by the data.
+
+    Args:
+        verb: of the command line.
+        values: its options.
+        as_json: one JSON document instead of a table.
+
+    Raises:
+        OptionError: a model is given, so that nothing is chosen.
+        DrivetrainError: as the constructor of the engine does.
+    """
+    from drivetrain.cli.render import Page, write_json
+    from drivetrain.engine.train_options import given_options
+
+    if values["model"]:
+        raise OptionError(
+            f"--dry_run shows what is chosen by the data, but the model is given: {values['model']}. Leave out "
+            "--model, or see the effective options with --print_config."
+        )
+    with results_only_on_stdout() as stdout:
+        engine = make_engine(values, quiet=True)
+        assert engine.plan is not None
+        plan = engine.plan.overridden(given_options(own_options(verb, values)))
+        if as_json:
+            write_json(plan.to_dict(), stdout)
+            return 0
+        page = Page(stdout)
+        rows = [(item.name, item.text, item.reason) for item in plan.decisions]
+        page.table(("option", "value", "why"), rows)
+        for text in plan.warnings:
+            page.line(f"warning: {text}")
+        page.line(
+            "Nothing was trained. The same command without --dry_run does it; an option overrides what is chosen."
+        )
+    return 0

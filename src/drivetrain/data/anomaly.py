@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivetrain.data.record import Parsed, Request
+from drivetrain.data.read_record import Parsed, ReadRequest
 from drivetrain.errors import DataError
 from drivetrain.types import Task
 
 NORMAL_NAMES = ("good", "normal", "ok")
 
 
-def normal_labels(names: Sequence[str], request: Request, what: str = "label") -> set[str]:
+def normal_labels(names: Sequence[str], request: ReadRequest, what: str = "label") -> set[str]:
     """Those of the names that stand for normal images.
 
     Args:
@@ -34,7 +34,7 @@ def normal_labels(names: Sequence[str], request: Request, what: str = "label") -
     return found
 
 
-def mark_anomalies(parsed: Parsed, request: Request) -> None:
+def mark_anomalies(parsed: Parsed, request: ReadRequest) -> None:
     """Turn labelled images into anomaly data; images without a label stay unknown.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 from drivetrain.data.detect import NOT_READ
 from drivetrain.data.geometry import complete_objects, scale_record, turn_record
 from drivetrain.data.headers import MISSING, Header, read_headers
-from drivetrain.data.record import Parsed, Record
+from drivetrain.data.read_record import Parsed, Record
 from drivetrain.errors import DataError, DataNotFoundError, ImageError
 from drivetrain.types import Task
 

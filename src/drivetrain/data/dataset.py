@@ -347,7 +347,7 @@ class Dataset:
         """
         from drivetrain.data.tasks import fit_task
 
-        return fit_task(self, Task.parse(task))
+        return Dataset(*fit_task(self, Task.parse(task)))
 
     def relabel(self, label_names: Sequence[str]) -> Dataset:
         """The same images with their labels numbered as in ``label_names``.

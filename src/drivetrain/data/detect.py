@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
-from drivetrain.data.record import Parsed, Request, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError, near
 
@@ -13,7 +13,7 @@ NOT_READ = "Not read as another format"
 _SHOWN = 8
 
 
-def choose(tree: Tree, request: Request) -> Parsed:
+def choose(tree: Tree, request: ReadRequest) -> Parsed:
     """Read the folder as the format that was asked for, or as the one that fits best.
 
     Raises:
@@ -55,7 +55,7 @@ def _within_subset(parsed: Parsed, subset: str) -> Parsed:
     return parsed
 
 
-def _asked(tree: Tree, request: Request) -> Parsed:
+def _asked(tree: Tree, request: ReadRequest) -> Parsed:
     entry = FORMATS.get(request.format)
     if entry is not None:
         return entry.read(tree, request)
@@ -70,13 +70,13 @@ def _asked(tree: Tree, request: Request) -> Parsed:
     return read(tree, request)
 
 
-def _of_file(tree: Tree, request: Request) -> Parsed:
+def _of_file(tree: Tree, request: ReadRequest) -> Parsed:
     assert request.file is not None
     name = FILE_SUFFIXES[request.file.suffix.lower()]
     return FORMATS[name].read(tree, request)
 
 
-def _best(tree: Tree, request: Request, candidates: list[Format], refusals: list[DataError]) -> Parsed | None:
+def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: list[DataError]) -> Parsed | None:
     """The candidate that reads the most images; of equals the one that comes first."""
     found: list[tuple[str, Parsed]] = []
     for entry in candidates:

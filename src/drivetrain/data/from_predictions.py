@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.facts import Facts
 from drivetrain.data.geometry import polygon_area
-from drivetrain.data.record import Record
+from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError

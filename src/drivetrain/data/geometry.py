@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from drivetrain.data.headers import Header
-from drivetrain.data.record import Parsed, Record
+from drivetrain.data.read_record import Parsed, Record
 from drivetrain.images import rle as run_length
 
 _SLACK = 0.5  # pixels: what lies outside by less is rounding, not worth a note

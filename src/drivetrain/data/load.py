@@ -13,8 +13,8 @@ from drivetrain.data.check import check
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.detect import choose
 from drivetrain.data.facts import Facts
+from drivetrain.data.read_record import Parsed, ReadRequest
 from drivetrain.data.readers import FILE_SUFFIXES
-from drivetrain.data.record import Parsed, Request
 from drivetrain.data.table import build_table
 from drivetrain.data.tree import Tree, fingerprint_of
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, OptionError, near
@@ -76,7 +76,7 @@ def load_dataset(
     """
     wanted = None if task is None else Task.parse(task)
     names = (normal,) if isinstance(normal, str) else tuple(normal or ())
-    request = Request(
+    request = ReadRequest(
         task=wanted,
         normal=tuple(name.lower() for name in names),
         strict=strict,
@@ -89,7 +89,7 @@ def load_dataset(
     return data if splits is None else data.split(**_shares(splits), seed=seed)
 
 
-def _loaded(source: Any, request: Request, *, cache: bool) -> Dataset:
+def _loaded(source: Any, request: ReadRequest, *, cache: bool) -> Dataset:
     if isinstance(source, Dataset):
         if request.format or request.normal:
             raise OptionError("format and normal are for sources that are still to be read; this is a Dataset already.")
@@ -107,7 +107,7 @@ def _loaded(source: Any, request: Request, *, cache: bool) -> Dataset:
     return _from_disk(Path(source).expanduser(), request, cache=cache)
 
 
-def _from_disk(path: Path, request: Request, *, cache: bool) -> Dataset:
+def _from_disk(path: Path, request: ReadRequest, *, cache: bool) -> Dataset:
     place = _locate(path)
     request = replace(request, file=place.file)
     tree = Tree(place.folder)
@@ -125,7 +125,7 @@ def _from_disk(path: Path, request: Request, *, cache: bool) -> Dataset:
     return data
 
 
-def _finished(parsed: Parsed, facts: Facts, request: Request) -> Dataset:
+def _finished(parsed: Parsed, facts: Facts, request: ReadRequest) -> Dataset:
     check(parsed, facts.source, strict=request.strict)
     table = build_table(parsed.records)
     facts = replace(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from drivetrain.data.record import Record
+from drivetrain.data.read_record import Record
 from drivetrain.types import Sample
 
 _RLE = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.string())])

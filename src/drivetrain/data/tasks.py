@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from drivetrain.data.facts import Facts
 from drivetrain.data.table import list_lengths, list_values
 from drivetrain.errors import DataError
 from drivetrain.types import Task
@@ -28,8 +29,8 @@ def servable_tasks(data: Dataset) -> tuple[Task, ...]:
     return tuple(task for task in Task if _missing(data, task) is None)
 
 
-def fit_task(data: Dataset, task: Task) -> Dataset:
-    """The data set for another task.
+def fit_task(data: Dataset, task: Task) -> tuple[pa.Table, Facts]:
+    """The rows and the facts of the data set for another task.
 
     Raises:
         DataError: the annotations cannot serve the task; the message says what they can serve.
@@ -51,9 +52,7 @@ def fit_task(data: Dataset, task: Task) -> Dataset:
             table = table.filter(pa.array(~unlabelled))
             example = data.paths[int(np.argmax(unlabelled))]
             data = data.with_notes(f"{int(unlabelled.sum())} images without a label are left out, such as {example}.")
-    from drivetrain.data.dataset import Dataset as Result
-
-    return Result(table, replace(data.facts, task=task))
+    return table, replace(data.facts, task=task)
 
 
 def _missing(data: Dataset, task: Task) -> str | None:

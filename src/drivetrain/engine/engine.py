@@ -77,7 +77,7 @@ class Engine(OldNames, EngineState):
             return super().__new__(cls)
         choice = _choose(model, data, engine, more)
         chosen = object.__new__(cast("type[Self]", load_engine(choice.resolution.spec)))
-        chosen._choice = choice
+        vars(chosen)["_choice"] = choice  # for the constructor, which Python calls next
         return chosen
 
     _choice: _Choice | None = None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.engine.options import check_options, effective_options, for_framework, repeatable
+from drivetrain.engine.train_options import check_options, effective_options, for_framework, repeatable
 from drivetrain.errors import OptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import argument_names

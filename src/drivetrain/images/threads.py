@@ -12,7 +12,7 @@ ItemIn = TypeVar("ItemIn", contravariant=True)
 ResultOut = TypeVar("ResultOut", covariant=True)
 
 
-class Worker(Protocol[ItemIn, ResultOut]):
+class ThreadWorker(Protocol[ItemIn, ResultOut]):
     """What one thread does; it may hold items back to overlap their work."""
 
     def submit(self, number: int, item: ItemIn) -> Iterable[tuple[int, ResultOut]]:
@@ -23,7 +23,7 @@ class Worker(Protocol[ItemIn, ResultOut]):
 
 
 def run_ordered(
-    items: Iterable[Item], make_worker: Callable[[], Worker[Item, Result]], *, workers: int, window: int
+    items: Iterable[Item], make_worker: Callable[[], ThreadWorker[Item, Result]], *, workers: int, window: int
 ) -> Iterator[Result]:
     """Run the workers over the items.
 
@@ -142,7 +142,7 @@ class _Failure:
         self.error = error
 
 
-def _work(state: _State[Item, Result], make_worker: Callable[[], Worker[Item, Result]]) -> None:
+def _work(state: _State[Item, Result], make_worker: Callable[[], ThreadWorker[Item, Result]]) -> None:
     """One thread: take, submit, hand over; finish what is held back before waiting for anything."""
     try:
         worker = make_worker()

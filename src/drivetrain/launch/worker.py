@@ -73,16 +73,16 @@ class Channel:
     """
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def tell(self, event: Any) -> None:
         """Say something."""
-        self._connection.send(Message("event", event))
+        self.connection.send(Message("event", event))
 
     def ask(self, question: Any) -> Any:
         """Say something and wait for the answer."""
-        self._connection.send(Message("question", question))
-        return self._connection.recv()
+        self.connection.send(Message("question", question))
+        return self.connection.recv()
 
 
 class Worker:
@@ -101,7 +101,7 @@ class Worker:
         self.log, self.threads, self.needs = log, threads, tuple(needs)
         self.busy = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self.connection: Connection | None = None
 
     @property
     def pid(self) -> int | None:
@@ -125,9 +125,9 @@ class Worker:
             OptionError: an argument cannot be sent to another process.
         """
         self.open()
-        assert self._connection is not None
+        assert self.connection is not None
         try:
-            self._connection.send((function, arguments))
+            self.connection.send((function, arguments))
         except (TypeError, AttributeError) as error:
             raise _unsendable(error) from error
         except Exception as error:
@@ -138,15 +138,15 @@ class Worker:
 
     def answer(self, value: Any) -> None:
         """Answer a question; a worker that died meanwhile is found by :meth:`receive`."""
-        assert self._connection is not None
+        assert self.connection is not None
         with contextlib.suppress(BrokenPipeError):
-            self._connection.send(value)
+            self.connection.send(value)
 
     def receive(self) -> Message:
         """The next message; waits for it."""
-        assert self._connection is not None
+        assert self.connection is not None
         try:
-            message: Message = self._connection.recv()
+            message: Message = self.connection.recv()
         except (EOFError, ConnectionResetError):
             message = Message("failed", self._bury())
         if message.kind in ("done", "failed"):
@@ -156,9 +156,9 @@ class Worker:
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self.busy = False
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -178,7 +178,7 @@ class Worker:
                 env=_environment(self.threads),
             )
         theirs.close()
-        self._connection = ours
+        self.connection = ours
 
     def _bury(self) -> Failure:
         assert self._process is not None
@@ -196,7 +196,7 @@ def next_speaker(workers: Sequence[Worker], timeout: float | None) -> list[Worke
         workers: all of them.
         timeout: in seconds; ``None`` waits as long as it takes.
     """
-    listening = {worker._connection: worker for worker in workers if worker.busy and worker._connection is not None}
+    listening = {worker.connection: worker for worker in workers if worker.busy and worker.connection is not None}
     if not listening:
         return []
     return [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from drivetrain.machine.packages import import_object
 from drivetrain.metrics._join import Join
-from drivetrain.metrics._outcome import Outcome
+from drivetrain.metrics._outcome import Evaluation
 from drivetrain.types import Metrics, Predictions, Sample, Task
 
 __all__ = ["evaluate"]
@@ -53,7 +53,7 @@ def evaluate(
     chosen = Task.parse(task)
     names = _distinct(label_names)
     join = Join(samples, predictions, label_names=label_names, by_label=chosen not in (Task.ANOMALY, Task.DEPTH))
-    evaluator: Callable[..., Outcome] = import_object(_EVALUATORS[chosen])
+    evaluator: Callable[..., Evaluation] = import_object(_EVALUATORS[chosen])
     outcome = evaluator(iter(join), names)
     if outcome.undefined:
         reasons = "; ".join(outcome.undefined)

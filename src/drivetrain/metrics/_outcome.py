@@ -12,7 +12,7 @@ Pairs = Iterator[tuple[Sample, Prediction]]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Evaluation:
     """Numbers of one evaluation.
 
     Attributes:

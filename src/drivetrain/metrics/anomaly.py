@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from drivetrain.errors import DataError
 from drivetrain.images.masks import has_pixel_truth, rasterise
 from drivetrain.metrics._image_overlap import ImageOverlap
-from drivetrain.metrics._outcome import Outcome, Pairs
+from drivetrain.metrics._outcome import Evaluation, Pairs
 from drivetrain.metrics._pixel_areas import PixelAreas
 from drivetrain.metrics._ranking import area_under_roc, average_precision
 from drivetrain.types import Prediction, Sample
@@ -19,7 +19,7 @@ _THRESHOLD = 0.5
 _NAN = float("nan")
 
 
-def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """Image metrics, and pixel metrics where the predictions have anomaly maps.
 
     ``image_auroc``, ``image_ap`` (average precision), ``image_f1``, ``image_precision`` and ``image_recall`` (anomalous
@@ -61,7 +61,7 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
             tables["images_without_marked_defect"] = pixels.unmarked
         if pixels.areas.binned:
             tables["pixel_auroc_error"] = pixels.areas.error()
-    return Outcome(values, per_class, tables, undefined)
+    return Evaluation(values, per_class, tables, undefined)
 
 
 def _defect_type(sample: Sample, label_names: Sequence[str]) -> str | None:

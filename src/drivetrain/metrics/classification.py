@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
-from drivetrain.metrics._outcome import Outcome, Pairs
+from drivetrain.metrics._outcome import Evaluation, Pairs
 from drivetrain.metrics._ranking import average_precision
 from drivetrain.types import Prediction, Sample
 
 _TOP = 5
 
 
-def multiclass(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def multiclass(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``accuracy``, ``accuracy_top5`` (more than five labels, and probabilities given) and macro ``f1``.
 
     Per class ``f1``, ``precision`` and ``recall``: NaN where there is nothing to divide by. The mean of ``f1`` is over
@@ -48,10 +48,10 @@ def multiclass(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
         values["accuracy_top5"] = in_top / len(truth)
     values["f1"] = f1
     tables = {"confusion_matrix": matrix.tolist(), "label_names": list(label_names)}
-    return Outcome(values, per_class, tables)
+    return Evaluation(values, per_class, tables)
 
 
-def multilabel(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def multilabel(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``map`` (mean average precision), macro ``f1`` and ``accuracy`` (share of images with exactly the true labels).
 
     ``map`` is the mean over the labels that are true for at least one image and ``f1`` the mean over those that occur
@@ -84,7 +84,7 @@ def multilabel(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
         undefined.append("map, because no image has a true label")
     if np.isnan(f1):
         undefined.append("f1, because no label occurs in truth or prediction")
-    return Outcome(values, per_class, {"label_names": list(label_names)}, undefined)
+    return Evaluation(values, per_class, {"label_names": list(label_names)}, undefined)
 
 
 def _f1(

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DataNotFoundError
 from drivetrain.images.masks import IGNORED, class_map, read_mask
-from drivetrain.metrics._outcome import Outcome, Pairs
+from drivetrain.metrics._outcome import Evaluation, Pairs
 
 _MILLIMETRES = 1000.0
 
 
-def segmentation(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def segmentation(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``miou``, ``dice`` and ``pixel_accuracy``, and IoU and Dice of each class.
 
     The means are over the classes that occur in truth or prediction, background included; the others are NaN in
@@ -45,7 +45,7 @@ def segmentation(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     return _overlaps(matrix, label_names)
 
 
-def _overlaps(matrix: NDArray[np.int64], label_names: Sequence[str]) -> Outcome:
+def _overlaps(matrix: NDArray[np.int64], label_names: Sequence[str]) -> Evaluation:
     square = matrix[:, :-1]
     shared, true, found = np.diag(square), matrix.sum(axis=1), square.sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -62,10 +62,10 @@ def _overlaps(matrix: NDArray[np.int64], label_names: Sequence[str]) -> Outcome:
     }
     undefined = [] if total else ["miou, dice, pixel_accuracy, because no pixel is annotated"]
     tables = {"confusion_matrix": square.tolist(), "label_names": list(label_names)}
-    return Outcome(values, per_class, tables, undefined)
+    return Evaluation(values, per_class, tables, undefined)
 
 
-def depth(pairs: Pairs, label_names: Sequence[str]) -> Outcome:  # noqa: ARG001  (one signature for every task)
+def depth(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:  # noqa: ARG001  (one signature for every task)
     """``delta1``, ``delta2``, ``delta3``, ``abs_rel`` and ``rmse``: the mean over the images, each over its pixels.
 
     A pixel counts where the truth is finite and above 0. The truth is the sample's mask file: ``.npy`` in the unit of
@@ -88,7 +88,7 @@ def depth(pairs: Pairs, label_names: Sequence[str]) -> Outcome:  # noqa: ARG001 
     names = ("delta1", "delta2", "delta3", "abs_rel", "rmse")
     means = np.mean(rows, axis=0) if rows else np.full(len(names), np.nan)
     undefined = [] if rows else [f"{', '.join(names)}, because no pixel has a true depth"]
-    return Outcome({name: float(value) for name, value in zip(names, means, strict=True)}, undefined=undefined)
+    return Evaluation({name: float(value) for name, value in zip(names, means, strict=True)}, undefined=undefined)
 
 
 def _depth_errors(truth: NDArray[np.float64], found: NDArray[np.float64]) -> list[float]:

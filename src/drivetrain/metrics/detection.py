@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from drivetrain.errors import DataError
 from drivetrain.images.masks import has_outline, object_count, rings_of
 from drivetrain.metrics._coco import Annotations, Curves, backend, evaluate_curves, mask_functions
-from drivetrain.metrics._outcome import Outcome, Pairs
+from drivetrain.metrics._outcome import Evaluation, Pairs
 from drivetrain.types import Prediction, Sample
 
 # the published falloff of the 17 COCO keypoints, nose to ankles
@@ -19,7 +19,7 @@ _PERSON_SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107,
 _PERSON_KEYPOINTS = len(_PERSON_SIGMAS)
 
 
-def boxes(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``map``, ``map_50``, ``map_75``, ``map_small``, ``map_medium``, ``map_large`` and ``mar_100`` of boxes.
 
     An area without any true object is NaN, silently. Ties in score are settled in the order of ``image_id`` (then of
@@ -36,7 +36,7 @@ def boxes(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     return _outcome({"": evaluate_curves(annotations, len(label_names), "bbox")}, label_names)
 
 
-def instances(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def instances(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """The metrics of :func:`boxes`, and ``mask_map``, ``mask_map_50``, ``mask_map_75`` of the masks.
 
     A true object without outline counts with its box, unless none has an outline.
@@ -66,7 +66,7 @@ def instances(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     return _outcome(curves, label_names)
 
 
-def keypoints(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def keypoints(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``keypoint_map``, ``keypoint_map_50``, ``keypoint_map_75`` by object keypoint similarity, and those of boxes.
 
     The falloff of each keypoint is COCO's where there are 17, else 1 / K for each of K (as Ultralytics has it); it
@@ -102,7 +102,7 @@ def keypoints(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     return outcome
 
 
-def _outcome(curves: dict[str, Curves], label_names: Sequence[str]) -> Outcome:
+def _outcome(curves: dict[str, Curves], label_names: Sequence[str]) -> Evaluation:
     values: dict[str, float] = {}
     per_class: dict[str, dict[str, float]] = {}
     for prefix, curve in curves.items():
@@ -116,7 +116,7 @@ def _outcome(curves: dict[str, Curves], label_names: Sequence[str]) -> Outcome:
         per_class[f"{prefix}map"] = dict(zip(label_names, curve.by_class(), strict=True))
     undefined = [name for name in values if name.endswith("map") and np.isnan(values[name])]
     reasons = [f"{', '.join(undefined)}, because there is no true object"] if undefined else []
-    return Outcome(values, per_class, {"backend": backend(), "label_names": list(label_names)}, reasons)
+    return Evaluation(values, per_class, {"backend": backend(), "label_names": list(label_names)}, reasons)
 
 
 def _in_order(pairs: Pairs, annotations: Annotations) -> Iterator[tuple[Sample, Prediction]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
-from drivetrain.metrics._outcome import Outcome, Pairs
+from drivetrain.metrics._outcome import Evaluation, Pairs
 from drivetrain.types import Prediction, Sample
 
 Quads = NDArray[np.float64]
@@ -20,7 +20,7 @@ _RECALLS = np.linspace(0.0, 1.0, 101)
 _MOST = 100
 
 
-def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
+def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``map``, ``map_50``, ``map_75`` and ``mar_100`` of oriented boxes, by the protocol of COCO.
 
     The truth is the first ring of each polygon (four corners; without polygons, the boxes); crowd objects are ignored
@@ -51,7 +51,7 @@ def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Outcome:
     }
     per_class = {"map": {name: _mean(precision[..., label]) for label, name in enumerate(label_names)}}
     undefined = ["map, because there is no true object"] if np.isnan(values["map"]) else []
-    return Outcome(values, per_class, {"label_names": list(label_names)}, undefined)
+    return Evaluation(values, per_class, {"label_names": list(label_names)}, undefined)
 
 
 def quad_overlaps(

@@ -30,8 +30,8 @@ class Candidate:
         least_epochs: with fewer it learns nothing of use.
         memory_mb: training memory of one image of a batch, at ``measured_size``.
         size_step: the image size is a multiple of this.
-        weights: where trained weights of the backbone may lie, for :func:`drivetrain.recommend.weights.find_weights`;
-            with none of them on the machine the candidate drops out. Empty for one that begins from nothing.
+        weights: where trained weights of the backbone may lie (:func:`drivetrain.recommend.local_weights.find_weights`
+            looks there); with none of them on the machine the candidate drops out. Empty for one that needs none.
         weights_argument: the model argument that takes the file of weights.
         model_args: other arguments of the model's constructor.
         patience: stop after this many validations without a better one; ``None`` where there is nothing to stop.

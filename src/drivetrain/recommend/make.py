@@ -13,10 +13,10 @@ from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import available_memory, core_count
 from drivetrain.models.candidate import Candidate
 from drivetrain.recommend import sizes
-from drivetrain.recommend.choose import Choice, choose
-from drivetrain.recommend.facts import DataFacts, facts_of
+from drivetrain.recommend.data_facts import DataFacts, facts_of
+from drivetrain.recommend.model import ModelChoice, choose
 from drivetrain.recommend.plan import Decision, Plan
-from drivetrain.recommend.task import divide, read
+from drivetrain.recommend.usage import divide, read
 from drivetrain.types import Task
 
 _MEASURED_THREADS = 1
@@ -70,13 +70,13 @@ def recommend(
     return Plan((*made, *options), tuple(warnings), divided)
 
 
-def _engine(choice: Choice, asked: str | None) -> Decision:
+def _engine(choice: ModelChoice, asked: str | None) -> Decision:
     if asked is not None:
         return Decision("engine", choice.spec.name, "given", given=True)
     return Decision("engine", choice.spec.name, choice.spec.summary or "it offers the model")
 
 
-def _model(choice: Choice, given: Mapping[str, Any] | None) -> list[Decision]:
+def _model(choice: ModelChoice, given: Mapping[str, Any] | None) -> list[Decision]:
     item = choice.candidate
     arguments = dict(item.model_args)
     if choice.weights is not None:
@@ -133,7 +133,7 @@ class _Machine:
         return fixed + facts.training_images * each * growth * crowd / speedup
 
 
-def _options(facts: DataFacts, choice: Choice, machine: _Machine) -> tuple[list[Decision], str | None]:
+def _options(facts: DataFacts, choice: ModelChoice, machine: _Machine) -> tuple[list[Decision], str | None]:
     item = choice.candidate
     size, advice = sizes.image_size(facts, item, on_cpu=machine.is_cpu)
     batch = sizes.batch_size(facts, item, size.value, available_memory())
@@ -146,7 +146,7 @@ def _options(facts: DataFacts, choice: Choice, machine: _Machine) -> tuple[list[
     return [*decisions, *_balance(facts, choice)], advice
 
 
-def _balance(facts: DataFacts, choice: Choice) -> list[Decision]:
+def _balance(facts: DataFacts, choice: ModelChoice) -> list[Decision]:
     """The metric that chooses the best state, and the weights of rare classes."""
     item, decisions = choice.candidate, []
     present = {name: count for name, count in facts.counts.items() if count}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivetrain.models.candidate import Candidate
-from drivetrain.recommend.facts import DataFacts
+from drivetrain.recommend.data_facts import DataFacts
 from drivetrain.recommend.plan import Decision
 
 #: Seconds that a training on the CPU should take at the most.

@@ -117,15 +117,20 @@ class Run:
                 ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
         """
         run = cls(directory, progress)
-        run._take()
+        run.take()
         try:
-            run._settle(resume=resume, overwrite=overwrite)
+            run.settle(resume=resume, overwrite=overwrite)
         except BaseException:
             run.release()
             raise
         return run
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """Make the folder and hold its lock.
+
+        Raises:
+            WorkDirError: it cannot be written, or another process holds it.
+        """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = (self.directory / ".lock").open("a+")
@@ -149,7 +154,12 @@ class Run:
         self._lock.write(f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}")
         self._lock.flush()
 
-    def _settle(self, *, resume: bool, overwrite: bool) -> None:
+    def settle(self, *, resume: bool, overwrite: bool) -> None:
+        """Read the run that is to be resumed, or see that there is none in the way.
+
+        Raises:
+            WorkDirError: there is nothing to resume, or a run that nobody said to replace.
+        """
         exists = (self.directory / "run.json").is_file()
         if resume:
             if not exists:

@@ -104,7 +104,7 @@ class Artifact:
             raise ArtifactError(
                 f"{str(path)!r} is not the model of the artefact {str(folder)!r}, which is {artifact.model_file!r}."
             )
-        artifact._check_sizes()
+        artifact.check_sizes()
         return artifact
 
     def verify_files(self) -> None:
@@ -113,7 +113,7 @@ class Artifact:
         Raises:
             ArtifactError: a file is missing or was changed; the message names it.
         """
-        self._check_sizes()
+        self.check_sizes()
         for name, entry in self.files.items():
             if file_sha256(self.path / name) != entry["sha256"]:
                 raise ArtifactError(
@@ -147,7 +147,12 @@ class Artifact:
         write_json(self.path / MANIFEST_NAME, artifact.to_dict())
         return artifact
 
-    def _check_sizes(self) -> None:
+    def check_sizes(self) -> None:
+        """Compare the size of every file with the manifest.
+
+        Raises:
+            ArtifactError: one is missing, or has another size.
+        """
         for name, entry in self.files.items():
             file = self.path / name
             if not file.is_file():

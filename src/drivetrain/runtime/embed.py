@@ -14,6 +14,7 @@ from drivetrain.runtime.resize_graph import GraphOps, Node, resize_graph
 from drivetrain.types import ImageSpec
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from openvino import Model
 
 INPUT_NAME = "image"
@@ -35,6 +36,10 @@ class OpenVinoOps:
         if isinstance(value, (int, np.integer, np.ndarray)):
             return self._set.constant(np.asarray(value, np.int32))
         return value
+
+    def planes(self, values: NDArray[Any]) -> Node:
+        """One number for each colour, ``(3,)`` to ``(1, 3, 1, 1)``."""
+        return self._set.constant(values.reshape(1, 3, 1, 1))
 
     def sizes(self, image: Node) -> tuple[Node, Node]:
         shape = self._set.shape_of(image, output_type="i32")
@@ -166,7 +171,7 @@ def _normalised(ops: OpenVinoOps, pixels: Node, spec: ImageSpec) -> Node:
     """Step 3, ``(B, height, width, 3)`` to ``(B, 3, height, width)``."""
     offset, factor = normalisation(spec)
     planes = ops.transpose(pixels, (0, 3, 1, 2))
-    constants = (ops._set.constant(values.reshape(1, 3, 1, 1)) for values in (offset, factor))
+    constants = (ops.planes(values) for values in (offset, factor))
     return ops.multiply(ops.subtract(planes, next(constants)), next(constants))
 
 

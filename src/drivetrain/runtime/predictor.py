@@ -16,7 +16,7 @@ from drivetrain.images.threads import run_ordered
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import Decoder, make_decoder
-from drivetrain.runtime.sessions import Backend, Hint, Request, RuntimePrecision, Session, open_session
+from drivetrain.runtime.sessions import Backend, Hint, InferenceRequest, RuntimePrecision, Session, open_session
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 
 _IN_FLIGHT = 2
@@ -186,8 +186,8 @@ class _InferenceWorker:
 
     def __init__(self, session: Session, decoder: Decoder, strict: bool) -> None:
         self._session, self._decoder, self._strict = session, decoder, strict
-        self._idle: deque[Request] = deque()
-        self._busy: deque[tuple[int, Request, tuple[int, int], str]] = deque()
+        self._idle: deque[InferenceRequest] = deque()
+        self._busy: deque[tuple[int, InferenceRequest, tuple[int, int], str]] = deque()
 
     def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
         image = read_or_reason(item, strict=self._strict)

@@ -18,7 +18,7 @@ Hint = Literal["throughput", "latency"]
 Backend = Literal["auto", "openvino", "onnxruntime"]
 
 
-class Request(Protocol):
+class InferenceRequest(Protocol):
     """One inference at a time; belongs to one thread."""
 
     def start(self, image: NDArray[np.uint8]) -> None:
@@ -33,7 +33,7 @@ class Session(Protocol):
 
     streams: int
 
-    def request(self) -> Request:
+    def request(self) -> InferenceRequest:
         """A new request."""
 
 
@@ -112,7 +112,7 @@ class OpenVinoSession:
         self._artifact, self._raw = artifact, raw
         self.streams = max(1, int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
 
-    def request(self) -> Request:
+    def request(self) -> InferenceRequest:
         """A new request; it belongs to one thread."""
         request = self.compiled.create_infer_request()
         return _OpenVinoRequest(request, self.output_names, self._artifact, raw=self._raw)
@@ -162,7 +162,7 @@ class OnnxSession:
         self._artifact = artifact
         self.streams = 1 if hint == "latency" else 2
 
-    def request(self) -> Request:
+    def request(self) -> InferenceRequest:
         """A new request; it belongs to one thread."""
         return _OnnxRequest(self.session, self.output_names, self._artifact)
 

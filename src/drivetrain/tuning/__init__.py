@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from drivetrain.tuning.coordinator import search
-from drivetrain.tuning.options import SearchOptions
 from drivetrain.tuning.protocol import Tunable
+from drivetrain.tuning.search_options import SearchOptions
 from drivetrain.tuning.space import applied
 
 __all__ = ["SearchOptions", "Tunable", "applied", "search"]

@@ -13,7 +13,7 @@ from drivetrain.errors import DrivetrainError
 from drivetrain.launch.setup import Setup
 from drivetrain.launch.worker import Failure, Worker, next_speaker
 from drivetrain.machine.resources import available_memory, session_memory
-from drivetrain.tuning.short_training import Order, Speed, hardest, short
+from drivetrain.tuning.short_training import ProbeOrder, Speed, hardest, short
 from drivetrain.types.options import TrainOptions
 
 _PROBE = "drivetrain.tuning.short_training:run"
@@ -158,7 +158,7 @@ class _Probe:
         )
 
     def _order(self, setup: Setup, options: TrainOptions, *, only_ask: bool = False) -> tuple[Any, int]:
-        self.worker.start(_PROBE, Order(setup, options, self.folder, only_ask))
+        self.worker.start(_PROBE, ProbeOrder(setup, options, self.folder, only_ask))
         return self._watch()
 
     def _judged(self, batch_size: int, speed: Speed, memory: int) -> Measured:

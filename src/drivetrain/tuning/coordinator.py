@@ -17,11 +17,11 @@ from drivetrain.machine.resources import core_count
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.run import Run, file_name, plain
 from drivetrain.tuning import outputs
-from drivetrain.tuning.options import SearchOptions
 from drivetrain.tuning.protocol import Tunable
+from drivetrain.tuning.search_options import SearchOptions
 from drivetrain.tuning.space import applied, check_space, flat, parse_space
 from drivetrain.tuning.study import Proposal, Study
-from drivetrain.tuning.trial import Order
+from drivetrain.tuning.trial import TrialOrder
 from drivetrain.types import Task, TrialRecord, TuneResult
 from drivetrain.types.options import TrainOptions
 
@@ -66,11 +66,6 @@ def search(
         TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
     """
     given = how.space if how.space is not None else engine.search_space
-    if not given:
-        raise OptionError(
-            "There is no space to search for this model unless you give one: space={'learning_rate': {'low': 0.0001, "
-            "'high': 0.01, 'log': True}, 'model.NAME': [1, 2]}."
-        )
     space = parse_space(given)
     setup = engine.setup()
     check_space(space, options, setup.model_args, engine.model_argument_names())
@@ -226,7 +221,7 @@ class _Search:
             return
         worker.start(
             _TRIAL,
-            Order(
+            TrialOrder(
                 self.setup.with_model_args(model_args),
                 options,
                 proposal.values,

@@ -24,7 +24,7 @@ _STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ProbeOrder:
     """What to measure.
 
     Attributes:
@@ -94,7 +94,7 @@ class _Clock(SilentProgress):
         return sum(images for _, images in spans) / seconds if seconds > 0 else 0.0
 
 
-def run(channel: Channel, order: Order) -> Speed:
+def run(channel: Channel, order: ProbeOrder) -> Speed:
     """Train for a few steps.
 
     Args:

@@ -28,7 +28,7 @@ _PARTS = ("model", "engine_args")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OneOf:
     """One of some values."""
 
     values: tuple[Any, ...]
@@ -82,7 +82,7 @@ class Span:
         return int((self.high - self.low) / (self.step or 1)) + 1
 
 
-Domain = Choice | Span
+Domain = OneOf | Span
 Space = Mapping[str, Domain]
 
 
@@ -92,8 +92,13 @@ def parse_space(given: Mapping[str, Any]) -> dict[str, Domain]:
     ``model.NAME`` and ``engine_args.NAME`` may be written as nested mappings too.
 
     Raises:
-        OptionError: a domain is neither a list of values nor a span.
+        OptionError: there is none, or a domain is neither a list of values nor a span.
     """
+    if not given:
+        raise OptionError(
+            "There is no space to search for this model unless you give one: space={'learning_rate': {'low': 0.0001, "
+            "'high': 0.01, 'log': True}, 'model.NAME': [1, 2]}."
+        )
     return {name: _domain(name, value) for name, value in flat(given)}
 
 
@@ -118,7 +123,7 @@ def _domain(name: str, value: Any) -> Domain:
     wrong = next((item for item in values if not _is_plain(item)), None)
     if wrong is not None:
         raise OptionError(f"space: {name}: {wrong!r} is not a number, a text, true, false or null.")
-    return Choice(tuple(dict.fromkeys(values)))
+    return OneOf(tuple(dict.fromkeys(values)))
 
 
 def _is_plain(value: Any) -> bool:

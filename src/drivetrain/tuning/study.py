@@ -16,9 +16,9 @@ from drivetrain.errors import WorkDirError
 from drivetrain.launch.worker import Failure
 from drivetrain.machine.packages import require
 from drivetrain.runs.run import plain
-from drivetrain.tuning.options import SearchOptions
-from drivetrain.tuning.space import Choice, Domain, Space
-from drivetrain.tuning.trial import Outcome
+from drivetrain.tuning.search_options import SearchOptions
+from drivetrain.tuning.space import Domain, OneOf, Space
+from drivetrain.tuning.trial import TrialOutcome
 from drivetrain.types.results import TrialRecord, TrialState, lower_is_better
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Study:
             trial.report(value, epoch + 1)
             return trial.should_prune()
 
-    def finish(self, number: int, outcome: Outcome, seconds: float) -> None:
+    def finish(self, number: int, outcome: TrialOutcome, seconds: float) -> None:
         """Note a trial that was trained to its end."""
         self._note(number, used=outcome.used, seconds=seconds, training_seconds=outcome.training_seconds)
         if math.isnan(outcome.value):
@@ -265,7 +265,7 @@ class Study:
 
     def _distribution(self, domain: Domain) -> Any:
         distributions = self._optuna.distributions
-        if isinstance(domain, Choice):
+        if isinstance(domain, OneOf):
             return distributions.CategoricalDistribution(tuple(_encoded(value) for value in domain.values))
         if domain.is_whole:
             return distributions.IntDistribution(
@@ -279,7 +279,7 @@ class Study:
         for name, domain in self.space.items():
             if name in params:
                 value = params[name]
-                known = {_encoded(item): item for item in domain.values} if isinstance(domain, Choice) else {}
+                known = {_encoded(item): item for item in domain.values} if isinstance(domain, OneOf) else {}
                 found[name] = known.get(value, value)
         return found
 

@@ -20,7 +20,7 @@ from drivetrain.types.results import EpochRecord, lower_is_better
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TrialOrder:
     """What a trial is to do.
 
     Attributes:
@@ -39,7 +39,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """What came out of a trial.
 
     Attributes:
@@ -103,7 +103,7 @@ class _Reporter(SilentProgress):
         return choose(finite) if finite else math.nan
 
 
-def run(channel: Channel, order: Order) -> Outcome:
+def run(channel: Channel, order: TrialOrder) -> TrialOutcome:
     """Train with the values of the trial.
 
     Args:
@@ -122,7 +122,7 @@ def run(channel: Channel, order: Order) -> Outcome:
     try:
         engine.train(**{name: getattr(order.options, name) for name in TrainOptions.names()})
         used = {name: _used(engine, name, value) for name, value in order.values.items()}
-        return Outcome(reporter.best, len(reporter.values), used, reporter.ended - reporter.began)
+        return TrialOutcome(reporter.best, len(reporter.values), used, reporter.ended - reporter.began)
     finally:
         del engine
         gc.collect()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from drivetrain.cli import doctor, probe
+from drivetrain.cli import doctor
 from drivetrain.cli.main import main
 from drivetrain.models import registry
 
@@ -93,5 +93,5 @@ def test_engines_are_imported_in_a_process_of_their_own(toy, one_opencv, tmp_pat
 
 def test_devices_are_named() -> None:
     facts = {"torch": {"cuda": 2, "xpu": 0, "mps": 0, "threads": 4}, "openvino": ["CPU", "GPU.0"]}
-    texts = [finding.text for finding in probe._devices(facts)]
+    texts = [finding.text for finding in doctor._devices(facts)]
     assert texts == ["2 cuda, cpu with 4 threads", "CPU, GPU.0"]

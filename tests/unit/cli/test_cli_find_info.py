@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from drivetrain.cli import find, model_help
+from drivetrain.cli import find
+from drivetrain.cli import help as help_texts
 from drivetrain.cli.main import main
 from drivetrain.models import catalog
 from drivetrain.runtime.artifact import Artifact
@@ -94,10 +95,10 @@ def test_help_names_the_models_by_engine(toy, monkeypatch, capsys) -> None:
     assert "toy:MeanSmall" in output_of(capsys, "find", "--names")
     assert "  toy (2, engine toy): MeanSmall, MeanLarge\n" in output_of(capsys, "train", "--help")
     many = [f"net{number}" for number in range(100)]
-    monkeypatch.setattr(model_help, "cached_listing", lambda source: listing_of(*many, families=2))
+    monkeypatch.setattr(help_texts, "cached_listing", lambda source: listing_of(*many, families=2))
     text = " ".join(output_of(capsys, "train", "--help").split())
     assert "toy (100, engine toy): family0 (50), family1 (50); 'drivetrain find toy:NAME' lists them" in text
-    monkeypatch.setattr(model_help, "cached_listing", lambda source: listing_of(*many, families=1))
+    monkeypatch.setattr(help_texts, "cached_listing", lambda source: listing_of(*many, families=1))
     text = " ".join(output_of(capsys, "train", "--help").split())
     assert "such as net0, net20, net40, net60, net80; 'drivetrain find toy:' lists them" in text
 

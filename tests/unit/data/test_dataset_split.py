@@ -8,7 +8,7 @@ import pytest
 
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.facts import Facts
-from drivetrain.data.record import Record
+from drivetrain.data.read_record import Record
 from drivetrain.data.split import stratified_choice
 from drivetrain.data.table import build_table
 from drivetrain.errors import DataError, DataNotFoundError, OptionError

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from drivetrain.data import dataset_from_predictions, load_dataset
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.facts import Facts
-from drivetrain.data.record import Record
+from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.errors import DataError, OptionError
 from drivetrain.images import rle as run_length

@@ -17,9 +17,9 @@ from drivetrain.errors import UnsupportedError
 from drivetrain.models.candidate import Candidate
 from drivetrain.models.spec import EngineSpec
 from drivetrain.recommend import recommend, sizes
-from drivetrain.recommend.facts import DataFacts, facts_of
-from drivetrain.recommend.task import divide, read
-from drivetrain.recommend.weights import find_weights
+from drivetrain.recommend.data_facts import DataFacts, facts_of
+from drivetrain.recommend.local_weights import find_weights
+from drivetrain.recommend.usage import divide, read
 from drivetrain.testing import data as toys
 from drivetrain.types import Task
 

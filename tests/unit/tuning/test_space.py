@@ -8,7 +8,7 @@ import pytest
 
 from drivetrain.errors import OptionError
 from drivetrain.tuning import SearchOptions, applied
-from drivetrain.tuning.space import Choice, Span, check_space, parse_space
+from drivetrain.tuning.space import OneOf, Span, check_space, parse_space
 from drivetrain.types.options import TrainOptions
 
 
@@ -27,10 +27,10 @@ def test_lists_and_spans_are_read() -> None:
         }
     )
     assert space == {
-        "batch_size": Choice((8, 16)),
+        "batch_size": OneOf((8, 16)),
         "learning_rate": Span(1e-4, 1e-2, log=True),
         "model.depth": Span(1, 9, step=2),
-        "image_size": Choice(((32, 64), 64)),
+        "image_size": OneOf(((32, 64), 64)),
     }
     assert [domain.size for domain in space.values()] == [2, float("inf"), 5, 2]
     assert space["model.depth"].is_whole

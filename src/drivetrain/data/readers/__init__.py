@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drivetrain.data.record import Parsed, Request
+from drivetrain.data.read_record import Parsed, ReadRequest
 from drivetrain.data.tree import Tree
 from drivetrain.machine.packages import import_object
 
 Detect = Callable[[Tree], bool]
 """Says from the names of the files, and a glance into few of them, whether a folder may have a format."""
 
-Read = Callable[[Tree, Request], Parsed]
+Read = Callable[[Tree, ReadRequest], Parsed]
 """Reads the annotations of a folder; what is wrong with single images is left to the checks."""
 
 

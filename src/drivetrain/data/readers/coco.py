@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drivetrain.data.find import ImageFinder
+from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.geometry import polygon_box
-from drivetrain.data.record import SUBSET_SPELLINGS, Parsed, Record, Request, subset_name
+from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.images import rle as run_length
@@ -28,7 +28,7 @@ def detect(tree: Tree) -> bool:
     return any(_looks_right(tree.root / name) for name in tree.with_suffix(".json"))
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """All annotation files of the kind that fits the task.
 
     Raises:
@@ -57,7 +57,7 @@ def _looks_right(path: Path) -> bool:
     return b'"images"' in text and b'"file_name"' in text and b'"annotations"' in text
 
 
-def _chosen_files(tree: Tree, request: Request, parsed: Parsed) -> list[Path]:
+def _chosen_files(tree: Tree, request: ReadRequest, parsed: Parsed) -> list[Path]:
     files = [tree.root / name for name in tree.with_suffix(".json")]
     kinds: dict[str, list[Path]] = {}
     for file in files:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivetrain.data.anomaly import mark_anomalies
-from drivetrain.data.record import Parsed, Record, Request, subset_name
+from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.types import Task
@@ -43,7 +43,7 @@ class _Row:
 
 def detect(tree: Tree) -> bool:
     """Whether a table at the top of the folder has a column of paths."""
-    for name in _tables(tree, Request()):
+    for name in _tables(tree, ReadRequest()):
         try:
             rows, delimiter = _rows(name)
         except DataFormatError:
@@ -53,7 +53,7 @@ def detect(tree: Tree) -> bool:
     return False
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The rows of all tables; a table named after a subset is that subset.
 
     Raises:
@@ -74,7 +74,7 @@ def read(tree: Tree, request: Request) -> Parsed:
     return parsed
 
 
-def _tables(tree: Tree, request: Request) -> list[Path]:
+def _tables(tree: Tree, request: ReadRequest) -> list[Path]:
     if request.file is not None:
         return [request.file]
     return [tree.root / name for name in tree.with_suffix(".csv", ".tsv") if "/" not in name]
@@ -188,7 +188,7 @@ class _Resolver:
         return str(self._bases[0] / name)
 
 
-def _assemble(rows: Sequence[_Row], one_hot_names: list[str], request: Request) -> Parsed:
+def _assemble(rows: Sequence[_Row], one_hot_names: list[str], request: ReadRequest) -> Parsed:
     if any(row.box for row in rows):
         return _objects(rows)
     multiple = bool(one_hot_names) or request.task is Task.MULTILABEL_CLASSIFICATION
@@ -223,7 +223,7 @@ def _assemble(rows: Sequence[_Row], one_hot_names: list[str], request: Request) 
     return parsed
 
 
-def _separator(rows: Sequence[_Row], request: Request) -> str:
+def _separator(rows: Sequence[_Row], request: ReadRequest) -> str:
     """The sign between the labels of one cell, ``""`` if each cell is one label.
 
     A space or a comma may be part of a name, so they count only if what they separate occurs as a label elsewhere,

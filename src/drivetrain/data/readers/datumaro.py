@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.data.anomaly import mark_anomalies
+from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints
-from drivetrain.data.record import Parsed, Record, Request, subset_name
 from drivetrain.data.tree import Tree, is_image, suffix_of
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.machine.packages import is_installed, require
@@ -43,7 +43,7 @@ def _may_annotate(name: str) -> bool:
     return suffix_of(name) in _ANNOTATIONS and not stem.startswith(("readme", "license", "licence"))
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The folder as the format that was asked for, or that reads the most items.
 
     Raises:
@@ -80,7 +80,7 @@ def read(tree: Tree, request: Request) -> Parsed:
     return parsed
 
 
-def from_datumaro(dataset: Any, request: Request, name: str = "datumaro") -> Parsed:
+def from_datumaro(dataset: Any, request: ReadRequest, name: str = "datumaro") -> Parsed:
     """The items of a classic ``datumaro.Dataset``.
 
     Args:
@@ -122,7 +122,7 @@ def from_datumaro(dataset: Any, request: Request, name: str = "datumaro") -> Par
     return parsed
 
 
-def _set_task(parsed: Parsed, request: Request, kinds: Counter[str]) -> None:
+def _set_task(parsed: Parsed, request: ReadRequest, kinds: Counter[str]) -> None:
     if kinds["points"]:
         parsed.task = Task.KEYPOINT_DETECTION
     elif kinds["rotated_bbox"]:
@@ -172,7 +172,7 @@ def _first_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _refuse_pickles(names: Iterable[str], request: Request) -> None:
+def _refuse_pickles(names: Iterable[str], request: ReadRequest) -> None:
     pickled = [name for name in names if name in PICKLED]
     if pickled and not request.allow_pickle:
         raise DataError(

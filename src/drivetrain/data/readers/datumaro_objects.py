@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drivetrain.data.geometry import polygon_box
-from drivetrain.data.record import Parsed, Record
+from drivetrain.data.read_record import Parsed, Record
 from drivetrain.images import rle as run_length
 
 

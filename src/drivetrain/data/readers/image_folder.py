@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from drivetrain.data.anomaly import NORMAL_NAMES, normal_labels
-from drivetrain.data.record import SUBSET_SPELLINGS, Parsed, Record, Request, subset_name
+from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError
 from drivetrain.types import Task
@@ -16,7 +16,7 @@ def detect(tree: Tree) -> bool:
     return any("/" in name for name in tree.images)
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The images of all class folders; deeper folders belong to the class above them.
 
     Raises:
@@ -66,7 +66,7 @@ def _empty_classes(tree: Tree, leveled: bool) -> set[str]:
     return {part[1] for part in parts if len(part) == 2 and part[0].lower() in SUBSET_SPELLINGS}
 
 
-def _is_anomaly(placed: list[tuple[str, str, str]], request: Request) -> bool:
+def _is_anomaly(placed: list[tuple[str, str, str]], request: ReadRequest) -> bool:
     """Whether it was asked for, or, if nothing was asked, the training images are all of a normal class."""
     if request.task is not None or request.normal:
         return request.task in (None, Task.ANOMALY)
@@ -74,7 +74,7 @@ def _is_anomaly(placed: list[tuple[str, str, str]], request: Request) -> bool:
     return len(training) == 1 and training.pop().lower() in NORMAL_NAMES
 
 
-def _note_empty(parsed: Parsed, classes: list[str], placed: list[tuple[str, str, str]], request: Request) -> None:
+def _note_empty(parsed: Parsed, classes: list[str], placed: list[tuple[str, str, str]], request: ReadRequest) -> None:
     counts = Counter(label for _, _, label in placed)
     empty = [name for name in classes if not counts[name]]
     if not empty:

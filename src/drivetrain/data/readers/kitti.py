@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drivetrain.data.record import Parsed, Record, Request, subset_name
+from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
@@ -19,7 +19,7 @@ def detect(tree: Tree) -> bool:
     return bool(_pairs(tree))
 
 
-def read(tree: Tree, _: Request) -> Parsed:
+def read(tree: Tree, _: ReadRequest) -> Parsed:
     """The boxes of all labelled images; ``DontCare`` regions are left out, images without a label file too.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivetrain.data.record import Parsed, Record, Request
+from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
@@ -16,7 +16,7 @@ def detect(tree: Tree) -> bool:
     return _is_category(tree, "") or any(_is_category(tree, name + "/") for name in tree.top_folders())
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The images of one category; the labels are ``good`` and the kinds of defects.
 
     Raises:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drivetrain.data.class_maps import as_class_map, is_coloured, voc_colours
-from drivetrain.data.find import ImageFinder
-from drivetrain.data.record import Parsed, Record, Request, subset_name
+from drivetrain.data.find_image import ImageFinder
+from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
@@ -27,7 +27,7 @@ def detect(tree: Tree) -> bool:
     return any(_root_tag(tree.root / name) == "annotation" for name in tree.with_suffix(".xml")[:3])
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """Boxes, or class maps if they were asked for or there is nothing else.
 
     Raises:

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from drivetrain.data.geometry import polygon_box
+from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.readers.yolo_layout import ImageSet, image_sets
-from drivetrain.data.record import Parsed, Record, Request
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.types import Task
@@ -55,7 +55,7 @@ def config_file(tree: Tree) -> Path | None:
     return None
 
 
-def read(tree: Tree, request: Request) -> Parsed:
+def read(tree: Tree, request: ReadRequest) -> Parsed:
     """All images of the sets that ``data.yaml`` names, or that the folders are.
 
     Raises:

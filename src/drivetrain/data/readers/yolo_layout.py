@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drivetrain.data.record import subset_name
+from drivetrain.data.read_record import subset_name
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataFormatError, DataNotFoundError
 

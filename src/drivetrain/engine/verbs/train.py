@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.data import describe_dataset
 from drivetrain.engine.framework import FitResult
-from drivetrain.engine.options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
+from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.errors import CheckpointError, DataError, TrainingInterrupted, TrialPruned
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.engine.options import effective_options, given_options
 from drivetrain.engine.state import EngineState
+from drivetrain.engine.train_options import effective_options, given_options
 from drivetrain.types.options import Precision, Pruner, Sampler
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from drivetrain.data import Dataset
 from drivetrain.data.facts import Facts
-from drivetrain.data.record import Record
+from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.engines.anomalib.choosing import prepare_test
 from drivetrain.engines.anomalib.data import to_tensor

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from drivetrain.runs.tracking.choose import TRACKERS as TRACKERS
-from drivetrain.runs.tracking.choose import framework_loggers as framework_loggers
-from drivetrain.runs.tracking.choose import open_trackers as open_trackers
+from drivetrain.runs.tracking.names import TRACKERS as TRACKERS
+from drivetrain.runs.tracking.names import framework_loggers as framework_loggers
+from drivetrain.runs.tracking.names import open_trackers as open_trackers
 from drivetrain.runs.tracking.trackers import Tracker as Tracker
 from drivetrain.runs.tracking.trackers import Trackers as Trackers
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from drivetrain import load
 from drivetrain.engine import Engine
 from drivetrain.errors import ExportError
+from drivetrain.runtime import load
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import METRICS, assert_same_predictions
 from drivetrain.types.options import ExportFormat, ExportPrecision

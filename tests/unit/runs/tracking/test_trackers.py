@@ -12,7 +12,7 @@ import pytest
 from drivetrain import Engine
 from drivetrain.errors import MissingDependencyError, OptionError
 from drivetrain.runs.run import read_record
-from drivetrain.runs.tracking import TRACKERS, choose, framework_loggers, open_trackers
+from drivetrain.runs.tracking import TRACKERS, framework_loggers, names, open_trackers
 from drivetrain.testing.contract.spy import Spy, SpyTracker
 from drivetrain.testing.data import class_folders
 from drivetrain.testing.toy import ToyEngine, ToyFramework
@@ -45,7 +45,7 @@ def trackers(monkeypatch) -> None:
     for cls in (SpyTracker, Flaky, Down):
         monkeypatch.setitem(TRACKERS, cls.name, (f"{cls.__module__}:{cls.__name__}", "drivetrain", "x"))
     made = {f"{cls.__module__}:{cls.__name__}": cls for cls in (SpyTracker, Flaky, Down)}
-    monkeypatch.setattr(choose, "import_object", made.__getitem__)
+    monkeypatch.setattr(names, "import_object", made.__getitem__)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_names_and_objects_are_told_apart() -> None:
 def test_slips(toys: Path, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(OptionError, match=r"logger='mlflaw' is not allowed. Did you mean 'mlflow'\? Allowed: csv, ten"):
         trained(toys, tmp_path / "w", logger="mlflaw")
-    monkeypatch.setattr(choose, "is_installed", lambda package: False)
+    monkeypatch.setattr(names, "is_installed", lambda package: False)
     with pytest.raises(MissingDependencyError, match=r'pip install "drivetrain\[wandb\]"'):
         trained(toys, tmp_path / "w", logger="wandb")
     assert not (tmp_path / "w").exists()

@@ -11,8 +11,8 @@ from drivetrain.errors import MissingDependencyError, UnsupportedError
 from drivetrain.models.candidate import Candidate
 from drivetrain.models.registry import engine_specs, spec_by_name
 from drivetrain.models.spec import EngineSpec
+from drivetrain.recommend.local_weights import describe_places, find_weights
 from drivetrain.recommend.sizes import BUDGET
-from drivetrain.recommend.weights import describe_places, find_weights
 from drivetrain.types import Task
 
 #: Smaller differences of quality are chance; the quicker model is taken.
@@ -20,7 +20,7 @@ _CHANCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ModelChoice:
     """The chosen model.
 
     Attributes:
@@ -42,7 +42,7 @@ def choose(
     others: Sequence[Task],
     epoch_seconds: Callable[[Candidate], float],
     model_args: Mapping[str, Any],
-) -> Choice:
+) -> ModelChoice:
     """Choose the model.
 
     Args:
@@ -77,7 +77,7 @@ def choose(
     good = [pair for pair in pool if pair[1].quality >= top - _CHANCE]
     spec, best = min(good, key=lambda pair: pair[1].epochs * pair[1].train_ms)
     why = _why(best, pool, ready, found[id(best)], slow=len(usable) - len(in_time))
-    return Choice(spec, best, found[id(best)], why)
+    return ModelChoice(spec, best, found[id(best)], why)
 
 
 def _is_refused(item: Candidate, model_args: Mapping[str, Any]) -> bool:

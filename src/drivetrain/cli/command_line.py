@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
-from drivetrain.cli.answer import Answer
-from drivetrain.cli.commands import Command
+from drivetrain.cli.answer import Answer, Command, results_only_on_stdout
 from drivetrain.errors import OptionError, near
 
 
@@ -125,8 +124,6 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
     Raises:
         DrivetrainError: as the command does; OptionError for a slip on the command line.
     """
-    from drivetrain.cli.output import results_only_on_stdout
-
     asked_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     values = vars(parser_of(name, command, with_help=asked_for_help).read(arguments))
     as_json, _ = values.pop("json"), values.pop("debug")

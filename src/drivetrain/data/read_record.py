@@ -95,7 +95,7 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReadRequest:
     """What the user asked of a reader.
 
     Attributes:

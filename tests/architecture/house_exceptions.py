@@ -1,0 +1,33 @@
+"""What does not hold the rules of the house yet, each with its reason; the lists may only get shorter."""
+
+from __future__ import annotations
+
+#: Module -> how many reaches into another object's ``_name``.
+REACHES = {
+    "drivetrain.engine.old_hooks": (21, "calls the former hooks of third parties' engines; goes with them"),
+    "drivetrain.engines.anomalib.framework": (1, "Anomalib has no public word for: this model is fitted"),
+    "drivetrain.engines.anomalib.deploy": (
+        2,
+        "whether a post-processor is Anomalib's own",
+    ),
+}
+#: Modules with more than 350 lines.
+LONG_FILES = {"drivetrain.data.dataset": 437}
+#: Functions with more than 40 lines of body.
+LONG_FUNCTIONS = {
+    "drivetrain.engines.lightning:_candidates": "a table of measured models",
+    "drivetrain.engines.anomalib.choosing:_val_part": "to be divided with its room",
+    "drivetrain.cli.info:_installation": "a table of facts",
+    "drivetrain.testing.toy:fit": "an example that is read from top to bottom",
+}
+CLASS_NAMES: dict[str, str] = {}
+#: Names of modules that occur in several rooms, beside those of formats, tasks and hooks.
+MODULE_NAMES = {
+    "base": "what a decoder is; what the contract's checks share",
+    "data": "the command, the toy data of the contract, and the hook file of each engine",
+    "options": "of the verbs, in types; and the checks of the contract about them",
+    "training": "of Anomalib's room; and the checks of the contract about it",
+    "exporting": "of Anomalib's room; and the checks of the contract about it",
+    "choosing": "of Anomalib's room; and the checks of the contract about it",
+    "checkpoints": "of Anomalib's room; and the checks of the contract about it",
+}
