@@ -245,7 +245,7 @@ def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
     [
         ({"image_size": (32, 64)}, "trains on squares"),
         ({"image_size": 33}, "must be a multiple of 32. The next one is 64"),
-        ({"val_check_interval": 2}, "validates after every epoch"),
+        ({"engine_args": {"val": False}}, r"val is set by train\(val_check_interval=...\)"),
         ({"precision": "fp16"}, "fp32 on the CPU"),
         ({"devices": 2}, r"data in memory do not reach them. Leave devices out, or .* train by the yolo command"),
         ({"logger": object()}, r"has no logger objects .* Give the name of a tracker \(tensorboard, mlflow, wandb\)"),
@@ -278,6 +278,22 @@ def test_what_cannot_be_honoured_is_refused(
 def test_a_batch_larger_than_the_data_is_refused(colours: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batch_size=99 is larger than the data: there are 18"):
         _engine("yolo11n-cls", colours, tmp_path / "work").train(1, batch_size=99)
+
+
+def test_validation_after_every_second_epoch(colours: Path, tmp_path: Path) -> None:
+    """And after the last; only a validated epoch can be the best, and a resumed run validates as it is told then."""
+    engine = _engine("yolo11n-cls", colours, tmp_path / "work")
+    options: dict[str, Any] = {"batch_size": 5, "image_size": 32, "learning_rate": 0.003}
+    history = engine.train(3, val_check_interval=2, **options).history
+    assert [("val/accuracy" in row.metrics, "val/loss" in row.metrics) for row in history] == [
+        (False, False),
+        (True, True),
+        (True, True),
+    ]
+    assert all("train/loss" in row.metrics for row in history)
+    assert read_record(engine.work_dir)["best_epoch"] in (1, 2)
+    again = _engine("yolo11n-cls", colours, tmp_path / "work").train(5, **options, resume=True)
+    assert ["val/accuracy" in row.metrics for row in again.history][3:] == [True, True]
 
 
 def test_an_unknown_metric_names_those_there_are(colours: Path, tmp_path: Path) -> None:

@@ -41,15 +41,17 @@ class RunCallback:
         run: told of every step and epoch.
         task: decides the names of the metrics.
         metric: chooses the best state, such as ``"val/map_50"``; the main metric of the task if ``None``.
+        every: validate after so many epochs; the last epoch is always validated.
     """
 
-    def __init__(self, run: Run, task: Task, metric: str | None) -> None:
-        self.run, self.task = run, task
+    def __init__(self, run: Run, task: Task, metric: str | None, every: int = 1) -> None:
+        self.run, self.task, self.every = run, task, every
         self.metric = metric or next(iter(_NAMES[task].values()))
         self.best_epoch: int | None = None
         self._step = 0
         self._images = 0
         self._logged = -1
+        self._validated = False
 
     @property
     def best_checkpoint(self) -> Path | None:
@@ -69,6 +71,7 @@ class RunCallback:
             "on_train_epoch_start": self._epoch_start,
             "on_train_batch_start": self._batch_start,
             "on_train_batch_end": self._batch_end,
+            "on_train_epoch_end": self._before_validation,
             "on_fit_epoch_end": self._epoch_end,
         }
 
@@ -78,6 +81,7 @@ class RunCallback:
         Raises:
             OptionError: the metric that was asked for is not measured.
         """
+        self._validated = True
         named = self._named(trainer, metrics)
         if self.metric not in named:
             known = sorted(name for name in named if name.startswith("val/"))
@@ -94,7 +98,9 @@ class RunCallback:
         names = _NAMES[self.task]
         train = trainer.label_loss_items(trainer.tloss)
         losses = {name: value for name, value in metrics.items() if name.startswith("val/")}
-        found = {"train/loss": float(sum(train.values())), "val/loss": float(sum(losses.values()))}
+        found = {"train/loss": float(sum(train.values()))}
+        if metrics:
+            found["val/loss"] = float(sum(losses.values()))
         parts = {**train, **losses}
         if len(train) > 1:
             found.update({name: float(value) for name, value in parts.items()})
@@ -127,10 +133,17 @@ class RunCallback:
         self.run.progress.step(epoch=trainer.epoch, step=self._step, images=self._images, loss=loss)
         self._step += 1
 
+    def _before_validation(self, trainer: Any) -> None:
+        """Let the trainer skip the validation of this epoch, and forget the fitness of an earlier one if it does."""
+        self._validated = False
+        trainer.args.val = (trainer.epoch + 1) % self.every == 0
+        if not trainer.args.val:
+            trainer.fitness = None  # else the best state would be replaced by this one
+
     def _save(self, trainer: Any) -> None:
         """Copy under another name, then rename: there is never half a checkpoint."""
         pairs = [(trainer.last, self.last_checkpoint)]
-        if trainer.best_fitness == trainer.fitness:
+        if self._validated and trainer.best_fitness == trainer.fitness:
             pairs.insert(0, (trainer.best, self.run.checkpoints / "best.pt"))
             self.best_epoch = trainer.epoch
         _copy(pairs)
@@ -145,7 +158,7 @@ class RunCallback:
             return
         self._logged = trainer.epoch
         self._save(trainer)
-        self.run.log_epoch(trainer.epoch, self._named(trainer, trainer.metrics))
+        self.run.log_epoch(trainer.epoch, self._named(trainer, trainer.metrics if self._validated else {}))
 
 
 def _copy(pairs: list[tuple[Path, Path]]) -> None:

@@ -38,7 +38,7 @@ SET_BY_ENGINE = {
     "save_dir": "Engine(work_dir=...)",
     "exist_ok": "Engine(work_dir=...)",
     "save": "drivetrain, which keeps the best and the last state",
-    "val": "drivetrain, which validates after every epoch",
+    "val": "train(val_check_interval=...)",
     "verbose": "drivetrain, which shows its own progress",
     "cfg": "engine_args itself",
     "distill_model": "drivetrain, which keeps one model in a checkpoint",
@@ -54,7 +54,7 @@ OPTIONS = {
     "deterministic": "deterministic",
     "precision": "amp",
     "patience": "patience",
-    "val_check_interval": "",  # 1 only: it validates after each epoch
+    "val_check_interval": "",  # switches "val" before each validation
     "num_workers": "workers",
     "devices": "device",
     "callbacks": "",  # among the events of its trainer
@@ -103,11 +103,6 @@ def check_options(options: TrainOptions, device: str) -> None:
     for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
-    if options.val_check_interval not in (None, 1):
-        raise UnsupportedOptionError(
-            f"val_check_interval={options.val_check_interval} cannot be honoured: Ultralytics validates after every "
-            "epoch. Leave it out."
-        )
     size = options.image_size_hw
     if size is not None and size[0] != size[1]:
         raise UnsupportedOptionError(
