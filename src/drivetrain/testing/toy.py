@@ -102,7 +102,15 @@ class ToyFramework(Framework):
 
     unsupported_options: ClassVar = {
         name: f"the toy engine has no {name}; leave it out"
-        for name in ("precision", "num_workers", "devices", "callbacks", "logger", "val_check_interval")
+        for name in (
+            "precision",
+            "num_workers",
+            "devices",
+            "callbacks",
+            "logger",
+            "val_check_interval",
+            "check_val_every_n_epoch",
+        )
     }
     default_space: ClassVar = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.momentum": [0.5, 0.9]}
     _model: ToyModel | None = None

@@ -142,6 +142,7 @@ def short(options: TrainOptions, batch_size: int | None) -> TrainOptions:
         max_epochs=1,
         patience=None,
         val_check_interval=None,
+        check_val_every_n_epoch=None,
         callbacks=None,
         logger=None,
         metric=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -35,7 +36,8 @@ class TrainOptions:
     deterministic: bool = False
     precision: Precision = "auto"
     patience: int | None = None
-    val_check_interval: int | None = None
+    val_check_interval: int | float | None = None
+    check_val_every_n_epoch: int | None = None
     num_workers: int | None = None
     devices: int | Sequence[int] = 1
     callbacks: Sequence[Any] | None = None
@@ -50,12 +52,18 @@ class TrainOptions:
     engine_args: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "batch_size", "patience", "val_check_interval"):
+        for name in ("max_epochs", "batch_size", "patience", "check_val_every_n_epoch"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("num_workers", self.num_workers, 0)
         check_at_least("seed", self.seed, 0)
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise OptionError(f"learning_rate={self.learning_rate!r} must be greater than 0.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise OptionError(f"learning_rate={self.learning_rate!r} must be a number greater than 0, such as 0.001.")
+        check_val_interval(self.val_check_interval)
+        if self.check_val_every_n_epoch is not None and self.check_val_every_n_epoch > (self.max_epochs or math.inf):
+            raise OptionError(
+                f"check_val_every_n_epoch={self.check_val_every_n_epoch} is more than max_epochs={self.max_epochs}, so "
+                "nothing would ever be validated. Give at most max_epochs."
+            )
         check_choice("precision", self.precision, get_args(Precision))
         check_choice("adaptive_bs", self.adaptive_bs, get_args(AdaptiveBatchSize))
         check_image_size(self.image_size)
@@ -105,6 +113,27 @@ def check_at_least(name: str, value: int | None, least: int) -> None:
         raise OptionError(f"{name}={value!r} must be a whole number.")
     if value < least:
         raise OptionError(f"{name}={value} must be at least {least}.")
+
+
+def check_val_interval(value: float | None) -> None:
+    """Refuse what is neither a share of an epoch nor a number of batches.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise OptionError(
+            f"val_check_interval={value!r} must be a share of an epoch (0.5) or a number of batches (100)."
+        )
+    if isinstance(value, float) and not 0.0 < value <= 1.0:
+        raise OptionError(
+            f"val_check_interval={value!r}: a share of an epoch is greater than 0.0 and at most 1.0. To validate less "
+            "often than once an epoch give check_val_every_n_epoch."
+        )
+    if isinstance(value, int) and value < 1:
+        raise OptionError(f"val_check_interval={value!r}: a number of batches is at least 1.")
 
 
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:

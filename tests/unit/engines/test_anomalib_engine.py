@@ -155,7 +155,9 @@ def test_memory_bank_has_nothing_to_resume(padim: Any) -> None:
         padim.train(resume=True)
 
 
-@pytest.mark.parametrize("option", [{"patience": 3}, {"learning_rate": 0.1}, {"val_check_interval": 2}])
+@pytest.mark.parametrize(
+    "option", [{"patience": 3}, {"learning_rate": 0.1}, {"val_check_interval": 0.5}, {"check_val_every_n_epoch": 1}]
+)
 def test_option_that_cannot_be_honoured_is_refused(padim: Any, option: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedOptionError, match=next(iter(option))):
         padim.train(**option, overwrite=True)

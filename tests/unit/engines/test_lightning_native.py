@@ -220,8 +220,8 @@ def test_patience_stops_on_the_metric(tmp_path: Path) -> None:
         Engine(Flat(), Numbers(), work_dir=tmp_path / "other", device="cpu").train(20, patience=2)
 
 
-def test_val_check_interval_validates_every_so_many_epochs(tmp_path: Path) -> None:
-    result = Engine(Plain(), Numbers(), work_dir=tmp_path / "run", device="cpu").train(4, val_check_interval=2)
+def test_validation_after_every_so_many_epochs(tmp_path: Path) -> None:
+    result = Engine(Plain(), Numbers(), work_dir=tmp_path / "run", device="cpu").train(4, check_val_every_n_epoch=2)
     assert ["val_loss" in record.metrics for record in result.history] == [False, True, False, True]
 
 

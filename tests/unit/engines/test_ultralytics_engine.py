@@ -245,7 +245,7 @@ def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
     [
         ({"image_size": (32, 64)}, "trains on squares"),
         ({"image_size": 33}, "must be a multiple of 32. The next one is 64"),
-        ({"engine_args": {"val": False}}, r"val is set by train\(val_check_interval=...\)"),
+        ({"engine_args": {"val": False}}, r"val is set by train\(check_val_every_n_epoch=...\)"),
         ({"precision": "fp16"}, "fp32 on the CPU"),
         ({"devices": 2}, r"data in memory do not reach them. Leave devices out, or .* train by the yolo command"),
         ({"logger": object()}, r"has no logger objects .* Give the name of a tracker \(tensorboard, mlflow, wandb\)"),
@@ -284,7 +284,7 @@ def test_validation_after_every_second_epoch(colours: Path, tmp_path: Path) -> N
     """And after the last; only a validated epoch can be the best, and a resumed run validates as it is told then."""
     engine = _engine("yolo11n-cls", colours, tmp_path / "work")
     options: dict[str, Any] = {"batch_size": 5, "image_size": 32, "learning_rate": 0.003}
-    history = engine.train(3, val_check_interval=2, **options).history
+    history = engine.train(3, check_val_every_n_epoch=2, **options).history
     assert [("val/accuracy" in row.metrics, "val/loss" in row.metrics) for row in history] == [
         (False, False),
         (True, True),
@@ -414,7 +414,7 @@ def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: P
     assert {train_args.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, train_args.OPTIONS.values())}
     with pytest.raises(_Seen):
         _engine("yolo11n", shapes, tmp_path / "work", device="cpu").train(
-            **given, val_check_interval=1, callbacks={"on_train_start": look}, engine_args={"mosaic": 0.25}
+            **given, check_val_every_n_epoch=1, callbacks={"on_train_start": look}, engine_args={"mosaic": 0.25}
         )
     assert {name: seen[name] for name in wanted} == wanted
     assert seen["mosaic"] == 0.25

@@ -42,7 +42,8 @@ class ColourFramework(Framework):
 
     unsupported_options: ClassVar = dict.fromkeys(
         (
-            *("batch_size", "learning_rate", "image_size", "precision", "patience", "val_check_interval"),
+            *("batch_size", "learning_rate", "image_size", "precision", "patience"),
+            *("val_check_interval", "check_val_every_n_epoch"),
             *("num_workers", "devices", "callbacks", "logger", "metric", "resume"),
         ),
         "mean colours are computed, not trained; leave it out",

@@ -34,7 +34,8 @@ def tune(
     deterministic: bool | None = None,
     precision: Precision | None = None,
     patience: int | None = None,
-    val_check_interval: int | None = None,
+    val_check_interval: int | float | None = None,
+    check_val_every_n_epoch: int | None = None,
     num_workers: int | None = None,
     devices: int | Sequence[int] | None = None,
     checkpoint: str | Path | None = None,
@@ -63,7 +64,8 @@ def tune(
         deterministic: use deterministic algorithms only.
         precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
         patience: stop a trial after this many validations without a better metric.
-        val_check_interval: validate every so many epochs.
+        val_check_interval: validate within an epoch: a share of it (0.5: twice), or a number of batches (100).
+        check_val_every_n_epoch: validate after every so many epochs.
         num_workers: processes or threads that load data.
         devices: how many devices, or which.
         checkpoint: begin each trial with the weights of this checkpoint.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import shutil
 import warnings
@@ -40,26 +39,13 @@ from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
 from drivetrain.runs.run import Run
+from drivetrain.torch_training.trainer import check_options as check_trainer_options
+from drivetrain.torch_training.trainer import trainer_arguments, trainer_settings
 from drivetrain.types.options import TrainOptions, check_choice
 from drivetrain.types.results import lower_is_better
 
-_OURS = {
-    "accelerator": "device=... of Engine",
-    "devices": "devices=...",
-    "precision": "precision=...",
-    "logger": "logger=...",
-    "callbacks": "callbacks=...",
-    "max_epochs": "max_epochs=...",
-    "check_val_every_n_epoch": "val_check_interval=...",
-    "deterministic": "deterministic=...",
-    "default_root_dir": "work_dir=... of Engine",
-    "enable_checkpointing": "nothing: the best and the last state are always kept",
-}
-ENGINE_ARGUMENTS: tuple[str, ...] = (
-    "threshold_source",
-    *(name for name in inspect.signature(Trainer.__init__).parameters if name not in ("self", *_OURS)),
-)
-_PRECISIONS = {"auto": "32-true", "fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
+ENGINE_ARGUMENTS: tuple[str, ...] = ("threshold_source", *trainer_arguments())
+_PACKAGE = "lightning.pytorch"
 _DEFAULT_EPOCHS = 50
 _TRAIN_BATCH = 32
 _MANY_IMAGES = 1000
@@ -70,7 +56,7 @@ def torch_device(device: str) -> torch.device:
     return torch.device(choose_device(device))
 
 
-def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, *, native: bool) -> None:
+def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, *, native: bool, device: str) -> None:
     """Refuse what this model cannot honour, before anything is made.
 
     Raises:
@@ -95,9 +81,11 @@ def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, 
         )
         reasons["patience"] = f"{name} stores features in one pass, so there is nothing to stop early"
         reasons["val_check_interval"] = f"{name} validates once, after its pass"
+        reasons["check_val_every_n_epoch"] = reasons["val_check_interval"]
     for option, value in options.given().items():
         if option in reasons:
             raise UnsupportedOptionError(f"{option}={value!r} cannot be honoured: {reasons[option]}.")
+    check_trainer_options(options, device=device, package=_PACKAGE)
     if options.metric is not None:
         check_choice("metric", options.metric, (*VALIDATION_METRICS, *LEARNING_METRICS))
     source = (options.engine_args or {}).get("threshold_source", "auto")
@@ -204,7 +192,6 @@ def _metric(model: AnomalibModule, options: TrainOptions, prepared: Prepared) ->
 def _trainer_options(
     model: AnomalibModule, options: TrainOptions, run: Run, metric: str | None, device: str
 ) -> dict[str, Any]:
-    chosen = torch_device(device)
     callbacks: list[Callback] = [
         ValidationMetrics(),
         *checkpoint_callbacks(run, metric),
@@ -213,23 +200,15 @@ def _trainer_options(
     if options.patience is not None and metric is not None:
         mode = "min" if lower_is_better(metric) else "max"
         callbacks.append(EarlyStopping(metric, mode=mode, patience=options.patience, check_on_train_epoch_end=False))
-    devices: Any = options.devices if isinstance(options.devices, int) else list(options.devices)
-    if chosen.index is not None and options.devices == 1:
-        devices = [chosen.index]
+    settings = trainer_settings(options, device=device, package=_PACKAGE)
     extra = {name: value for name, value in (options.engine_args or {}).items() if name != "threshold_source"}
     return {
-        "accelerator": {"cuda": "gpu"}.get(chosen.type, chosen.type),
-        "devices": devices,
-        "precision": _PRECISIONS[options.precision],
-        "max_epochs": options.max_epochs or _default_epochs(model),
-        "check_val_every_n_epoch": options.val_check_interval or 1,
-        "deterministic": options.deterministic,
-        "logger": options.logger,
-        "callbacks": [*callbacks, *(options.callbacks or ())],
+        "max_epochs": _default_epochs(model),
         "num_sanity_val_steps": 0,
         "log_every_n_steps": 1,
-        "enable_progress_bar": False,
         "enable_model_summary": False,
+        **settings,
+        "callbacks": [*callbacks, *settings["callbacks"]],
         **extra,
     }
 
@@ -267,11 +246,7 @@ def _overrides(model: AnomalibModule, options: TrainOptions) -> dict[str, tuple[
     forced = dict(model.trainer_arguments)
     asked: dict[str, Any] = dict(options.engine_args or {})
     given = options.given()
-    for name, theirs in (("max_epochs", "max_epochs"), ("devices", "devices")):
-        if name in given:
-            asked[theirs] = given[name]
-    if "val_check_interval" in given:
-        asked["check_val_every_n_epoch"] = given["val_check_interval"]
+    asked |= {name: given[name] for name in ("max_epochs", "devices", "check_val_every_n_epoch") if name in given}
     replaced = {
         name: (value, forced[name]) for name, value in asked.items() if name in forced and forced[name] != value
     }

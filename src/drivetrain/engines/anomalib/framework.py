@@ -109,7 +109,7 @@ class AnomalibFramework(Framework):
         if self.task is not Task.ANOMALY:
             raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
         cls = self._class()
-        fitting.check_options(options, cls, self.given, native=self.has_native_data)
+        fitting.check_options(options, cls, self.given, native=self.has_native_data, device=self.setup.device)
         if not isinstance(self.given, AnomalibModule | Path):
             needs.check(
                 cls,

@@ -42,7 +42,8 @@ def used_options(trainer: Trainer, model: AnomalibModule, options: TrainOptions)
     stopping = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
     used = {
         "max_epochs": trainer.max_epochs,
-        "val_check_interval": trainer.check_val_every_n_epoch,
+        "val_check_interval": options.val_check_interval and trainer.val_check_interval,
+        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
         "batch_size": getattr(loader, "batch_size", None),
         "num_workers": getattr(loader, "num_workers", None),
         "learning_rate": max(rates, default=None),

@@ -19,17 +19,16 @@ from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.infer import infer
 from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
 from drivetrain.engines.lightning.models.weights import read_checkpoint
-from drivetrain.engines.lightning.trainer import (
+from drivetrain.errors import CheckpointError, DataError
+from drivetrain.torch_training.process import own_randomness, untouched_process
+from drivetrain.torch_training.trainer import (
     check_options,
     make_trainer,
-    own_randomness,
     package_of,
     run_trainer,
     trainer_arguments,
-    untouched_process,
     used_options,
 )
-from drivetrain.errors import CheckpointError, DataError
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from drivetrain.engines.lightning.models.classification import ClassificationModule, make_prediction
 from drivetrain.engines.lightning.native import is_lightning_module
-from drivetrain.engines.lightning.trainer import bare_trainer, package_of
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.preprocess import preprocess
+from drivetrain.torch_training.trainer import bare_trainer, package_of
 from drivetrain.types import ImageSpec, Prediction, Task
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ class UltralyticsFramework(Framework):
     _warm: torch.nn.Module | None = None
 
     def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
-        keeper = RunCallback(run, self.task, options.metric, options.val_check_interval or 1)
+        keeper = RunCallback(run, self.task, options.metric, options.check_val_every_n_epoch or 1)
         last = keeper.last_checkpoint if resume and keeper.last_checkpoint.is_file() else None
         if resume and last is None:
             run.note("The run left no state, so it begins anew.")

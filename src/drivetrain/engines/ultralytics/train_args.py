@@ -38,7 +38,7 @@ SET_BY_ENGINE = {
     "save_dir": "Engine(work_dir=...)",
     "exist_ok": "Engine(work_dir=...)",
     "save": "drivetrain, which keeps the best and the last state",
-    "val": "train(val_check_interval=...)",
+    "val": "train(check_val_every_n_epoch=...)",
     "verbose": "drivetrain, which shows its own progress",
     "cfg": "engine_args itself",
     "distill_model": "drivetrain, which keeps one model in a checkpoint",
@@ -54,7 +54,8 @@ OPTIONS = {
     "deterministic": "deterministic",
     "precision": "amp",
     "patience": "patience",
-    "val_check_interval": "",  # switches "val" before each validation
+    "val_check_interval": "",  # refused: it validates after whole epochs
+    "check_val_every_n_epoch": "",  # switches "val" before each validation
     "num_workers": "workers",
     "devices": "device",
     "callbacks": "",  # among the events of its trainer
@@ -103,6 +104,11 @@ def check_options(options: TrainOptions, device: str) -> None:
     for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    if options.val_check_interval is not None:
+        raise UnsupportedOptionError(
+            f"val_check_interval={options.val_check_interval!r} cannot be honoured: Ultralytics validates after whole "
+            "epochs. Give check_val_every_n_epoch."
+        )
     size = options.image_size_hw
     if size is not None and size[0] != size[1]:
         raise UnsupportedOptionError(

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.models.registry import load_engine
 from drivetrain.testing.contract.base import Subject
 
 _SAMPLES: dict[str, Any] = {
@@ -20,7 +19,8 @@ _SAMPLES: dict[str, Any] = {
     "deterministic": True,
     "precision": "fp16",
     "patience": 2,
-    "val_check_interval": 2,
+    "val_check_interval": 0.5,
+    "check_val_every_n_epoch": 2,
     "num_workers": 1,
     "devices": 2,
     "callbacks": [object()],
@@ -67,7 +67,7 @@ class OptionChecks(Subject):
     def test_what_cannot_be_honoured_is_refused(self, dataset: Path, tmp_path: Path) -> None:
         """By name, with a reason, before anything is written."""
         self.needs("train")
-        unsupported = {*load_engine(self.spec).unsupported_options}
+        unsupported = {*self.make_engine(dataset, tmp_path / "work").framework.unsupported_options}
         assert unsupported <= set(_SAMPLES), "options of train"
         for name in sorted(unsupported):
             with pytest.raises(UnsupportedOptionError, match=f"^{name}="):

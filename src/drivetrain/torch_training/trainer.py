@@ -1,26 +1,19 @@
-"""Turn the options of ``train`` into a Lightning trainer, and leave the process as it was afterwards."""
+"""The options of ``train`` as those of a Lightning trainer, for every engine whose framework trains by one."""
 
-# ruff: noqa: TID253  (loaded only by the engine)
+# ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
 
 import importlib
 import inspect
-import logging
-import os
-import random
-import signal
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.device import choose_device
+from drivetrain.torch_training.process import untouched_process
 from drivetrain.types.options import TrainOptions
 
 #: Arguments of the Lightning trainer that the engine sets: name -> the option that does it.
@@ -31,23 +24,14 @@ SET_BY_ENGINE = {
     "logger": "train(logger=...)",
     "callbacks": "train(callbacks=...)",
     "max_epochs": "train(max_epochs=...)",
-    "check_val_every_n_epoch": "train(val_check_interval=...)",
+    "check_val_every_n_epoch": "train(check_val_every_n_epoch=...)",
+    "val_check_interval": "train(val_check_interval=...)",
     "deterministic": "train(deterministic=...)",
     "default_root_dir": "Engine(work_dir=...)",
     "enable_progress_bar": "drivetrain, which shows its own progress",
     "enable_checkpointing": "drivetrain, which keeps the best and the last state",
     "barebones": "drivetrain, which needs callbacks and checkpoints",
 }
-
-_CHATTER = (
-    r".*does not have many workers.*",
-    r".*smaller than the logging interval.*",
-    r".*No `?val_dataloader.*",
-    r".*Checkpoint directory .* exists and is not empty.*",
-    r".*GPU available but not used.*",
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
-    r".*No positive class found.*",
-)
 
 
 def package_of(module: Any) -> str:
@@ -76,8 +60,38 @@ def check_options(options: TrainOptions, *, device: str, package: str) -> None:
     upstream = importlib.import_module(package)
     place = place_of(device, options.devices)
     precision_of(options.precision, place["accelerator"])
-    _loggers(options.logger, upstream)
-    _callbacks(options.callbacks, upstream)
+    loggers_of(options.logger, upstream)
+    callbacks_of(options.callbacks, upstream)
+
+
+def trainer_settings(options: TrainOptions, *, device: str, package: str) -> dict[str, Any]:
+    """The arguments of the upstream's trainer that the options of ``train`` say.
+
+    Args:
+        options: of ``train``; of its ``engine_args`` nothing.
+        device: as given to the engine.
+        package: see :func:`package_of`.
+
+    Raises:
+        OptionError: an option has a wrong value.
+        UnsupportedOptionError: an option cannot be honoured.
+    """
+    upstream = importlib.import_module(package)
+    place = place_of(device, options.devices)
+    settings: dict[str, Any] = {
+        **place,
+        "precision": precision_of(options.precision, place["accelerator"]),
+        "logger": loggers_of(options.logger, upstream),
+        "callbacks": callbacks_of(options.callbacks, upstream),
+        "deterministic": options.deterministic or None,
+        "enable_progress_bar": False,
+        "check_val_every_n_epoch": options.check_val_every_n_epoch or 1,
+    }
+    if options.val_check_interval is not None:
+        settings["val_check_interval"] = options.val_check_interval
+    if options.max_epochs is not None:
+        settings["max_epochs"] = options.max_epochs
+    return settings
 
 
 def make_trainer(
@@ -103,24 +117,16 @@ def make_trainer(
         OptionError: an option has a wrong value.
         UnsupportedOptionError: an option cannot be honoured.
     """
-    upstream = importlib.import_module(package)
-    place = place_of(device, options.devices)
-    settings: dict[str, Any] = {
+    settings = trainer_settings(options, device=device, package=package)
+    settings["callbacks"] += callbacks
+    settings = {
         **defaults,
-        **place,
-        "precision": precision_of(options.precision, place["accelerator"]),
-        "logger": _loggers(options.logger, upstream),
-        "callbacks": [*_callbacks(options.callbacks, upstream), *callbacks],
-        "deterministic": options.deterministic or None,
+        **settings,
         "default_root_dir": str(work_dir / "upstream"),
-        "enable_progress_bar": False,
-        "check_val_every_n_epoch": options.val_check_interval or 1,
         **(options.engine_args or {}),
     }
     settings.setdefault("enable_model_summary", False)
-    if options.max_epochs is not None:
-        settings["max_epochs"] = options.max_epochs
-    return upstream.Trainer(**settings)
+    return importlib.import_module(package).Trainer(**settings)
 
 
 def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
@@ -142,7 +148,8 @@ def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, 
         "image_size": list(spec.size) if spec is not None else None,
         "num_workers": getattr(loader, "num_workers", None),
         "precision": {"32-true": "fp32", "16-mixed": "fp16", "bf16-mixed": "bf16"}.get(str(trainer.precision)),
-        "val_check_interval": trainer.check_val_every_n_epoch,
+        "val_check_interval": options.val_check_interval and trainer.val_check_interval,
+        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
         "devices": trainer.num_devices,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "seed": torch.initial_seed(),
@@ -220,9 +227,14 @@ def precision_of(precision: str, accelerator: str) -> str:
     return {"fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}[precision]
 
 
-def _loggers(logger: Any, upstream: Any) -> Any:
+def loggers_of(logger: Any, upstream: Any) -> Any:
+    """The user's own loggers; ``False`` without any, since the run writes the table and feeds the trackers.
+
+    Raises:
+        OptionError: one of them is not a logger of the upstream.
+    """
     if logger is None:
-        return False  # the run writes the table of metrics, and feeds the trackers
+        return False
     given = list(logger) if isinstance(logger, list | tuple) else [logger]
     wrong = next((item for item in given if not isinstance(item, upstream.loggers.Logger)), None)
     if wrong is not None:
@@ -230,7 +242,12 @@ def _loggers(logger: Any, upstream: Any) -> Any:
     return given
 
 
-def _callbacks(callbacks: Sequence[Any] | None, upstream: Any) -> list[Any]:
+def callbacks_of(callbacks: Sequence[Any] | None, upstream: Any) -> list[Any]:
+    """The user's own callbacks.
+
+    Raises:
+        OptionError: one of them is not a callback of the upstream.
+    """
     given = list(callbacks) if callbacks is not None else []
     wrong = next((item for item in given if not isinstance(item, upstream.Callback)), None)
     if wrong is not None:
@@ -239,54 +256,3 @@ def _callbacks(callbacks: Sequence[Any] | None, upstream: Any) -> list[Any]:
             f"Give objects of subclasses of {upstream.__name__}.Callback."
         )
     return given
-
-
-@contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
-    """Seed everything, and give the caller's random numbers back afterwards."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
-
-
-@contextmanager
-def untouched_process() -> Iterator[None]:
-    """Give back what the upstream changes in the process: flags of torch, variables, signals, its chatter."""
-    strict, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    benchmark = torch.backends.cudnn.benchmark
-    variables = dict(os.environ)
-    interrupt = signal.getsignal(signal.SIGINT)
-    loggers = [
-        logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for message in _CHATTER:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
-        torch.backends.cudnn.benchmark = benchmark
-        for name in set(os.environ) - set(variables):
-            del os.environ[name]
-        os.environ.update(variables)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, interrupt)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,0 +1,77 @@
+"""What a training must not leave behind in the process: seeds, flags, variables, signals, chatter."""
+
+# ruff: noqa: TID253  (loaded by the engines on PyTorch only)
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+_CHATTER = (
+    r".*does not have many workers.*",
+    r".*smaller than the logging interval.*",
+    r".*No `?val_dataloader.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*GPU available but not used.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*No positive class found.*",
+)
+
+
+@contextmanager
+def own_randomness(seed: int) -> Iterator[None]:
+    """Seed everything, and give the caller's random numbers back afterwards."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+@contextmanager
+def untouched_process() -> Iterator[None]:
+    """Give back what the upstream changes in the process: flags of torch, variables, signals, its chatter."""
+    strict, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    benchmark = torch.backends.cudnn.benchmark
+    variables = dict(os.environ)
+    interrupt = signal.getsignal(signal.SIGINT)
+    loggers = [
+        logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in _CHATTER:
+                warnings.filterwarnings("ignore", message)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+        for name in set(os.environ) - set(variables):
+            del os.environ[name]
+        os.environ.update(variables)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
