@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MAY_NAME_A_FRAMEWORK = {"engines", "export", "machine"}
+MAY_NAME_A_FRAMEWORK = {"engines", "export", "machine", "torch_training"}
 ENTRY = {"__main__"}
 
 
