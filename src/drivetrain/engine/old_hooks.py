@@ -52,11 +52,13 @@ def old_framework(cls: type[EngineState]) -> type[Framework] | None:
     ]
     if lacking:
         raise TypeError(f"The engine {cls.__name__} must define {', '.join(lacking)}.")
+    own = sorted(name for name in _OLD_HOOKS if getattr(cls, name) is not getattr(OldNames, name))
     warnings.warn(
-        f"The engine {cls.__name__} has its hooks (_build, _infer, ...) on itself, which will not work after release "
-        "0.2. Move them to a Framework, without the underscore: docs/how-to-add-an-engine.md.",
+        f"The engine {cls.__name__} has hooks of its own ({', '.join(own)}), which will not work after release 0.2. "
+        f"Move them to a Framework, without the underscore, and name it as framework_class of {cls.__name__}: "
+        "see docs/how-to-add-an-engine.md.",
         DeprecationWarning,
-        stacklevel=4,
+        stacklevel=3,  # the class statement
     )
     return OldHooks
 

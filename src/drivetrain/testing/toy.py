@@ -38,6 +38,7 @@ SPEC = EngineSpec(
     claims=("drivetrain:ToyModel",),
     sources=(ModelSource("toy", "drivetrain", "drivetrain", "drivetrain.testing.toy:list_models"),),
     tasks=(Task.CLASSIFICATION,),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source"),  # the verbs follow from them
     checkpoint_suffixes=(".npz",),
     summary="A linear classifier in numpy, for tests and as an example.",
 )

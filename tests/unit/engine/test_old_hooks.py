@@ -13,25 +13,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from drivetrain import load
 from drivetrain.engine import Engine, FitResult
 from drivetrain.errors import UnsupportedError, UnsupportedOptionError
+from drivetrain.export.source import ExportSource
 from drivetrain.models.registry import register_engine
 from drivetrain.models.spec import EngineSpec
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.run import Run
 from drivetrain.testing import data, toy
-from drivetrain.types import Prediction, Task
-from drivetrain.types.options import TrainOptions
+from drivetrain.types import ImageSpec, Prediction, Task
+from drivetrain.types.options import ExportFormat, TrainOptions
 
-SPEC = EngineSpec(
-    name="counted",
-    class_path=f"{__name__}:CountedEngine",
-    install="",
-    claims=(f"{__name__.partition('.')[0]}:Counted",),
-    tasks=(Task.CLASSIFICATION,),
-    verbs=("train", "test", "predict"),
-    checkpoint_suffixes=(".counted",),
-)
+KNOWN: dict[str, Any] = {
+    "name": "counted",
+    "class_path": f"{__name__}:CountedEngine",
+    "install": "",
+    "claims": (f"{__name__.partition('.')[0]}:Counted",),
+    "tasks": (Task.CLASSIFICATION,),
+    "checkpoint_suffixes": (".counted",),
+}
+SPEC = EngineSpec(**KNOWN, verbs=("train", "test", "predict"))
 
 
 class Counted:
@@ -40,9 +42,19 @@ class Counted:
     counts: ClassVar[dict[str, int]] = {}
 
 
-def counted_engine() -> type[Engine]:  # noqa: C901  (a whole engine, defined inside to catch its warning)
+def always(label: int, labels: int) -> Any:
+    """A module of torch that answers with the same label for every image."""
+    from torch import nn
+
+    head = nn.Linear(3, labels)
+    nn.init.zeros_(head.weight)
+    head.bias.data[label] = 1000
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+
+def counted_engine(its_spec: EngineSpec = SPEC) -> type[Engine]:  # noqa: C901  (a whole engine, defined inside to catch its warning)
     class CountedEngine(Engine):
-        spec = SPEC
+        spec = its_spec
         unsupported_options: ClassVar = {"batch_size": "images are counted one by one; leave it out"}
         default_space: ClassVar = {"engine_args.weight": [1, 2]}
         _model: Counted | None = None
@@ -98,6 +110,18 @@ def counted_engine() -> type[Engine]:  # noqa: C901  (a whole engine, defined in
         def _engine_arg_names(self) -> Sequence[str]:
             return ("weight",)
 
+        def _export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
+            counts = list(self.model.counts.values())
+            return ExportSource(
+                module=always(counts.index(max(counts)), len(counts)),
+                image_spec=ImageSpec(8, 8),
+                task=Task.CLASSIFICATION,
+                label_names=self.label_names,
+                decoder="classification",
+                output_names=("logits",),
+                dynamic_batch=True,
+            )
+
     return CountedEngine
 
 
@@ -109,9 +133,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine_class(only_engines: Any) -> type[Engine]:
     only_engines(SPEC)
-    with pytest.warns(DeprecationWarning, match=r"CountedEngine has its hooks .* on itself.*how-to-add-an-engine"):
+    with pytest.warns(DeprecationWarning, match="CountedEngine has hooks of its own"):
         cls = counted_engine()
     return register_engine(SPEC, override=True)(cls)
+
+
+def test_one_warning_names_the_hooks_and_the_page_where_the_class_is_written() -> None:
+    with pytest.warns(DeprecationWarning, match="framework_class of CountedEngine") as caught:
+        counted_engine()
+    (warning,) = caught
+    assert (
+        "CountedEngine has hooks of its own (_build, _engine_arg_names, _export_source, _fit, _infer, _load_state)"
+        in (str(warning.message))
+    )
+    assert "see docs/how-to-add-an-engine.md" in str(warning.message)
+    line = Path(__file__).read_text(encoding="utf-8").splitlines()[warning.lineno - 1]
+    assert (warning.filename, line.strip()) == (__file__, "class CountedEngine(Engine):")
 
 
 def test_its_verbs_work_and_what_they_need_is_said(engine_class: type[Engine], folder: Path, tmp_path: Path) -> None:
@@ -140,6 +177,20 @@ def test_its_checkpoints_open_and_its_runs_go_on(engine_class: type[Engine], fol
     opened: Any = Engine(tmp_path / "run", engine="counted")
     assert opened.label_names == tuple(seen)
     assert len(opened.predict(folder)) > 0
+
+
+def test_its_export_is_verified(only_engines: Any, folder: Path, tmp_path: Path) -> None:
+    spec = EngineSpec(**{**KNOWN, "verbs": ("train", "test", "predict", "export")})
+    only_engines(spec)
+    with pytest.warns(DeprecationWarning, match="CountedEngine has hooks of its own"):
+        cls: Any = register_engine(spec, override=True)(counted_engine(spec))
+    engine = cls(Counted(), folder, work_dir=tmp_path / "run")
+    engine.progress = SilentProgress()
+    engine.train(1)
+    artifact = engine.export("openvino")
+    assert artifact.path == tmp_path / "run" / "artifacts" / "openvino-fp32"
+    answers = load(artifact.path).predict(folder)
+    assert [item.labels.tolist() for item in answers] == [item.labels.tolist() for item in engine.predict(folder)]
 
 
 def test_a_former_hook_beside_a_framework_is_refused() -> None:

@@ -75,6 +75,7 @@ SPEC = EngineSpec(
     ),
     known_names=(r"(timm|torchvision):.+", r"(tf_)?efficientnet.*", r"resnet\d+", r"mobilenet.*", r"vit_.*"),
     tasks=(Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("drivetrain_model",),
     candidates=(
         *_candidates(Task.CLASSIFICATION, "val/accuracy", "val/f1"),

@@ -53,6 +53,7 @@ SPEC = EngineSpec(
         Task.ORIENTED_DETECTION,
         Task.DEPTH,
     ),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("ultralytics.nn.tasks",),
     candidates=(
         _candidate("yolo11n", Task.DETECTION, 31.8, 15.6, 1.0),
