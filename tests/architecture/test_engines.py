@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +24,7 @@ from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing import data, toy
 
 OURS = [spec for spec in registry.engine_specs().values() if spec.class_path.startswith("drivetrain.")]
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "how-to-add-an-engine.md"
 
 INIT = """
 from drivetrain import EngineSpec, Task
@@ -117,6 +120,28 @@ def test_the_hooks_of_a_spec_are_those_that_its_framework_defines(spec: EngineSp
 def test_a_verb_needs_only_hooks_that_there_are() -> None:
     assert {hook for needs in verbs_of(Engine).values() for hook in needs} <= {*NEEDED, *OPTIONAL}
     assert defined(OpenVINOEngine.framework_class) == set(), "an artefact answers, and nothing more"
+
+
+def as_written(hook: str) -> str:
+    """A hook with its arguments, as the guide shows it: ``fit(options, run, resume=)``."""
+    value = vars(Framework)[hook]
+    if isinstance(value, property):
+        return hook
+    _, *arguments = inspect.signature(value).parameters.values()
+    words = (one.name + ("=" if one.kind is one.KEYWORD_ONLY else "") for one in arguments)
+    return f"{hook}({', '.join(words)})"
+
+
+@pytest.mark.parametrize("hook", [*NEEDED, *OPTIONAL])
+def test_the_guide_shows_every_hook_with_its_arguments(hook: str) -> None:
+    assert f"| `{as_written(hook)}` |" in GUIDE.read_text(encoding="utf-8")
+
+
+def test_the_guide_names_what_else_a_framework_may_define() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    inner = {"lacks", "has_native_data"}  # called by frameworks and verbs, never replaced
+    names = {name for name in vars(Framework) if not name.startswith("_")} - inner
+    assert [name for name in sorted(names) if not re.search(rf"[`.]{name}\b", text)] == []
 
 
 @pytest.fixture

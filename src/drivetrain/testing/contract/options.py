@@ -20,7 +20,7 @@ _SAMPLES: dict[str, Any] = {
     "precision": "fp16",
     "patience": 2,
     "val_check_interval": 0.5,
-    "check_val_every_n_epoch": 2,
+    "check_val_every_n_epoch": 1,  # at most max_epochs, which may be 1
     "num_workers": 1,
     "devices": 2,
     "callbacks": [object()],
