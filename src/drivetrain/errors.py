@@ -18,6 +18,7 @@ Every error derives from :class:`DrivetrainError` and from the built-in error on
     │   ├── CheckpointNotFoundError (FileNotFoundError)
     │   └── UnsafeCheckpointError                opening it could execute code
     ├── WorkDirError (OSError)                   the work dir cannot be used
+    ├── StorageError (OSError)                   a file cannot be written: disk full, read-only, forbidden
     ├── ArtifactError (ValueError)               the exported artefact cannot be used
     ├── ExportError (RuntimeError)               the model could not be exported
     │   ├── ArtifactExistsError (FileExistsError)  an artefact has this name already
@@ -94,6 +95,10 @@ class UnsafeCheckpointError(CheckpointError):
 
 class WorkDirError(DrivetrainError, OSError):
     """The work dir cannot be used."""
+
+
+class StorageError(DrivetrainError, OSError):
+    """A file cannot be written: the disk is full, read-only, broken, or closed to this user."""
 
 
 class ArtifactError(DrivetrainError, ValueError):

@@ -9,7 +9,7 @@ import pytest
 from expected_failures import expected
 
 from drivetrain.engines.ultralytics import SPEC
-from drivetrain.runs.run import read_history
+from drivetrain.runs.record import read_history
 from drivetrain.testing import EngineContract
 from drivetrain.testing.contract.base import Trained
 from drivetrain.testing.data import coco

@@ -11,7 +11,7 @@ import pytest
 
 from drivetrain import Engine, load
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data
 from drivetrain.testing.contract.forms import METRICS, assert_form
 from drivetrain.types import Predictions, Task

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data
 
 #: The toy engine with an appetite: each image of a batch takes so much memory while a step lasts.

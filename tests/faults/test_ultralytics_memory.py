@@ -9,7 +9,7 @@ import pytest
 
 from drivetrain.engine import Engine
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from drivetrain import Engine
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_history, read_record
+from drivetrain.runs.record import read_history, read_record
 from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow

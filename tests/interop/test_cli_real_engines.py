@@ -65,7 +65,7 @@ def test_a_saved_config_repeats_a_run_with_the_same_result(engine: str, tmp_path
     assert run("train", "--config", work / "config.yaml", "--seed", 1, "--work_dir", tmp_path / "other") == 0
     capsys.readouterr()
     from drivetrain.cli.repeat import compare
-    from drivetrain.runs.run import read_record
+    from drivetrain.runs.record import read_record
 
     other = compare(work, read_record(work), tmp_path / "other", 0.0)
     assert other["weights_same"] is False, "the comparison can tell different weights"

@@ -12,7 +12,7 @@ from drivetrain import Engine
 from drivetrain.errors import DataError, OptionError, UnknownModelError
 from drivetrain.recipes import names_recipe
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data, toy
 
 

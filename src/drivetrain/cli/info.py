@@ -37,7 +37,7 @@ def explain(path: Path | None) -> Answer:
 
 
 def _work_dir(path: Path) -> Answer:
-    from drivetrain.runs.run import read_record
+    from drivetrain.runs.record import RunRecord, read_record
 
     record = read_record(path)
     model, data = record.get("model") or {}, record.get("data")
@@ -46,14 +46,18 @@ def _work_dir(path: Path) -> Answer:
     facts = {"kind": "work_dir", "path": path, **record, "files": checkpoints + artifacts}
 
     def tell(page: Page) -> None:
-        page.line(f"work dir of a run that is {record.get('status')}")
+        state = RunRecord.at(path).state()
+        page.line(f"work dir of a run, {state}")
+        if state != "finished" and not state.startswith("running"):
+            page.line(f"Go on with it: {command('drivetrain', 'train', '--work_dir', path, '--resume')}")
         page.line(f"model        {model.get('name')} (engine {record.get('engine')}), {record.get('task')}")
         page.line(f"data         {data.get('source') if isinstance(data, dict) else data}")
         page.line(f"drivetrain   {record.get('drivetrain')}")
         for part in record.get("parts", []):
-            page.line(
-                f"ran          {part.get('started')} to {part.get('ended', 'now')}: {part.get('status', 'running')}"
-            )
+            held = state.startswith("running") and part is record["parts"][-1]
+            open_end = "now: running" if held else "an end that was not recorded"
+            end = f"{part['ended']}: {part.get('status')}" if "ended" in part else open_end
+            page.line(f"ran          {part.get('started')} to {end}")
         if record.get("error"):
             page.line(f"error        {record['error']}")
         for name in checkpoints + artifacts:

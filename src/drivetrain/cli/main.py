@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ from drivetrain.errors import (
     ExportError,
     MissingDependencyError,
     OptionError,
+    StorageError,
     near,
 )
 
@@ -30,7 +33,8 @@ exit codes:
        the repeated run has another result, doctor found a problem)
   2    wrong input: an option, config file, model, data set, checkpoint or work dir
   3    a package is missing; the message says how to install it
-  130  stopped by Ctrl-C; a training saves its last state first"""
+  130  stopped by Ctrl-C; a training saves its last state first
+  143  ended by SIGTERM; as Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,15 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see :data:`EXIT_CODES`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    ended: list[int] = []
     try:
-        with _short_warnings():
+        with _short_warnings(), _termination_as_interrupt(ended):
             code = _dispatch(arguments)
         sys.stdout.flush()
         return code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except KeyboardInterrupt as error:
-        return _fail(error, str(error) or "Stopped.", 130, arguments)
+        return _fail(error, str(error) or "Stopped.", 143 if ended else 130, arguments)
     except BrokenPipeError:
         # The reader of our output has gone, as with "drivetrain find | head": nothing is left to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -62,6 +67,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(f"drivetrain: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt(ended: list[int]) -> Iterator[None]:
+    """Take SIGTERM, by which machines end a job, as Ctrl-C: a training saves its last state, and nothing is left over.
+
+    Args:
+        ended: takes the number of the signal.
+    """
+
+    def handle(number: int, _: object) -> None:
+        ended.append(number)
+        signal.raise_signal(signal.SIGINT)
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
@@ -91,7 +118,9 @@ def exit_code(error: DrivetrainError) -> int:
     """The exit code of an error: 3 for a missing package, 1 for work that failed, 2 for wrong input."""
     if isinstance(error, MissingDependencyError):
         return 3
-    failed = isinstance(error, ExportError) and not isinstance(error, ArtifactExistsError)
+    failed = isinstance(error, StorageError) or (
+        isinstance(error, ExportError) and not isinstance(error, ArtifactExistsError)
+    )
     return 1 if failed or type(error) is DrivetrainError else 2
 
 

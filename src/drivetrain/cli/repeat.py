@@ -70,13 +70,15 @@ def repeat_run(run: Path, *, work_dir: Path | None, tolerance: float, overwrite:
 
 
 def _finished(run: Path) -> dict[str, Any]:
-    from drivetrain.runs.run import read_record
+    from drivetrain.runs.record import RunRecord, read_record
 
     if not (run / "run.json").is_file():
         raise WorkDirError(f"run={str(run)!r} is not the work dir of a run: it has no run.json.")
     record = read_record(run)
     if record.get("status") != "finished":
-        raise WorkDirError(f"run={str(run)!r} is {record.get('status')}. Finish it first, with --resume.")
+        raise WorkDirError(
+            f"run={str(run)!r} is not finished ({RunRecord.at(run).state()}). Finish it first, with --resume."
+        )
     if not (run / "config.yaml").is_file():
         raise WorkDirError(
             f"run={str(run)!r} has no config.yaml: it was made from objects of a Python process (a model, data or "
@@ -99,7 +101,7 @@ def compare(before: Path, record: Mapping[str, Any], now: Path, tolerance: float
         (``None`` if there are none to compare), ``deterministic``, ``differences``, ``largest_difference``,
         ``changed`` (versions, data and options that are not what they were), ``run`` and ``work_dir``.
     """
-    from drivetrain.runs.run import read_history, read_record
+    from drivetrain.runs.record import read_history, read_record
 
     again = read_record(now)
     differences = [

@@ -79,6 +79,8 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
     """
     options = options_of(verb)
     given = check_values(options, request.values)
+    if verb == "train" and given.get("resume") and given.get("work_dir") and not given.get("model"):
+        given["model"] = str(given["work_dir"])
     if not given.get("model") and not (verb == "train" and given.get("data")):
         chosen = " Or give only --data FOLDER, and a model is chosen by the data." if verb == "train" else ""
         raise OptionError(

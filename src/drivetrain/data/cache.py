@@ -11,6 +11,7 @@ from typing import Any
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError
+from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
 _VERSION = 2  # to be raised whenever a reader or a check gives another table for the same files
@@ -54,9 +55,7 @@ def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
     text = json.dumps({"state": state, "watched": outside, "outside": outside_state(outside)})
     try:
         data.save(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.json")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path.with_suffix(".json"))
+        files.write_text(path.with_suffix(".json"), text)
     except OSError as error:
         return f"The parsed data set could not be cached in {path.parent}: {error}."
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.images.file import NoImage, open_image
+from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
 IGNORED = 255
@@ -53,10 +53,8 @@ def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
         colour = (unknown[0] >> 16, (unknown[0] >> 8) & 255, unknown[0] & 255)
         raise DataFormatError(f"{path} has pixels of the colour {colour}, which stands for no class.")
     table = np.array([known[int(code)] for code in found], np.uint8)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{key}.{os.getpid()}.png")
-    Image.fromarray(table[inverse].reshape(codes.shape)).save(partial)
-    partial.replace(target)
+    with files.whole_file(target) as partial:
+        Image.fromarray(table[inverse].reshape(codes.shape)).save(partial)
     return str(target)
 
 

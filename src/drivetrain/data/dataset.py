@@ -20,6 +20,7 @@ from drivetrain.data.split import rarest_labels, small_parts, stratified_choice
 from drivetrain.data.table import SampleReader, list_lengths, list_values, mapped_lists
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataNotFoundError, OptionError, near
+from drivetrain.machine import files
 from drivetrain.types import Sample, Task
 
 
@@ -392,16 +393,14 @@ class Dataset:
         The file appears whole or not at all. Returns its path.
         """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         metadata = {b"drivetrain": json.dumps(asdict(self._facts)).encode()}
         table = self._table.replace_schema_metadata(metadata)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with (
+            files.whole_file(target) as partial,
+            pa.OSFile(str(partial), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
         return target
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def spread(paths: Any, count: int) -> list[str]:
     return list(paths[:: max(1, len(paths) // count)][:count])
 
 
-def describe_dataset(dataset: Dataset) -> dict[str, Any]:
+def describe_dataset(dataset: Dataset, args: Mapping[str, Any]) -> dict[str, Any]:
     """What the record says of a data set; the fingerprint tells whether it is still the same."""
     return {
         "source": dataset.source,
@@ -102,6 +103,7 @@ def describe_dataset(dataset: Dataset) -> dict[str, Any]:
         "fingerprint": dataset.fingerprint,
         "subsets": dict(dataset.subsets),
         "labels": len(dataset.label_names),
+        **({"args": dict(args)} if args else {}),
     }
 
 

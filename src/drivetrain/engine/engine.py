@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from drivetrain.engine.data import EngineData
 from drivetrain.engine.framework import NEEDED
+from drivetrain.engine.objects import load_with
 from drivetrain.engine.old_hooks import OldHooks, OldNames, old_framework
 from drivetrain.engine.recipe import Recipe
 from drivetrain.engine.state import EngineState
@@ -191,8 +192,11 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
     model, plan = choice.model, choice.plan
     task, model_args = recipe.argument("task", given["task"]), recipe.argument("model_args", given["model_args"])
     data, data_args = recipe.data(given["data"], task)
+    if data is None and record.data_args:
+        data, data_args = load_with(record.data, record.data_args, task), record.data_args
     if plan is not None:
         task, model_args = plan["task"], plan.model_args
+        data_args = {"splits": plan["splits"]} if "splits" in plan and plan["splits"] is not None else {}
     made_here = isinstance(choice.resolution.model, type | ModelEntry)
     if model_args and not made_here:
         raise OptionError(

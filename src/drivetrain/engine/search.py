@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, repeatable
 from drivetrain.errors import OptionError
 from drivetrain.launch.setup import Setup
+from drivetrain.machine.files import explained
 from drivetrain.models.catalog import argument_names
 from drivetrain.runs.progress import Progress
 from drivetrain.tuning import SearchOptions, applied, search
@@ -114,7 +115,8 @@ def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, An
 
 def search_options(engine: EngineState, options: TrainOptions, how: SearchOptions, *, overwrite: bool) -> TuneResult:
     """Search in the work dir of the engine, or, without one, in a folder that is the same for the same search."""
-    return search(Tuned(engine), options, how, engine.given_work_dir, overwrite=overwrite)
+    with explained(engine.given_work_dir or Path("runs")):
+        return search(Tuned(engine), options, how, engine.given_work_dir, overwrite=overwrite)
 
 
 def search_before(engine: EngineState, given: Mapping[str, Any], options: TrainOptions, run: Run) -> TrainOptions:

@@ -38,14 +38,15 @@ def effective_options(engine: EngineState, given: Mapping[str, Any], *, searched
     """
     TrainOptions(**given)  # what the user gave is refused in its own name
     values: dict[str, Any] = {}
+    record = RunRecord.at(engine.work_dir) if given.get("resume") else RunRecord()
     if engine.plan is not None:
-        record = RunRecord.at(engine.work_dir) if given.get("resume") else RunRecord()
         engine.plan = engine.plan.as_recorded(record.content).overridden(given)
         values |= engine.plan.options  # those that were given are in the plan already, engine_args merged name by name
         given = {name: value for name, value in given.items() if name != "engine_args" or name not in values}
     recipe = engine.recipe
     if recipe is not None:
         values |= recipe.options
+    values |= record.options
     values = {name: value for name, value in values.items() if name not in searched} | dict(given)
     if searched and values.get("engine_args") and "engine_args" not in given:
         arguments = values["engine_args"].items()

@@ -1,34 +1,131 @@
-"""Files written whole or not at all, and the folder of what can be made again."""
+"""Files written whole or not at all, what stops a write said plainly, and the folder of what can be made again."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from drivetrain.errors import StorageError
+
+#: What a disk or its owner says: full, over quota, read-only, forbidden, broken, too large.
+_STORAGE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.EMFILE}
+)
+_PROBE = bytes(64 * 1024)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write into, which takes its name when the block ends and goes away when it fails.
+
+    A reader sees the old or the new content, never a part, whatever happens in between.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with explained(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".partial{path.suffix}")
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.chmod(0o644)
+            partial.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new text, never a part, whatever happens in between."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a text, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a mapping as indented JSON, whole or not at all."""
+    """Write a mapping as indented JSON, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """While it is open, an error that a disk or its permissions cause is said with the folder and what to do.
+
+    Libraries report such an error in words of their own ("iostream error"); where one fails and the folder turns out
+    not to take a small file, that is the reason that is given.
+
+    Args:
+        folder: that is written to; it need not exist yet.
+
+    Raises:
+        StorageError: something cannot be written.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        raise _storage_error(error, folder) from error
+    except Exception as error:
+        reason = _refusal(folder)
+        if reason is None:
+            raise
+        raise _storage_error(reason, folder) from error
+
+
+def _storage_error(error: OSError, folder: Path) -> StorageError:
+    place = Path(error.filename).parent if isinstance(error.filename, str) and error.filename else folder
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        way = f"{_free(place)} Remove what is not needed there, or choose another folder"
+    else:
+        way = "Choose a folder that can be written to"
+    found = StorageError(f"{str(place)!r} cannot be written: {reason}. {way}: work_dir=... names that of a run.")
+    found.errno = error.errno
+    return found
+
+
+def _free(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f"{shutil.disk_usage(_existing(folder)).free / 1e6:.1f} MB are free on its disk."
+    return ""
+
+
+def _refusal(folder: Path) -> OSError | None:
+    """Why the folder takes no small file; ``None`` if it takes one."""
+    try:
+        with tempfile.TemporaryFile(dir=_existing(folder)) as file:
+            file.write(_PROBE)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error if error.errno in _STORAGE else None
+    return None
+
+
+def _existing(folder: Path) -> Path:
+    return next((path for path in (folder, *folder.parents) if path.exists()), Path.cwd())
 
 
 def cache_dir() -> Path:

@@ -125,8 +125,10 @@ def listing(source: ModelSource) -> Listing | None:
         return cached
     print(f"Listing the models of {source.distribution} {version} (once per version) ...", file=sys.stderr)  # noqa: T201
     text = _ask_in_child(source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(path, text)
+    try:
+        files.write_text(path, text)
+    except OSError as error:  # the list is at hand, and is asked for again next time
+        print(f"The list could not be kept: {error}", file=sys.stderr)  # noqa: T201
     return _parse(json.loads(text), source, version)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from drivetrain.machine import files
 from drivetrain.report._style import STYLE
 
 
@@ -54,11 +54,5 @@ def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence
         f"<main>{''.join(sections)}</main><footer>written {written}</footer></body></html>\n"
     )
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(document, encoding="utf-8")
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    files.write_text(target, document)
     return target

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, ImageError
 from drivetrain.images.read import read_image
+from drivetrain.machine import files
 from drivetrain.report.draw import draw
 from drivetrain.types import Prediction, Predictions
 
@@ -130,11 +131,6 @@ class _Frames:
 def _write(picture: NDArray[np.uint8], target: Path) -> None:
     from PIL import Image
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     options: dict[str, Any] = {"quality": 92, "subsampling": 0} if target.suffix == ".jpg" else {}
-    try:
+    with files.whole_file(target) as unfinished:
         Image.fromarray(picture).save(unfinished, **options)
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import fcntl
+import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from drivetrain.errors import CheckpointNotFoundError
-from drivetrain.runs.run import read_record
+from drivetrain.errors import CheckpointNotFoundError, WorkDirError
+from drivetrain.types.results import EpochRecord
+
+#: Options that concern one part of a run only, or that a record cannot hold.
+_FOR_ONE_PART = ("resume", "overwrite", "checkpoint", "run_hpo", "hpo_config", "callbacks")
+
+
+def _is_plain(logger: Any) -> bool:
+    names = logger if isinstance(logger, list) else [logger]
+    return all(isinstance(name, str) and not name.startswith("<") for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,25 @@ class RunRecord:
         source: str | None = data.get("source") if isinstance(data, dict) else None
         return source if source and Path(source).exists() else None
 
+    @property
+    def data_args(self) -> dict[str, Any]:
+        """The arguments that the data were read with."""
+        data = self.content.get("data")
+        return dict(data.get("args") or {}) if isinstance(data, dict) else {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of ``train`` that the run was begun with and that hold when it goes on.
+
+        Objects (callbacks, loggers) are not among them, since a record cannot hold them.
+        """
+        found = {}
+        for name, value in (self.content.get("options") or {}).items():
+            if value is None or name in _FOR_ONE_PART or (name == "logger" and not _is_plain(value)):
+                continue
+            found[name] = tuple(value) if name == "image_size" and isinstance(value, list) else value
+        return found
+
     def checkpoint(self, which: str, folder: Path | None = None) -> Path | None:
         """The checkpoint ``"best"`` or ``"last"``; looked for in ``folder`` if this is no run itself."""
         folder = self.directory or folder
@@ -71,17 +102,34 @@ class RunRecord:
             return folder / name
         return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
 
-    def state(self) -> Path | None:
+    def state(self, *, locked: bool | None = None) -> str:
+        """What became of the run: "finished", or "killed after epoch 9 of 12".
+
+        A run whose record says "running" while nobody holds its work dir was killed, or could not write its end.
+
+        Args:
+            locked: whether a process holds the work dir; looked up if not given.
+        """
+        status = str(self.content.get("status", "unknown"))
+        if status == "running" and self.directory is not None:
+            held = is_held(self.directory) if locked is None else locked
+            status = status if held else "killed"
+        if status == "finished" or self.directory is None:
+            return status
+        done = len(read_history(self.directory / "metrics.csv"))
+        wanted = (self.content.get("options") or {}).get("max_epochs")
+        return f"{status} after epoch {done}" + (f" of {wanted}" if wanted else "") if done else f"{status} in epoch 1"
+
+    def chosen(self) -> Path | None:
         """The checkpoint that the run stands for: the best, else the last.
 
         Raises:
             CheckpointNotFoundError: the run did not come to an end and left none.
         """
         found = self.checkpoint("best") or self.checkpoint("last")
-        status = self.content.get("status")
-        if found is None and status != "finished":
+        if found is None and self.content.get("status") != "finished":
             raise CheckpointNotFoundError(
-                f"model={str(self.directory)!r} is the work dir of a run that is {status} and left no checkpoint. "
+                f"model={str(self.directory)!r} is the work dir of a run ({self.state()}) that left no checkpoint. "
                 "Train again."
             )
         return found
@@ -119,4 +167,57 @@ def own_checkpoint(model: Any, artifact_suffixes: Sequence[str] = (), run: RunRe
     if not model.is_dir():
         return model
     run = RunRecord.of(model) if run is None else run
-    return run.state() if run.directory is not None else None
+    return run.chosen() if run.directory is not None else None
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process holds the lock of a work dir."""
+    try:
+        with (directory / ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """The content of ``run.json`` in a work dir.
+
+    Raises:
+        WorkDirError: it is not there, or damaged.
+    """
+    path = directory / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkDirError(
+            f"{str(path)!r} cannot be read ({error}). Replace the run with overwrite=True, or give another work_dir."
+        ) from error
+    if not isinstance(record, dict):
+        raise WorkDirError(f"{str(path)!r} is not the record of a run. Give another work_dir.")
+    return record
+
+
+def history_table(history: Sequence[EpochRecord]) -> str:
+    """The history as CSV: ``epoch`` and every metric that occurs, one row for each epoch."""
+    names = list(dict.fromkeys(name for record in history for name in record.metrics))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *names])
+    for record in history:
+        writer.writerow([record.epoch, *(repr(record.metrics[n]) if n in record.metrics else "" for n in names)])
+    return text.getvalue()
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """The inverse of :func:`history_table`; empty if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        EpochRecord(int(row["epoch"]), {k: float(v) for k, v in row.items() if k != "epoch" and v not in ("", None)})
+        for row in rows
+    ]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import fcntl
 import getpass
-import io
-import json
 import math
 import os
 import platform
@@ -14,16 +12,17 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from drivetrain._version import __version__
-from drivetrain.errors import WorkDirError
+from drivetrain.errors import StorageError, WorkDirError
 from drivetrain.machine import files
 from drivetrain.machine.versions import environment, git_state
 from drivetrain.runs.progress import Progress
+from drivetrain.runs.record import RunRecord, history_table, read_history, read_record
 from drivetrain.runs.tracking import Trackers
 from drivetrain.types.results import EpochRecord
 
@@ -94,7 +93,7 @@ class Run:
         self.earlier: Mapping[str, Any] = {}
         self.notes: list[str] = []
         self.trackers: Trackers | None = None
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
         self._begun = False
         self._replaces = False
 
@@ -133,7 +132,7 @@ class Run:
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.directory / ".lock").open("a+")
+            self._lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise WorkDirError(
                 f"work_dir={str(self.directory)!r} cannot be written ({error.strerror or error}). "
@@ -142,17 +141,17 @@ class Run:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            self._lock = None
+            holder = os.pread(self._lock, 200, 0).decode("utf-8", "replace").strip() or "unknown"
+            self._close_lock()
+            own = holder.startswith(f"process {os.getpid()} ")
             raise WorkDirError(
-                f"work_dir={str(self.directory)!r} is held by another process ({holder}). "
-                "Wait for it, or give another work_dir."
+                f"work_dir={str(self.directory)!r} is held by "
+                + ("a training of this process. " if own else f"another process ({holder}). ")
+                + "Wait for it, or give another work_dir."
             ) from error
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}")
-        self._lock.flush()
+        with contextlib.suppress(OSError):  # who holds it is said for people; the lock itself is held
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}".encode(), 0)
 
     def settle(self, *, resume: bool, overwrite: bool) -> None:
         """Read the run that is to be resumed, or see that there is none in the way.
@@ -171,9 +170,9 @@ class Run:
             self.history = read_history(self.metrics_csv)
             return
         if exists and not overwrite:
-            status = read_record(self.directory).get("status", "unknown")
             raise WorkDirError(
-                f"work_dir={str(self.directory)!r} holds a run already (status: {status}). Go on with it: resume=True; "
+                f"work_dir={str(self.directory)!r} holds a run already (status: "
+                f"{RunRecord.at(self.directory).state(locked=False)}). Go on with it: resume=True; "
                 "replace it: overwrite=True; or give another work_dir."
             )
         self._replaces = exists
@@ -209,7 +208,8 @@ class Run:
             "environment": environment(),
             "git": git_state(),
         }
-        self.checkpoints.mkdir(exist_ok=True)
+        with files.explained(self.directory):
+            self.checkpoints.mkdir(exist_ok=True)
         self._begun = True
         if config is not None:
             import yaml
@@ -219,6 +219,16 @@ class Run:
         self._save()
         if self.trackers:
             self.update(tracking=self.trackers.begin(self.directory, self.record, before, self.note))
+
+    def config(self) -> dict[str, Any] | None:
+        """What ``config.yaml`` says, without the version that wrote it; ``None`` if there is none."""
+        path = self.directory / "config.yaml"
+        if not path.is_file():
+            return None
+        import yaml
+
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return {name: value for name, value in values.items() if name != "drivetrain"}
 
     def update(self, **values: Any) -> None:
         """Add to ``run.json`` what became known later, such as the effective options of the upstream."""
@@ -242,74 +252,56 @@ class Run:
             self.progress.note(text)
 
     def close(self, status: str, **values: Any) -> None:
-        """Complete ``run.json`` and give the work dir free; a run that never began leaves no trace.
+        """Complete ``run.json`` and let go of the work dir, whatever happens; a run that never began leaves no trace.
 
         Args:
             status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
             **values: more entries for the record.
+
+        Raises:
+            StorageError: the record of a finished run cannot be written.
         """
-        self.progress.stop()
-        if self._begun:
-            self.record["parts"][-1].update({"ended": _now(), "status": status})
+        try:
+            self.progress.stop()
+            if self._begun:
+                self._complete(status, values)
+        finally:
+            self.release()
+
+    def _complete(self, status: str, values: Mapping[str, Any]) -> None:
+        """Write the end of the run into its record; a run that failed has an error of its own to tell already."""
+        self.record["parts"][-1].update({"ended": _now(), "status": status})
+        try:
             self.update(status=status, notes=self.notes, **values)
             if self.trackers:
                 self.trackers.close(status, self.directory)
                 self.update(notes=self.notes)
-        self.release()
+        except StorageError as error:
+            if status == "finished":
+                raise
+            self.progress.note(f"run.json does not say that the run {status}: {error}")
 
     def release(self) -> None:
-        """Give the lock back."""
-        if self._lock is not None:
+        """Let go of the work dir; one that holds no run is left as it was found."""
+        if self._lock is None:
+            return
+        try:
             if not (self.directory / "run.json").exists():
                 (self.directory / ".lock").unlink(missing_ok=True)
                 if not any(self.directory.iterdir()):
                     self.directory.rmdir()
-            self._lock.close()
+        except OSError as error:
+            self.progress.note(f"{str(self.directory)!r} could not be tidied up: {error}")
+        finally:
+            self._close_lock()
+
+    def _close_lock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
             self._lock = None
 
     def _save(self) -> None:
         files.write_json(self.directory / "run.json", self.record)
-
-
-def read_record(directory: Path) -> dict[str, Any]:
-    """The content of ``run.json`` in a work dir.
-
-    Raises:
-        WorkDirError: it is not there, or damaged.
-    """
-    path = directory / "run.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkDirError(
-            f"{str(path)!r} cannot be read ({error}). Replace the run with overwrite=True, or give another work_dir."
-        ) from error
-    if not isinstance(record, dict):
-        raise WorkDirError(f"{str(path)!r} is not the record of a run. Give another work_dir.")
-    return record
-
-
-def history_table(history: Sequence[EpochRecord]) -> str:
-    """The history as CSV: ``epoch`` and every metric that occurs, one row for each epoch."""
-    names = list(dict.fromkeys(name for record in history for name in record.metrics))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *names])
-    for record in history:
-        writer.writerow([record.epoch, *(repr(record.metrics[n]) if n in record.metrics else "" for n in names)])
-    return text.getvalue()
-
-
-def read_history(path: Path) -> list[EpochRecord]:
-    """The inverse of :func:`history_table`; empty if there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        EpochRecord(int(row["epoch"]), {k: float(v) for k, v in row.items() if k != "epoch" and v not in ("", None)})
-        for row in rows
-    ]
 
 
 def _now() -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from drivetrain.engine import Engine, FitResult, Framework
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, UnsupportedError, UnsupportedOptionError
 from drivetrain.images.read import read_image
+from drivetrain.machine import files
 from drivetrain.machine.packages import openvino
 from drivetrain.models.catalog import ModelSource, signature_arguments
 from drivetrain.models.registry import register_engine
@@ -246,16 +247,15 @@ class ToyFramework(Framework):
 
     def _save(self, path: Path) -> None:
         model = self.model
-        unfinished = path.with_suffix(".tmp.npz")
-        np.savez(
-            unfinished,
-            weights=model.weights,
-            speed=model.speed,
-            label_names=np.array(model.label_names),
-            image_size=np.array(model.image_size),
-            epochs=np.array(model.epochs),
-        )
-        unfinished.replace(path)
+        with files.whole_file(path) as unfinished:
+            np.savez(
+                unfinished,
+                weights=model.weights,
+                speed=model.speed,
+                label_names=np.array(model.label_names),
+                image_size=np.array(model.image_size),
+                epochs=np.array(model.epochs),
+            )
 
     def load_state(self, checkpoint: Path) -> None:
         if self._model is None:

@@ -17,7 +17,7 @@ from drivetrain.launch.worker import Channel
 from drivetrain.machine.device import accelerator_peak
 from drivetrain.machine.resources import resident_memory
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.types.options import TrainOptions
 
 _STEPS = 3

@@ -117,7 +117,7 @@ def test_info_on_a_work_dir(toy, colours: Path, tmp_path: Path, capsys) -> None:
     work = tmp_path / "work"
     output_of(capsys, "train", "--model", "MeanSmall", "--data", colours, "--work_dir", work, "--max_epochs", 2)
     out = output_of(capsys, "info", work)
-    assert "work dir of a run that is finished" in out
+    assert "work dir of a run, finished" in out
     assert "MeanSmall (engine toy), classification" in out
     assert "checkpoints/last.json" in out
     assert f"drivetrain repeat {work}" in out

@@ -71,7 +71,9 @@ def test_what_cannot_be_repeated(finished: Path, tmp_path: Path, capsys) -> None
     record = json.loads((finished / "run.json").read_text())
     (finished / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
     assert run("repeat", finished) == 2
-    assert "is interrupted. Finish it first, with --resume." in capsys.readouterr().err
+    assert (
+        "is not finished (interrupted after epoch 2 of 2). Finish it first, with --resume." in capsys.readouterr().err
+    )
 
 
 def test_a_config_of_a_newer_version_is_refused(finished: Path, capsys) -> None:

@@ -196,7 +196,7 @@ def test_a_run_that_left_no_checkpoint_cannot_be_tested(toy, colours: Path, tmp_
     words = ("--model", "MeanSmall", "--data", colours, "--work_dir", work, "--engine_args.break", 1)
     assert run("train", *words) == 1
     assert run("test", "--model", work) == 2
-    assert "is the work dir of a run that is failed and left no checkpoint." in capsys.readouterr().err
+    assert "is the work dir of a run (failed in epoch 1) that left no checkpoint." in capsys.readouterr().err
 
 
 def test_notes_during_a_run_are_in_the_words_of_the_command_line(toy, colours: Path, tmp_path: Path, capsys) -> None:

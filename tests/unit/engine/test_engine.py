@@ -21,7 +21,8 @@ from drivetrain.errors import (
 )
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import Run, read_record
+from drivetrain.runs.record import read_record
+from drivetrain.runs.run import Run
 from drivetrain.testing import data, toy
 from drivetrain.types.options import TrainOptions
 from drivetrain.types.task import Task

@@ -29,7 +29,7 @@ from drivetrain.errors import (
     UnsupportedOptionError,
 )
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data
 from drivetrain.types import Task
 from drivetrain.types.options import TrainOptions
@@ -318,6 +318,11 @@ def test_a_missing_checkpoint_is_not_downloaded(shapes: Path, tmp_path: Path, mo
 def test_a_run_does_not_go_on_with_other_classes(classifier: Engine, tmp_path: Path) -> None:
     others = data.class_folders(tmp_path / "others", classes=("red", "blue"), subsets=COUNTS)
     shutil.copytree(classifier.work_dir, tmp_path / "work")
+    with pytest.raises(OptionError, match=r"data=.*others': the run was begun with"):
+        _engine("yolo11n-cls", others, tmp_path / "work").train(2, batch_size=5, image_size=32, resume=True)
+    record = json.loads((tmp_path / "work" / "run.json").read_text())
+    record["data"]["source"] = str(others)  # the classes of the same folder have changed since
+    (tmp_path / "work" / "run.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match=r"the run knows 3 classes \(blue, green, red\), but the data have 2 \(blue"):
         _engine("yolo11n-cls", others, tmp_path / "work").train(2, batch_size=5, image_size=32, resume=True)
 

@@ -11,7 +11,7 @@ import pytest
 from drivetrain.data import load_dataset
 from drivetrain.engine import Engine
 from drivetrain.errors import DrivetrainError, OptionError, UnsupportedOptionError
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data, toy
 from drivetrain.tuning.batch_size import Chosen, Measured, _search
 from drivetrain.tuning.short_training import hardest

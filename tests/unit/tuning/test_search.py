@@ -13,7 +13,7 @@ import yaml
 from drivetrain.engine import Engine
 from drivetrain.errors import DrivetrainError, OptionError, WorkDirError
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing import data, toy
 from drivetrain.types import TuneResult
 

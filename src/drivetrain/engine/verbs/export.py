@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from drivetrain.engine.data import some_paths
 from drivetrain.engine.state import EngineState
-from drivetrain.errors import DataError, DrivetrainError, OptionError, WorkDirError
+from drivetrain.errors import DataError, DrivetrainError, OptionError
+from drivetrain.machine.files import explained
 from drivetrain.runs.tracking import open_trackers
 from drivetrain.types.options import ExportFormat, ExportPrecision
 
@@ -51,6 +52,7 @@ def export(
         ExportError: the model cannot be exported.
         ArtifactExistsError: there is an artefact of that name, and ``overwrite`` is not set.
         ParityError: the artefact does not answer as the model does; nothing is left under its name.
+        StorageError: it cannot be written; nothing half-written is left.
     """
     self.require("export", NEEDS)
     self.select(checkpoint)
@@ -59,19 +61,20 @@ def export(
     def reference(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:
         return _reference(self, pictures)
 
-    source = self.framework.export_source(format)
-    compared = [str(path) for path in images] if images is not None else _images(self)
-    artifact = export_artifact(
-        source,
-        _folder(self, name or self.framework.artifact_name(format, precision)),
-        format=format,
-        precision=precision,
-        reference=reference,
-        images=compared,
-        engine=self.spec.name,
-        model_name=self.setup.model_name,
-        overwrite=overwrite,
-    )
+    with explained(self.work_dir):
+        source = self.framework.export_source(format)
+        compared = [str(path) for path in images] if images is not None else _images(self)
+        artifact = export_artifact(
+            source,
+            _folder(self, name or self.framework.artifact_name(format, precision)),
+            format=format,
+            precision=precision,
+            reference=reference,
+            images=compared,
+            engine=self.spec.name,
+            model_name=self.setup.model_name,
+            overwrite=overwrite,
+        )
     _add_to_trackers(self, artifact.path)
     return artifact
 
@@ -105,10 +108,7 @@ def _folder(engine: EngineState, name: str) -> Path:
     if not name or Path(name).name != name or name.startswith("."):
         raise OptionError(f"name={name!r} must be the name of a folder, without slashes.")
     folder = engine.work_dir / "artifacts"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkDirError(f"work_dir={str(engine.work_dir)!r} cannot be written ({error.strerror}).") from error
+    folder.mkdir(parents=True, exist_ok=True)
     return folder / name
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.machine.files import explained
 from drivetrain.types.options import check_at_least
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def predict(
         from drivetrain.report import save_drawings
 
         folder = self.work_dir / "predictions"
-        save_drawings(predictions, folder, images=images.again(predictions))
+        with explained(folder):
+            save_drawings(predictions, folder, images=images.again(predictions))
         self.progress.note(f"Drawn predictions: {folder}")
     return predictions

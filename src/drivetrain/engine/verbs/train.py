@@ -12,7 +12,8 @@ from drivetrain.engine.framework import FitResult
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
-from drivetrain.errors import CheckpointError, DataError, TrainingInterrupted, TrialPruned
+from drivetrain.errors import CheckpointError, DataError, OptionError, TrainingInterrupted, TrialPruned
+from drivetrain.machine.files import explained
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord
 from drivetrain.runs.tracking import open_trackers
@@ -90,6 +91,7 @@ def train(
         WorkDirError: the work dir is taken or cannot be written.
         CheckpointError: the checkpoint does not fit.
         TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
+        StorageError: something cannot be written; the last good state stays.
     """
     given = given_options(locals())
     self.require("train", NEEDS)
@@ -106,7 +108,8 @@ def train(
             from drivetrain.engine.search import search_before
 
             options = search_before(self, given, options, run)
-        return _finish(self, run, _train_in(self, run, options))
+        with explained(self.work_dir):
+            return _finish(self, run, _train_in(self, run, options, given))
     except KeyboardInterrupt as error:
         run.close("interrupted")
         raise TrainingInterrupted(
@@ -121,7 +124,7 @@ def train(
         raise
 
 
-def _train_in(engine: EngineState, run: Run, options: TrainOptions) -> FitResult:
+def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mapping[str, Any]) -> FitResult:
     """Make everything ready, write down what is trained on what, and train.
 
     Raises:
@@ -130,6 +133,7 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions) -> FitResult
     """
     if options.resume:
         _check_same_run(engine, run.record)
+        _compare_with_record(engine, run, given)
     if not engine.has_native_data:
         _require_training_images(engine)
         for note in engine.dataset.notes:
@@ -146,7 +150,7 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions) -> FitResult
         start = engine.weights.find(options.checkpoint, engine.given_work_dir)
         engine.framework.warm_start(start, run)
     asked = replace(inner, logger=options.logger)
-    run.begin(_describe(engine, asked), config=_config_of(engine, asked))
+    run.begin(_describe(engine, asked, run.record), config=_config_of(engine, asked, run, given))
     return fit_surviving(engine, inner, run)
 
 
@@ -186,8 +190,16 @@ def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
     return result
 
 
-def _config_of(engine: EngineState, options: TrainOptions) -> Mapping[str, Any] | None:
-    """What repeats this run; what was chosen by the data is written out."""
+def _config_of(
+    engine: EngineState, options: TrainOptions, run: Run, given: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """What repeats this run; what was chosen by the data is written out.
+
+    A run that goes on keeps the config that it was begun with, changed only by what was given now.
+    """
+    before = run.config() if options.resume else None
+    if before is not None:
+        return {**before, **{name: value for name, value in given.items() if name not in ("resume", "callbacks")}}
     config = engine.config or repeatable(engine, options)
     if config is None or engine.plan is None:
         return config
@@ -202,7 +214,7 @@ def _require_training_images(engine: EngineState) -> None:
         raise DataError(f"The data have no training image; their subsets are: {found}.{normal}")
 
 
-def _describe(engine: EngineState, options: TrainOptions) -> dict[str, Any]:
+def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, Any]) -> dict[str, Any]:
     """What ``run.json`` says about the run before it starts."""
     native, known = engine.has_native_data, engine.framework
     names = list(engine.label_names) if known.known_label_names is not None or not native else None
@@ -212,9 +224,48 @@ def _describe(engine: EngineState, options: TrainOptions) -> dict[str, Any]:
         "task": engine.task.value if known.known_task is not None or not native else None,
         "label_names": names,
         "options": {name: getattr(options, name) for name in TrainOptions.names()},
-        "data": engine.data.name if native else describe_dataset(engine.dataset),
+        "data": engine.data.name if native else describe_dataset(engine.dataset, _data_args(engine)),
+        **({"plan": before["plan"]} if "plan" in before else {}),
         **({"plan": engine.plan.to_dict()} if engine.plan is not None else {}),
     }
+
+
+def _data_args(engine: EngineState) -> Mapping[str, Any]:
+    """The arguments that the data were read with, as far as they are known."""
+    return (engine.config or {}).get("data_args") or engine.setup.data_args
+
+
+def _compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any]) -> None:
+    """Refuse to resume with what would change the model or the data, and say which options are others now.
+
+    Raises:
+        OptionError: the image size, the arguments of the model or the data are not those of the run.
+    """
+    record = RunRecord(run.directory, run.record)
+    begun = record.options
+    used = run.record.get("effective_options") or {}
+    size = begun.get("image_size") or used.get("image_size")
+    if "image_size" in given and size is not None and _both(given["image_size"]) != _both(size):
+        raise OptionError(f"image_size={given['image_size']!r}: the run was begun with {size!r}; leave it out.")
+    if engine.setup.model_args != record.model_args and engine.setup.takes_model_args:
+        raise OptionError(
+            f"model_args={engine.model_args!r}: the run was begun with {record.model_args!r}; leave them out."
+        )
+    source = (run.record.get("data") or {}) if isinstance(run.record.get("data"), dict) else {}
+    if not engine.has_native_data and source.get("fingerprint") not in (None, engine.dataset.fingerprint):
+        if Path(source["source"]).absolute() != Path(engine.dataset.source).absolute():
+            raise OptionError(
+                f"data={engine.dataset.source!r}: the run was begun with {source['source']!r}. Leave data out, or "
+                "begin a new run with checkpoint=..."
+            )
+        run.note(f"The data in {source['source']} have changed since the run was begun.")
+    for name, value in given.items():
+        if name in begun and begun[name] != value:
+            run.note(f"{name} is {value!r} from here on; the run was begun with {begun[name]!r}.")
+
+
+def _both(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def _check_same_run(engine: EngineState, record: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from drivetrain.errors import OptionError, near
+from drivetrain.machine import files
 from drivetrain.runs.run import Run
 from drivetrain.types.results import lower_is_better
 
@@ -226,19 +227,18 @@ class RunKeeper:
 
     def _save(self, trainer: Any, *, is_best: bool) -> None:
         """Write the state under another name, then give it its own: there is never half a checkpoint."""
-        part = self.run.checkpoints / ".last.ckpt.part"
-        trainer.save_checkpoint(part)
         if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.last_checkpoint)  # takes part; the first process writes
             return
-        if is_best:
-            link = self.run.checkpoints / ".best.ckpt.part"
-            link.unlink(missing_ok=True)
-            try:
-                os.link(part, link)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(part, link)
-            link.replace(self.run.checkpoints / "best.ckpt")
-        part.replace(self.last_checkpoint)
+        with files.whole_file(self.last_checkpoint) as part:
+            trainer.save_checkpoint(part)
+            if is_best:
+                with files.whole_file(self.run.checkpoints / "best.ckpt") as link:
+                    link.unlink()
+                    try:
+                        os.link(part, link)
+                    except OSError:  # a file system without hard links
+                        shutil.copyfile(part, link)
 
 
 def make_keeper(package: str, *args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.errors import OptionError, near
+from drivetrain.machine import files
 from drivetrain.runs.run import Run
 from drivetrain.types import Task
 from drivetrain.types.results import lower_is_better
@@ -163,6 +164,5 @@ class RunCallback:
 
 def _copy(pairs: list[tuple[Path, Path]]) -> None:
     for source, target in pairs:
-        part = target.with_name(f".{target.name}.part")
-        shutil.copyfile(source, part)
-        part.replace(target)
+        with files.whole_file(target) as part:
+            shutil.copyfile(source, part)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing.contract.base import Subject
 
 

@@ -12,7 +12,7 @@ import pytest
 from drivetrain.engine import Engine
 from drivetrain.engine.verbs import verbs_of
 from drivetrain.models.spec import EngineSpec
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.runs.tracking import TRACKERS
 from drivetrain.testing import data
 from drivetrain.testing.contract.spy import Spy, SpyTracker

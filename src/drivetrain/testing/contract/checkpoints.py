@@ -9,7 +9,7 @@ import pytest
 from drivetrain.data import load_dataset
 from drivetrain.engine import Engine
 from drivetrain.errors import CheckpointNotFoundError
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 

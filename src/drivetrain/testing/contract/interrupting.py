@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, WorkDirError
-from drivetrain.runs.run import read_history, read_record
+from drivetrain.runs.record import read_history, read_record
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 from drivetrain.testing.contract.spy import Spy

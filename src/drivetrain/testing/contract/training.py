@@ -9,7 +9,8 @@ import pytest
 
 from drivetrain.errors import WorkDirError
 from drivetrain.runs.progress import SilentProgress
-from drivetrain.runs.run import Run, read_history, read_record
+from drivetrain.runs.record import read_history, read_record
+from drivetrain.runs.run import Run
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 
@@ -99,7 +100,7 @@ class TrainingChecks(Subject):
         self.needs("train")
         holder = Run.open(tmp_path / "work", SilentProgress())
         try:
-            with pytest.raises(WorkDirError, match="is held by another process"):
+            with pytest.raises(WorkDirError, match="is held by a training of this process"):
                 self.train(self.make_engine(dataset, tmp_path / "work"))
         finally:
             holder.release()

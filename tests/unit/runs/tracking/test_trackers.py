@@ -11,7 +11,7 @@ import pytest
 
 from drivetrain import Engine
 from drivetrain.errors import MissingDependencyError, OptionError
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.runs.tracking import TRACKERS, framework_loggers, names, open_trackers
 from drivetrain.testing.contract.spy import Spy, SpyTracker
 from drivetrain.testing.data import class_folders

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from drivetrain import Engine
-from drivetrain.runs.run import read_record
+from drivetrain.runs.record import read_record
 from drivetrain.testing.contract.spy import Spy
 from drivetrain.testing.data import class_folders
 from drivetrain.testing.toy import ToyEngine
