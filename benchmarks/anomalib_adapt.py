@@ -14,10 +14,13 @@ import time
 from pathlib import Path
 
 from drivetrain.data import Dataset
-from drivetrain.data.dataset import Facts
+from drivetrain.data.facts import Facts
 from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.types import Task
+
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--images", "300"]]
 
 
 def dataset(folder: Path, count: int) -> Dataset:
@@ -55,7 +58,7 @@ def main() -> None:
 
 def measure(data: Dataset) -> tuple[float, float, list[int]]:
     """Seconds, megabytes, and the batches of the training and of the validation."""
-    from drivetrain.engines.anomalib.data import prepare_training
+    from drivetrain.engines.anomalib.threshold import prepare_training
 
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     prepared = prepare_training(
@@ -67,6 +70,7 @@ def measure(data: Dataset) -> tuple[float, float, list[int]]:
         seed=0,
         spec=None,
         keep_anomalous=False,
+        needs_training=True,
     )
     prepared.module.setup()
     loaders = (prepared.module.train_dataloader(), prepared.module.val_dataloader())

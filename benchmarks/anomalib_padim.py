@@ -20,6 +20,9 @@ from pathlib import Path
 
 from drivetrain.testing.data import mvtec
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--rounds", "1", "--images", "12"]]
+
 OURS = """
     import sys
     from drivetrain import Engine

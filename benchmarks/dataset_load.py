@@ -19,6 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--images", "40", "--repeats", "1"]]
+
 
 def write_coco(root: Path, images: int, objects: int = 5) -> Path:
     """Small JPEG files with boxes and polygons, 5 for each image."""

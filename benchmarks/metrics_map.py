@@ -15,6 +15,9 @@ import numpy as np
 from drivetrain.metrics import evaluate
 from drivetrain.types import Prediction, Predictions, Sample, Task
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--images", "20"]]
+
 CLASSES = 80
 SIZE = (480, 640)
 

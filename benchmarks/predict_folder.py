@@ -30,6 +30,9 @@ from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ImageSpec, Task
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--images", "4", "--rounds", "1", "--models", "mobilenetv3_small_050"]]
+
 SPEC = ImageSpec(224, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 LABELS = tuple(f"class {number}" for number in range(10))
 
@@ -130,7 +133,7 @@ def make_models(folder: Path, name: str) -> tuple[Artifact, Path]:
     from drivetrain.export.openvino import write_openvino
 
     (folder / "plain").mkdir()
-    write_openvino(plain, folder / "plain", fp16=False)
+    write_openvino(plain, folder / "plain")
     model = ov.Core().read_model(folder / "plain" / "model.xml")
     model.reshape([1, 3, *SPEC.size])
     ov.save_model(model, folder / "plain" / "static.xml", compress_to_fp16=False)

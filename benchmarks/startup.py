@@ -16,6 +16,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--repeats", "1", "--slow_repeats", "1"]]
+
 IMPORT_LIMIT = 0.080  # seconds that `import drivetrain` may add to a bare interpreter
 HELP_LIMIT = 0.4  # seconds
 LOOK_LIMIT = 0.5  # seconds, with a warm catalogue

@@ -16,6 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--epochs", "1", "--images", "80", "--rounds", "1"]]
+
 LIMIT = 1.0
 CLASSES = 10
 

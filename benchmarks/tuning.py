@@ -30,6 +30,12 @@ from drivetrain import Engine
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.types import TuneResult
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [
+    ["--part", "waste", "--trials", "4"],
+    ["--part", "pruning", "--trials", "3", "--seeds", "1", "--epoch_seconds", "0.01"],
+]
+
 EPOCHS = 18
 _COLOURS = ((150, 110, 110), (110, 150, 110), (110, 110, 150), (140, 140, 110))
 

@@ -20,6 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+#: The smallest runs, by which the tests see that the script still works.
+SMOKE = [["--epochs", "1", "--images", "16", "--size", "64"]]
+
 WALL_LIMIT = 1.0
 MEMORY_LIMIT = 1.1
 READY_LIMIT = 1.5

@@ -16,7 +16,7 @@ LONG_FILES = {"drivetrain.data.dataset": 437}
 #: Functions with more than 40 lines of body.
 LONG_FUNCTIONS = {
     "drivetrain.engines.lightning:_candidates": "a table of measured models",
-    "drivetrain.engines.anomalib.choosing:_val_part": "to be divided with its room",
+    "drivetrain.engines.anomalib.threshold:_val_part": "to be divided with its room",
     "drivetrain.cli.info:_installation": "a table of facts",
     "drivetrain.testing.toy:fit": "an example that is read from top to bottom",
 }
@@ -26,8 +26,4 @@ MODULE_NAMES = {
     "base": "what a decoder is; what the contract's checks share",
     "data": "the command, the toy data of the contract, and the hook file of each engine",
     "options": "of the verbs, in types; and the checks of the contract about them",
-    "training": "of Anomalib's room; and the checks of the contract about it",
-    "exporting": "of Anomalib's room; and the checks of the contract about it",
-    "choosing": "of Anomalib's room; and the checks of the contract about it",
-    "checkpoints": "of Anomalib's room; and the checks of the contract about it",
 }

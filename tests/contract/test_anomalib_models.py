@@ -329,7 +329,7 @@ def test_weights_of_a_file_are_those_of_the_model(name: str, tmp_path: Path, mon
     import torch
 
     from drivetrain.engines.anomalib.build import build_model
-    from drivetrain.engines.anomalib.checkpoints import exported_classes
+    from drivetrain.engines.anomalib.checkpoint import exported_classes
 
     case, cls = CASES[name], exported_classes()[name]
     assert case.prepare is not None

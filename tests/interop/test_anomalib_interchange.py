@@ -87,9 +87,9 @@ def test_model_that_looks_at_no_single_images_is_tested_by_anomalib_alone(
     category: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What video models do with Anomalib's datamodules; their own weights are not at hand."""
-    from drivetrain.engines.anomalib import needs
+    from drivetrain.engines.anomalib import requirements
 
-    monkeypatch.setitem(needs.NEEDS, "Padim", needs.Need(data="video"))
+    monkeypatch.setitem(requirements.NEEDS, "Padim", requirements.Need(data="video"))
     engine: Any = Engine(padim(), datamodule(category), work_dir=tmp_path / "run")
     engine.progress = SilentProgress()
     engine.train()

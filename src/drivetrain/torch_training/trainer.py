@@ -129,7 +129,7 @@ def make_trainer(
     return importlib.import_module(package).Trainer(**settings)
 
 
-def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
+def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
     """What a trainer that has begun really works with, by our names; what it does not tell is left out.
 
     Args:

@@ -43,7 +43,7 @@ def with_column(data: Dataset, name: str, values: Sequence[Any]) -> Dataset:
 
 
 def prepare(data: Dataset, source: str = "auto", **changes: Any) -> Any:
-    from drivetrain.engines.anomalib.choosing import prepare_training
+    from drivetrain.engines.anomalib.threshold import prepare_training
 
     prepared = prepare_training(data, source=source, **{**OPTIONS, **changes})  # type: ignore[arg-type]
     prepared.module.setup()

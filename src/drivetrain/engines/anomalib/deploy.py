@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.transforms.v2 import Resize
 
 from drivetrain.engines.anomalib.build import steps_of
-from drivetrain.engines.anomalib.needs import need_of
+from drivetrain.engines.anomalib.requirements import need_of
 from drivetrain.errors import CheckpointError, UnsupportedError
 from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import Interpolation

@@ -16,7 +16,8 @@ from lightning import seed_everything
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
-from drivetrain.engines.anomalib import checkpoints, fitting, native, needs
+from drivetrain.engines.anomalib import checkpoint as checkpoints
+from drivetrain.engines.anomalib import native, requirements, train
 from drivetrain.engines.anomalib.build import (
     build_model,
     is_memory_bank,
@@ -30,8 +31,8 @@ from drivetrain.engines.anomalib.deploy import (
     is_answering_by_path,
     require_fitted,
 )
+from drivetrain.engines.anomalib.effective_options import space_for
 from drivetrain.engines.anomalib.memory import within_memory
-from drivetrain.engines.anomalib.searching import space_for
 from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.preprocess import resize_uint8
@@ -81,7 +82,7 @@ class AnomalibFramework(Framework):
         return ("normal", "anomalous") if self.has_native_data or self.data.source is None else self.dataset.label_names
 
     def engine_arg_names(self) -> Sequence[str]:
-        return fitting.ENGINE_ARGUMENTS
+        return train.ENGINE_ARGUMENTS
 
     def search_space(self) -> Mapping[str, Any]:
         ready = isinstance(self.given, AnomalibModule | Path)
@@ -109,9 +110,9 @@ class AnomalibFramework(Framework):
         if self.task is not Task.ANOMALY:
             raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
         cls = self._class()
-        fitting.check_options(options, cls, self.given, native=self.has_native_data, device=self.setup.device)
+        train.check_options(options, cls, self.given, native=self.has_native_data, device=self.setup.device)
         if not isinstance(self.given, AnomalibModule | Path):
-            needs.check(
+            requirements.check(
                 cls,
                 self.setup.model_args,
                 image_size=options.image_size_hw,
@@ -178,13 +179,13 @@ class AnomalibFramework(Framework):
         last = run.checkpoints / "last.ckpt" if resume else None
         if last is not None and not isinstance(self.given, AnomalibModule | Path):
             self.load_state(last)  # it was trained at the image size of its own
-        return fitting.fit(self.model, data, options, run, device=self.setup.device, resume_from=last)
+        return train.fit(self.model, data, options, run, device=self.setup.device, resume_from=last)
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
         """By Anomalib's evaluator; a language model is asked once for each image, and not again for this."""
         if is_answering_by_path(self.model) or not (dataset.anomalous >= 0).any():
             return {}
-        size, spec = needs.eval_batch_size(type(self.model), batch_size), image_spec(self.model)
+        size, spec = requirements.eval_batch_size(type(self.model), batch_size), image_spec(self.model)
         return native.upstream_test(self.model, dataset, batch_size=size, spec=spec, device=self.setup.device)
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
@@ -193,7 +194,7 @@ class AnomalibFramework(Framework):
 
     def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
         """The images of Anomalib's own datamodule, for the models that look at single images."""
-        return native.samples_of(data, subset) if needs.need_of(type(self.model)).data == "images" else None
+        return native.samples_of(data, subset) if requirements.need_of(type(self.model)).data == "images" else None
 
     def infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
@@ -205,10 +206,10 @@ class AnomalibFramework(Framework):
             return
         require_fitted(model)
         spec = self._image_spec(model)
-        device = fitting.torch_device(self.setup.device)
+        device = train.torch_device(self.setup.device)
         deployed = Deployed(model).eval().to(device)
         decoder = AnomalyDecoder({"crop": crop_fraction(model)}, self.label_names, spec)
-        stream, size = iter(images), needs.eval_batch_size(type(model), batch_size)
+        stream, size = iter(images), requirements.eval_batch_size(type(model), batch_size)
         while group := list(islice(stream, size)):
             batch = torch.stack([to_tensor(resize_uint8(image, spec)) for _, image in group])
             with torch.inference_mode(), within_memory():
@@ -219,7 +220,7 @@ class AnomalibFramework(Framework):
                 yield decoder.decode(own, (image.shape[0], image.shape[1]), path)
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
-        from drivetrain.engines.anomalib.exporting import export_source
+        from drivetrain.engines.anomalib.export import export_source
 
         model = self.model
         if is_answering_by_path(model):

@@ -21,10 +21,10 @@ from drivetrain.data import Dataset
 from drivetrain.data.facts import Facts
 from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
-from drivetrain.engines.anomalib.choosing import prepare_test
 from drivetrain.engines.anomalib.data import to_tensor
-from drivetrain.engines.anomalib.fitting import quiet, torch_device
 from drivetrain.engines.anomalib.memory import within_memory
+from drivetrain.engines.anomalib.threshold import prepare_test
+from drivetrain.engines.anomalib.train import quiet, torch_device
 from drivetrain.errors import DataError
 from drivetrain.images.read import image_size
 from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task

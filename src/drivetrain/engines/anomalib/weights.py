@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections import OrderedDict
+import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 import torchvision
@@ -22,8 +22,8 @@ from drivetrain.models.checkpoint import require_file
 State = dict[str, torch.Tensor]
 
 
-class _NoWeights(OrderedDict[str, torch.Tensor]):
-    """Stands for weights that are left out; loading it changes nothing."""
+#: Models are built one at a time while upstream functions are replaced.
+_BUILDING = threading.RLock()
 
 
 def read_weights(path: Path) -> State:
@@ -73,23 +73,37 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
     """
     import timm
 
-    with contextlib.ExitStack() as stack:
+    with _BUILDING, contextlib.ExitStack() as stack:
         made = functools.partial(_timm_model, timm.create_model, state, name)
-        stack.enter_context(mock.patch.object(timm, "create_model", made))
-        absent = mock.Mock(return_value=_NoWeights())
-        stack.enter_context(mock.patch.object(torchvision.models.WeightsEnum, "get_state_dict", absent))
-        load = nn.Module.load_state_dict
-        stack.enter_context(mock.patch.object(nn.Module, "load_state_dict", _loader(load, state, name)))
+        stack.enter_context(_replaced(timm, "create_model", made))
+        own = functools.partialmethod(_torchvision_state, state, name)
+        stack.enter_context(_replaced(torchvision.models.WeightsEnum, "get_state_dict", own))
         with contextlib.suppress(ImportError):
             import open_clip  # type: ignore[import-not-found,import-untyped,unused-ignore]  # an extra of Anomalib
 
             clip = functools.partial(_open_clip, open_clip.create_model_and_transforms, state, name)
-            stack.enter_context(mock.patch.object(open_clip, "create_model_and_transforms", clip))
+            stack.enter_context(_replaced(open_clip, "create_model_and_transforms", clip))
         vision = import_module("anomalib.models.image.anomalyvfm.torch_model")
-        stack.enter_context(mock.patch.object(vision, "hf_hub_download", mock.Mock(return_value=name)))
-        whole = _NoWeights() if state is None else state
-        stack.enter_context(mock.patch.object(vision, "load_file", mock.Mock(return_value=whole)))
+        stack.enter_context(_replaced(vision, "hf_hub_download", lambda *_, **__: name))
+        stack.enter_context(_replaced(vision, "load_file", lambda _: state or {}))
+        filled = functools.partialmethod(_fill_whole, state, name)
+        stack.enter_context(_replaced(vision.AnomalyVFMModel, "load_state_dict", filled))
         yield
+
+
+@contextlib.contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While it is open, an attribute of an upstream module or class is another; held under :data:`_BUILDING`."""
+    own = name in vars(owner)
+    before = vars(owner)[name] if own else None
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
 
 
 @contextlib.contextmanager
@@ -100,13 +114,13 @@ def caches_only() -> Iterator[None]:
     def refuse(*args: Any, **_: Any) -> None:
         raise URLError(f"nothing is downloaded unless it is asked for ({args[0] if args else 'a file'})")
 
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(torch.hub, "download_url_to_file", refuse))
-        stack.enter_context(mock.patch("urllib.request.urlretrieve", refuse))
+    with _BUILDING, contextlib.ExitStack() as stack:
+        stack.enter_context(_replaced(torch.hub, "download_url_to_file", refuse))
+        stack.enter_context(_replaced(urllib.request, "urlretrieve", refuse))
         with contextlib.suppress(ImportError):
             import huggingface_hub.constants
 
-            stack.enter_context(mock.patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
+            stack.enter_context(_replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True))
         yield
 
 
@@ -131,17 +145,20 @@ def _timm_model(create: Callable[..., Any], state: State | None, name: str, *arg
     return model
 
 
-def _loader(load: Callable[..., Any], state: State | None, name: str) -> Callable[..., Any]:
-    """``load_state_dict`` that lets left-out weights be."""
+def _torchvision_state(weights: Any, state: State | None, name: str, *_: Any, **__: Any) -> State:
+    """The state that a builder of torchvision loads into what it has built: the given one, or a random one."""
+    architecture = type(weights).__name__.removesuffix("_Weights").lower()
+    whole = torchvision.models.get_model(architecture, weights=None)
+    if state is not None:
+        fill(whole, state, name, whole=lambda: whole)
+    found: State = whole.state_dict()
+    return found
 
-    def loader(self: nn.Module, state_dict: Any, *args: Any, **options: Any) -> Any:
-        if not isinstance(state_dict, _NoWeights):
-            return load(self, state_dict, *args, **options)
-        if state is not None:
-            fill(self, state, name, whole=lambda: self)
-        return None
 
-    return loader
+def _fill_whole(model: nn.Module, state: State | None, name: str, *_: Any, **__: Any) -> None:
+    """``load_state_dict`` of a model that fills itself: from the given state, or not at all."""
+    if state is not None:
+        fill(model, state, name, whole=lambda: model)
 
 
 def fill(model: nn.Module, state: State, name: str, *, whole: Callable[[], nn.Module]) -> None:

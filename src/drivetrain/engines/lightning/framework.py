@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from drivetrain.engine import FitResult, Framework
 from drivetrain.engines.lightning import native
 from drivetrain.engines.lightning.build import Classifiers
-from drivetrain.engines.lightning.callbacks import check_logged, make_keeper
 from drivetrain.engines.lightning.data import loaders_for
-from drivetrain.engines.lightning.infer import infer
 from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
 from drivetrain.engines.lightning.models.weights import read_checkpoint
+from drivetrain.engines.lightning.predict import infer
+from drivetrain.engines.lightning.states import check_logged, run_callback
 from drivetrain.errors import CheckpointError, DataError
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.trainer import (
     check_options,
+    effective_options,
     make_trainer,
     package_of,
     run_trainer,
     trainer_arguments,
-    used_options,
 )
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
@@ -75,11 +75,11 @@ class LightningFramework(Framework):
                 run.note(note)
         if options.max_epochs is None and "max_steps" not in (options.engine_args or {}):
             options = replace(options, max_epochs=_MAX_EPOCHS)
-        keeper = make_keeper(
+        keeper = run_callback(
             package_of(self._module),
             run,
             self._describe_model,
-            lambda trainer: used_options(trainer, self._module, options),
+            lambda trainer: effective_options(trainer, self._module, options),
             metric=options.metric,
             default_metric=None if self._is_own_module else DEFAULT_METRIC[self.task],
             patience=options.patience,
@@ -136,7 +136,7 @@ class LightningFramework(Framework):
         return Metrics({("upstream/loss" if name == "loss" else name): value for name, value in plain.items()})
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002, ARG002
-        from drivetrain.engines.lightning.infer import export_source
+        from drivetrain.engines.lightning.predict import export_source
 
         spec, task, names = native.image_facts(self._module, self.known_task)
         return export_source(self._module, spec=spec, task=task, label_names=names)

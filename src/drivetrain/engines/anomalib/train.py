@@ -22,19 +22,19 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from drivetrain.data import Dataset
 from drivetrain.engine import FitResult
 from drivetrain.engines.anomalib.build import is_memory_bank, learning_rate_argument
-from drivetrain.engines.anomalib.choosing import Prepared, ThresholdSource, prepare_training
 from drivetrain.engines.anomalib.deploy import image_spec
+from drivetrain.engines.anomalib.effective_options import effective_options
 from drivetrain.engines.anomalib.memory import within_memory
-from drivetrain.engines.anomalib.needs import eval_batch_size, need_of
-from drivetrain.engines.anomalib.searching import used_options
-from drivetrain.engines.anomalib.training import (
+from drivetrain.engines.anomalib.requirements import eval_batch_size, need_of
+from drivetrain.engines.anomalib.states import (
     LEARNING_METRICS,
     VALIDATION_METRICS,
-    Recorder,
+    AnomalibRunCallback,
     ValidationMetrics,
     checkpoint_callbacks,
     interruptible,
 )
+from drivetrain.engines.anomalib.threshold import Prepared, ThresholdSource, prepare_training
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
@@ -126,7 +126,7 @@ def fit(
     run.update(effective_options=given)
     with interruptible(), quiet(), within_memory():
         upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
-    run.update(effective_options={**given, **used_options(upstream.trainer, model, options)})
+    run.update(effective_options={**given, **effective_options(upstream.trainer, model, options)})
     _drop_empty(run.directory / "upstream")
     last = run.checkpoints / "last.ckpt"
     best = run.checkpoints / "best.ckpt"
@@ -195,7 +195,7 @@ def _trainer_options(
     callbacks: list[Callback] = [
         ValidationMetrics(),
         *checkpoint_callbacks(run, metric),
-        Recorder(run, model, options.seed),
+        AnomalibRunCallback(run, model, options.seed),
     ]
     if options.patience is not None and metric is not None:
         mode = "min" if lower_is_better(metric) else "max"

@@ -14,10 +14,10 @@ from drivetrain.errors import DrivetrainError
 
 pytest.importorskip("anomalib")
 
-from drivetrain.engines.anomalib import needs
+from drivetrain.engines.anomalib import requirements
 from drivetrain.engines.anomalib.build import constructor_names
-from drivetrain.engines.anomalib.checkpoints import exported_classes
-from drivetrain.engines.anomalib.needs import NEEDS
+from drivetrain.engines.anomalib.checkpoint import exported_classes
+from drivetrain.engines.anomalib.requirements import NEEDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "anomalib.md"
 CLASSES = exported_classes()
@@ -48,8 +48,8 @@ def test_models_that_download_files_of_their_own_have_them_in_the_table() -> Non
     weights = {name for name, need in NEEDS.items() if need.cached}
     assert weights == naming(r"get_pretrained_weights_dir\(") | others
     for name in own:
-        assert all(url.startswith("https://") for url in needs.sources(CLASSES[name]).values())
-        assert needs.sources(CLASSES[name])
+        assert all(url.startswith("https://") for url in requirements.sources(CLASSES[name]).values())
+        assert requirements.sources(CLASSES[name])
 
 
 def test_models_that_allow_one_batch_size_only() -> None:
@@ -112,7 +112,7 @@ def test_what_is_missing_is_said_with_where_it_belongs(
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     if "package" in text:
-        monkeypatch.setattr(needs, "is_installed", lambda package: False)
+        monkeypatch.setattr(requirements, "is_installed", lambda package: False)
     with pytest.raises(DrivetrainError, match=text):
-        needs.check(CLASSES[name], arguments, image_size=None, batch_size=None, native=True)
-    assert needs.check(CLASSES["Padim"], {}, image_size=None, batch_size=None, native=False) is None
+        requirements.check(CLASSES[name], arguments, image_size=None, batch_size=None, native=True)
+    assert requirements.check(CLASSES["Padim"], {}, image_size=None, batch_size=None, native=False) is None

@@ -47,8 +47,8 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-class RunKeeper:
-    """The hooks of a Lightning callback; :func:`make_keeper` joins it with the callback class of the user's package.
+class LightningRunCallback:
+    """The hooks of a Lightning callback; :func:`run_callback` joins it with the callback class of the user's package.
 
     Args:
         run: told of every step and epoch.
@@ -241,13 +241,13 @@ class RunKeeper:
                         shutil.copyfile(part, link)
 
 
-def make_keeper(package: str, *args: Any, **kwargs: Any) -> Any:
-    """A :class:`RunKeeper` that is a checkpoint callback of ``lightning.pytorch`` or ``pytorch_lightning``.
+def run_callback(package: str, *args: Any, **kwargs: Any) -> Any:
+    """A :class:`LightningRunCallback` that is a checkpoint callback of ``lightning.pytorch`` or ``pytorch_lightning``.
 
     Being one makes it the last of the callbacks, when all metrics are known.
     """
     base = importlib.import_module(f"{package}.callbacks").Checkpoint
-    return type("RunKeeper", (RunKeeper, base), {"state_key": "drivetrain"})(*args, **kwargs)
+    return type("LightningRunCallback", (LightningRunCallback, base), {"state_key": "drivetrain"})(*args, **kwargs)
 
 
 def check_logged(metric: str, known: Sequence[str]) -> None:

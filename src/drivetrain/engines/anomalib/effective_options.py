@@ -29,7 +29,7 @@ def space_for(cls: type[AnomalibModule]) -> Mapping[str, Any]:
     return _OWN.get(cls.__name__, usual)
 
 
-def used_options(trainer: Trainer, model: AnomalibModule, options: TrainOptions) -> dict[str, Any]:
+def effective_options(trainer: Trainer, model: AnomalibModule, options: TrainOptions) -> dict[str, Any]:
     """What a trainer that has trained really worked with, by our names; what it does not tell is left out.
 
     Args:

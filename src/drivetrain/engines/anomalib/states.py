@@ -19,7 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 
 from drivetrain.engines.anomalib.build import is_memory_bank
-from drivetrain.engines.anomalib.checkpoints import OUR_KEY, describe
+from drivetrain.engines.anomalib.checkpoint import OUR_KEY, describe
 from drivetrain.metrics._pixel_areas import PixelAreas
 from drivetrain.metrics._ranking import area_under_roc
 from drivetrain.runs.run import Run
@@ -74,7 +74,7 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
                 self.log(name, torch.tensor(value))
 
 
-class Recorder(Checkpoint):  # type: ignore[misc]  # the base is not typed
+class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not typed
     """Tells the run about steps and epochs, and makes every epoch depend on the seed and its number alone.
 
     It is of the kind that Lightning calls last, so that an epoch is told when its state is saved; a run that is broken
