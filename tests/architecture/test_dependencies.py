@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from drivetrain import list_engines
+from drivetrain.machine.packages import SAME_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Not needed by drivetrain: it only keeps them from the network where an upstream has brought them.
@@ -83,4 +84,6 @@ def test_engines_and_extras_name_the_same_versions() -> None:
     own = [spec for spec in list_engines().values() if spec.class_path.startswith("drivetrain.")]
     assert own
     stated = {normal(name): text for spec in own for name, text in spec.upstream.items()}
-    assert stated == {name: requirements()[name] for name in stated}
+    ranges = requirements()
+    found = {name: [ranges[other] for other in (name, *SAME_CODE.get(name, ())) if other in ranges] for name in stated}
+    assert {name: [text] for name, text in stated.items()} == found

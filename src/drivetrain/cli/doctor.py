@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from drivetrain.cli.answer import Answer
+from drivetrain.machine.packages import version_of
 from drivetrain.models.registry import engine_specs
 from drivetrain.models.spec import EngineSpec
 
@@ -81,7 +82,7 @@ def _versions() -> Iterator[Finding]:
     for name, spec in sorted(engine_specs().items()):
         yield _engine(name, spec)
     for package, tool in _TRACKERS.items():
-        version = _version(package)
+        version = version_of(package)
         if version is not None:
             yield Finding(f"tracking with {tool}", "ok", f"{package} {version}")
 
@@ -89,7 +90,7 @@ def _versions() -> Iterator[Finding]:
 def _engine(name: str, spec: EngineSpec) -> Finding:
     if spec.missing:
         return Finding(f"engine {name}", "note", f"not installed: {', '.join(spec.missing)}", spec.install)
-    versions = {package: _version(package) or "unknown" for package in spec.upstream}
+    versions = {package: version_of(package) or "unknown" for package in spec.upstream}
     outside = [
         f"{package} {versions[package]} is not {wanted}"
         for package, wanted in spec.upstream.items()
@@ -110,13 +111,6 @@ def fits(version: str, wanted: str) -> bool:
         return SpecifierSet(wanted).contains(Version(version), prereleases=True)
     except InvalidVersion:
         return False
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def opencv_wheels() -> list[str]:

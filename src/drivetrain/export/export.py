@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from drivetrain.export.source import ExportSource
 from drivetrain.export.verify import FP16_FACTOR, FP16_TOLERANCE, compare_predictions
 from drivetrain.images.read import read_image
 from drivetrain.machine.files import write_json
+from drivetrain.machine.packages import version_of
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ParityReport, Predictions
 
@@ -267,13 +267,7 @@ def _take_name(folder: Path, final: Path) -> None:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {package: found for package in _PACKAGES if (found := version_of(package)) is not None}
 
 
 def _drivetrain_version() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -31,6 +32,20 @@ def import_object(path: str) -> Any:
 def is_installed(package: str) -> bool:
     """Whether the top-level package can be found, without importing it."""
     return importlib.util.find_spec(package.partition(".")[0]) is not None
+
+
+#: Distributions of the same code under another name: what brings ``ultralytics`` without a second OpenCV, for one.
+SAME_CODE = {"ultralytics": ("ultralytics-opencv-headless",)}
+
+
+def version_of(distribution: str) -> str | None:
+    """The installed version of a distribution, or of one that has the same code; ``None`` if there is neither."""
+    for name in (distribution, *SAME_CODE.get(distribution, ())):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import shutil
 import subprocess
 import sys
 from typing import Any
 
+from drivetrain.machine.packages import version_of
 from drivetrain.machine.resources import available_memory, core_count
 
 _PACKAGES = (
@@ -19,12 +19,7 @@ _PACKAGES = (
 
 def environment() -> dict[str, Any]:
     """Versions and hardware, without importing anything heavy."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    versions = {name: found for name in _PACKAGES if (found := version_of(name)) is not None}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

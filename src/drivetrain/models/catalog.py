@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -17,7 +16,7 @@ from drivetrain._version import __version__
 from drivetrain.errors import ModelError
 from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
-from drivetrain.machine.packages import import_object, is_installed
+from drivetrain.machine.packages import import_object, is_installed, version_of
 
 _SCHEMA = 2
 
@@ -101,10 +100,7 @@ def installed_version(source: ModelSource) -> str | None:
     """The installed version of the source's package, or ``None``."""
     if not is_installed(source.package):
         return None
-    try:
-        return importlib.metadata.version(source.distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    return version_of(source.distribution) or "unknown"
 
 
 def listing(source: ModelSource) -> Listing | None:

@@ -81,6 +81,6 @@ SPEC = EngineSpec(
         *_candidates(Task.CLASSIFICATION, "val/accuracy", "val/f1"),
         *_candidates(Task.MULTILABEL_CLASSIFICATION, "val/map", "val/f1"),
     ),
-    upstream={"lightning": ">=2.4", "torch": ">=2.6", "timm": ">=1.0", "torchvision": ">=0.21"},
+    upstream={"lightning": ">=2.4,!=2.6.2,!=2.6.3", "torch": ">=2.6", "timm": ">=1.0", "torchvision": ">=0.21"},
     summary="Classification models of timm and torchvision, and any LightningModule with its own data.",
 )
