@@ -51,7 +51,7 @@ def test_the_package_is_asked_once_and_in_another_process(source: ModelSource, t
 
 def test_another_version_is_asked_again(source: ModelSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listing(source)
-    monkeypatch.setattr(catalog.importlib.metadata, "version", lambda name: "99.0")
+    monkeypatch.setattr(catalog, "version_of", lambda name: "99.0")
     assert listing(source).version == "99.0"
     assert (tmp_path / "asked").read_text() == "11"
 
