@@ -24,13 +24,17 @@ class EngineData:
         source: a path, a data set, the framework's own data, or ``None``.
         recipe: the recipe that the model was given as; ``""`` if it was none.
         dataset: the data set, where it was read before.
+        recorded: where the data of the run were, that the model was given as.
 
     Raises:
         DataNotFoundError: the source is a path that does not exist.
     """
 
-    def __init__(self, source: Any = None, *, recipe: str = "", dataset: Dataset | None = None) -> None:
+    def __init__(
+        self, source: Any = None, *, recipe: str = "", dataset: Dataset | None = None, recorded: str = ""
+    ) -> None:
         self.source = require_path(source)
+        self.recorded = recorded
         self.recipe = recipe
         self._dataset = dataset
 
@@ -62,7 +66,14 @@ class EngineData:
             DataError: there are none.
         """
         if self.source is None:
-            raise DataError(f"There are no data{purpose}. Give them: Engine(model, data), or --data FOLDER.")
+            raise DataError(f"There are no data{purpose}.{self.gone} Give them: Engine(model, data), or --data FOLDER.")
+
+    @property
+    def gone(self) -> str:
+        """A sentence that says where the data of the recorded run were, if they are not there any more."""
+        if self.source is not None or not self.recorded:
+            return ""
+        return f" Those of the run were in {self.recorded!r}, which is not there any more."
 
     def other(self, data: Any, task: Task) -> Dataset:
         """Another data set than the engine's own, read for the same task.
@@ -113,6 +124,8 @@ def require_path(data: Any) -> Any:
     Raises:
         DataNotFoundError: it does not.
     """
+    if isinstance(data, str) and not data.strip():
+        raise DataNotFoundError(f"data={data!r} is empty; is a variable unset? Give a folder, a file or a zip.")
     if isinstance(data, str | Path) and not Path(data).expanduser().exists():
         raise DataNotFoundError(
             f"data={str(data)!r} does not exist. Give a folder, a file or a zip that is there. Looked in: {Path.cwd()}"

@@ -107,7 +107,12 @@ class Engine(OldNames, EngineState):
         self.setup = _setup(self, choice, recipe, record, {**more, "data": data})
         work_dir = recipe.argument("work_dir", work_dir)
         self.given_work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else record.directory
-        self.data = EngineData(self.setup.data, recipe=recipe.name, dataset=self.plan.dataset if self.plan else None)
+        self.data = EngineData(
+            self.setup.data,
+            recipe=recipe.name,
+            dataset=self.plan.dataset if self.plan else None,
+            recorded=record.data_source,
+        )
         self.weights = Weights(self.resolution.model, self.spec.suffixes)
         self.framework = self.framework_class(self.resolution.model, self.setup, self.data)
         if isinstance(self.framework, OldHooks):

@@ -7,6 +7,7 @@ OpenCV, everything else by Pillow, except that 16-bit files go through OpenCV be
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 """Lower-case suffixes of the files that :func:`read_image` takes from a folder."""
 
 _TIFF_BITS_TAG = 258
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(source: str | Path | bytes | NDArray[Any] | Image) -> NDArray[np.uint8]:
@@ -86,6 +88,8 @@ def _read_bytes(path: str | Path) -> bytes:
 def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
     if data[:3] == b"\xff\xd8\xff":
         return _decode_jpeg(data, name)
+    if data[:8] == _PNG:
+        _check_png(data, name)
     try:
         with open_image(io.BytesIO(data)) as image:
             if _is_16_bit(image, data):
@@ -93,6 +97,23 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
             return _from_pil(image, name)
     except NoImage as error:
         raise ImageError(f"{name!r} is not a readable image: {error}.") from error
+
+
+def _check_png(data: bytes, name: str) -> None:
+    """Compare the checksums that a PNG holds of its own parts, which Pillow leaves alone for the pixels.
+
+    Raises:
+        ImageError: one is wrong, so the pixels are not what was saved.
+    """
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        end = at + 8 + length
+        whole, needed = end + 4 <= len(data), kind[:1].isupper()  # texts and times are not needed for the pixels
+        if whole and needed and zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            part = kind.decode("ascii", "replace")
+            raise ImageError(f"{name!r} is damaged: the checksum of its part {part} is wrong.")
+        at = end + 4
 
 
 def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:

@@ -44,6 +44,8 @@ def expand_source(source: Any) -> Iterator[SourceItem]:
         DataNotFoundError: a path does not exist, or a glob matches nothing.
         DataError: a folder or series has no images, or this is nothing that could have any.
     """
+    if isinstance(source, str) and not source.strip():
+        raise DataNotFoundError(f"source={source!r} is empty; is a variable unset? Allowed: {_ALLOWED}.")
     items = _expand(source)
     first = next(items, None)
     if first is None:

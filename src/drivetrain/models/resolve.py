@@ -59,6 +59,10 @@ def resolve(model: Any, *, engine: str | EngineSpec | None = None) -> Resolution
             "model is None. Give a model: an object, a name (drivetrain find lists them), or a path. "
             "Or give data too, and a model is chosen by them."
         )
+    if isinstance(model, str) and not model.strip():
+        raise ModelError(
+            f"model={model!r} is empty; is a variable unset? Give a name (drivetrain find lists them) or a path."
+        )
     if isinstance(model, str | Path):
         resolution = _resolve_text(str(model), forced)
     else:
@@ -98,6 +102,13 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
     inner = model if isinstance(model, type) else unwrap(model)
     cls = inner if isinstance(inner, type) else type(inner)
     if forced is not None:
+        forced.require_installed()
+        if forced.claims and claimed_by(cls, forced.claims) is None:
+            taken = ", ".join(claim.replace(":", ".") for claim in forced.claims)
+            raise ModelError(
+                f"engine={forced.name!r} takes {taken}, and not a "
+                f"{cls.__module__}.{cls.__qualname__}. Leave engine out, and the one that serves it is chosen."
+            )
         return Resolution(forced, inner, f"engine={forced.name!r} was asked for")
     claims = _claims(engine_specs().values())
     key = claimed_by(cls, tuple(claims))
@@ -187,9 +198,16 @@ def _resolve_work_dir(path: Path, forced: EngineSpec | None) -> Resolution:
 
 
 def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
-    if forced is not None:
-        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
     facts = checkpoints.read_facts(path)
+    if forced is not None:
+        own = any(facts.mentions(mark) for mark in forced.checkpoint_marks)
+        others = [s.name for s in engine_specs().values() if any(facts.mentions(mark) for mark in s.checkpoint_marks)]
+        if others and not own and forced.checkpoint_marks:
+            raise CheckpointError(
+                f"engine={forced.name!r}, but the checkpoint {str(path)!r} is of the engine {others[0]!r}. "
+                "Leave engine out, or give another checkpoint."
+            )
+        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
     for spec in engine_specs().values():
         mark = next((mark for mark in spec.checkpoint_marks if facts.mentions(mark)), None)
         if mark is not None:

@@ -67,10 +67,15 @@ class RunRecord:
         return dict((self.content.get("model") or {}).get("args") or {})
 
     @property
+    def data_source(self) -> str:
+        """Where the data were read; ``""`` if the record does not say."""
+        data = self.content.get("data")
+        return str(data.get("source") or "") if isinstance(data, dict) else ""
+
+    @property
     def data(self) -> str | None:
         """Where the data were read, if they are still there."""
-        data = self.content.get("data")
-        source: str | None = data.get("source") if isinstance(data, dict) else None
+        source = self.data_source
         return source if source and Path(source).exists() else None
 
     @property

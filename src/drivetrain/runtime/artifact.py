@@ -19,6 +19,7 @@ ArtifactPrecision = Literal["fp32", "fp16", "int8"]
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 _MODEL_SUFFIXES = {".xml": "openvino", ".onnx": "onnx"}
+_CHECKPOINTS = (".ckpt", ".pt", ".pth", ".safetensors")
 _CHUNK = 1 << 20
 
 
@@ -96,6 +97,11 @@ class Artifact:
         path = Path(path)
         if not path.exists():
             raise ArtifactError(f"the artefact {str(path)!r} does not exist. Make one with engine.export().")
+        if path.is_file() and path.suffix in _CHECKPOINTS:
+            raise ArtifactError(
+                f"{str(path)!r} is a checkpoint and no artefact. Export it: Engine({str(path)!r}, data).export(), "
+                f"or on the command line drivetrain export --model {path} --data FOLDER; and load what that writes."
+            )
         if path.is_file() and path.suffix in _MODEL_SUFFIXES and not (path.parent / MANIFEST_NAME).exists():
             return _open_bare(path)
         folder = path if path.is_dir() else path.parent

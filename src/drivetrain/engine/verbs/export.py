@@ -99,8 +99,8 @@ def _images(engine: EngineState) -> list[str]:
     if found:
         return found
     raise DataError(
-        "The artefact is compared with the model on real images, and there are none. Give data to Engine, "
-        "or images=[...] to export."
+        f"The artefact is compared with the model on real images, and there are none.{engine.data.gone} Give data to "
+        "Engine, or images=[...] to export."
     )
 
 

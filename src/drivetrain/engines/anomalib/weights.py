@@ -38,7 +38,10 @@ def read_weights(path: Path) -> State:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        loaded: Any = load_file(path)
+        try:
+            loaded: Any = load_file(path)
+        except Exception as error:  # the package has an error of its own
+            raise CheckpointError(f"pretrained={str(path)!r} is damaged or no .safetensors file: {error}") from error
     else:
         loaded = _read_pickle(path)
     for key in ("state_dict", "model", "state_dict_ema"):

@@ -106,6 +106,13 @@ def learns_from_texts(yolo: Any) -> bool:
     return type(yolo.model).__name__ in _BY_TEXT_MODELS
 
 
+_NOT_TRAINED = {
+    "NAS": "has weights of its makers and no training",
+    "SAM": "segments what points and boxes ask for",
+    "FastSAM": "segments what points and boxes ask for",
+}
+
+
 def require_trainable(yolo: Any) -> None:
     """Refuse to train what needs a text encoder.
 
@@ -114,6 +121,21 @@ def require_trainable(yolo: Any) -> None:
     """
     if learns_from_texts(yolo):
         raise UnsupportedError(_learns_from_texts(f"The {type(yolo).__name__} object"))
+
+
+def require_served(model: Any) -> None:
+    """Refuse the classes of Ultralytics that answer to points, boxes or texts and train nothing.
+
+    Raises:
+        UnsupportedError: the model is of such a class.
+    """
+    cls = model if isinstance(model, type) else type(model)
+    name = next((base.__name__ for base in cls.__mro__ if base.__name__ in _NOT_TRAINED), None)
+    if name is not None:
+        raise UnsupportedError(
+            f"Ultralytics' {name} {_NOT_TRAINED[name]}: it is neither trained nor tested here. Use it by Ultralytics "
+            "itself, or take a model of its list: drivetrain find --names yolo"
+        )
 
 
 def _learns_from_texts(name: str) -> str:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
+from drivetrain.engine.data import EngineData
 from drivetrain.engines.ultralytics import build, native, train, train_args, validate
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
@@ -20,6 +21,7 @@ from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, dep
 from drivetrain.engines.ultralytics.predict import DeployedYolo, deploy, infer
 from drivetrain.engines.ultralytics.states import RunCallback
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
+from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.types import Metrics, Prediction, Sample, Task
 from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
@@ -40,6 +42,15 @@ class UltralyticsFramework(Framework):
     _yolo: Any = None
     _deployed: DeployedYolo | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
+
+    def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
+        """Refuse at once the classes that cannot be trained or measured.
+
+        Raises:
+            UnsupportedError: the model is one of them.
+        """
+        super().__init__(model, setup, data)
+        build.require_served(model)
 
     # --- what the engine knows -----------------------------------------------------------------------------------
 

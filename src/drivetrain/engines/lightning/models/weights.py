@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            content: Any = load_file(path)
+            content: Any = _tensors(load_file, path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -43,6 +43,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"checkpoint={str(path)!r} holds a {type(content).__name__}, not named tensors.")
     return content
+
+
+def _tensors(load: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    """The tensors of a .safetensors file; its package has an error of its own, which is not to be imported for this."""
+    try:
+        return load(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(_first_line(error)) from error
 
 
 def _explain(path: Path, error: Exception) -> CheckpointError:

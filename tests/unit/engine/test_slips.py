@@ -1,0 +1,105 @@
+# ruff: noqa: TID253 - tests use the frameworks outright
+"""What a hand or a script gets wrong is said at once, in words that fit the case."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+from PIL import Image
+
+from drivetrain import Engine, UltralyticsEngine, load
+from drivetrain.errors import (
+    ArtifactError,
+    CheckpointError,
+    DataError,
+    DataNotFoundError,
+    ImageError,
+    ModelError,
+    UnsupportedError,
+)
+from drivetrain.images.read import read_image
+from drivetrain.runs.progress import SilentProgress
+from drivetrain.testing import data, toy
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return data.class_folders(tmp_path_factory.mktemp("toys") / "data")
+
+
+def test_an_engine_that_is_asked_for_must_take_the_model() -> None:
+    module = lightning.LightningModule()
+    for made in (lambda: UltralyticsEngine(module), lambda: Engine(module, engine="ultralytics")):
+        with pytest.raises(
+            ModelError, match=r"engine='ultralytics' takes ultralytics\.Model, and not a .*LightningModule"
+        ):
+            made()
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_what_is_empty_is_not_the_current_folder(empty: str, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"model=' *' is empty; is a variable unset"):
+        Engine(empty)
+    with pytest.raises(DataNotFoundError, match=r"data=' *' is empty"):
+        Engine(toy.ToyModel(), empty)
+    engine: Any = Engine(toy.ToyModel(), folder, work_dir=tmp_path / "run")
+    engine.progress = SilentProgress()
+    engine.train(1)
+    with pytest.raises(DataNotFoundError, match=r"source=' *' is empty"):
+        engine.predict(empty)
+    with pytest.raises(DataNotFoundError, match=r"data=' *' is empty"):
+        engine.test(empty)
+
+
+@pytest.mark.parametrize("name", ["SAM", "FastSAM", "NAS"])
+def test_classes_that_train_nothing_are_refused_at_once(name: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"Ultralytics' {name} .* neither trained nor tested here"):
+        Engine(f"ultralytics.{name}")
+
+
+def test_a_checkpoint_is_no_artefact(tmp_path: Path) -> None:
+    file = tmp_path / "best.ckpt"
+    file.write_bytes(b"x")
+    with pytest.raises(ArtifactError, match=r"best\.ckpt' is a checkpoint and no artefact\. Export it: Engine"):
+        load(file)
+
+
+def test_broken_safetensors_are_a_checkpoint_error(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "net.safetensors"
+    file.write_bytes(b"\x00" * 40)
+    engine: Any = Engine("timm:test_resnet", folder, work_dir=tmp_path / "run", device="cpu")
+    engine.progress = SilentProgress()
+    with pytest.raises(CheckpointError, match="is damaged or not a checkpoint"):
+        engine.train(1, checkpoint=file)
+
+
+def test_an_export_names_the_place_where_the_data_were(folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    engine: Any = Engine(toy.ToyModel(), copy, work_dir=tmp_path / "run")
+    engine.progress = SilentProgress()
+    engine.train(1)
+    shutil.rmtree(copy)
+    again: Any = Engine(tmp_path / "run", engine="toy")
+    for verb in (again.export, again.train):
+        with pytest.raises(DataError, match=rf"Those of the run were in '{copy}', which is not there any more"):
+            verb()
+
+
+def test_a_png_whose_checksum_is_wrong_is_not_predicted_in_silence(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (30, 30, 3), np.uint8)).save(file)
+    content = bytearray(file.read_bytes())
+    read_image(file)
+    at = content.index(b"IDAT") + 4
+    length = int.from_bytes(content[at - 8 : at - 4])
+    content[at + length] ^= 1  # the checksum itself: the pixels still decode
+    file.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.png' is damaged: the checksum of its part IDAT is wrong"):
+        read_image(file)
+    assert json.dumps(str(file))
