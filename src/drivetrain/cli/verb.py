@@ -15,6 +15,7 @@ from drivetrain.cli.wording import reworded_note
 from drivetrain.engine.objects import OBJECTS, load_with, make_objects
 from drivetrain.engine.recipe import fitting_recipe
 from drivetrain.errors import OptionError
+from drivetrain.machine.openmp import set_openmp
 
 if TYPE_CHECKING:
     from drivetrain.engine import Engine
@@ -67,7 +68,10 @@ def run_verb(verb: str, request: Request) -> Any:
     """
     values = effective(verb, request)
     with fitting_recipe(request.recipe, values["task"], values["data"]):
+        openmp = set_openmp()
         engine = make_engine(values, quiet="quiet" in request.flags)
+        if openmp:
+            engine.progress.note(openmp)
         return getattr(engine, verb)(**own_options(verb, values))
 
 

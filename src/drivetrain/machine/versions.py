@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -17,6 +18,9 @@ _PACKAGES = (
 )
 
 
+_OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
 def environment() -> dict[str, Any]:
     """Versions and hardware, without importing anything heavy."""
     versions = {name: found for name in _PACKAGES if (found := version_of(name)) is not None}
@@ -25,6 +29,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": core_count(),
+        "openmp": {name: os.environ[name] for name in _OPENMP if name in os.environ},
         "memory_free_bytes": available_memory(),
         "accelerators": accelerators(),
         "versions": versions,

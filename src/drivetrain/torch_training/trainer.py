@@ -34,6 +34,9 @@ SET_BY_ENGINE = {
 }
 
 
+_EXCEPTIONS = "lightning.pytorch.utilities.exceptions"
+
+
 def package_of(module: Any) -> str:
     """``"lightning.pytorch"`` or ``"pytorch_lightning"``: whichever the user's module is made with."""
     cls = module if isinstance(module, type) else type(module)
@@ -126,7 +129,10 @@ def make_trainer(
         **(options.engine_args or {}),
     }
     settings.setdefault("enable_model_summary", False)
-    return importlib.import_module(package).Trainer(**settings)
+    try:
+        return importlib.import_module(package).Trainer(**settings)
+    except (ValueError, TypeError, importlib.import_module(_EXCEPTIONS).MisconfigurationException) as error:
+        raise OptionError(f"The trainer of {package} refuses an option: {' '.join(str(error).split())}") from error
 
 
 def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
@@ -182,6 +188,13 @@ def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path 
             more["weights_only"] = True
     try:
         trainer.fit(module, **data, **more)
+    except (ValueError, TypeError, importlib.import_module(_EXCEPTIONS).MisconfigurationException) as error:
+        named = [name for name in inspect.signature(type(trainer).__init__).parameters if f"`{name}`" in str(error)]
+        if trainer.global_step or not named:
+            raise
+        raise OptionError(
+            f"{named[0]} is refused by {type(trainer).__module__}: {' '.join(str(error).split())}"
+        ) from error
     except SystemExit:
         if not any(getattr(callback, "interrupted", False) for callback in trainer.callbacks):
             raise

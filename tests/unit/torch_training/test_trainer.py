@@ -90,3 +90,14 @@ def test_a_share_of_an_epoch_validates_within_it(folders: dict[str, Path], tmp_p
     engine.train(1, val_check_interval=0.5, batch_size=2, image_size=32, callbacks=[Count()])
     assert len(seen) == 2, "twice in an epoch"
     assert engine.used_value("val_check_interval") == 0.5
+
+
+@pytest.mark.parametrize("options", [{"val_check_interval": 500}, {"engine_args": {"limit_train_batches": -3}}])
+def test_what_the_trainer_itself_refuses_is_an_option_error(
+    options: dict[str, Any], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    engine: Any = Engine(MODELS["lightning"], folders["lightning"], work_dir=tmp_path / "run", device="cpu")
+    engine.progress = SilentProgress()
+    name = "limit_train_batches" if "engine_args" in options else "val_check_interval"
+    with pytest.raises(OptionError, match=name):
+        engine.train(1, batch_size=4, image_size=32, **options)
