@@ -89,7 +89,7 @@ def data(
         format: to read it as; found out if not given.
         task: what the annotations are to be used for.
         normal: labels that are no anomalies.
-        splits: shares of train, val and test, to divide all images anew.
+        splits: shares of train, val and test, to divide all images again.
         seed: of the division.
         strict: make an image that cannot be used an error.
         allow_pickle: allow formats whose files may execute code when they are opened.

@@ -236,7 +236,7 @@ class Dataset:
     # ------------------------------------------------------------------ splits
 
     def split(self, train: float = 0.8, val: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
-        """Divide all images anew, each label in its share; former subsets are forgotten.
+        """Divide all images again, each label in its share; former subsets are forgotten.
 
         Of images with several labels the rarest counts. Anomalies never go to ``train``: they are shared between the
         other two. The same images and seed give the same split, whatever their order.
@@ -279,7 +279,7 @@ class Dataset:
         if "train" not in existing:
             raise DataError(
                 f"The data set has no training images; its subsets are: {', '.join(existing) or 'none'}. "
-                "Use split() to divide all of its images anew."
+                "Use split() to divide all of its images again."
             )
         if "val" in existing:
             return self

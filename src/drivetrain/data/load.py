@@ -51,7 +51,7 @@ def load_dataset(
         format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"kitti"``, or any
             name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
         task: what the annotations are to be used for; ``None`` to infer it from them.
-        splits: shares of ``train``, ``val`` and ``test`` to divide all images anew; ``None`` keeps the subsets of
+        splits: shares of ``train``, ``val`` and ``test`` to divide all images again; ``None`` keeps the subsets of
             the source.
         seed: of the division.
         strict: make an image that cannot be used, or a class without images, an error instead of a note.

@@ -82,7 +82,7 @@ class Run:
         history: the records of the epochs so far, of earlier parts of a resumed run too.
         record: the content of ``run.json``.
         earlier: what it was before this part of a resumed run began.
-        trackers: are told what the run is told.
+        trackers: receive what the run receives.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:

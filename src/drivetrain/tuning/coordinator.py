@@ -54,7 +54,7 @@ def search(
         options: what is the same for all trials.
         how: how to search.
         folder: where everything is written; ``None`` takes one below ``runs/`` that is the same for the same search.
-        overwrite: begin anew where the folder holds a search.
+        overwrite: start over where the folder holds a search.
 
     Returns:
         The best values and every trial.
@@ -136,7 +136,7 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
         name = different[0]
         raise WorkDirError(
             f"work_dir={str(folder)!r} holds a search with another {name} ({before[name]!r}, now {now[name]!r}). Begin "
-            "anew with overwrite=True, or give another work_dir."
+            "over with overwrite=True, or give another work_dir."
         )
 
 

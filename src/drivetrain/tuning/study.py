@@ -239,7 +239,7 @@ class Study:
             return self._optuna.storages.JournalStorage(journals.JournalFileBackend(str(journal)))
         except (ValueError, KeyError) as error:
             raise WorkDirError(
-                f"{str(journal)!r} cannot be read ({error}). Begin the search anew with overwrite=True, or give "
+                f"{str(journal)!r} cannot be read ({error}). Start the search over with overwrite=True, or give "
                 "another work_dir."
             ) from error
 

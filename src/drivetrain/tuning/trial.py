@@ -1,4 +1,4 @@
-"""One trial: a training in a worker, whose metric is told after each epoch and whose options are read back."""
+"""One trial: a training in a worker, that reports its metric after each epoch and whose options are read back."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def tune(
         num_workers: processes or threads that load data.
         devices: how many devices, or which.
         checkpoint: begin each trial with the weights of this checkpoint.
-        overwrite: begin anew where the work dir holds a search.
+        overwrite: start over where the work dir holds a search.
         engine_args: passed unchanged to the upstream trainer; checked against its own options.
 
     Returns:

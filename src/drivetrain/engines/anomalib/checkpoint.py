@@ -63,7 +63,7 @@ def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
     """The class of a checkpoint's model: as it says, by the folders Anomalib puts it in, or by its arguments.
 
     Raises:
-        CheckpointError: it cannot be known, or it is a class of the user's that was not imported.
+        CheckpointError: it cannot be known, or it is a user-defined class that was not imported.
     """
     written = (content.get(OUR_KEY) or {}).get("class")
     if written is not None:
@@ -116,7 +116,7 @@ def model_from(
 
 
 def fresh_from(content: Mapping[str, Any], path: Path) -> AnomalibModule:
-    """An untrained model with the class, arguments, image size and backbone of a checkpoint, to fill a bank anew."""
+    """An untrained model with the class, arguments, image size and backbone of a checkpoint, to fill its bank again."""
     model = _construct(content, class_of(content, path), {}, pretrained=False)
     take_over(model, content)
     return model
@@ -156,7 +156,7 @@ def fill_model(model: AnomalibModule, content: Mapping[str, Any], path: Path) ->
 
 
 def take_over(model: AnomalibModule, content: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Take the learned weights that fit by name and shape; banks, thresholds and their like are found anew.
+    """Take the learned weights that fit by name and shape; banks, thresholds and the like are found again.
 
     Returns:
         How many tensors were taken, and the names of those that were not.

@@ -43,7 +43,7 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
         self._pixels = PixelAreas()
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Start over."""
         del trainer, pl_module
         self._truth, self._scores, self._pixels = [], [], PixelAreas()
 
@@ -77,11 +77,11 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
 class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not typed
     """Tells the run about steps and epochs, and makes every epoch depend on the seed and its number alone.
 
-    It is of the kind that Lightning calls last, so that an epoch is told when its state is saved; a run that is broken
-    off and resumed then gives what an unbroken one gives.
+    It is of the kind that Lightning calls last, so that an epoch is reported when its state is saved; a run that is
+    broken off and resumed then gives what an unbroken one gives.
 
     Args:
-        run: what is told.
+        run: receives steps, epochs and metrics.
         model: what is trained; its checkpoints say which class they are of.
         seed: of everything random.
     """

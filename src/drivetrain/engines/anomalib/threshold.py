@@ -1,4 +1,4 @@
-"""Which images of a data set a model trains on and finds its threshold with, and what the user is told about it."""
+"""Which images of a data set a model trains on and finds its threshold with, and what the user should know about it."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _val_part(
     if subset not in dataset.subsets:
         raise DataError(
             f"The subset {subset!r} has no images, so no threshold can be found. Subsets of the data: "
-            f"{', '.join(dataset.subsets) or 'none'}. Add some, or split anew: load_dataset(folder).split()."
+            f"{', '.join(dataset.subsets) or 'none'}. Add some, or split again: load_dataset(folder).split()."
         )
     val = dataset.subset(subset)
     kinds = val.anomalous.astype(np.int64)

@@ -111,7 +111,7 @@ def fit(
         model: what is trained.
         data: with train and val subsets, or Anomalib's own.
         options: of the training.
-        run: what is told.
+        run: receives steps, epochs and metrics.
         device: to train on.
         resume_from: the state to go on from.
     """
@@ -163,7 +163,7 @@ def _prepare(model: AnomalibModule, data: Dataset | AnomalibDataModule, options:
 
 
 def _warnings(model: AnomalibModule, data: AnomalibDataModule) -> tuple[str, ...]:
-    """What is to be said about a datamodule of the user's that is left as it is."""
+    """What is to be said about a user's own datamodule, which is left as it is."""
     size = getattr(data, "eval_batch_size", 1)
     if not need_of(type(model)).alone or size == 1:
         return ()

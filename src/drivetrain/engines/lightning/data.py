@@ -37,7 +37,7 @@ class PixelCache:
     Args:
         count: number of images.
         spec: their size.
-        share: of the free memory that may be taken; with less, nothing is kept and every epoch decodes anew.
+        share: of the free memory that may be taken; with less, nothing is kept and every epoch decodes again.
     """
 
     def __init__(self, count: int, spec: ImageSpec, share: float = _MEMORY_SHARE) -> None:
@@ -240,7 +240,7 @@ def loaders_for(
         drop_single=True,
     )
     if not fit.cache.fits:
-        run.note("The images do not fit in a quarter of the free memory, so they are decoded anew in every epoch.")
+        run.note("The images do not fit in a quarter of the free memory, so they are decoded again in every epoch.")
     if "val" not in dataset.subsets:
         return {"train_dataloaders": fit, "val_dataloaders": None}
     held = Labelled.of(dataset.subset("val"), task)

@@ -40,7 +40,7 @@ _MAX_EPOCHS = 30
 
 
 class LightningFramework(Framework):
-    """Lightning's trainer over our classification module, or over a LightningModule of the user's own."""
+    """Lightning's trainer over our classification module, or over a user-defined LightningModule."""
 
     default_space: ClassVar = {
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -190,7 +190,7 @@ class LightningFramework(Framework):
 
     @property
     def _is_own_module(self) -> bool:
-        """Whether the model is a LightningModule of the user's."""
+        """Whether the model is a user-defined LightningModule."""
         return native.is_lightning_module(self.given)
 
     @property

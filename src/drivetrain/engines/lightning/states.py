@@ -48,7 +48,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 
 class LightningRunCallback:
-    """The hooks of a Lightning callback; :func:`run_callback` joins it with the callback class of the user's package.
+    """The hooks of a Lightning callback; :func:`run_callback` joins it with the callback class of the module's package.
 
     Args:
         run: told of every step and epoch.
@@ -103,7 +103,7 @@ class LightningRunCallback:
         return {**{name: getattr(self, name) for name in names}, "validated": sorted(self._validated)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the run was; a metric that is asked for anew begins anew."""
+        """Go on where the run was; a metric that is named only now starts from scratch."""
         self._validated = set(state_dict["validated"])
         if self.asked is not None and self.asked != state_dict["metric"]:
             return

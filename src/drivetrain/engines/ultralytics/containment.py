@@ -55,7 +55,7 @@ def ultralytics() -> ModuleType:
 
     Environment variables that the user has set are respected. Of a package that the user has imported, only the
     replacement of ``PIL.Image.open`` is undone, as it installs a package when an image is broken. At the first use on a
-    machine the licence is told, once.
+    machine the licence is shown once.
     """
     if "ultralytics.utils" in sys.modules:
         _open_images_by_pillow()

@@ -111,7 +111,7 @@ class UltralyticsFramework(Framework):
     # --- the model -----------------------------------------------------------------------------------------------
 
     def build(self, options: TrainOptions | None = None) -> None:
-        """Make the object at the first use, and anew for each training of a name; training takes the data's labels."""
+        """Make the object at the first use, a new one for each training of a name; training takes the data's labels."""
         build.require_hooks()
         self._make(options)
         if options is not None and self.data.source is not None and not self.has_native_data:
@@ -186,7 +186,7 @@ class UltralyticsFramework(Framework):
         keeper = RunCallback(run, self.task, options.metric, options.check_val_every_n_epoch or 1)
         last = keeper.last_checkpoint if resume and keeper.last_checkpoint.is_file() else None
         if resume and last is None:
-            run.note("The run left no state, so it begins anew.")
+            run.note("The run left no state, so it starts over.")
         folder = run.directory / "upstream"
         folder.mkdir(parents=True, exist_ok=True)
         given, about = self._fit_data(options)
@@ -243,7 +243,7 @@ class UltralyticsFramework(Framework):
             options, task=yolo.task, model=self._architecture(yolo), folder=folder, device=self.setup.device
         )
         if not isinstance(given["train"], list):
-            overrides["close_mosaic"] = 0  # a loader of the user's has no mosaic to end
+            overrides["close_mosaic"] = 0  # a user's own loader has no mosaic to end
         if last is not None:
             overrides.update(model=str(last), resume=str(last))
         bound = train.bind(yolo.task_map[yolo.task]["trainer"], given, about, keeper, options.max_epochs)

@@ -1,4 +1,4 @@
-"""Loaders of the user's own, which pass through to Ultralytics' trainer untouched."""
+"""The user's own loaders, which pass through to Ultralytics' trainer untouched."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations

@@ -19,9 +19,9 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
 
     Args:
         base: Ultralytics' trainer.
-        given: ``train`` and ``val``: lists of records, or loaders of the user's.
+        given: ``train`` and ``val``: lists of records, or the user's own loaders.
         facts: names and shapes, see :func:`drivetrain.engines.ultralytics.data.facts`.
-        keeper: is told how it goes on.
+        keeper: receives epochs and states.
         epochs: how many there are to be after resuming; ``None`` for those of the checkpoint.
     """
 

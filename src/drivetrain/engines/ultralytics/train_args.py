@@ -127,7 +127,7 @@ def check_options(options: TrainOptions, device: str) -> None:
     if count != 1:
         raise UnsupportedOptionError(
             f"devices={options.devices!r} cannot be honoured: on several devices Ultralytics starts processes that "
-            "look up the trainer by the name of its class and read the data anew, so data in memory do not reach them. "
+            "look up the trainer by its class name and read the data again, so data in memory do not reach them. "
             "Leave devices out, or write the data with dataset.export(folder, 'yolo'), train by the yolo command with "
             "device=0,1, and open its best.pt here."
         )
