@@ -40,9 +40,7 @@ class Recipe:
             return None
         allowed = (*_OF_ENGINE, *TrainOptions.names())
         what = f"model={str(model)!r}"
-        values = read_config(
-            str(model), lambda key: check_names(f"the recipe {str(model)!r}", [key], allowed), what=what
-        )
+        values = read_config(str(model), lambda key: check_names("a recipe", [key], allowed), what=what)
         if not values.get("model"):
             raise OptionError(f"{what} is a recipe that names no model. Add a line to it: model: NAME.")
         return cls(str(model), numbers(values))
