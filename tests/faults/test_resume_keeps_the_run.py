@@ -92,6 +92,17 @@ def test_resume_alone_ends_as_the_unbroken_run(how: signal.Signals, folder: Path
     assert subprocess.run(command("repeat", work, "--work_dir", tmp_path / "again"), check=False).returncode == 0
 
 
+def test_sigterm_ends_a_job_in_the_background_of_a_shell_too(folder: Path, tmp_path: Path) -> None:
+    """A shell without job control lets its background jobs ignore Ctrl-C."""
+    work = tmp_path / "run"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        kill_in_the_middle(begun(folder, work), work, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert RunRecord.at(work).state().startswith("interrupted after epoch")
+
+
 def test_what_changes_the_model_or_the_data_is_refused_and_what_else_differs_is_said(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -224,6 +224,31 @@ def test_what_a_library_writes_from_cpp_is_explained_too(toys: Path, tmp_path: P
     assert [path.name for path in (work / "artifacts").iterdir()] == ["openvino-fp32"]
 
 
+DATA = """
+import resource, signal, sys
+from drivetrain import load_dataset
+from drivetrain.errors import StorageError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder, archive, target = sys.argv[1:]
+dataset = load_dataset(folder)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+for act in (lambda: load_dataset(archive), lambda: dataset.export(target, "coco")):
+    try:
+        act()
+    except StorageError as error:
+        print(f"StorageError: {error}")
+"""
+
+
+def test_unpacking_and_writing_data_say_what_stops_them(toys: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "toys"), "zip", toys)
+    words = [sys.executable, "-c", DATA, str(toys), archive, str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("File too large") == 2, done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["toys.zip"], "nothing half-written is left"
+
+
 def test_a_training_that_could_not_write_its_end_leaves_a_record_that_can_be_read(
     install: Any, toys: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,8 @@ def _termination_as_interrupt(ended: list[int]) -> Iterator[None]:
 
     def handle(number: int, _: object) -> None:
         ended.append(number)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that a shell put into the background
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(signal.SIGINT)
 
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataFormatError
-from drivetrain.machine.files import cache_dir
+from drivetrain.machine.files import cache_dir, explained
 
 _MOST_RATIO = 200  # unpacked to packed bytes; images hardly shrink, so more than this is no data set
 _SMALL = 1 << 30  # below this the ratio does not matter
@@ -28,12 +28,13 @@ def extracted(path: Path) -> Path:
     if target.is_dir():
         return target
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.mkdir(parents=True)
     try:
-        with zipfile.ZipFile(path) as archive:
-            _refuse_unsafe(path, archive)
-            archive.extractall(partial)
-        partial.rename(target)
+        with explained(target.parent):
+            partial.mkdir(parents=True)
+            with zipfile.ZipFile(path) as archive:
+                _refuse_unsafe(path, archive)
+                archive.extractall(partial)
+            partial.rename(target)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
         raise DataFormatError(f"{path} cannot be unpacked: {error}. Pack it again as a plain .zip.") from error
     except OSError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from drivetrain.data.writers import WRITERS
 from drivetrain.errors import DataError, OptionError, near
+from drivetrain.machine.files import explained
 from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def write_dataset(
     Raises:
         OptionError: the format is not known.
         DataError: the folder has something in it, the format cannot hold these annotations, or links cannot be made.
+        StorageError: it cannot be written.
     """
     if format not in WRITERS:
         raise OptionError(f"format={format!r} cannot be written.{near(format, WRITERS)} Allowed: {', '.join(WRITERS)}.")
@@ -46,12 +48,13 @@ def write_dataset(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"path={str(target)!r} already has something in it. Name a folder that does not exist yet.")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
     try:
-        import_object(WRITERS[format])(data, partial, ImagePlacer(data, copy=save_media))
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
+        with explained(target.parent):
+            partial.mkdir(parents=True)
+            import_object(WRITERS[format])(data, partial, ImagePlacer(data, copy=save_media))
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target

@@ -139,7 +139,7 @@ class Run:
                 "Give a folder that you may write to: work_dir=..."
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._lock)
         except OSError as error:
             holder = os.pread(self._lock, 200, 0).decode("utf-8", "replace").strip() or "unknown"
             self._close_lock()
@@ -302,6 +302,19 @@ class Run:
 
     def _save(self) -> None:
         files.write_json(self.directory / "run.json", self.record)
+
+
+def _lock(handle: int) -> None:
+    """Hold a lock; one that is only looked at (``is_held``) is free again a moment later.
+
+    Raises:
+        OSError: another holds it.
+    """
+    for _ in range(3):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.02)
+    return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _now() -> str:
