@@ -17,7 +17,6 @@ _PLACES = {
     "XDG_DATA_HOME": ".local/share",
     "XDG_STATE_HOME": ".local/state",
     "YOLO_CONFIG_DIR": ".config/ultralytics",
-    "MPLCONFIGDIR": ".config/matplotlib",
     "HF_HOME": ".cache/huggingface",
     "TORCH_HOME": ".cache/torch",
 }
