@@ -106,7 +106,7 @@ def spread(paths: Any, count: int) -> list[str]:
     return list(paths[:: max(1, len(paths) // count)][:count])
 
 
-def describe_dataset(dataset: Dataset, args: Mapping[str, Any]) -> dict[str, Any]:
+def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None) -> dict[str, Any]:
     """What the record says of a data set; the fingerprint tells whether it is still the same."""
     return {
         "source": dataset.source,
@@ -115,6 +115,7 @@ def describe_dataset(dataset: Dataset, args: Mapping[str, Any]) -> dict[str, Any
         "subsets": dict(dataset.subsets),
         "labels": len(dataset.label_names),
         **({"args": dict(args)} if args else {}),
+        **({"task": task} if task else {}),
     }
 
 

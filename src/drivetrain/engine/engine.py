@@ -198,7 +198,7 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
     task, model_args = recipe.argument("task", given["task"]), recipe.argument("model_args", given["model_args"])
     data, data_args = recipe.data(given["data"], task)
     if data is None and record.data_args:
-        data = load_with(record.data, record.data_args, task or record.content.get("task"))
+        data = load_with(record.data, record.data_args, task or record.data_task)
         data_args = record.data_args
     if plan is not None:
         task, model_args = plan["task"], plan.model_args

@@ -85,6 +85,12 @@ class RunRecord:
         return dict(data.get("args") or {}) if isinstance(data, dict) else {}
 
     @property
+    def data_task(self) -> str | None:
+        """The task that the data were read for, where one was given or chosen."""
+        data = self.content.get("data")
+        return data.get("task") if isinstance(data, dict) else None
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options of ``train`` that the run was begun with and that hold when it goes on.
 

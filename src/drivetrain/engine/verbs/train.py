@@ -224,7 +224,7 @@ def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, A
         "task": engine.task.value if known.known_task is not None or not native else None,
         "label_names": names,
         "options": {name: getattr(options, name) for name in TrainOptions.names()},
-        "data": engine.data.name if native else describe_dataset(engine.dataset, _data_args(engine)),
+        "data": engine.data.name if native else describe_dataset(engine.dataset, _data_args(engine), engine.setup.task),
         **({"plan": before["plan"]} if "plan" in before else {}),
         **({"plan": engine.plan.to_dict()} if engine.plan is not None else {}),
     }
