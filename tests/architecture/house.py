@@ -80,16 +80,17 @@ class House:
                 yield from self._imports(module, child, typing)
                 continue
             for name in dict.fromkeys(names):
-                if name in self.trees and name != module:
+                if name in self.trees:
                     yield Import(module, name, typing)
 
     def circles(self) -> list[tuple[str, ...]]:
-        """Modules that import each other in a circle when they run, each circle sorted."""
+        """Modules that import each other, or themselves, when they run; each circle sorted."""
         graph: dict[str, set[str]] = defaultdict(set)
         for item in self.imports:
             if not item.is_typing:
                 graph[item.source].add(item.target)
-        return sorted(circle for circle in _strongly_connected(graph) if len(circle) > 1)
+        circles = _strongly_connected(graph)
+        return sorted(circle for circle in circles if len(circle) > 1 or circle[0] in graph[circle[0]])
 
     def upward(self) -> list[Import]:
         """Imports of a higher room, or of another room on the same floor; the lazy names of the top are not counted."""

@@ -37,6 +37,7 @@ def breach(tmp_path: Path) -> House:
         "attic/roof.py": "def f():\n    from drivetrain.cellar import stairs\n    return stairs\nclass Tile: ...\n",
         "attic/typed.py": "NAME = 'drivetrain.attic.roof:Chimney'\nclass Step: ...\n",
         "attic/reach.py": "def g(other):\n    return other._hidden\n",
+        "attic/self.py": "def k():\n    from drivetrain.attic.self import k\n    return k\n",
         "attic/long.py": "def h():\n" + "    a = 1\n" * 60,
     }
     for name, text in files.items():
@@ -50,7 +51,7 @@ def breach(tmp_path: Path) -> House:
 
 def test_no_circle_among_imports_that_run(house: House, breach: House) -> None:
     assert house.circles() == []
-    assert breach.circles() == [("drivetrain.attic.roof", "drivetrain.cellar.stairs")]
+    assert breach.circles() == [("drivetrain.attic.roof", "drivetrain.cellar.stairs"), ("drivetrain.attic.self",)]
 
 
 def test_no_import_goes_up_not_even_for_types_alone(house: House, breach: House) -> None:

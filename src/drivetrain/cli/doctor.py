@@ -55,8 +55,6 @@ def examine(*, quick: bool = False) -> Answer:
     """
     findings = [*_versions(), *_opencv(), *_variables(), *_caches(), *_machine()]
     if not quick:
-        from drivetrain.cli.doctor import probe_engines
-
         findings += probe_engines()
     worst = any(finding.state == "problem" for finding in findings)
     return Answer([asdict(finding) for finding in findings], lambda page: _tell(page, findings), code=int(worst))

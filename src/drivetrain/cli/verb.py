@@ -46,8 +46,6 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
         print(to_yaml(repeatable(effective(verb, request))), end="")
         return 0
     if "dry_run" in request.flags:
-        from drivetrain.cli.verb import show_plan
-
         return show_plan(verb, effective(verb, request), as_json="json" in request.flags)
     with results_only_on_stdout() as stdout:
         result = run_verb(verb, request)

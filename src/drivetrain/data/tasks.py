@@ -16,13 +16,6 @@ from drivetrain.types import Task
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
 
-_OBJECT_TASKS = (
-    Task.DETECTION,
-    Task.ORIENTED_DETECTION,
-    Task.INSTANCE_SEGMENTATION,
-    Task.KEYPOINT_DETECTION,
-)
-
 
 def servable_tasks(data: Dataset) -> tuple[Task, ...]:
     """Every task that the annotations can serve, as far as the columns tell."""
@@ -67,7 +60,7 @@ def _missing(data: Dataset, task: Task) -> str | None:
     if task is Task.MULTILABEL_CLASSIFICATION:
         found = not (_all_null_or_empty(table, "labels") and _all_null_or_empty(table, "box_labels"))
         return None if found else "neither images nor objects have labels"
-    if task in _OBJECT_TASKS:
+    if task.has_objects:
         return _missing_objects(data, task)
     if task is Task.SEMANTIC_SEGMENTATION:
         return _missing_class_maps(data)

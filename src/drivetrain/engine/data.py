@@ -13,8 +13,8 @@ from drivetrain.types.task import Task
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
 
-#: Subsets in the order in which an artefact is compared on them.
-_COMPARED = ("val", "test", "train")
+#: Subsets in the order in which images are taken to compare an artefact on, or to draw answers about.
+SHOWN = ("val", "test", "train")
 
 
 class EngineData:
@@ -95,7 +95,7 @@ class EngineData:
 
 def some_paths(dataset: Dataset, count: int) -> list[str]:
     """A few images, spread over the first subset that there is of validation, test and training images."""
-    for subset in _COMPARED:
+    for subset in SHOWN:
         if subset in dataset.subsets:
             return spread(dataset.subset(subset).paths, count)
     return []

@@ -113,7 +113,7 @@ class Engine(OldNames, EngineState):
             dataset=self.plan.dataset if self.plan else None,
             recorded=record.data_source,
         )
-        self.weights = Weights(self.resolution.model, self.spec.suffixes)
+        self.weights = Weights(self.resolution.model, record, self.spec.suffixes)
         self.framework = self.framework_class(self.resolution.model, self.setup, self.data)
         if isinstance(self.framework, OldHooks):
             self.framework.engine = self

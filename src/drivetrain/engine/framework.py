@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from drivetrain.engine.data import EngineData, spread
+from drivetrain.engine.data import SHOWN, EngineData, spread
 from drivetrain.errors import OptionError, UnsupportedError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.spec import EngineSpec, claimed_by
@@ -159,7 +159,7 @@ class Framework(ABC):
 
     def native_paths(self, count: int) -> list[str]:
         """At most so many images of the framework's own data, to compare an artefact on; empty if it tells none."""
-        for subset in ("val", "test", "train"):
+        for subset in SHOWN:
             samples = self.native_samples(self.data.source, subset)
             if samples:
                 return spread([sample.path for sample in samples], count)

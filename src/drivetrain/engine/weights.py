@@ -18,6 +18,7 @@ class Weights:
 
     Args:
         model: the resolved model.
+        run: the run that it was given as; an empty record otherwise.
         artifact_suffixes: files of the engine that are models and not checkpoints.
 
     Attributes:
@@ -26,8 +27,8 @@ class Weights:
         chosen: the checkpoint that verbs use where none is named; ``train`` sets it.
     """
 
-    def __init__(self, model: Any, artifact_suffixes: Sequence[str] = ()) -> None:
-        self.run = RunRecord.of(model)
+    def __init__(self, model: Any, run: RunRecord, artifact_suffixes: Sequence[str] = ()) -> None:
+        self.run = run
         self.loaded: Path | None = None
         self.chosen: Path | None = None
         self._model = model

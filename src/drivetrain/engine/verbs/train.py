@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.engine.data import describe_dataset
+from drivetrain.engine.data import SHOWN, describe_dataset
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
@@ -104,11 +104,11 @@ def train(
     run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
     run.trackers = trackers
     try:
-        if options.run_hpo:
-            from drivetrain.engine.search import search_before
-
-            options = search_before(self, given, options, run)
         with explained(self.work_dir):
+            if options.run_hpo:
+                from drivetrain.engine.search import search_before
+
+                options = search_before(self, given, options, run)
             return _finish(self, run, _train_in(self, run, options, given))
     except KeyboardInterrupt as error:
         run.close("interrupted")
@@ -284,7 +284,7 @@ def _draw_answers(engine: EngineState, run: Run) -> None:
     """Draw a few answers about validation images in the work dir, if somebody follows the run."""
     if not run.trackers or engine.has_native_data:
         return
-    subset = next((name for name in ("val", "test", "train") if name in engine.dataset.subsets), None)
+    subset = next((name for name in SHOWN if name in engine.dataset.subsets), None)
     if subset is None:
         return
     from drivetrain.images.stream import ImageStream
