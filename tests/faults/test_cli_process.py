@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import statistics
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 ENGINE = '''
-import json, os, subprocess, sys, time
+import contextlib, json, os, subprocess, sys, time
 import numpy as np
 from drivetrain.models import registry
 from drivetrain.engine import Engine, FitResult, Framework
@@ -38,12 +39,14 @@ class NoisyFramework(Framework):
 
     def fit(self, options, run, *, resume):
         print("noise from Python")
-        os.write(1, b"noise from C\\n")
-        subprocess.run(["echo", "noise from a child"], check=True)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(1, b"noise from C\\n")
+        subprocess.run(["echo", "noise from a child"], check=False)
         (run.checkpoints / "last.json").write_text("{}")
         while os.environ.get("WAIT"):
             time.sleep(0.05)
-        run.log_epoch(0, {"val/accuracy": 0.5})
+        for epoch in range(options.max_epochs or 1):
+            run.log_epoch(epoch, {"val/accuracy": 0.5})
         return FitResult(None, run.checkpoints / "last.json")
 
     def infer(self, images, *, batch_size, confidence):
@@ -70,7 +73,8 @@ def words(tmp_path: Path) -> list[str]:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(folder), "DRIVETRAIN_CACHE": str(folder / "cache"), **more}
+    paths = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths, "DRIVETRAIN_CACHE": str(folder / "cache"), **more}
 
 
 def test_json_is_all_that_reaches_the_standard_output(words: list[str], tmp_path: Path) -> None:
@@ -105,6 +109,18 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0
     assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "2>&1 | true"])
+def test_a_training_that_nobody_follows_is_done_all_the_same(words: list[str], closed: str, tmp_path: Path) -> None:
+    line = f"set -o pipefail; {shlex.join([*words, '--max_epochs', '3'])} {closed}"
+    done = subprocess.run(["bash", "-c", line], env=environment(tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    record = json.loads((tmp_path / "w" / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert len((tmp_path / "w" / "metrics.csv").read_text().splitlines()) == 4
+    assert "epoch" not in (tmp_path / "w" / ".lock").read_text(), "no file of the run has taken a stream's place"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["info", "--help"]], ids=" ".join)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.cli.signature import Option, options_of, verbs
+from drivetrain.cli.wording import option_name
 from drivetrain.errors import OptionError, near
 from drivetrain.recipes import VERSION_KEY, is_recipe, list_recipes, load_yaml, names_recipe, read_config
 
@@ -237,6 +238,7 @@ def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         if name is not None:
             yield name, values
         name, equals, value = token[2:].partition("=")
+        name = option_name(name)
         values = [value] if equals else []
     if name is not None:
         yield name, values
@@ -303,7 +305,7 @@ def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> N
     if owners:
         raise OptionError(f"{prefix}{name} belongs to {' and '.join(owners)}, not to {verb}.")
     allowed = [*options, "config", "recipe", *FLAGS, *(flag for flag, owner in OWN_FLAGS.items() if owner == verb)]
-    hint = near(prefix + name.replace("-", "_"), [prefix + word for word in allowed])
+    hint = near(prefix + name, [prefix + word for word in allowed])
     raise OptionError(f"{prefix}{name} is not an option of {verb}.{hint} See all with: drivetrain {verb} --help.")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from drivetrain.cli.answer import Answer, Command, results_only_on_stdout
+from drivetrain.cli.wording import option_name
 from drivetrain.errors import OptionError, near
 
 
@@ -42,13 +43,17 @@ class WordParser(argparse.ArgumentParser):
         Raises:
             OptionError: an option does not exist, or its value is wrong.
         """
+        words = []
         for token in arguments:
-            name = token.partition("=")[0]
-            if name.startswith("--") and name not in self._names:
-                raise OptionError(
-                    f"{name} is not an option of {self.prog}.{near(name, self._names)} See: {self.prog} --help."
-                )
-        return self.parse_args(list(arguments))
+            name, equals, value = token.partition("=")
+            if name.startswith("--"):
+                name = f"--{option_name(name[2:])}"
+                if name not in self._names:
+                    raise OptionError(
+                        f"{name} is not an option of {self.prog}.{near(name, self._names)} See: {self.prog} --help."
+                    )
+            words.append(name + equals + value)
+        return self.parse_args(words)
 
 
 def parser_of(
@@ -115,6 +120,8 @@ def _how_to_read(hint: Any) -> dict[str, Any]:
 
 
 def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is empty; is a variable unset?")
     return Path(text).expanduser()
 
 

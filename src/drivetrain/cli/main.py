@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from drivetrain.cli.commands import commands
+from drivetrain.cli.streams import open_closed_streams, patient_stderr
 from drivetrain.errors import (
     ArtifactExistsError,
     DrivetrainError,
@@ -46,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see :data:`EXIT_CODES`.
     """
+    open_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     ended: list[int] = []
     try:
-        with _short_warnings(), _termination_as_interrupt(ended):
+        with patient_stderr(), _short_warnings(), _termination_as_interrupt(ended):
             code = _dispatch(arguments)
         sys.stdout.flush()
         return code

@@ -56,6 +56,12 @@ def _written(name: str, value: str) -> str:
     return f"--{name} {value}"
 
 
+def option_name(written: str) -> str:
+    """The name of an option in our spelling: ``max-epochs`` is ``max_epochs``; what follows a dot is an upstream's."""
+    head, dot, rest = written.partition(".")
+    return head.replace("-", "_") + dot + rest
+
+
 def command(*words: object) -> str:
     """A command to copy: paths and values with blanks are quoted as a shell wants it."""
     return " ".join(shlex.quote(str(word)) for word in words)

@@ -183,6 +183,8 @@ def _expand_path(source: str | Path) -> Iterator[SourceItem]:
 
 
 def _from_file(path: str | Path) -> SourceItem:
+    if str(path).startswith("~"):
+        path = Path(path).expanduser()
     return SourceItem(str(path), lambda: read_image(path))
 
 

@@ -3,9 +3,10 @@
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,17 +188,50 @@ def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path 
         if "weights_only" in inspect.signature(trainer.fit).parameters:
             more["weights_only"] = True
     try:
-        trainer.fit(module, **data, **more)
-    except (ValueError, TypeError, importlib.import_module(_EXCEPTIONS).MisconfigurationException) as error:
-        named = [name for name in inspect.signature(type(trainer).__init__).parameters if f"`{name}`" in str(error)]
-        if trainer.global_step or not named:
-            raise
-        raise OptionError(
-            f"{named[0]} is refused by {type(trainer).__module__}: {' '.join(str(error).split())}"
-        ) from error
+        with refusals_said(lambda: trainer, package_of(module)):
+            trainer.fit(module, **data, **more)
     except SystemExit:
         if not any(getattr(callback, "interrupted", False) for callback in trainer.callbacks):
             raise
+
+
+@contextlib.contextmanager
+def refusals_said(trainer: Callable[[], Any], package: str) -> Iterator[None]:
+    """While it is open, what the upstream's trainer refuses before its first step is an error about our option.
+
+    Args:
+        trainer: gives the trainer, or ``None`` where an upstream that makes it when it fits has not done so.
+        package: see :func:`package_of`.
+
+    Raises:
+        OptionError: naming the option.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, importlib.import_module(_EXCEPTIONS).MisconfigurationException) as error:
+        given = trainer()
+        names = inspect.signature(importlib.import_module(package).Trainer.__init__).parameters
+        named = first_named(str(error), names)
+        if named is None or (given is not None and given.global_step):
+            raise
+        if named == "val_check_interval" and given is not None:
+            raise OptionError(too_rare(given.val_check_interval, given.num_training_batches)) from error
+        raise OptionError(f"{named} is refused by {package}: {' '.join(str(error).split())}") from error
+
+
+def first_named(message: str, names: Iterable[str]) -> str | None:
+    """The one of the names that an upstream's message names first, in `backticks`; it is what the message is about."""
+    places = {message.find(f"`{name}`"): name for name in names}
+    places.pop(-1, None)
+    return places[min(places)] if places else None
+
+
+def too_rare(interval: float, batches: int) -> str:
+    """What is wrong with a ``val_check_interval`` that no epoch reaches."""
+    return (
+        f"val_check_interval={interval} is more than the {batches} batches of an epoch, so nothing would ever be "
+        f"validated. Give at most {batches}, a share of an epoch such as 0.5, or check_val_every_n_epoch."
+    )
 
 
 def place_of(device: str, devices: int | Sequence[int]) -> dict[str, Any]:

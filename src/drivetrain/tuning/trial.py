@@ -129,14 +129,17 @@ def run(channel: Channel, order: TrialOrder) -> TrialOutcome:
 
 
 def _used(engine: Any, name: str, asked: Any) -> Any:
+    is_default = asked is None and name in TrainOptions.names()  # None leaves an option to the engine: any value is it
     try:
         used = engine.used_value(name)
     except KeyError as error:
+        if is_default:
+            return None
         raise OptionError(
             f"{name}={asked!r} was searched, but the framework does not tell what it used for it, so the trial proves "
             "nothing. Take it out of the space."
         ) from error
-    if not _same(asked, used):
+    if not is_default and not _same(asked, used):
         raise OptionError(
             f"{name}={asked!r} did not reach the framework, which used {used!r}. Take it out of the space, or search "
             "only what the model does not set itself."

@@ -16,6 +16,8 @@ Sampler = Literal["tpe", "random"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
+#: The largest seed that every framework takes: NumPy's generator has 32 bits.
+MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +57,10 @@ class TrainOptions:
         for name in ("max_epochs", "batch_size", "patience", "check_val_every_n_epoch"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("num_workers", self.num_workers, 0)
-        check_at_least("seed", self.seed, 0)
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise OptionError(f"learning_rate={self.learning_rate!r} must be a number greater than 0, such as 0.001.")
+        check_seed(self.seed)
+        for name in ("deterministic", "resume", "overwrite", "run_hpo"):
+            check_switch(name, getattr(self, name))
+        check_learning_rate(self.learning_rate)
         check_val_interval(self.val_check_interval)
         if self.check_val_every_n_epoch is not None and self.check_val_every_n_epoch > (self.max_epochs or math.inf):
             raise OptionError(
@@ -67,8 +70,9 @@ class TrainOptions:
         check_choice("precision", self.precision, get_args(Precision))
         check_choice("adaptive_bs", self.adaptive_bs, get_args(AdaptiveBatchSize))
         check_image_size(self.image_size)
-        if isinstance(self.devices, int) and self.devices == 0:
-            raise OptionError("devices=0; give how many devices to use (at least 1), -1 for all, or a list of numbers.")
+        check_devices(self.devices)
+        for name in ("hpo_config", "engine_args"):
+            check_mapping(name, getattr(self, name))
         if self.resume and self.checkpoint is not None:
             raise OptionError(
                 f"resume=True takes its state from the work dir, so checkpoint={str(self.checkpoint)!r} cannot be "
@@ -113,6 +117,65 @@ def check_at_least(name: str, value: int | None, least: int) -> None:
         raise OptionError(f"{name}={value!r} must be a whole number.")
     if value < least:
         raise OptionError(f"{name}={value} must be at least {least}.")
+
+
+def check_seed(value: int) -> None:
+    """Refuse a seed that not every framework takes.
+
+    Raises:
+        OptionError: it is not a whole number from 0 to :data:`MAX_SEED`.
+    """
+    check_at_least("seed", value, 0)
+    if value > MAX_SEED:
+        raise OptionError(f"seed={value} must be at most {MAX_SEED}.")
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Refuse what is neither ``True`` nor ``False``: a text such as "no" would count as yes.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if not isinstance(value, bool):
+        raise OptionError(f"{name}={value!r} must be true or false.")
+
+
+def check_mapping(name: str, value: Any) -> None:
+    """Refuse what does not hold values by name.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise OptionError(f"{name}={value!r} must be a mapping from names to values.")
+
+
+def check_learning_rate(value: float | None) -> None:
+    """Refuse a learning rate that nothing can be learned with.
+
+    Raises:
+        OptionError: it is not a number, not finite, or not greater than 0.
+    """
+    if value is None:
+        return
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise OptionError(f"learning_rate={value!r} must be a finite number greater than 0, such as 0.001.")
+
+
+def check_devices(value: int | Sequence[int]) -> None:
+    """Refuse what is neither a number of devices nor a list of their numbers.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    numbers = list(value) if isinstance(value, Sequence) else [value]
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    least = 0 if isinstance(value, Sequence) else -1
+    if not numbers or not whole or value == 0 or min(numbers) < least:
+        raise OptionError(
+            f"devices={value!r}; give how many devices to use (at least 1), -1 for all, or a list of numbers."
+        )
 
 
 def check_val_interval(value: float | None) -> None:
@@ -166,6 +229,7 @@ def check_image_size(value: int | tuple[int, int] | None) -> None:
     """
     if value is None:
         return
-    sizes = (value,) if isinstance(value, int) else tuple(value)
-    if len(sizes) not in (1, 2) or not all(isinstance(size, int) and size >= 1 for size in sizes):
+    sizes = tuple(value) if isinstance(value, Sequence) else (value,)
+    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
+    if len(sizes) not in (1, 2) or not whole or min(sizes) < 1:
         raise OptionError(f"image_size={value!r}; give one number of pixels, or (height, width).")

@@ -41,7 +41,7 @@ def message_of(capsys, *words: object, code: int = 2) -> str:
     [
         (["trian"], "'trian' is not a command. Did you mean 'train'?"),
         (["train", "--max_epoch", "3"], "--max_epoch is not an option of train. Did you mean '--max_epochs'?"),
-        (["train", "--max-epochs", "3"], "Did you mean '--max_epochs'?"),
+        (["train", "--max-epoch", "3"], "Did you mean '--max_epochs'?"),
         (["train", "--epoch.a", "3"], "--epoch is not an option of train."),
         (["test", "--max_epochs", "3"], "--max_epochs belongs to train and tune, not to test."),
         (["train", "--format", "onnx"], "--format belongs to export, not to train."),
@@ -70,6 +70,8 @@ def message_of(capsys, *words: object, code: int = 2) -> str:
         (["find", "--limit", "x"], "invalid int value: 'x'"),
         (["find", "a", "b"], "unrecognized arguments: b"),
         (["info", "nowhere"], "'nowhere' does not exist."),
+        (["info", ""], "argument path: '' is empty; is a variable unset?"),
+        (["data", " "], "argument path: ' ' is empty; is a variable unset?"),
     ],
 )  # fmt: skip
 def test_slips(toy, capsys, words: list[str], expected: str) -> None:
@@ -211,3 +213,14 @@ def test_no_command_shows_the_commands(capsys) -> None:
     for word in ("train", "test", "predict", "export", "find", "info", "130"):
         assert f"  {word} " in out
     assert main(["--version"]) == 0
+
+
+def test_hyphens_are_underscores_in_the_names_of_options(toy, colours: Path, tmp_path: Path, calls, capsys) -> None:
+    words = [*MEAN, "--data", colours, "--work-dir", tmp_path / "w", "--max-epochs=2", "--model-args.depth", 4]
+    assert main([str(word) for word in words]) == 0
+    assert calls["options"].max_epochs == 2
+    assert calls["model_args"] == {"depth": 4}
+    assert (tmp_path / "w" / "run.json").is_file()
+    assert main(["data", str(colours), "--output-format", "coco", "--output", str(tmp_path / "coco")]) == 0
+    capsys.readouterr()
+    assert "'mosaic-x'" in message_of(capsys, *words[:5], "--overwrite", *words[5:], "--engine-args.mosaic-x", 1)

@@ -14,7 +14,7 @@ from drivetrain import Engine
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing import data
-from drivetrain.torch_training.trainer import precision_of, trainer_settings
+from drivetrain.torch_training.trainer import first_named, precision_of, trainer_settings
 from drivetrain.types.options import TrainOptions
 
 PACKAGE = "lightning.pytorch"
@@ -98,6 +98,24 @@ def test_what_the_trainer_itself_refuses_is_an_option_error(
 ) -> None:
     engine: Any = Engine(MODELS["lightning"], folders["lightning"], work_dir=tmp_path / "run", device="cpu")
     engine.progress = SilentProgress()
-    name = "limit_train_batches" if "engine_args" in options else "val_check_interval"
-    with pytest.raises(OptionError, match=name):
+    said = (
+        r"^limit_train_batches is refused|^The trainer of lightning"
+        if "engine_args" in options
+        else r"^val_check_interval=500 is more than the \d+ batches of an epoch, so nothing would ever be validated"
+    )
+    with pytest.raises(OptionError, match=said):
         engine.train(1, batch_size=4, image_size=32, **options)
+
+
+def test_a_refusal_is_about_the_option_that_is_named_first() -> None:
+    said = "`val_check_interval` (5) must be at most 2. Or set `limit_val_batches` to 0.0."
+    assert first_named(said, ["limit_val_batches", "val_check_interval", "x"]) == "val_check_interval"
+    assert first_named("the disk is on fire", ["x"]) is None
+
+
+def test_an_anomaly_model_that_would_never_validate_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    made = {"device": "cpu", "model_args": {"pretrained": False}}
+    engine: Any = Engine("anomalib:Stfpm", folders["anomalib"], work_dir=tmp_path / "run", **made)
+    engine.progress = SilentProgress()
+    with pytest.raises(OptionError, match=r"^val_check_interval=99 is more than the \d+ batches"):
+        engine.train(1, image_size=32, val_check_interval=99)

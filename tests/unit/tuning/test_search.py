@@ -109,6 +109,15 @@ def test_a_search_finds_values_that_a_config_repeats(folder: Path, tmp_path: Pat
     assert len(left) == 1, "weights are kept of the best trial only"
 
 
+def test_none_among_the_values_is_the_default_of_the_engine(folder: Path, tmp_path: Path) -> None:
+    space = {"patience": [None, 3], "image_size": [None, 16]}
+    result = make(folder, tmp_path / "search").tune(2, space=space, trials=4, pruner="none")
+    assert [(trial.state, trial.error) for trial in result.trials] == [("finished", "")] * 4
+    assert {tuple(trial.values.values()) for trial in result.trials} == {(p, s) for p in (None, 3) for s in (None, 16)}
+    config = yaml.safe_load(result.config.read_text(encoding="utf-8"))
+    assert (config.get("patience"), config.get("image_size")) == tuple(result.best.values())
+
+
 def test_a_search_goes_on_and_is_not_mixed_with_another(folder: Path, tmp_path: Path) -> None:
     first = make(folder, tmp_path / "search").tune(1, space=SPACE, trials=2)
     again = make(folder, tmp_path / "search").tune(1, space=SPACE, trials=3)

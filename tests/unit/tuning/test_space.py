@@ -49,7 +49,10 @@ def test_lists_and_spans_are_read() -> None:
         ({"learning_rate": {"low": 2, "high": 1}}, r"low=2 must be less than high=1"),
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, r"with log, low=0 must be greater than 0"),
         ({"learning_rate": {"low": 0.1, "high": 1.0, "step": 0}}, r"step=0 must be greater than 0"),
-        ({"learning_rate": [0.1, -1.0]}, r"space: learning_rate: learning_rate=-1\.0 must be a number greater than 0"),
+        (
+            {"learning_rate": [0.1, -1.0]},
+            r"space: learning_rate: learning_rate=-1\.0 must be a finite number greater than 0",
+        ),
         ({"batch_size": [8, 1.5]}, r"space: batch_size: batch_size=1\.5 must be a whole number"),
         ({"precision": ["fp23"]}, r"precision='fp23' is not allowed\. Did you mean 'fp32'"),
         ({"metric": ["val/loss"]}, r"metric cannot be searched: trials are compared by one metric"),

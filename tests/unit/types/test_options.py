@@ -27,8 +27,20 @@ def test_the_fields_are_the_arguments_of_train() -> None:
         ({"patience": 0}, "patience=0 must be at least 1"),
         ({"num_workers": -1}, "num_workers=-1 must be at least 0"),
         ({"seed": -1}, "seed=-1 must be at least 0"),
-        ({"learning_rate": 0.0}, r"learning_rate=0\.0 must be a number greater than 0"),
-        ({"learning_rate": float("nan")}, "learning_rate=nan must be a number greater than 0"),
+        ({"seed": 2**32}, "seed=4294967296 must be at most 4294967295"),
+        ({"learning_rate": 0.0}, r"learning_rate=0\.0 must be a finite number greater than 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan must be a finite number greater than 0"),
+        ({"learning_rate": float("inf")}, "learning_rate=inf must be a finite number greater than 0"),
+        ({"learning_rate": "0.1"}, r"learning_rate='0\.1' must be a finite number greater than 0"),
+        ({"deterministic": "no"}, "deterministic='no' must be true or false"),
+        ({"overwrite": 1}, "overwrite=1 must be true or false"),
+        ({"engine_args": ["mosaic"]}, r"engine_args=\['mosaic'\] must be a mapping"),
+        ({"image_size": 32.0}, r"image_size=32\.0; give one number of pixels"),
+        ({"image_size": True}, "image_size=True"),
+        ({"devices": "2"}, "devices='2'; give how many"),
+        ({"devices": 1.0}, r"devices=1\.0; give how many"),
+        ({"devices": -2}, "devices=-2; give how many"),
+        ({"devices": []}, r"devices=\[\]; give how many"),
         ({"precision": "fp61"}, r"precision='fp61' is not allowed\. Did you mean 'fp16'\?.*Allowed: auto, fp32"),
         ({"adaptive_bs": "on"}, "adaptive_bs='on' is not allowed.*none, safe, full"),
         ({"image_size": 0}, "image_size=0; give one number of pixels, or"),
@@ -43,6 +55,10 @@ def test_the_fields_are_the_arguments_of_train() -> None:
 def test_a_wrong_value_is_refused_by_name_and_value(values: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         TrainOptions(**values)
+
+
+def test_the_extremes_that_are_allowed_pass() -> None:
+    TrainOptions(seed=2**32 - 1, learning_rate=1e30, devices=-1, image_size=[32, 48], engine_args={})
 
 
 def test_given_holds_what_differs_from_the_defaults() -> None:

@@ -15,6 +15,7 @@ import torch
 from anomalib import LearningType
 from anomalib.data import AnomalibDataModule
 from anomalib.engine import Engine as UpstreamEngine
+from anomalib.engine.engine import UnassignedError
 from anomalib.models.components import AnomalibModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -40,7 +41,7 @@ from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
 from drivetrain.runs.run import Run
 from drivetrain.torch_training.trainer import check_options as check_trainer_options
-from drivetrain.torch_training.trainer import trainer_arguments, trainer_settings
+from drivetrain.torch_training.trainer import refusals_said, trainer_arguments, trainer_settings
 from drivetrain.types.options import TrainOptions, check_choice
 from drivetrain.types.results import lower_is_better
 
@@ -124,7 +125,7 @@ def fit(
     _collect_references(model, prepared)
     given = _effective(model, prepared, trainer_options)
     run.update(effective_options=given)
-    with interruptible(), quiet(), within_memory():
+    with interruptible(), quiet(), within_memory(), refusals_said(lambda: _trainer_of(upstream), _PACKAGE):
         upstream.fit(model, datamodule=prepared.module, ckpt_path=resume_from)
     run.update(effective_options={**given, **effective_options(upstream.trainer, model, options)})
     _drop_empty(run.directory / "upstream")
@@ -274,6 +275,14 @@ def _best_epoch(run: Run, metric: str | None) -> int | None:
         return None
     sign = -1.0 if "loss" in metric else 1.0
     return max(found, key=lambda record: sign * record.metrics[metric]).epoch
+
+
+def _trainer_of(upstream: UpstreamEngine) -> Any:
+    """The trainer that Anomalib's engine has made; ``None`` before that."""
+    try:
+        return upstream.trainer
+    except UnassignedError:
+        return None
 
 
 def _drop_empty(folder: Path) -> None:
