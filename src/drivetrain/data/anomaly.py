@@ -1,35 +1,53 @@
-"""Which labels stand for normal images."""
+"""Telling normal images from anomalies by their labels, for formats that have no word of their own for it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from drivetrain.data.read_record import Parsed, ReadRequest
-from drivetrain.errors import DataError
+from drivetrain.errors import DataError, near
 from drivetrain.types import Task
 
 NORMAL_NAMES = ("good", "normal", "ok")
+ALL_ANOMALOUS = "All images count as anomalies"
+
+# what a folder of images may be called beside the kind of its images: normal_dir, ok_images
+_FILLERS = frozenset({"dir", "folder", "image", "images", "img", "imgs", "picture", "pictures", "sample", "samples"})
 
 
-def normal_labels(names: Sequence[str], request: ReadRequest, what: str = "label") -> set[str]:
+def is_normal_name(name: str) -> bool:
+    """Whether a label or folder is usually that of normal images: ``good``, ``OK``, ``normal_dir``."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in _FILLERS]
+    return len(words) == 1 and words[0] in NORMAL_NAMES
+
+
+def normal_labels(names: Sequence[str], request: ReadRequest, notes: list[str], what: str = "label") -> set[str]:
     """Those of the names that stand for normal images.
 
     Args:
         names: all labels.
         request: what the user asked; ``normal`` names them, otherwise the usual names are looked for.
+        notes: gets a note where none of the names is a usual one, so that all images count as anomalies.
         what: how to call a label in the message.
 
     Raises:
-        DataError: none of the names does.
+        DataError: the user named some, and none of the names is among them.
     """
-    wanted = request.normal or NORMAL_NAMES
-    found = {name for name in names if name.lower() in wanted}
+    if request.normal:
+        found = {name for name in names if name.lower() in request.normal}
+        if not found:
+            raise DataError(
+                f"normal={', '.join(request.normal)!r}: no {what} is named {' or '.join(map(repr, request.normal))}."
+                f"{near(request.normal[0], names)} There are: {', '.join(names)}."
+            )
+        return found
+    found = {name for name in names if is_normal_name(name)}
     if not found:
-        argument = f"normal={', '.join(request.normal)!r}" if request.normal else "task='anomaly'"
-        example = names[0] if names else "good"
-        raise DataError(
-            f"{argument}: no {what} is named {' or '.join(map(repr, wanted))}. There are: {', '.join(names)}. "
-            f"Name the one of the normal images: load_dataset(..., normal={example!r})."
+        usual = f"{', '.join(map(repr, NORMAL_NAMES[:-1]))} or {NORMAL_NAMES[-1]!r}"
+        notes.append(
+            f"{ALL_ANOMALOUS}: no {what} is named {usual}; there are: {', '.join(names) or 'none'}. If one of them is "
+            "that of the normal images, name it: normal='NAME' of load_dataset, --data.normal NAME."
         )
     return found
 
@@ -38,9 +56,9 @@ def mark_anomalies(parsed: Parsed, request: ReadRequest) -> None:
     """Turn labelled images into anomaly data; images without a label stay unknown.
 
     Raises:
-        DataError: no label stands for normal images.
+        DataError: the user named the normal labels, and there is none of them.
     """
-    normal = normal_labels(parsed.label_names, request)
+    normal = normal_labels(parsed.label_names, request, parsed.notes)
     parsed.task = Task.ANOMALY
     for record in parsed.records:
         if record.labels:

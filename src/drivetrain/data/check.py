@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from drivetrain.data.detect import NOT_READ
 from drivetrain.data.geometry import complete_objects, scale_record, turn_record
 from drivetrain.data.headers import MISSING, Header, read_headers
 from drivetrain.data.read_record import Parsed, Record
@@ -31,7 +30,7 @@ def check(parsed: Parsed, source: str, *, strict: bool = False) -> Parsed:
     Raises:
         DataNotFoundError: none of the named images exists.
         ImageError: an image is skipped and ``strict`` is set.
-        DataError: nothing is left, a label is outside the label set, or there is one class only.
+        DataError: nothing is left, or a label is outside the label set.
     """
     if not parsed.records:
         raise DataError(f"{source}: read as {parsed.format!r}, but it holds no images.")
@@ -41,7 +40,6 @@ def check(parsed: Parsed, source: str, *, strict: bool = False) -> Parsed:
     _note_shared(parsed)
     complete_objects(parsed)
     _number_images(parsed)
-    _check_classes(parsed, source)
     _note_unannotated(parsed)
     if parsed.skipped and strict:
         path, reason = parsed.skipped[0]
@@ -187,16 +185,6 @@ def _number_images(parsed: Parsed) -> None:
     if any(record.image_id is None for record in parsed.records):
         for index, record in enumerate(parsed.records):
             record.image_id = index
-
-
-def _check_classes(parsed: Parsed, source: str) -> None:
-    if parsed.task is Task.CLASSIFICATION and len({label for r in parsed.records for label in r.labels}) < 2:
-        found = parsed.label_names[parsed.records[0].labels[0]] if parsed.records[0].labels else "none"
-        hints = "".join(f" {note}" for note in parsed.notes if note.startswith(NOT_READ))
-        raise DataError(
-            f"{source}: all images are of one class, {found!r}; a classifier needs two. To learn what is "
-            f"normal from one class, give task='anomaly' and normal={found!r}.{hints}"
-        )
 
 
 def _note_unannotated(parsed: Parsed) -> None:

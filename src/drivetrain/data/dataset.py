@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from drivetrain.data.facts import Facts
 from drivetrain.data.split import rarest_labels, small_parts, stratified_choice
-from drivetrain.data.table import SampleReader, list_lengths, list_values, mapped_lists
+from drivetrain.data.table import SampleReader, list_lengths, list_values
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataNotFoundError, OptionError, near
 from drivetrain.machine import files
@@ -351,24 +351,14 @@ class Dataset:
         return Dataset(*fit_task(self, Task.parse(task)))
 
     def relabel(self, label_names: Sequence[str]) -> Dataset:
-        """The same images with their labels numbered as in ``label_names``.
+        """The same images with their labels numbered as in ``label_names``; Unicode's forms of a name are one name.
 
         Raises:
             DataError: a label that occurs is not among the names; the message has the nearest.
         """
-        numbers = {name: number for number, name in enumerate(label_names)}
-        used = {name for name, count in self.class_counts().items() if count}
-        for name in self.label_names:
-            if name in used and name not in numbers:
-                raise DataError(
-                    f"The label {name!r} of the data is not among those of the model.{near(name, numbers)} "
-                    f"The model has: {', '.join(list(numbers)[:40])}."
-                )
-        mapping = np.array([numbers.get(name, -1) for name in self.label_names], np.int64)
-        rows = self._table
-        for column in ("labels", "box_labels"):
-            position = rows.schema.get_field_index(column)
-            rows = rows.set_column(position, rows.schema.field(column), mapped_lists(rows, column, mapping))
+        from drivetrain.data.relabel import relabelled
+
+        rows = relabelled(self, label_names)
         derived = self._derived(rows, "relabel " + fingerprint_of(label_names))
         return Dataset(derived.table, replace(derived.facts, label_names=tuple(label_names)))
 

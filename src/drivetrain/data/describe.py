@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drivetrain.data.table import list_values
+from drivetrain.data.trainable import listed, unseen_labels
 from drivetrain.types import Task
 
 if TYPE_CHECKING:
@@ -79,28 +80,14 @@ def problems_of(data: Dataset) -> list[str]:
     counts = data.class_counts() if any(data.class_counts().values()) else {}
     empty = [name for name, count in counts.items() if count == 0]
     if empty:
-        problems.append(f"{_named(empty)} of the labels never occur.")
+        problems.append(f"{listed(empty)} of the labels never occur.")
     present = {name: count for name, count in counts.items() if count}
     if present and max(present.values()) > _LARGEST_RATIO * min(present.values()):
         most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
         problems.append(
             f"The classes are unbalanced: {most!r} occurs {present[most]} times and {least!r} {present[least]} times."
         )
-    return problems + _unseen(data)
-
-
-def _unseen(data: Dataset) -> list[str]:
-    """Labels that are asked for in val or test but never shown in train."""
-    if "train" not in data.subsets or not data.label_names:
-        return []
-    shown = data.subset("train").label_matrix.any(axis=0)
-    problems = []
-    for subset in (name for name in ("val", "test") if name in data.subsets):
-        asked = data.subset(subset).label_matrix.any(axis=0)
-        unseen = [data.label_names[number] for number in np.flatnonzero(asked & ~shown)]
-        if unseen:
-            problems.append(f"{_named(unseen)} occur in {subset} but never in train, so they cannot be learned.")
-    return problems
+    return problems + unseen_labels(data)
 
 
 def _anomaly_problems(data: Dataset) -> list[str]:
@@ -110,8 +97,3 @@ def _anomaly_problems(data: Dataset) -> list[str]:
     if not (data.anomalous == 1).any():
         problems.append("There is no image of an anomaly, so nothing can be measured and no threshold can be found.")
     return problems
-
-
-def _named(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more

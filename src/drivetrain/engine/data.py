@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +25,27 @@ class EngineData:
         recipe: the recipe that the model was given as; ``""`` if it was none.
         dataset: the data set, where it was read before.
         recorded: where the data of the run were, that the model was given as.
+        normal: labels that this run took for normal, if they do not have one of the usual names.
 
     Raises:
         DataNotFoundError: the source is a path that does not exist.
     """
 
     def __init__(
-        self, source: Any = None, *, recipe: str = "", dataset: Dataset | None = None, recorded: str = ""
+        self,
+        source: Any = None,
+        *,
+        recipe: str = "",
+        dataset: Dataset | None = None,
+        recorded: str = "",
+        normal: Sequence[str] = (),
     ) -> None:
         self.source = require_path(source)
         self.recorded = recorded
         self.recipe = recipe
+        self._normal = tuple(normal)
         self._dataset = dataset
+        self._as_given = dataset
 
     def read(self, task: Task | None, *, native: bool = False) -> Dataset:
         """The data set, divided into train, val and test; read at the first call and kept.
@@ -52,12 +61,21 @@ class EngineData:
             if native:
                 raise DataError(f"The data are a {type(self.source).__name__}; this needs a data set that can be read.")
             self.require()
-            from drivetrain.data import load_dataset
-
             with fitting_recipe(self.recipe, task, self.source):
-                dataset = load_dataset(self.source, task=task)
+                dataset = self._loaded(self.source, task)
+            self._as_given = dataset
             self._dataset = dataset.with_splits() if "train" in dataset.subsets else dataset
         return self._dataset
+
+    @property
+    def divided(self) -> Dataset | None:
+        """The data set with train, val and test; ``None`` before it was read."""
+        return self._dataset
+
+    @property
+    def as_given(self) -> Dataset | None:
+        """The data set with the subsets of its source alone; ``None`` before it was read."""
+        return self._as_given
 
     def require(self, purpose: str = "") -> None:
         """Refuse to go on without data.
@@ -81,9 +99,16 @@ class EngineData:
         Raises:
             DataError: it cannot be read.
         """
+        return self._loaded(require_path(data), task)
+
+    def _loaded(self, source: Any, task: Task | None) -> Dataset:
+        """A data set in which the labels that the run took for normal are normal, too."""
         from drivetrain.data import load_dataset
 
-        return load_dataset(require_path(data), task=task)
+        normal = None
+        if task is Task.ANOMALY and self._normal and isinstance(source, str | Path):
+            normal = [name for name in load_dataset(source).label_names if name in self._normal]
+        return load_dataset(source, task=task, normal=normal or None)
 
     @property
     def name(self) -> str:
@@ -108,6 +133,7 @@ def spread(paths: Any, count: int) -> list[str]:
 
 def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None) -> dict[str, Any]:
     """What the record says of a data set; the fingerprint tells whether it is still the same."""
+    normal = _normal_labels(dataset) if dataset.task is Task.ANOMALY else []
     return {
         "source": dataset.source,
         "format": dataset.format,
@@ -116,7 +142,14 @@ def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None
         "labels": len(dataset.label_names),
         **({"args": dict(args)} if args else {}),
         **({"task": task} if task else {}),
+        **({"normal": normal} if normal else {}),
     }
+
+
+def _normal_labels(dataset: Dataset) -> list[str]:
+    """The labels of the normal images."""
+    numbers = set(dataset.image_labels[dataset.anomalous == 0].tolist()) - {-1}
+    return [dataset.label_names[number] for number in sorted(numbers)]
 
 
 def require_path(data: Any) -> Any:

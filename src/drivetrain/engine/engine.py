@@ -112,6 +112,7 @@ class Engine(OldNames, EngineState):
             recipe=recipe.name,
             dataset=self.plan.dataset if self.plan else None,
             recorded=record.data_source,
+            normal=record.normal_labels,
         )
         self.weights = Weights(self.resolution.model, record, self.spec.suffixes)
         self.framework = self.framework_class(self.resolution.model, self.setup, self.data)

@@ -8,7 +8,7 @@ from typing import Any
 
 from drivetrain.data.split import small_parts
 from drivetrain.data.tasks import servable_tasks
-from drivetrain.errors import DataError
+from drivetrain.data.trainable import require_trainable, unseen_labels
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import available_memory, core_count
 from drivetrain.models.candidate import Candidate
@@ -53,18 +53,14 @@ def recommend(
     """
     found, for_task = read(data, Task.parse(task) if task is not None else None)
     divided, splits = divide(found)
+    require_trainable(divided, divided.task)
     facts = facts_of(divided)
-    if not facts.training_images:
-        raise DataError(
-            f"data={found.source!r} have no training images; their subsets are: "
-            f"{', '.join(f'{name} ({count})' for name, count in found.subsets.items())}."
-        )
     others = [other for other in servable_tasks(found) if other is not found.task]
     machine = _Machine(device)
     choice = choose(found.task, engine, others, lambda item: machine.epoch_seconds(facts, item), model_args or {})
     made = [for_task, _engine(choice, engine), *_model(choice, model_args), splits]
     options, advice = _options(facts, choice, machine)
-    warnings = [*_warnings(facts, divided.task), *([advice] if advice else [])]
+    warnings = [*unseen_labels(divided), *_warnings(facts, divided.task), *([advice] if advice else [])]
     if splits.value is not None and (small := small_parts({name: facts.images[name] for name in ("val", "test")})):
         warnings.insert(0, small)
     return Plan((*made, *options), tuple(warnings), divided)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drivetrain.data import Dataset, load_dataset
-from drivetrain.data.anomaly import NORMAL_NAMES
+from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.tasks import servable_tasks
 from drivetrain.errors import DataError
 from drivetrain.recommend.plan import Decision
@@ -68,7 +68,7 @@ def _require_annotations(data: Dataset) -> None:
 def _with_normal_images(data: Dataset, source: Any) -> tuple[Dataset, Decision] | None:
     """Class folders of which one is that of the normal images, as anomaly data; ``None`` for other data."""
     counts = data.class_counts() if data.task is Task.CLASSIFICATION else {}
-    normal = [name for name in counts if name.lower() in NORMAL_NAMES]
+    normal = [name for name in counts if is_normal_name(name)]
     if len(normal) != 1 or data is source:
         return None
     good = counts[normal[0]]

@@ -15,6 +15,7 @@ from drivetrain.errors import CheckpointNotFoundError, WorkDirError
 from drivetrain.types.results import EpochRecord
 
 #: Options that concern one part of a run only, or that a record cannot hold.
+_DEPTH = 4  # how deep a file of a run lies in its work dir, at the most
 _FOR_ONE_PART = ("resume", "overwrite", "checkpoint", "run_hpo", "hpo_config", "callbacks")
 
 
@@ -55,6 +56,16 @@ class RunRecord:
         """
         return cls.of(Path(directory))
 
+    @classmethod
+    def around(cls, path: Path) -> Self:
+        """The run in whose work dir a file lies, such as a checkpoint or an artefact; an empty record if in none.
+
+        Raises:
+            WorkDirError: its record cannot be read.
+        """
+        found = next((folder for folder in path.absolute().parents[:_DEPTH] if (folder / "run.json").is_file()), None)
+        return cls() if found is None else cls.at(found)
+
     @property
     def model_name(self) -> str | None:
         """The model, as it was named."""
@@ -89,6 +100,26 @@ class RunRecord:
         """The task that the data were read for, where one was given or chosen."""
         data = self.content.get("data")
         return data.get("task") if isinstance(data, dict) else None
+
+    @property
+    def normal_labels(self) -> tuple[str, ...]:
+        """The labels of the data whose images were normal ones; empty where no anomalies are looked for."""
+        data = self.content.get("data")
+        return tuple(data.get("normal") or ()) if isinstance(data, dict) else ()
+
+    def was_trained_on(self, source: str, fingerprint: str) -> bool:
+        """Whether the data of the run are these.
+
+        Args:
+            source: where they were read.
+            fingerprint: of the data set, with its subsets.
+        """
+        data = self.content.get("data")
+        if not isinstance(data, dict):
+            return False
+        if fingerprint and data.get("fingerprint") == fingerprint:
+            return True
+        return bool(source and self.data_source) and Path(source).absolute() == Path(self.data_source).absolute()
 
     @property
     def options(self) -> dict[str, Any]:

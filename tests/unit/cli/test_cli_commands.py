@@ -126,7 +126,7 @@ def test_data_names_labels_that_cannot_be_learned(toy, colours: Path, tmp_path: 
             source = colours / ("red" if name == "green" else name)
             shutil.copytree(source, tmp_path / "divided" / subset / name)
     assert main(["data", str(tmp_path / "divided")]) == 0
-    assert "problem: 'red' occur in val but never in train, so they cannot be learned." in capsys.readouterr().out
+    assert "problem: 'red' occurs in val but never in train, so it cannot be learned." in capsys.readouterr().out
 
 
 def test_data_converts(toy, colours: Path, tmp_path: Path, capsys) -> None:

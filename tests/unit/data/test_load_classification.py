@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from drivetrain.data import Dataset, load_dataset
+from drivetrain.data.trainable import require_trainable, unseen_labels
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, ImageError, OptionError
 from drivetrain.types import Task
 
@@ -40,10 +42,31 @@ def test_the_only_folder_counts_as_the_subset_that_it_names(tmp_path, make_image
     assert load_dataset(tmp_path).subsets == {subset: 2}
 
 
-def test_one_class_is_refused_with_the_way_out(tmp_path, make_image):
+def test_one_class_can_be_measured_but_not_be_learned(tmp_path, make_image):
     make_image(tmp_path / "scratch" / "1.png")
-    with pytest.raises(DataError, match=r"all images are of one class, 'scratch'.*task='anomaly'"):
-        load_dataset(tmp_path)
+    data = load_dataset(tmp_path)
+    assert (data.label_names, data.image_labels.tolist()) == (("scratch",), [0])
+    with pytest.raises(DataError, match=r"all images are of one class, 'scratch'.*task='anomaly'") as caught:
+        require_trainable(data, Task.CLASSIFICATION)
+    assert "normal='scratch'" not in str(caught.value)
+
+
+def test_the_forms_of_an_accent_are_one_class(tmp_path, make_image):
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for path in (f"train/{composed}/1.png", "train/dog/1.png", f"val/{decomposed}/1.png", "val/dog/1.png"):
+        make_image(tmp_path / path)
+    data = load_dataset(tmp_path)
+    assert data.label_names == (composed, "dog")
+    assert data.relabel((decomposed, "dog")).image_labels.tolist() == data.image_labels.tolist()
+
+
+def test_a_class_that_training_lacks_is_named_with_its_other_spelling(tmp_path, make_image):
+    for path in ("train/Big Cat/1.png", "train/dog/1.png", "val/big_cat/1.png", "val/dog/1.png"):
+        make_image(tmp_path / path)
+    assert unseen_labels(load_dataset(tmp_path)) == [
+        "'big_cat' occurs in val but never in train, so it cannot be learned. Are these two spellings of one class: "
+        "'big_cat' and 'Big Cat'?"
+    ]
 
 
 def test_only_normal_images_for_training_means_anomaly(tmp_path, make_image):
@@ -66,6 +89,17 @@ def test_two_class_folder_is_classification_unless_asked(tmp_path, make_image):
     assert load_dataset(tmp_path, normal="defect").label_names == ("defect", "good")
     with pytest.raises(DataError, match=r"normal='fine'.*There are: defect, good"):
         load_dataset(tmp_path, normal="fine")
+
+
+def test_classes_without_a_usual_name_of_normal_images_are_anomalies(tmp_path, make_image):
+    make_image(tmp_path / "crack" / "1.png")
+    make_image(tmp_path / "dent" / "1.png")
+    data = load_dataset(tmp_path, task="anomaly")
+    assert data.anomalous.tolist() == [1, 1]
+    assert any("anomalies: no class folder is named 'good', 'normal' or 'ok'" in note for note in data.notes)
+    with pytest.raises(DataError, match=r"no training image.*normal='NAME'") as caught:
+        require_trainable(data.split(), Task.ANOMALY)
+    assert "normal='crack'" not in str(caught.value)
 
 
 def test_anomalies_are_never_split_into_training(tmp_path, make_image):

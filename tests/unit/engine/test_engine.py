@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -145,6 +146,40 @@ def test_test_takes_all_of_other_data_that_are_not_divided(dataset: Path, tmp_pa
     engine = toy_engine(dataset, tmp_path / "run")
     engine.train(max_epochs=3)
     assert engine.test(whole).count == 4 * len(LABELS)
+
+
+def test_test_takes_all_of_the_engines_data_that_are_not_divided(dataset: Path, tmp_path: Path) -> None:
+    toy_engine(dataset, tmp_path / "run").train(1)
+    other = data.class_folders(tmp_path / "new", subsets={"": 7})
+    engine = Engine(tmp_path / "run", other)
+    engine.progress = SilentProgress()
+    assert engine.test().count == 21
+
+
+def test_test_leaves_out_what_the_model_was_trained_on(tmp_path: Path) -> None:
+    whole = data.class_folders(tmp_path / "whole", subsets={"": 10})
+    engine = toy_engine(whole, tmp_path / "run")
+    engine.train(1)
+    assert engine.test().count == 3
+    assert Engine(tmp_path / "run", whole).test().count == 3
+
+
+def test_a_test_set_may_have_one_class(dataset: Path, tmp_path: Path) -> None:
+    engine = toy_engine(dataset, tmp_path / "run")
+    engine.train(1)
+    one = data.class_folders(tmp_path / "one", subsets={"": 4})
+    for name in ("blue", "green"):
+        shutil.rmtree(one / name)
+    answers = engine.predict(one / "red")
+    right = sum(engine.label_names[answer.labels[0]] == "red" for answer in answers) / 4
+    assert engine.test(one)["accuracy"] == pytest.approx(right)
+
+
+def test_training_tells_of_a_class_that_it_never_sees(tmp_path: Path) -> None:
+    source = data.class_folders(tmp_path / "toys", subsets={"train": 5, "val": 3})
+    (source / "val" / "red").rename(source / "val" / "Red")
+    result = toy_engine(source, tmp_path / "run").train(1)
+    assert any("'Red' occurs in val but never in train" in note and "'red'" in note for note in result.notes)
 
 
 def test_test_takes_other_data_and_brings_the_labels_into_the_order_of_the_model(dataset: Path, tmp_path: Path) -> None:

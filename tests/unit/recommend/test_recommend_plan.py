@@ -132,7 +132,7 @@ def test_one_class_is_no_classifier_but_may_be_what_is_normal(
 ) -> None:
     engines(spec("here", candidate(), candidate("here:Normal", Task.ANOMALY, epochs=1, least_epochs=1)))
     fill(tmp_path / "cats" / "cat", 6)
-    with pytest.raises(DataError, match=r"all images are of one class, 'cat'.*task='anomaly' and normal='cat'"):
+    with pytest.raises(DataError, match=r"all images are of one class, 'cat'.*task='anomaly', and name the class"):
         recommend(tmp_path / "cats", device="cpu")
     fill(tmp_path / "bottles" / "good", 12)
     assert recommend(tmp_path / "bottles", device="cpu")["model"] == "here:Normal"
@@ -151,7 +151,7 @@ def test_without_training_images_it_says_what_there_is(
 ) -> None:
     engines(spec("here", candidate()))
     folder = toys.coco(tmp_path / "only", subsets={"test": 3})
-    with pytest.raises(DataError, match=r"have no training images; their subsets are: test \(3\)"):
+    with pytest.raises(DataError, match=r"have no training image; their subsets are: test \(3\)"):
         recommend(folder, device="cpu")
 
 

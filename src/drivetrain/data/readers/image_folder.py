@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 
-from drivetrain.data.anomaly import NORMAL_NAMES, normal_labels
+from drivetrain.data.anomaly import is_normal_name, normal_labels
 from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError
@@ -19,6 +20,8 @@ def detect(tree: Tree) -> bool:
 def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The images of all class folders; deeper folders belong to the class above them.
 
+    A class has one name in Unicode's composed form (NFC), in whichever form its folders are written.
+
     Raises:
         DataError: a class has no images and ``strict`` was asked, or a task that class folders cannot have.
     """
@@ -27,7 +30,8 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     placed, unplaced = _place(tree, leveled)
     classes = sorted({label for _, _, label in placed} | _empty_classes(tree, leveled))
     task = Task.ANOMALY if _is_anomaly(placed, request) else Task.CLASSIFICATION
-    normal = normal_labels(classes, request, "class folder") if task is Task.ANOMALY else set()
+    notes: list[str] = []
+    normal = normal_labels(classes, request, notes, "class folder") if task is Task.ANOMALY else set()
     names = sorted(classes, key=lambda name: (name not in normal, name))
     number = {name: index for index, name in enumerate(names)}
     records = [
@@ -39,7 +43,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         )
         for path, subset, label in placed
     ]
-    parsed = Parsed(records, names, task, "image_folder")
+    parsed = Parsed(records, names, task, "image_folder", notes)
     parsed.skipped = [(tree.absolute(path), "lies outside the class folders") for path in unplaced]
     _note_empty(parsed, classes, placed, request)
     return parsed
@@ -54,15 +58,16 @@ def _place(tree: Tree, leveled: bool) -> tuple[list[tuple[str, str, str]], list[
         if len(parts) <= depth:
             unplaced.append(path)
         else:
-            placed.append((path, subset_name(parts[0]) if leveled else "train", parts[depth - 1]))
+            name = unicodedata.normalize("NFC", parts[depth - 1])
+            placed.append((path, subset_name(parts[0]) if leveled else "train", name))
     return placed, unplaced
 
 
 def _empty_classes(tree: Tree, leveled: bool) -> set[str]:
     """The names of the class folders, those without images included."""
     if not leveled:
-        return {name for name in tree.folders if "/" not in name}
-    parts = [name.split("/") for name in tree.folders]
+        return {unicodedata.normalize("NFC", name) for name in tree.folders if "/" not in name}
+    parts = [unicodedata.normalize("NFC", name).split("/") for name in tree.folders]
     return {part[1] for part in parts if len(part) == 2 and part[0].lower() in SUBSET_SPELLINGS}
 
 
@@ -71,7 +76,7 @@ def _is_anomaly(placed: list[tuple[str, str, str]], request: ReadRequest) -> boo
     if request.task is not None or request.normal:
         return request.task in (None, Task.ANOMALY)
     training = {label for _, subset, label in placed if subset == "train"}
-    return len(training) == 1 and training.pop().lower() in NORMAL_NAMES
+    return len(training) == 1 and is_normal_name(training.pop())
 
 
 def _note_empty(parsed: Parsed, classes: list[str], placed: list[tuple[str, str, str]], request: ReadRequest) -> None:

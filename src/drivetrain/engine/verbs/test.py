@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.state import EngineState
+from drivetrain.runs.record import RunRecord
 from drivetrain.types.options import check_at_least
 from drivetrain.types.task import Task
 
@@ -28,7 +29,8 @@ def test(
     """Measure the model on images with known answers.
 
     Args:
-        data: other data than the engine's; all of them, if they are not divided into subsets.
+        data: other data than the engine's. Data that are not divided into subsets are measured as a whole, whether
+            given here or to the engine, unless the model was trained on them.
         subset: "train", "val" or "test".
         checkpoint: "best", "last" or a path; the best if there is one, else the last.
         batch_size: images in a step.
@@ -75,14 +77,30 @@ def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | 
 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
     """The images to measure on, with the labels of the model; those of anomalies are the kinds that the data name."""
-    dataset = engine.dataset if data is None else engine.data.other(data, engine.task)
+    dataset = _own_data(engine) if data is None else engine.data.other(data, engine.task)
+    if dataset is not engine.data.divided:
+        for note in dataset.notes:
+            engine.progress.note(note)
     if engine.task is Task.ANOMALY:
         engine.framework.label_names = dataset.label_names
     if dataset.label_names != engine.label_names:
         dataset = dataset.relabel(engine.label_names)
-    if data is not None and subset not in dataset.subsets and len(dataset.subsets) == 1:
-        engine.progress.note(
-            f"The data have no subset {subset!r}, so the test is on all of their {len(dataset)} images."
-        )
-        return dataset
-    return dataset.subset(subset)
+    if subset in dataset.subsets or len(dataset.subsets) > 1:
+        return dataset.subset(subset)
+    engine.progress.note(f"The data have no subset {subset!r}, so the test is on all of their {len(dataset)} images.")
+    return dataset
+
+
+def _own_data(engine: EngineState) -> Dataset:
+    """The engine's data: as they were given, unless the model was trained on a part of them."""
+    divided = engine.dataset
+    given = engine.data.as_given
+    if given is None or len(given.subsets) > 1 or _was_trained_on(engine, divided):
+        return divided
+    return given
+
+
+def _was_trained_on(engine: EngineState, dataset: Dataset) -> bool:
+    places = [engine.weights.loaded, engine.resolution.model]
+    records = [engine.weights.run, *(RunRecord.around(place) for place in places if isinstance(place, Path))]
+    return any(record.was_trained_on(dataset.source, dataset.fingerprint) for record in records)

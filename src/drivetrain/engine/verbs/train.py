@@ -12,13 +12,12 @@ from drivetrain.engine.framework import FitResult
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
-from drivetrain.errors import CheckpointError, DataError, OptionError, TrainingInterrupted, TrialPruned
+from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord
 from drivetrain.runs.tracking import open_trackers
 from drivetrain.types.options import AdaptiveBatchSize, Precision, TrainOptions
-from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
     from drivetrain.runs.run import Run
@@ -99,6 +98,10 @@ def train(
     check_options(self, for_framework(options))
     trackers = open_trackers(options.logger)
     self.data.require(" to train on")
+    if not self.has_native_data:
+        from drivetrain.data.trainable import require_trainable
+
+        require_trainable(self.dataset, self.task)
     from drivetrain.runs.run import Run
 
     run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
@@ -128,15 +131,15 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
     """Make everything ready, write down what is trained on what, and train.
 
     Raises:
-        DataError: there are no training images.
         CheckpointError: the work dir that is to be resumed holds another run.
     """
     if options.resume:
         _check_same_run(engine, run.record)
         _compare_with_record(engine, run, given)
     if not engine.has_native_data:
-        _require_training_images(engine)
-        for note in engine.dataset.notes:
+        from drivetrain.data.trainable import unseen_labels
+
+        for note in (*engine.dataset.notes, *unseen_labels(engine.dataset)):
             run.note(note)
     if engine.plan is not None:
         engine.progress.note(engine.plan.to_text(terminal_width()))
@@ -205,13 +208,6 @@ def _config_of(
         return config
     used = {name: getattr(options, name) for name in engine.plan.options}  # a search may have changed them since
     return {**engine.plan.written_into(config, engine.model_args), **used}
-
-
-def _require_training_images(engine: EngineState) -> None:
-    if "train" not in engine.dataset.subsets:
-        found = ", ".join(f"{name} ({count})" for name, count in engine.dataset.subsets.items())
-        normal = " An anomaly model trains on normal images only." if engine.task is Task.ANOMALY else ""
-        raise DataError(f"The data have no training image; their subsets are: {found}.{normal}")
 
 
 def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, Any]) -> dict[str, Any]:
