@@ -18,9 +18,10 @@ from drivetrain.engines.lightning.models.networks import (
     describe_network,
     own_label_names,
 )
-from drivetrain.engines.lightning.models.weights import copy_rows, fit_weights, named_tensors, read_checkpoint
+from drivetrain.engines.lightning.models.weights import copy_rows, fit_weights, named_tensors
 from drivetrain.errors import CheckpointError, DataError, ModelError, UnsupportedError
 from drivetrain.models.catalog import ModelEntry
+from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import TrainOptions
 

@@ -16,11 +16,11 @@ from drivetrain.engines.lightning import native
 from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
-from drivetrain.engines.lightning.models.weights import read_checkpoint
 from drivetrain.engines.lightning.predict import infer
-from drivetrain.engines.lightning.states import check_logged, run_callback
 from drivetrain.errors import CheckpointError, DataError
+from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.torch_training.process import own_randomness, untouched_process
+from drivetrain.torch_training.run_callback import check_logged, run_callback
 from drivetrain.torch_training.trainer import (
     check_options,
     effective_options,

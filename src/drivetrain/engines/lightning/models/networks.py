@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from drivetrain.engines.lightning.models.weights import fit_weights, named_tensors, read_checkpoint
+from drivetrain.engines.lightning.models.weights import fit_weights, named_tensors
 from drivetrain.errors import ModelError, OptionError, near
+from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import Interpolation
 

@@ -1,76 +1,18 @@
-"""Read weights without executing anything, and fit them to a network."""
+"""Find the weights in what a checkpoint holds, and fit them to a network."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from drivetrain.errors import CheckpointError, UnsafeCheckpointError
-from drivetrain.models.checkpoint import require_file
+from drivetrain.errors import CheckpointError
 
 _WRAPPINGS = ("state_dict", "model_state_dict", "model_state", "state_dict_ema", "model")
 _PREFIXES = ("module.", "net.", "model.", "_orig_mod.")
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint of plain data and tensors, on the CPU.
-
-    Raises:
-        CheckpointNotFoundError: there is no such file.
-        UnsafeCheckpointError: opening it would run more than tensors and plain data need; nothing was run.
-        CheckpointError: it is damaged, or not a checkpoint.
-    """
-    require_file(path)
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = _tensors(load_file, path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _explain(path, error) from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
-        raise CheckpointError(
-            f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}"
-        ) from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"checkpoint={str(path)!r} holds a {type(content).__name__}, not named tensors.")
-    return content
-
-
-def _tensors(load: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors file; its package has an error of its own, which is not to be imported for this."""
-    try:
-        return load(path)
-    except OSError:
-        raise
-    except Exception as error:
-        raise ValueError(_first_line(error)) from error
-
-
-def _explain(path: Path, error: Exception) -> CheckpointError:
-    from drivetrain.models.checkpoint import read_facts
-
-    facts = read_facts(path)
-    foreign = facts.foreign_names
-    if not facts.names:
-        return CheckpointError(f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}")
-    return UnsafeCheckpointError(
-        f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and "
-        "opening it could execute code. If you trust the file, allow these classes with "
-        "torch.serialization.add_safe_globals, or save only the state_dict of the model and use that file."
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def named_tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:

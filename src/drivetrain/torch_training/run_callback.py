@@ -1,6 +1,6 @@
-"""Tell the run how a Lightning training goes on, and keep its best and last states."""
+"""Tell the run how a Lightning training goes on, and keep its best and last states; for every engine on Lightning."""
 
-# ruff: noqa: TID253  (loaded only by the engine)
+# ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
 
 import importlib
@@ -57,7 +57,11 @@ class LightningRunCallback:
         metric: chooses the best state; ``None`` takes ``default_metric`` or the validation loss, if it is logged.
         default_metric: the metric to choose by where none is asked for.
         patience: validations without a better value before training stops.
+        named: gives what was logged the names that the run records it under.
     """
+
+    #: Where a checkpoint says which model it is of; tells the checkpoints of the engines apart.
+    key = "drivetrain_model"
 
     def __init__(
         self,
@@ -68,7 +72,9 @@ class LightningRunCallback:
         metric: str | None,
         default_metric: str | None,
         patience: int | None,
+        named: Callable[[Mapping[str, float]], dict[str, float]] = dict,
     ) -> None:
+        self.named = named
         self.run, self.describe, self.read_back = run, describe, read_back
         self.asked, self.default, self.patience = metric, default_metric, patience
         self.metric: str | None = None
@@ -113,7 +119,7 @@ class LightningRunCallback:
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Make the checkpoint say what it is."""
-        checkpoint["drivetrain_model"] = self.describe()
+        checkpoint[self.key] = self.describe()
         checkpoint["drivetrain_random"] = self._random or random_state()
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
@@ -176,7 +182,8 @@ class LightningRunCallback:
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Record the epoch, compare it with the best, save it."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        metrics = {name: value for name, value in values.items() if self._fresh or name not in self._validated}
+        current = {name: value for name, value in values.items() if self._fresh or name not in self._validated}
+        metrics = self.named(current)
         if self._rate is not None:
             metrics.setdefault("learning_rate", self._rate)
         is_best = self._fresh and self._compare(metrics, trainer.current_epoch)
@@ -233,21 +240,27 @@ class LightningRunCallback:
         with files.whole_file(self.last_checkpoint) as part:
             trainer.save_checkpoint(part)
             if is_best:
-                with files.whole_file(self.run.checkpoints / "best.ckpt") as link:
-                    link.unlink()
-                    try:
-                        os.link(part, link)
-                    except OSError:  # a file system without hard links
-                        shutil.copyfile(part, link)
+                with files.whole_file(self.run.checkpoints / "best.ckpt") as best:
+                    self.write_best(trainer, part, best)
+
+    def write_best(self, trainer: Any, last: Path, best: Path) -> None:  # noqa: ARG002
+        """Write the best state to ``best``, an empty file; ``last`` has just been written and is the same state."""
+        best.unlink()
+        try:
+            os.link(last, best)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(last, best)
 
 
-def run_callback(package: str, *args: Any, **kwargs: Any) -> Any:
+def run_callback(
+    package: str, *args: Any, kind: type[LightningRunCallback] = LightningRunCallback, **kwargs: Any
+) -> Any:
     """A :class:`LightningRunCallback` that is a checkpoint callback of ``lightning.pytorch`` or ``pytorch_lightning``.
 
     Being one makes it the last of the callbacks, when all metrics are known.
     """
     base = importlib.import_module(f"{package}.callbacks").Checkpoint
-    return type("LightningRunCallback", (LightningRunCallback, base), {"state_key": "drivetrain"})(*args, **kwargs)
+    return type(kind.__name__, (kind, base), {"state_key": "drivetrain"})(*args, **kwargs)
 
 
 def check_logged(metric: str, known: Sequence[str]) -> None:

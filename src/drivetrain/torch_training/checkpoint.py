@@ -1,0 +1,72 @@
+"""Read checkpoints of torch without executing anything in them."""
+
+# ruff: noqa: TID253  (loaded by the engines on PyTorch only)
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drivetrain.errors import CheckpointError, UnsafeCheckpointError
+from drivetrain.models.checkpoint import read_facts, require_file
+
+
+def read_checkpoint(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
+    """The content of a checkpoint of plain data and tensors, on the CPU.
+
+    Args:
+        path: of the file.
+        allowed: classes beside those of tensors and plain data, whose objects hold nothing but data.
+
+    Raises:
+        CheckpointNotFoundError: there is no such file.
+        UnsafeCheckpointError: opening it would run more than tensors and plain data need; nothing was run.
+        CheckpointError: it is damaged, or not a checkpoint.
+    """
+    require_file(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = _tensors(load_file, path)
+        else:
+            with torch.serialization.safe_globals(list(allowed)):
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _explain(path, error) from error
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+        raise CheckpointError(
+            f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"checkpoint={str(path)!r} holds a {type(content).__name__}, not named tensors.")
+    return content
+
+
+def _tensors(load: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    """The tensors of a .safetensors file; its package has an error of its own, which is not to be imported for this."""
+    try:
+        return load(path)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(_first_line(error)) from error
+
+
+def _explain(path: Path, error: Exception) -> CheckpointError:
+    facts = read_facts(path)
+    foreign = facts.foreign_names
+    if not facts.names:
+        return CheckpointError(f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}")
+    return UnsafeCheckpointError(
+        f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and "
+        "opening it could execute code. If you trust the file, allow these classes with "
+        "torch.serialization.add_safe_globals, or save only the state_dict of the model and use that file."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
