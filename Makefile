@@ -2,12 +2,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-versions check clean
+.PHONY: help setup demo test test-all test-versions check dist sbom clean
 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
-PINNED := pyproject.toml $(wildcard requirements/*)
+PINNED := pyproject.toml $(addprefix requirements/,constraints.txt demo-data.txt install.sh check_opencv.py)
 
 # Nothing here may reach for the network once the install is over, and two workers must not ask for all cores each.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 YOLO_OFFLINE=true YOLO_AUTOINSTALL=false WANDB_MODE=offline
@@ -33,21 +33,36 @@ test-versions: .venv/.test-ready  ## the engines' tests with the oldest and the 
 	@env $(OFFLINE) $(BIN)/python tests/versions/run.py $(ENGINES)
 	@echo "make test-versions: every release of tests/versions/versions.txt passed."
 
-check: .venv/.test-ready  ## ruff format, ruff check, mypy, import-linter
+check: .venv/.test-ready  ## ruff format, ruff check, mypy, import-linter, pip check
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@echo "make check: format, style, types and layers are clean."
+	@$(BIN)/python -m pip check
+	@echo "make check: format, style, types, layers and requirements are clean."
+
+dist: .venv/.test-ready  ## the wheel and the source archive, in dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build -d dist
+	@echo "make dist: the wheel and the source archive are in dist/."
+
+sbom: .venv/.test-ready build/tools/.ready  ## the packages of .venv with their licences, as CycloneDX in build/sbom.json
+	@build/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json $(BIN)/python
+	@echo "make sbom: build/sbom.json lists the packages of .venv."
 
 clean:  ## away with everything that was made, the virtual environment too
-	rm -rf .venv build demo runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv build dist demo runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps: an install runs again only when what it depends on has changed. The tests' environment holds the demo's.
 .venv/.test-ready: $(PINNED)
 	@requirements/install.sh test
 	@touch .venv/.demo-ready $@
+
+build/tools/.ready: requirements/tools.txt
+	@$(BIN)/python -m venv --clear build/tools
+	@build/tools/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 .venv/.demo-ready: $(PINNED)
 	@requirements/install.sh demo

@@ -1,7 +1,8 @@
 """Run an engine's tests against other releases of its upstream: ``python tests/versions/run.py [engine ...]``.
 
-Each line of ``versions.txt`` gets an environment of its own in ``build/versions``. It sees the packages of the
-environment that runs this script, and what the line asks for goes before them, so only what differs is installed.
+Each line of ``versions.txt`` gets an environment of its own in ``build/versions``. A line with a requirement sees the
+packages of the environment that runs this script, and what the line asks for goes before them, so only what differs is
+installed. A line with a file of requirements sees nothing but what the file installs, and pytest.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("versions.txt")
+TESTERS = ("pytest", "pytest-xdist")
+"""What an environment needs to run tests at all; the constraints of the file give the versions."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Line:
 
     Attributes:
         engine: whose upstream it is.
-        requirement: what is installed, as pip reads it.
+        requirement: what is installed, as pip reads it: a requirement, or a file of them.
         tests: files that must pass.
     """
 
@@ -37,6 +40,11 @@ class Line:
     def folder(self) -> Path:
         """Of its environment."""
         return ROOT / "build" / "versions" / re.sub(r"[^a-z0-9.]+", "-", self.requirement.lower()).strip("-")
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the environment is described by a file of requirements."""
+        return self.requirement.endswith(".txt")
 
 
 def read_table(text: str) -> list[Line]:
@@ -50,26 +58,32 @@ def install(line: Line) -> Path:
     python = line.folder / "bin" / "python"
     if not python.exists():
         venv.create(line.folder, with_pip=True, clear=True)
-    found = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    base = Path(found.stdout.strip()) / "tested-environment.pth"
-    base.write_text(f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n", encoding="utf-8")
-    command = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--upgrade", line.requirement]
-    subprocess.run(command, check=True)
+    if not line.is_file:
+        show = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        seen = f"{sysconfig.get_path('purelib')}\n{ROOT / 'src'}\n"
+        Path(answer(python, "-c", show), "tested-environment.pth").write_text(seen, encoding="utf-8")
+    wanted = ("-r", line.requirement, *TESTERS) if line.is_file else (line.requirement,)
+    pip = (python, "-m", "pip", "--disable-pip-version-check")
+    subprocess.run([*pip, "install", "-q", "--upgrade", *wanted], cwd=ROOT, check=True)
+    if line.is_file:
+        subprocess.run([*pip, "check"], check=True)
     return python
+
+
+def answer(*command: str | Path) -> str:
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def run(line: Line) -> bool:
     """Whether the tests of a line pass."""
-    package = re.split(r"[=<>!~]", line.requirement)[0]
     python = install(line)
-    show = f"import importlib.metadata as m; print(m.version({package!r}))"
-    version = subprocess.run([python, "-c", show], capture_output=True, text=True, check=True).stdout.strip()
-    print(f"--- {line.engine}: {line.requirement} ({package} {version})", flush=True)
+    shown = line.requirement
+    if not line.is_file:
+        package = re.split(r"[=<>!~]", line.requirement)[0]
+        version = answer(python, "-c", f"import importlib.metadata as m; print(m.version({package!r}))")
+        shown = f"{line.requirement} ({package} {version})"
+    print(f"--- {line.engine}: {shown}", flush=True)
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *line.tests]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False).returncode == 0
 
