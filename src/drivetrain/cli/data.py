@@ -52,7 +52,8 @@ def look_at(
 
 def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:
     subsets, counts, objects = facts["subsets"], facts["images_per_class"], facts["objects_per_class"]
-    page.line(f"data set  {facts['path']}, read as {data.format}, for {data.task.value}")
+    use = f"for {data.task.value}" if data.is_annotated else "without annotations"
+    page.line(f"data set  {facts['path']}, read as {data.format}, {use}")
     page.line(f"images    {len(data)} ({', '.join(f'{name} {count}' for name, count in subsets.items())})")
     sizes = facts["image_sizes"]
     page.line(f"sizes     {_size(sizes['smallest'])} to {_size(sizes['largest'])}, median {_size(sizes['median'])}")
@@ -73,6 +74,11 @@ def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:
         page.line(f"skipped {file}: {reason}")
     if len(data.skipped) > _MOST_SKIPPED:
         page.line(f"... and {len(data.skipped) - _MOST_SKIPPED} more; --json shows all.")
+    if facts["left_out"]:
+        rows = [
+            (entry["folder"] or ".", entry["suffix"], entry["images"], entry["reason"]) for entry in facts["left_out"]
+        ]
+        page.table(("left out in", "suffix", "images", "reason"), rows)
     for problem in facts["problems"]:
         page.line(f"problem: {problem}")
     if "output" in facts:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from drivetrain.data.tree import fingerprint_of
@@ -69,3 +70,32 @@ def voc_colours() -> list[tuple[int, int, int]]:
                     channels[channel] |= 128 >> bit
         colours.append((channels[0], channels[1], channels[2]))
     return colours
+
+
+def union_of_masks(paths: Sequence[str]) -> str:
+    """Write one mask of all that several masks of an image mark; returns the path of the file.
+
+    Raises:
+        DataError: a mask cannot be read, or they differ in size.
+    """
+    stats = [Path(path).stat() for path in paths]
+    key = fingerprint_of(f"{p}\0{s.st_size}\0{s.st_mtime_ns}" for p, s in zip(paths, stats, strict=True))
+    target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
+    if target.is_file():
+        return str(target)
+    marked = [_marked(path) for path in paths]
+    if len({pixels.shape for pixels in marked}) > 1:
+        raise DataError(f"the masks of one image differ in size: {', '.join(paths[:3])}.")
+    union = np.any(marked, axis=0)
+    with files.whole_file(target) as partial:
+        Image.fromarray(union.astype(np.uint8) * 255).save(partial)
+    return str(target)
+
+
+def _marked(path: str) -> NDArray[np.bool_]:
+    try:
+        with open_image(path) as image:
+            pixels = np.asarray(image)
+    except NoImage as error:
+        raise DataError(f"the mask {path!r} cannot be read: {error}.") from error
+    return np.asarray(pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0)

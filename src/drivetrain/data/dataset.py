@@ -98,6 +98,11 @@ class Dataset:
         return self._facts.skipped
 
     @property
+    def is_annotated(self) -> bool:
+        """Whether the source says anything about its images."""
+        return self._facts.annotated
+
+    @property
     def keypoint_names(self) -> tuple[str, ...]:
         """The name of each keypoint; empty if there are none."""
         return self._facts.keypoint_names

@@ -25,7 +25,8 @@ def describe(data: Dataset) -> dict[str, Any]:
     Returns:
         ``format, task, images, subsets, label_names, images_per_class`` (subset -> label -> images),
         ``objects_per_class`` (empty without objects), ``image_sizes`` (``smallest, median, largest`` as height,
-        width in pixels), ``objects``, ``fingerprint``, ``notes``, ``skipped``.
+        width in pixels), ``objects``, ``fingerprint``, ``notes``, ``left_out`` (images that are no items, by folder
+        and suffix, with the reason), ``skipped``.
     """
     has_objects = bool((data.object_counts >= 0).any())
     return {
@@ -41,6 +42,10 @@ def describe(data: Dataset) -> dict[str, Any]:
         "objects": _objects(data) if has_objects else {},
         "fingerprint": data.fingerprint,
         "notes": data.notes,
+        "left_out": [
+            {"folder": entry.folder, "suffix": entry.suffix, "images": entry.count, "reason": entry.reason}
+            for entry in data.facts.left_out
+        ],
         "skipped": [{"path": file, "reason": reason} for file, reason in data.skipped],
     }
 
@@ -75,7 +80,7 @@ def _objects(data: Dataset) -> dict[str, float]:
 def problems_of(data: Dataset) -> list[str]:
     """What is likely to spoil a training, in sentences; what the readers noticed is in ``data.notes``."""
     if data.task is Task.ANOMALY:
-        return _anomaly_problems(data)
+        return _anomaly_problems(data) if data.is_annotated else []
     problems = []
     counts = data.class_counts() if any(data.class_counts().values()) else {}
     empty = [name for name, count in counts.items() if count == 0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
+from drivetrain.data.several import refuse_several
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError, near
 
@@ -24,19 +26,34 @@ def choose(tree: Tree, request: ReadRequest) -> Parsed:
         return _asked(tree, request)
     if request.file is not None:
         return _of_file(tree, request)
-    refusals: list[DataError] = []
+    refuse_several(tree)
+    refusals: list[_Refusal] = []
     for tier in sorted({entry.tier for entry in FORMATS.values()}, reverse=True):
         candidates = [f for f in FORMATS.values() if f.tier == tier and f.detect(tree)]
         parsed = _best(tree, request, candidates, refusals)
         if parsed is not None:
             return parsed
-        if refusals and not all(
-            entry.guess for entry in candidates
-        ):  # a format was recognised: its fault is worth more than a guess at a plainer format
-            raise refusals[0]
+        for refusal in refusals:
+            if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
+                raise refusal.error
         if (inner := _only_folder(tree)) is not None:
             return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
     raise DataFormatError(_nothing_fits(tree))
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a format that seemed to fit does not.
+
+    Attributes:
+        format: its name.
+        guess: whether that it seemed to fit says little.
+        error: of its reader.
+    """
+
+    format: str
+    guess: bool
+    error: DataError
 
 
 def _only_folder(tree: Tree) -> Path | None:
@@ -76,29 +93,28 @@ def _of_file(tree: Tree, request: ReadRequest) -> Parsed:
     return FORMATS[name].read(tree, request)
 
 
-def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: list[DataError]) -> Parsed | None:
+def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: list[_Refusal]) -> Parsed | None:
     """The candidate that reads the most images; of equals the one that comes first."""
     found: list[tuple[str, Parsed]] = []
     for entry in candidates:
         try:
             parsed = entry.read(tree, request)
         except DataError as error:
-            refusals.append(error)
+            refusals.append(_Refusal(entry.name, entry.guess, error))
             continue
         if parsed.records:
             found.append((entry.name, parsed))
-        if len(parsed.records) >= len(tree.images):
+        if len(parsed.records) + len(parsed.used) >= len(tree.images):
             break
     if not found:
         return None
     name, best = max(found, key=lambda item: len(item[1].records))
     others = ", ".join(f"{other} {len(parsed.records)}" for other, parsed in found if other != name)
-    images = len(tree.images)
     note = f"Read as {best.format!r}: {len(best.records)} images"
-    note += f" of {images} image files" if images != len(best.records) else ""
-    best.notes.insert(0, note + (f" (as other formats: {others})." if others else "."))
+    note += f" (as other formats: {others}; --data.format chooses)." if others else "."
+    best.notes.insert(0, note)
     if refusals:
-        best.notes.append(f"{NOT_READ}: {refusals[0]}")
+        best.notes.append(f"{NOT_READ}: {refusals[0].error}")
     return best
 
 
@@ -110,7 +126,7 @@ def _nothing_fits(tree: Tree) -> str:
         shown = ", ".join(list(tree.files)[:_SHOWN])
         return f"{tree.root} holds no images and no annotation file that names some; it holds: {shown}."
     return (
-        f"{tree.root} holds {images} images, but neither class folders nor annotations of a known format. Put the "
-        "images into one folder for each class, or add annotations (COCO .json, YOLO labels/, VOC Annotations/, "
-        ".csv), or name the format: load_dataset(..., format=...)."
+        f"{tree.root} holds {images} images, but no format fits. Put the images into one folder for each class, or add "
+        "annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
+        "load_dataset(..., format=...), --data.format."
     )

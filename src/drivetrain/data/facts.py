@@ -9,6 +9,23 @@ from drivetrain.types import Task
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Image files of a source that were not read.
+
+    Attributes:
+        folder: below the root; ``""`` for the root.
+        suffix: of the files, in lower case.
+        count: how many there are.
+        reason: why, to be read after the folder.
+    """
+
+    folder: str
+    suffix: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All about a data set that is not in its rows.
 
@@ -22,6 +39,8 @@ class Facts:
         notes: what the user should know.
         skipped: ``(path, reason)`` of each image left out.
         keypoint_names: the name of each keypoint.
+        left_out: image files of the source that are neither items nor masks, with the reason.
+        annotated: whether the source says anything about its images.
     """
 
     label_names: tuple[str, ...]
@@ -33,6 +52,8 @@ class Facts:
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     keypoint_names: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    annotated: bool = True
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Facts:
@@ -40,6 +61,7 @@ class Facts:
         values = json.loads(text)
         values["task"] = Task(values["task"])
         values["skipped"] = tuple((path, reason) for path, reason in values["skipped"])
+        values["left_out"] = tuple(LeftOut(**entry) for entry in values["left_out"])
         for name in ("label_names", "notes", "keypoint_names"):
             values[name] = tuple(values[name])
         return cls(**values)

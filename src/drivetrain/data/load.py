@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.data import cache as table_cache
+from drivetrain.data.account import close_account
 from drivetrain.data.check import check
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.detect import choose
@@ -48,8 +49,9 @@ def load_dataset(
     Args:
         source: a folder; an annotation file (``.csv``, ``.tsv``, COCO ``.json``, YOLO ``.yaml``); a ``.zip``; a
             ``datumaro.Dataset``; or a :class:`Dataset`.
-        format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"kitti"``, or any
-            name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
+        format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"anomaly_folder"``,
+            ``"mask_folder"``, ``"kitti"``, ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``;
+            ``None`` to find out.
         task: what the annotations are to be used for; ``None`` to infer it from them.
         splits: shares of ``train``, ``val`` and ``test`` to divide all images again; ``None`` keeps the subsets of
             the source.
@@ -117,8 +119,17 @@ def _from_disk(path: Path, request: ReadRequest, *, cache: bool) -> Dataset:
     if cache and (kept := table_cache.recall(entry, state)) is not None:
         return kept
     parsed = choose(tree, request)
+    left_out = close_account(tree, parsed) if place.file is None else ()
     outside = _outside(tree, parsed)
-    facts = Facts((), parsed.task, str(path), root=str(tree.root), fingerprint=_fingerprint(state, outside, options))
+    facts = Facts(
+        (),
+        parsed.task,
+        str(path),
+        root=str(tree.root),
+        fingerprint=_fingerprint(state, outside, options),
+        left_out=left_out,
+        annotated=parsed.annotated,
+    )
     data = _finished(parsed, facts, request)
     if cache and (problem := table_cache.keep(entry, data, state, outside)):
         return data.with_notes(problem)

@@ -82,6 +82,9 @@ class Parsed:
         skipped: ``(path, reason)`` of images that the reader left out.
         keypoint_names: the name of each keypoint.
         watched: folders and files outside the source that the result depends on.
+        used: image files beside those of the records that were read, such as masks.
+        left_out: folder below the root -> why the images in it were not read.
+        annotated: whether anything is known of the images.
     """
 
     records: list[Record]
@@ -92,6 +95,9 @@ class Parsed:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     keypoint_names: tuple[str, ...] = ()
     watched: list[Path] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
+    annotated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

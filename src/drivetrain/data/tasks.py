@@ -31,11 +31,16 @@ def fit_task(data: Dataset, task: Task) -> tuple[pa.Table, Facts]:
     reason = _missing(data, task)
     if reason is not None:
         others = ", ".join(other.value for other in servable_tasks(data)) or "none"
+        if not data.is_annotated:
+            reason = "the images have no classes and no annotations"
         raise DataError(
             f"task={task.value!r}: {reason} (read as {data.format!r} from {data.source}). "
             f"These annotations can serve: {others}."
         )
     table = data.table
+    if task is Task.ANOMALY and not data.is_annotated and (data.anomalous < 0).all():
+        table = _all_normal(table)
+        data = data.with_notes(f"The {len(data)} images have no annotations and count as normal ones.")
     if task is Task.MULTILABEL_CLASSIFICATION and _all_null_or_empty(table, "labels"):
         table = _labels_from_objects(table)
         data = data.with_notes("The labels of an image are those of the objects on it.")
@@ -65,7 +70,8 @@ def _missing(data: Dataset, task: Task) -> str | None:
     if task is Task.SEMANTIC_SEGMENTATION:
         return _missing_class_maps(data)
     if task is Task.ANOMALY:
-        return None if (data.anomalous >= 0).any() else "it is not known which images are normal"
+        known = not data.is_annotated or (data.anomalous >= 0).any()
+        return None if known else "it is not known which images are normal"
     return "no format that is read here has depth maps"
 
 
@@ -106,6 +112,11 @@ def has_corners(data: Dataset) -> bool:
 
 def _all_null_or_empty(table: pa.Table, name: str) -> bool:
     return bool((list_lengths(table, name) < 1).all())
+
+
+def _all_normal(table: pa.Table) -> pa.Table:
+    position = table.schema.get_field_index("anomalous")
+    return table.set_column(position, "anomalous", pa.array([False] * table.num_rows, pa.bool_()))
 
 
 def _labels_from_objects(table: pa.Table) -> pa.Table:

@@ -29,6 +29,12 @@ def require_trainable(data: Dataset, task: Task) -> None:
     Raises:
         DataError: there is no training image, or a classifier would know one class only.
     """
+    if not data.is_annotated and task is not Task.ANOMALY:
+        raise DataError(
+            f"{data.source}: its {len(data)} images have no classes and no annotations, so there is nothing to learn "
+            "but what is normal: task='anomaly'. For another task put the images into one folder for each class, or "
+            "add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv)."
+        )
     if "train" not in data.subsets:
         found = ", ".join(f"{name} ({count})" for name, count in data.subsets.items())
         normal = " An anomaly model trains on normal images only." if task is Task.ANOMALY else ""

@@ -61,7 +61,8 @@ def _require_annotations(data: Dataset) -> None:
         raise DataError(
             f"data={data.source!r}: {len(data)} images were found (read as {data.format!r}), but none of them has an "
             "annotation. Expected: one folder for each class; normal images in a folder 'good'; or annotations (COCO "
-            ".json, YOLO labels/, VOC Annotations/, .csv)."
+            ".json, YOLO labels/, VOC Annotations/, .csv). To learn what is normal from all of them, give "
+            "task='anomaly'."
         )
 
 

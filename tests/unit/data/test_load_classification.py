@@ -168,7 +168,8 @@ def test_missing_and_empty_sources(tmp_path, make_image):
     with pytest.raises(DataFormatError, match="holds no images"):
         load_dataset(tmp_path / "bottles")
     make_image(tmp_path / "bottles" / "1.png")
-    with pytest.raises(DataFormatError, match="holds 1 images, but neither class folders"):
+    (tmp_path / "bottles" / "what.json").write_text("{}")
+    with pytest.raises(DataFormatError, match=r"holds 1 images, but neither class folders.*what\.json"):
         load_dataset(tmp_path / "bottles")
 
 

@@ -390,7 +390,9 @@ class TestMvtec:
     def test_several_categories_are_named(self, mvtec, make_image):
         for path in ("train/good/0.png", "test/good/0.png", "test/hole/0.png"):
             make_image(mvtec.parent / "cable" / path)
-        with pytest.raises(DataFormatError, match=r"holds 2 MVTec categories: bottle, cable.*give its folder"):
+        with pytest.raises(
+            DataFormatError, match=r"holds 2 data sets: bottle, cable.*Give one of them, such as .*bottle"
+        ):
             load_dataset(mvtec.parent)
 
     def test_mask_of_another_size_is_skipped(self, mvtec):

@@ -109,7 +109,7 @@ def test_data_without_annotations_are_refused_with_what_was_found_and_is_expecte
 ) -> None:
     engines(spec("here", candidate()))
     fill(tmp_path / "loose", 3)
-    with pytest.raises(DataFormatError, match=r"holds 3 images, but neither class folders nor annotations"):
+    with pytest.raises(DataError, match=r"3 images were found.*none of them has an annotation.*task='anomaly'"):
         recommend(tmp_path / "loose", device="cpu")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataFormatError, match="is empty"):

@@ -52,6 +52,7 @@ FORMATS = {
     for entry in (
         # the most specific first
         Format("mvtec", f"{_HERE}.mvtec", 3),
+        Format("anomaly_folder", f"{_HERE}.anomaly_folder", 3),
         Format("voc", f"{_HERE}.voc", 3),
         Format("coco", f"{_HERE}.coco", 3),
         Format("yolo", f"{_HERE}.yolo", 3),
@@ -59,6 +60,7 @@ FORMATS = {
         Format("csv", f"{_HERE}.csv", 3),
         Format("datumaro", f"{_HERE}.datumaro", 2, guess=True),
         Format("image_folder", f"{_HERE}.image_folder", 1),
+        Format("unannotated", f"{_HERE}.unannotated", 0),
     )
 }
 

@@ -1,72 +1,76 @@
-"""MVTec AD: ``train/good``, ``test/<defect>`` and ``ground_truth/<defect>`` with a mask for each defect image."""
+"""MVTec AD and sets like it: normal images alone in ``train``, defects in ``test``, masks in ``ground_truth``.
+
+MVTec LOCO (``validation``, a folder of masks for each image), BTAD (``ok``, ``ko``) and sets with ``val`` are alike.
+"""
 
 from __future__ import annotations
 
-from drivetrain.data.read_record import Parsed, ReadRequest, Record
+from drivetrain.data.anomaly import NORMAL_NAMES, is_normal_name
+from drivetrain.data.defects import Placed, defect_records
+from drivetrain.data.folder_names import image_folders, is_subset, mask_folders
+from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
-from drivetrain.types import Task
-
-_NORMAL = "good"
-_MASKS = "ground_truth"
 
 
 def detect(tree: Tree) -> bool:
-    """Whether the folder, or folders in it, have ``train/good`` and ``test``."""
-    return _is_category(tree, "") or any(_is_category(tree, name + "/") for name in tree.top_folders())
+    """Whether the folder, or folders in it, have normal images alone in ``train``, and ``test`` or ``val``."""
+    return any(_is_category(tree, prefix, ()) for prefix in _prefixes(tree))
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The images of one category; the labels are ``good`` and the kinds of defects.
+    """The images of one category; the labels are the folder of the normal images and the kinds of defects.
 
     Raises:
         DataFormatError: the folder holds several categories, or none.
     """
-    prefix = _category(tree)
-    normal = {_NORMAL, *request.normal}
-    placed: list[tuple[str, str, str]] = []
+    prefix = _category(tree, request)
+    masks = [folder for folder in mask_folders(tree) if folder.startswith(prefix)]
+    without = tuple(f"{folder}/" for folder in masks)
+    placed = []
+    left_out = {}
     for image in tree.images:
         parts = image.removeprefix(prefix).split("/")
-        if image.startswith(prefix) and len(parts) >= 3 and parts[0] in ("train", "test"):
-            placed.append((image, parts[0], parts[1]))
-    defects = sorted({kind for _, _, kind in placed if kind.lower() not in normal})
-    names = [*sorted({kind for _, _, kind in placed if kind.lower() in normal}), *defects]
-    masks = {name.rpartition(".")[0]: name for name in tree.images if name.startswith(f"{prefix}{_MASKS}/")}
-    records, unmasked = [], []
-    for image, subset, kind in placed:
-        anomalous = kind.lower() not in normal
-        mask = _mask_of(image, prefix, masks) if anomalous else None
-        records.append(
-            Record(
-                tree.absolute(image),
-                subset,
-                labels=[names.index(kind)],
-                anomalous=anomalous,
-                mask_path=tree.absolute(mask) if mask else None,
-            )
-        )
-        if anomalous and masks and mask is None:
-            unmasked.append(tree.absolute(image))
-    parsed = Parsed(records, names, Task.ANOMALY, "mvtec")
-    if unmasked:
-        parsed.notes.append(f"{len(unmasked)} images of defects have no mask, such as {unmasked[0]}.")
+        if not image.startswith(prefix) or image.startswith(without):
+            continue
+        subset = _subset(parts[0])
+        if len(parts) >= 3 and subset:
+            placed.append(Placed(image, subset, parts[1]))
+        elif len(parts) > 1:
+            reason = "not in a folder of a kind" if subset else "no subset"
+            left_out[f"{prefix}{parts[0]}"] = reason
+    parsed = defect_records(tree, placed, masks, request, "mvtec")
+    parsed.left_out.update(left_out)
     return parsed
 
 
-def _is_category(tree: Tree, prefix: str) -> bool:
-    folders = tree.by_folder
-    has_test = any(name.startswith(f"{prefix}test/") for name in folders)
-    has_train = any(name.lower() == f"{prefix}train/{_NORMAL}".lower() for name in folders)
-    others = [
-        name for name in folders if name.startswith(f"{prefix}train/") and name.count("/") == prefix.count("/") + 1
-    ]
-    return has_train and has_test and len(others) == 1
+def _prefixes(tree: Tree) -> list[str]:
+    return ["", *(f"{name}/" for name in tree.top_folders())]
 
 
-def _category(tree: Tree) -> str:
-    if _is_category(tree, ""):
+def _subset(folder: str) -> str:
+    """The subset that a folder is, or ``""``; ``test_public`` is that of MVTec AD 2."""
+    if folder == "test_public":
+        return "test"
+    return subset_name(folder) if is_subset(folder) else ""
+
+
+def _is_category(tree: Tree, prefix: str, normal: tuple[str, ...]) -> bool:
+    """Whether the only folder of training images is that of normal ones, or names say so and there are masks."""
+    kinds: dict[str, set[str]] = {}
+    for folder in image_folders(tree):
+        parts = folder.removeprefix(prefix).split("/")
+        if folder.startswith(prefix) and len(parts) > 1 and (subset := _subset(parts[0])):
+            kinds.setdefault(subset, set()).add(parts[1])
+    training = kinds.pop("train", set())
+    fitting = {kind for kind in training if kind.lower() in normal or is_normal_name(kind)}
+    return bool(kinds) and bool(fitting) and len(training) == 1
+
+
+def _category(tree: Tree, request: ReadRequest) -> str:
+    if _is_category(tree, "", request.normal):
         return ""
-    found = [name for name in tree.top_folders() if _is_category(tree, name + "/")]
+    found = [name for name in tree.top_folders() if _is_category(tree, f"{name}/", request.normal)]
     if len(found) == 1:
         return f"{found[0]}/"
     if found:
@@ -74,11 +78,8 @@ def _category(tree: Tree) -> str:
             f"{tree.root} holds {len(found)} MVTec categories: {', '.join(found)}. A model learns one of them: "
             f"give its folder, such as {tree.root / found[0]}."
         )
-    raise DataFormatError(f"{tree.root} is not in the MVTec format: it has no train/{_NORMAL} and test folders.")
-
-
-def _mask_of(image: str, prefix: str, masks: dict[str, str]) -> str | None:
-    """``test/crack/000.png`` -> ``ground_truth/crack/000_mask.png``, or the same name without ``_mask``."""
-    stem = image.removeprefix(f"{prefix}test/").rpartition(".")[0]
-    base = f"{prefix}{_MASKS}/{stem}"
-    return masks.get(f"{base}_mask") or masks.get(base)
+    normal = ", ".join(f"train/{name}" for name in request.normal or NORMAL_NAMES)
+    raise DataFormatError(
+        f"{tree.root} is not in the MVTec format: it has no folder of normal images ({normal}) as the only one in "
+        "train, with test or val beside it."
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.state import EngineState
+from drivetrain.errors import DataError
 from drivetrain.runs.record import RunRecord
 from drivetrain.types.options import check_at_least
 from drivetrain.types.task import Task
@@ -78,6 +79,11 @@ def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
     """The images to measure on, with the labels of the model; those of anomalies are the kinds that the data name."""
     dataset = _own_data(engine) if data is None else engine.data.other(data, engine.task)
+    if not dataset.is_annotated:
+        raise DataError(
+            f"{dataset.source}: its {len(dataset)} images have no classes and no annotations to measure by; the verb "
+            "predict answers about them."
+        )
     if dataset is not engine.data.divided:
         for note in dataset.notes:
             engine.progress.note(note)

@@ -1,0 +1,53 @@
+"""What became of every image file of a source: an item, a mask, or left out for a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from drivetrain.data.facts import LeftOut
+from drivetrain.data.read_record import Parsed
+from drivetrain.data.tree import Tree, suffix_of
+
+_UNNAMED = "no annotation names them"
+_SHOWN = 4
+
+
+def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
+    """The images of the tree that are neither items, nor masks, nor skipped, by folder and suffix.
+
+    A note of the parsed data tells them in one line.
+
+    Args:
+        tree: what was read.
+        parsed: by the reader; its ``left_out`` has the reasons of the folders that it knows about.
+    """
+    paths = {*parsed.used, *(path for path, _ in parsed.skipped)}
+    for record in parsed.records:
+        paths.add(record.path)
+        if record.mask_path:
+            paths.add(record.mask_path)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for name in tree.images:
+        if tree.absolute(name) not in paths:
+            folder = name.rpartition("/")[0]
+            counts[folder, suffix_of(name), _reason(folder, parsed)] += 1
+    found = tuple(LeftOut(folder, suffix, count, reason) for (folder, suffix, reason), count in sorted(counts.items()))
+    if found:
+        parsed.notes.append(_line(found, len(tree.images)))
+    return found
+
+
+def _reason(folder: str, parsed: Parsed) -> str:
+    known = [name for name in parsed.left_out if f"{folder}/".startswith(f"{name}/" if name else "")]
+    return parsed.left_out[max(known, key=len)] if known else _UNNAMED
+
+
+def _line(found: tuple[LeftOut, ...], images: int) -> str:
+    """One line, by top folder and reason."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for entry in found:
+        counts[entry.folder.partition("/")[0] or "the folder itself", entry.reason] += entry.count
+    shown = [f"{count} in {folder} ({reason})" for (folder, reason), count in counts.most_common(_SHOWN)]
+    more = f", and in {len(counts) - _SHOWN} more places" if len(counts) > _SHOWN else ""
+    total = sum(counts.values())
+    return f"{total} of {images} image files {'is' if total == 1 else 'are'} left out: {', '.join(shown)}{more}."

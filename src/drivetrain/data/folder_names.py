@@ -1,0 +1,145 @@
+"""What the names of folders, and a glance at their images, say about them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from drivetrain.data.read_record import subset_name
+from drivetrain.data.tree import Tree
+from drivetrain.images.file import NoImage, open_image
+
+# words in the names of folders that hold masks; a class may have such a name, too, so their images decide
+_MASK_WORDS = frozenset(
+    {
+        "annot", "annotation", "annotations", "groundtruth", "gt", "gtcoarse", "gtfine", "label",
+        "labelmap", "labelmaps", "labels", "mask", "masks", "matte", "mattes", "seg", "segm",
+        "segmentation", "segmentations", "semantic", "trimap", "trimaps",
+    }
+)  # fmt: skip
+# names that no class has
+_NEVER_CLASSES = frozenset(
+    {
+        "annotations", "groundtruth", "gtcoarse", "gtfine", "segmentationclass", "segmentationobject",
+    }
+)  # fmt: skip
+_IMAGE_WORDS = frozenset(
+    {
+        "bit", "data", "frame", "frames", "image", "images", "img", "imgs", "input", "inputs", "jpegimages",
+        "jpg", "jpgs", "left", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "pngs",
+        "raw", "rgb",
+    }
+)  # fmt: skip
+_RUN_NAMES = frozenset({"runs", "wandb", "mlruns", "lightning_logs", "tb_logs"})
+
+_GLANCES = 3  # images of a folder that are opened to see what it holds
+_MOST_COLOURS = 64  # a photograph has more, a map of classes hardly ever
+_EXTREME = 24  # how far from black or white a pixel of a lossy or smoothed mask of two kinds may be
+_EXTREME_SHARE = 0.9
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case: ``Object_SegmentedMasks2`` -> object, segmented, masks, 2."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+", name)]
+
+
+def is_mask_name(name: str) -> bool:
+    """Whether a folder may hold masks, by its name."""
+    words = words_of(name)
+    return bool(_MASK_WORDS & {*words, "".join(words), *_pairs(words)}) or name.lower().endswith(("annot", "masks"))
+
+
+def is_never_class(name: str) -> bool:
+    """Whether a folder is none of a class, whatever it holds."""
+    return "".join(words_of(name)) in _NEVER_CLASSES
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a folder is called for holding images and not for what they show."""
+    words = {word for word in words_of(name) if not word.isdecimal()}
+    return bool(words) and words <= _IMAGE_WORDS
+
+
+def is_subset(name: str) -> bool:
+    """Whether a folder is named as a subset."""
+    return bool(name) and subset_name(name) in ("train", "val", "test")
+
+
+def subset_in(folder: str) -> str:
+    """The subset that a path below the root names, by the first of its folders that does; else ``train``."""
+    parts = PurePosixPath(folder).parts
+    return next((subset_name(part) for part in parts if is_subset(part)), "train")
+
+
+def is_run(tree: Tree, folder: str) -> bool:
+    """Whether a folder has the name of what a training writes, and more in it than images."""
+    if folder.rpartition("/")[2].lower() not in _RUN_NAMES:
+        return False
+    below = [name for name in tree.files if name.startswith(f"{folder}/")]
+    images = [name for name in tree.images if name.startswith(f"{folder}/")]
+    return len(below) > len(images) or all(name.count("/") > folder.count("/") + 1 for name in images)
+
+
+def mask_folders(tree: Tree) -> list[str]:
+    """The folders of masks, those below them left out: named so, and their images look so."""
+    found: list[str] = []
+    holding = image_folders(tree)
+    for folder in tree.folders:
+        if any(folder.startswith(f"{other}/") for other in found) or not is_mask_name(folder.rpartition("/")[2]):
+            continue
+        below = [name for part, names in holding.items() if f"{part}/".startswith(f"{folder}/") for name in names]
+        if below and (is_never_class(folder.rpartition("/")[2]) or look_like_maps(tree, below)):
+            found.append(folder)
+    return found
+
+
+def image_folders(tree: Tree) -> dict[str, list[str]]:
+    """Folder -> the images directly in it, for folders that have some."""
+    found: dict[str, list[str]] = {}
+    for name in tree.images:
+        found.setdefault(name.rpartition("/")[0], []).append(name)
+    return found
+
+
+def look_like_maps(tree: Tree, images: Sequence[str]) -> bool:
+    """Whether most of a few of the images look like maps of classes."""
+    chosen = list(dict.fromkeys(images[round(i * (len(images) - 1) / (_GLANCES - 1))] for i in range(_GLANCES)))
+    return sum(looks_like_map(tree.absolute(name)) for name in chosen) * 2 > len(chosen)
+
+
+def looks_like_map(path: str) -> bool:
+    """Whether an image has few colours, or next to nothing between black and white."""
+    try:
+        with open_image(path) as image:
+            if image.mode in ("1", "P"):
+                return image.mode == "1" or len(image.getcolors(256) or ()) <= _MOST_COLOURS
+            wide = image.mode.startswith(("I", "F"))
+            pixels = np.asarray(image if wide else image.convert("L" if image.mode in ("L", "LA") else "RGB"))
+    except (FileNotFoundError, NoImage):  # told where the images are checked
+        return False
+    return _has_few_colours(pixels) or _is_black_and_white(pixels)
+
+
+def _has_few_colours(pixels: NDArray[np.generic]) -> bool:
+    if pixels.ndim == 2:
+        return len(np.unique(pixels)) <= min(_MOST_COLOURS, max(pixels.size // 8, 2))
+    colours = Image.fromarray(pixels).getcolors(_MOST_COLOURS)
+    return colours is not None and len(colours) <= max(pixels.shape[0] * pixels.shape[1] // 8, 2)
+
+
+def _is_black_and_white(pixels: NDArray[np.generic]) -> bool:
+    if pixels.dtype != np.uint8:
+        return False
+    values = pixels.astype(np.int16)
+    extreme = (values <= _EXTREME) | (values >= 255 - _EXTREME)
+    return bool(extreme.mean() >= _EXTREME_SHARE and (values <= _EXTREME).any())
+
+
+def _pairs(words: Sequence[str]) -> set[str]:
+    return {first + second for first, second in itertools.pairwise(words)}

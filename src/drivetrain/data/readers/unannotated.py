@@ -1,0 +1,46 @@
+"""Images without any class or annotation, to predict on, to describe, or to learn what is normal from."""
+
+from __future__ import annotations
+
+from drivetrain.data.folder_names import subset_in
+from drivetrain.data.read_record import Parsed, ReadRequest, Record
+from drivetrain.data.tree import Tree, suffix_of
+from drivetrain.errors import DataFormatError
+from drivetrain.types import Task
+
+_ANNOTATIONS = frozenset(
+    {".json", ".xml", ".csv", ".tsv", ".mat", ".arrow", ".parquet", ".jsonl", ".pkl", ".npz", ".h5"}
+)
+_SHOWN = 3
+
+
+def detect(tree: Tree) -> bool:
+    """Whether there are images."""
+    return bool(tree.images)
+
+
+def read(tree: Tree, request: ReadRequest) -> Parsed:
+    """All images, in the subsets that their folders name.
+
+    Raises:
+        DataFormatError: there are no images, or there are files that may be annotations and this format was not asked
+            for.
+    """
+    if not tree.images:
+        raise DataFormatError(f"{tree.root} holds no images.")
+    files = [name for name in tree.files if suffix_of(name) in _ANNOTATIONS]
+    if files and request.format != "unannotated":
+        shown = ", ".join(files[:_SHOWN]) + (", ..." if len(files) > _SHOWN else "")
+        raise DataFormatError(
+            f"{tree.root} holds {len(tree.images)} images, but neither class folders nor annotations of a known "
+            f"format; what these files are was not found out: {shown}. Put the images into one folder for each class, "
+            "or add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
+            "load_dataset(..., format=...), --data.format; 'unannotated' takes the images alone."
+        )
+    records = [Record(tree.absolute(name), subset_in(name.rpartition("/")[0])) for name in tree.images]
+    parsed = Parsed(records, [], Task.ANOMALY, "unannotated", annotated=False)
+    parsed.notes.append(
+        "The images have no classes and no annotations: they can be predicted on and described; to learn from them "
+        "what is normal, give task='anomaly'."
+    )
+    return parsed
