@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from expected_failures import expected
 
 from drivetrain.testing import EngineContract, toy
+from drivetrain.testing.contract.failing import FailingDiskChecks
 
 
 class TestToy(EngineContract):
@@ -18,3 +20,10 @@ class TestToy(EngineContract):
 
     def make_model(self) -> Any:
         return toy.ToyModel()
+
+
+@pytest.mark.slow
+class TestEveryFaultOfTheToy(FailingDiskChecks):
+    spec = toy.SPEC
+    model_name = "toy:linear"
+    every_fault = True

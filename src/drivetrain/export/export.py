@@ -16,11 +16,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.errors import ArtifactExistsError, ExportError, OptionError, ParityError
+from drivetrain.errors import ArtifactExistsError, OptionError, ParityError
 from drivetrain.export.source import ExportSource
 from drivetrain.export.verify import FP16_FACTOR, FP16_TOLERANCE, compare_predictions
 from drivetrain.images.read import read_image
-from drivetrain.machine.files import write_json
+from drivetrain.machine.files import explained, write_json
 from drivetrain.machine.packages import version_of
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ParityReport, Predictions
@@ -68,6 +68,7 @@ def export_artifact(
         OptionError: an option has a value that is not allowed, or there are no images to compare on.
         ArtifactExistsError: there is something at ``directory`` already.
         ExportError: the conversion fails.
+        StorageError: the folder cannot be written.
         ParityError: the artefact does not answer as the model does; the numbers are in ``<directory>.parity.json``.
     """
     final = Path(directory).absolute()
@@ -115,11 +116,9 @@ def _check(
 @contextmanager
 def _building(final: Path) -> Iterator[Path]:
     """A folder beside the final one, on the same file system, that vanishes unless it was renamed."""
-    try:
+    with explained(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
-    except OSError as error:
-        raise ExportError(f"directory={str(final)!r} cannot be written: {error.strerror or error}.") from error
     try:
         folder.chmod(0o755)
         yield folder

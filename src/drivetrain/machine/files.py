@@ -70,8 +70,8 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def explained(folder: Path) -> Iterator[None]:
     """While it is open, an error that a disk or its permissions cause is said with the folder and what to do.
 
-    Libraries report such an error in words of their own ("iostream error"); where one fails and the folder turns out
-    not to take a small file, that is the reason that is given.
+    Libraries report such an error in words of their own ("iostream error"); where one fails because of such an error,
+    or the folder turns out not to take a small file, that is the reason that is given.
 
     Args:
         folder: that is written to; it need not exist yet.
@@ -88,14 +88,15 @@ def explained(folder: Path) -> Iterator[None]:
             raise
         raise _storage_error(error, folder) from error
     except Exception as error:
-        reason = _refusal(folder)
+        reason = _cause(error) or _refusal(folder)
         if reason is None:
             raise
         raise _storage_error(reason, folder) from error
 
 
 def _storage_error(error: OSError, folder: Path) -> StorageError:
-    place = Path(error.filename).parent if isinstance(error.filename, str) and error.filename else folder
+    place = Path(error.filename) if isinstance(error.filename, str) and error.filename else folder
+    place = place if place.is_dir() else place.parent
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         way = f"{_free(place)} Remove what is not needed there, or choose another folder"
@@ -103,6 +104,14 @@ def _storage_error(error: OSError, folder: Path) -> StorageError:
         way = "Choose a folder that can be written to"
     found = StorageError(f"{str(place)!r} cannot be written: {reason}. {way}: work_dir=... names that of a run.")
     found.errno = error.errno
+    return found
+
+
+def _cause(error: BaseException) -> OSError | None:
+    """The error of a disk that a library turned into one of its own."""
+    found = error.__cause__ or error.__context__
+    while found is not None and not (isinstance(found, OSError) and found.errno in _STORAGE):
+        found = found.__cause__ or found.__context__
     return found
 
 

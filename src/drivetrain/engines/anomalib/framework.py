@@ -110,14 +110,16 @@ class AnomalibFramework(Framework):
         if self.task is not Task.ANOMALY:
             raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
         cls = self._class()
-        train.check_options(options, cls, self.given, native=self.has_native_data, device=self.setup.device)
+        begun = self.record.options if options.resume else {}
+        native_data = self.has_native_data
+        train.check_options(options, cls, self.given, native=native_data, device=self.setup.device, begun=begun)
         if not isinstance(self.given, AnomalibModule | Path):
             requirements.check(
                 cls,
                 self.setup.model_args,
                 image_size=options.image_size_hw,
                 batch_size=options.batch_size,
-                native=self.has_native_data,
+                native=native_data,
             )
 
     def build(self, options: TrainOptions | None = None) -> None:

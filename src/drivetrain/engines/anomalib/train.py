@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -57,8 +57,24 @@ def torch_device(device: str) -> torch.device:
     return torch.device(choose_device(device))
 
 
-def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, *, native: bool, device: str) -> None:
+def check_options(
+    options: TrainOptions,
+    cls: type[AnomalibModule],
+    given: Any,
+    *,
+    native: bool,
+    device: str,
+    begun: Mapping[str, Any],
+) -> None:
     """Refuse what this model cannot honour, before anything is made.
+
+    Args:
+        options: of the training.
+        cls: the class of the model.
+        given: the model as it was given.
+        native: whether the data are a datamodule of Anomalib's.
+        device: to compute on.
+        begun: the options of the run that goes on; they are in its state already.
 
     Raises:
         UnsupportedOptionError: an option cannot be honoured.
@@ -84,7 +100,7 @@ def check_options(options: TrainOptions, cls: type[AnomalibModule], given: Any, 
         reasons["val_check_interval"] = f"{name} validates once, after its pass"
         reasons["check_val_every_n_epoch"] = reasons["val_check_interval"]
     for option, value in options.given().items():
-        if option in reasons:
+        if option in reasons and begun.get(option) != value:
             raise UnsupportedOptionError(f"{option}={value!r} cannot be honoured: {reasons[option]}.")
     check_trainer_options(options, device=device, package=_PACKAGE)
     if options.metric is not None:

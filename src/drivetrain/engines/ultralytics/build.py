@@ -207,6 +207,18 @@ def require_labels(checkpoint: Path, names: Mapping[int, str]) -> None:
         )
 
 
+def is_complete(checkpoint: Path, epochs: int | None) -> bool:
+    """Whether a state is that after the last epoch.
+
+    Args:
+        checkpoint: a state that Ultralytics saved while it trained.
+        epochs: how many are wanted; ``None`` for as many as it was begun with.
+    """
+    content = read_safely(checkpoint)
+    wanted = epochs or int(content["train_args"]["epochs"])
+    return int(content["epoch"]) + 1 >= wanted
+
+
 def require_hooks() -> None:
     """Refuse a release without the places that the engine takes hold of.
 

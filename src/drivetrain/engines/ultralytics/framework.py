@@ -187,6 +187,8 @@ class UltralyticsFramework(Framework):
         last = keeper.last_checkpoint if resume and keeper.last_checkpoint.is_file() else None
         if resume and last is None:
             run.note("The run left no state, so it starts over.")
+        if last is not None and build.is_complete(last, options.max_epochs):
+            return self._completed(keeper, last, run)
         folder = run.directory / "upstream"
         folder.mkdir(parents=True, exist_ok=True)
         given, about = self._fit_data(options)
@@ -207,6 +209,15 @@ class UltralyticsFramework(Framework):
         if not self._is_entry:
             self._deployed = None
         return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, best, replaced)
+
+    def _completed(self, keeper: RunCallback, last: Path, run: Run) -> FitResult:
+        """The result of a run whose epochs are done and whose end was not written; Ultralytics refuses to resume it."""
+        build.require_labels(last, dict(enumerate(self.label_names)))
+        run.note("All epochs were trained already.")
+        run.update(effective_options=run.earlier.get("effective_options") or {})
+        return FitResult(
+            keeper.best_checkpoint, last, run.earlier.get("best_epoch"), run.earlier.get("overrides") or {}
+        )
 
     @property
     def _is_entry(self) -> bool:

@@ -2,19 +2,87 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from drivetrain.engine import Engine
 from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, WorkDirError
-from drivetrain.runs.record import read_history, read_record
+from drivetrain.runs.record import RunRecord, read_history, read_record
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 from drivetrain.testing.contract.spy import Spy
 
+#: The command, in a process that sends itself a signal after its first epoch.
+_COMMAND = """
+import os, signal, sys
+how, module, *words = sys.argv[1:]
+if module:
+    __import__(module)
+from drivetrain.cli.main import main
+from drivetrain.runs.run import Run
+signal.signal(signal.SIGINT, signal.default_int_handler)
+log_epoch = Run.log_epoch
+def log_and_die(self, *arguments):
+    record = log_epoch(self, *arguments)
+    if how:
+        os.kill(os.getpid(), int(how))
+    return record
+Run.log_epoch = log_and_die
+sys.exit(main(words))
+"""
+_ENDS = {signal.SIGKILL: (-9, "killed"), signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted")}
+
 
 class InterruptChecks(Subject):
     """A training that is broken off and resumed."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def unbroken(cls, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The work dir of a training by the command that nothing disturbed."""
+        work = tmp_path_factory.mktemp("unbroken") / "work"
+        cls._command(*cls._begin(dataset, work), code=0)
+        return work
+
+    @pytest.mark.parametrize("how", _ENDS, ids=lambda how: how.name)
+    def test_resume_alone_is_enough(self, how: signal.Signals, unbroken: Path, dataset: Path, tmp_path: Path) -> None:
+        """However a run died, ``train --work_dir RUN --resume`` ends in what it was begun for, and can be repeated."""
+        self.needs("train")
+        work = tmp_path / "work"
+        code, state = _ENDS[how]
+        self._command(*self._begin(dataset, work), how=how, code=code)
+        assert RunRecord.at(work).state() == f"{state} after epoch 1 of {self.epochs}"
+        config = (work / "config.yaml").read_text(encoding="utf-8")
+        self._command("train", "--work_dir", work, "--resume", code=0)
+        assert (work / "config.yaml").read_text(encoding="utf-8") == config
+        ours, whole = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (work, unbroken))
+        for name in ("status", "model", "label_names", "effective_options"):
+            assert ours.get(name) == whole.get(name), name
+        assert [row.epoch for row in read_history(work / "metrics.csv")] == list(range(self.epochs))
+        if "a_resumed_run_equals_an_uninterrupted_one" not in self.expected_failures:
+            assert_same_predictions(Engine(work).predict(), Engine(unbroken).predict(), self.same)
+            if how == signal.SIGKILL:
+                self._command("repeat", work, "--work_dir", tmp_path / "again", code=0)
+
+    @classmethod
+    def _begin(cls, dataset: Path, work: Path) -> list[object]:
+        words: list[object] = ["train", "--model", cls.model_name, "--data", dataset, "--task", cls.task.value]
+        options = {"work_dir": work, "max_epochs": cls.epochs, **cls.options}
+        options.update({f"model.{name}": value for name, value in cls.model_args.items()})
+        for name, value in options.items():
+            words += [f"--{name}", value if isinstance(value, str | Path) else json.dumps(value)]
+        return words
+
+    @classmethod
+    def _command(cls, *words: object, code: int, how: int | None = None) -> None:
+        line = [sys.executable, "-c", _COMMAND, str(int(how)) if how else "", cls.module, *map(str, words)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603
+        assert done.returncode == code, done.stderr
 
     def test_a_resumed_run_equals_an_uninterrupted_one(self, trained: Trained, dataset: Path, tmp_path: Path) -> None:
         """Ctrl-C after the first epoch leaves the state; a new engine goes on to the same end, and further."""
