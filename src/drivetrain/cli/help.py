@@ -22,13 +22,24 @@ from drivetrain.types.options import TrainOptions
 
 #: What the docstrings say differently, since they speak of Python objects.
 _HELP: Mapping[str, str] = {
-    "model": "a name, class path, checkpoint, artefact or work dir; see below. train without it chooses by the data.",
+    "model": "a name, class path, checkpoint, artefact or work dir; see below.",
     "data": "a folder, file or zip in any format, or the framework's own data file.",
     "source": "files, folders, globs or videos; the test images of the data if not given.",
     "callbacks": "callbacks of the framework, as '[{class_path: ..., init_args: {...}}]'.",
     "logger": "csv, tensorboard, mlflow or wandb, several of them, or a logger of the framework, as "
     "'{class_path: ..., init_args: {...}}'.",
 }
+#: What a verb says of an option otherwise than the others.
+_OF_VERB: Mapping[tuple[str, str], str] = {
+    ("train", "model"): "a name, class path, checkpoint or work dir; see below. Chosen by the data if not given.",
+    ("train", "task"): "what to train for; taken from the data or the model if not given.",
+    ("tune", "task"): "what to train for; taken from the data or the model if not given.",
+    ("test", "task"): "what the model answers; it is known for a run, a checkpoint and an artefact.",
+    ("predict", "task"): "what the model answers; it is known for a run, a checkpoint and an artefact.",
+    ("export", "task"): "what the model answers; it is known for a run and a checkpoint.",
+}
+#: What a verb cannot do without, where it is not the model.
+_NEEDED: Mapping[str, str] = {"train": "--data DATA [--model MODEL]", "tune": "--data DATA --model MODEL"}
 _SHORT: Mapping[str, str] = {"model_args": "--model", "data_args": "--data"}
 FLAG_HELP: Mapping[str, str] = {
     "print_config": "print the effective options as a config file, and do nothing else.",
@@ -46,7 +57,7 @@ def help_of(verb: str) -> str:
     width = min(shutil.get_terminal_size().columns - 2, 110)
     parser = argparse.ArgumentParser(
         prog=f"drivetrain {verb}",
-        usage=f"drivetrain {verb} --model MODEL [--option value ...]",
+        usage=f"drivetrain {verb} {_NEEDED.get(verb, '--model MODEL')} [--option value ...]",
         description=summary_of(verb),
         epilog=how_to_name_models(),
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=width),
@@ -55,7 +66,7 @@ def help_of(verb: str) -> str:
         group = parser.add_argument_group(title)
         for option in options_of(verb).values():
             if option.owner == owner:
-                group.add_argument(f"--{option.name}", metavar=_metavar(option), help=_text(option))
+                group.add_argument(f"--{option.name}", metavar=_metavar(option), help=_text(option, verb))
     group = parser.add_argument_group("config and output")
     recipes = ", ".join(list_recipes())
     text = "YAML file of options, or the name of a recipe; what is written beside it overrides it."
@@ -78,8 +89,12 @@ def _metavar(option: Option) -> str:
     return option.name.rpartition("_")[2].upper()
 
 
-def _text(option: Option) -> str:
-    text = _HELP.get(option.name) or re.sub(r":\w+:`([^`]*)`", r"\1", option.help).replace("``", "")
+def _text(option: Option, verb: str) -> str:
+    text = (
+        _OF_VERB.get((verb, option.name))
+        or _HELP.get(option.name)
+        or re.sub(r":\w+:`([^`]*)`", r"\1", option.help).replace("``", "")
+    )
     if option.kind == "mapping":
         text += f" Also one by one: {_SHORT.get(option.name, f'--{option.name}')}.KEY VALUE."
     default = getattr(TrainOptions(), option.name, None) if option.default is None else option.default

@@ -95,6 +95,10 @@ def _termination_as_interrupt(ended: list[int]) -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+#: Packages tell their callers by these what will change; who types a command can do nothing about it.
+_ONLY_FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+
+
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
     """Show a warning as one line, without the line of code that it came from."""
@@ -107,7 +111,7 @@ def _short_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+        if not issubclass(category, _ONLY_FOR_DEVELOPERS):
             print(f"warning: {message}", file=sys.stderr)
 
     before = warnings.showwarning

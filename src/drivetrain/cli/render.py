@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from drivetrain.cli.wording import command
 from drivetrain.report.tables import class_rows, number
 
 if TYPE_CHECKING:
@@ -17,23 +16,27 @@ if TYPE_CHECKING:
     from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
 
 _MOST_ROWS = 20
+_WIDTH = 80
 _MOST_OBJECTS = 5
 _TUNE = ("work_dir", "config", "best", "value", "metric", "best_checkpoint", "importances")
 
 
-def show(result: Any, stream: IO[str], *, as_json: bool) -> None:
+def show(result: Any, stream: IO[str], *, as_json: bool, follows: str | None = None) -> None:
     """Write the result of a verb.
 
     Args:
         result: Metrics, TrainResult, Artifact, Predictions, or anything with ``to_dict``, a record or plain data.
         stream: where to write.
         as_json: one JSON document and nothing else.
+        follows: the command that usually follows, for the last line.
     """
     to_json, to_text = _SHAPES.get(type(result).__name__, (_any_json, _any_text))
     if as_json:
         write_json(to_json(result), stream)
     else:
-        to_text(result, Page(stream))
+        to_text(result, page := Page(stream))
+        if follows:
+            page.line(f"\nNext: {follows}")
 
 
 def write_json(value: Any, stream: IO[str]) -> None:
@@ -58,7 +61,7 @@ def jsonable(value: Any) -> Any:
 
 
 class Page:
-    """Tables and lines for people; on a terminal they fit its width, elsewhere nothing is cut.
+    """Tables and lines for people; they fit the width of the terminal, or 80 columns where there is none.
 
     Args:
         stream: where to write.
@@ -83,8 +86,8 @@ class Page:
             table.add_column(name, overflow="fold")
         for row in rows:
             table.add_row(*(Text(_cell(cell)) for cell in row))
-        width = None if self._stream.isatty() else 10_000
-        Console(file=self._stream, width=width, highlight=False, markup=False, soft_wrap=width is None).print(table)
+        width = None if self._stream.isatty() else _WIDTH
+        Console(file=self._stream, width=width, highlight=False, markup=False).print(table)
 
 
 def _cell(value: Any) -> str:
@@ -155,7 +158,9 @@ def _train_json(result: TrainResult) -> dict[str, Any]:
 
 def _train_text(result: TrainResult, page: Page) -> None:
     if result.metrics:
-        page.table(("metric", "value"), result.metrics.items())
+        page.line(_which_epoch(result))
+        rows = [(f"{name} *" if name == result.metric else name, value) for name, value in result.metrics.items()]
+        page.table(("metric", "value"), rows)
     for name, (asked, used) in result.overrides.items():
         page.line(f"{name}: asked {asked!r}, used {used!r}")
     page.line(f"work dir         {result.work_dir}")
@@ -164,7 +169,14 @@ def _train_text(result: TrainResult, page: Page) -> None:
     report = result.work_dir / "report.html"
     if report.is_file():
         page.line(f"report           {report}")
-    page.line(f"\nGo on with: {command('drivetrain', 'test', '--model', result.work_dir)}")
+
+
+def _which_epoch(result: TrainResult) -> str:
+    """Which epoch the table shows, and why."""
+    last = result.history[-1].epoch + 1 if result.history else 1
+    if result.best_epoch is None or result.metric is None:
+        return f"Epoch {last}, the last:"
+    return f"Epoch {result.best_epoch + 1} of {last}, the best by {result.metric} (*):"
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
@@ -180,7 +192,6 @@ def _tune_text(result: TuneResult, page: Page) -> None:
     page.line(f"{result.metric} {result.value:.4g}; trials: {', '.join(f'{n} {state}' for state, n in counts.items())}")
     page.line(f"work dir  {result.work_dir}")
     page.line(f"report    {result.work_dir / 'report.html'}")
-    page.line(f"\nTrain with them: drivetrain train --config {command(result.config)}")
 
 
 # --- artefact --------------------------------------------------------------------------------------------------------

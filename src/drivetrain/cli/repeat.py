@@ -64,7 +64,7 @@ def repeat_run(run: Path, *, work_dir: Path | None, tolerance: float, overwrite:
     request = read_request("train", words, verbs())
     request.values["overwrite"] = overwrite
     request.flags |= {"quiet"} if quiet else set()
-    result = run_verb("train", request)
+    result, _ = run_verb("train", request)
     facts = compare(run, record, Path(result.work_dir), tolerance)
     return Answer(facts, lambda page: _tell(page, facts), code=0 if facts["same"] else 1)
 

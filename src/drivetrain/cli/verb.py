@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.cli.answer import results_only_on_stdout
 from drivetrain.cli.arguments import Request, read_request, repeatable, to_yaml
+from drivetrain.cli.next_command import next_command
 from drivetrain.cli.signature import check_values, options_of
 from drivetrain.cli.wording import reworded_note
 from drivetrain.engine.objects import OBJECTS, load_with, make_objects
@@ -48,18 +49,18 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
     if "dry_run" in request.flags:
         return show_plan(verb, effective(verb, request), as_json="json" in request.flags)
     with results_only_on_stdout() as stdout:
-        result = run_verb(verb, request)
+        result, follows = run_verb(verb, request)
         from drivetrain.cli.render import show
 
-        show(result, stdout, as_json="json" in request.flags)
+        show(result, stdout, as_json="json" in request.flags, follows=follows)
     return 0
 
 
-def run_verb(verb: str, request: Request) -> Any:
+def run_verb(verb: str, request: Request) -> tuple[Any, str | None]:
     """Do what a request asks for.
 
     Returns:
-        What the method of the engine gives back.
+        What the method of the engine gives back, and the command that usually follows.
 
     Raises:
         DrivetrainError: as the verb does.
@@ -70,7 +71,8 @@ def run_verb(verb: str, request: Request) -> Any:
         engine = make_engine(values, quiet="quiet" in request.flags)
         if openmp:
             engine.progress.note(openmp)
-        return getattr(engine, verb)(**own_options(verb, values))
+        result = getattr(engine, verb)(**own_options(verb, values))
+        return result, next_command(verb, engine, values, result)
 
 
 def effective(verb: str, request: Request) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from drivetrain.engine.verbs import verbs_of
 from drivetrain.engine.weights import Weights
 from drivetrain.errors import UnsupportedError
 from drivetrain.launch.setup import Setup
+from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.spec import EngineSpec, Resolution
 from drivetrain.runs.progress import Progress
 from drivetrain.types.task import Task
@@ -124,6 +125,14 @@ class EngineState:
             CheckpointError: the checkpoint is not there, or does not fit the model.
         """
         self.weights.select(checkpoint, self.framework, self.given_work_dir)
+
+    def warn_if_untrained(self) -> None:
+        """Say that a model that was only named answers with whatever weights it was made with."""
+        weights = self.weights
+        if weights.loaded is None and weights.run.directory is None and isinstance(self.framework.given, ModelEntry):
+            self.progress.note(
+                f"{self.setup.model_name} has not been trained here: it answers with the weights that it was made with."
+            )
 
     def use_model_args(self, changes: Mapping[str, Any]) -> None:
         """Make the model with other arguments from now on."""

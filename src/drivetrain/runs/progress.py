@@ -10,6 +10,10 @@ from typing import IO, Any, Protocol
 
 from drivetrain.types.results import EpochRecord
 
+#: What an epoch's line shows beside the metric that chooses the best state.
+_SHOWN = ("val/loss", "train/loss")
+_FEW = 3
+
 
 class Progress(Protocol):
     """What a training tells while it runs."""
@@ -82,7 +86,13 @@ class _Rate:
 
 
 def _describe(record: EpochRecord) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in record.metrics.items())
+    """The metric that chooses and the losses; all numbers are in ``metrics.csv``."""
+    first = next(iter(record.metrics), None)
+    names = dict.fromkeys(name for name in (first, *_SHOWN) if name in record.metrics)
+    if len(names) < _FEW:
+        names |= dict.fromkeys([name for name in record.metrics if name != "learning_rate"][:_FEW])
+    best = {first: " (best so far)"} if record.is_best else {}
+    return ", ".join(f"{name} {record.metrics[name]:.4g}{best.get(name, '')}" for name in [*names][:_FEW])
 
 
 class LineProgress:

@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from drivetrain.machine.versions import environment, git_state
 from drivetrain.runs.progress import Progress
 from drivetrain.runs.record import RunRecord, history_table, read_history, read_record
 from drivetrain.runs.tracking import Trackers
-from drivetrain.types.results import EpochRecord
+from drivetrain.types.results import EpochRecord, lower_is_better
 
 _SCHEMA = 1
 _WRITTEN = (
@@ -83,6 +83,7 @@ class Run:
         record: the content of ``run.json``.
         earlier: what it was before this part of a resumed run began.
         trackers: receive what the run receives.
+        metric: the metric that chooses the best state, as soon as the engine knows it.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:
@@ -93,6 +94,7 @@ class Run:
         self.earlier: Mapping[str, Any] = {}
         self.notes: list[str] = []
         self.trackers: Trackers | None = None
+        self.metric: str | None = None
         self._lock: int | None = None
         self._begun = False
         self._replaces = False
@@ -237,13 +239,26 @@ class Run:
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> EpochRecord:
         """Record an epoch: in the history, in ``metrics.csv``, and on the screen."""
-        record = EpochRecord(epoch, {name: float(value) for name, value in metrics.items()})
-        self.history = [old for old in self.history if old.epoch < epoch] + [record]
+        before = [old for old in self.history if old.epoch < epoch]
+        values = {name: float(value) for name, value in metrics.items()}
+        if self.metric in values:
+            values = {self.metric: values.pop(self.metric), **values}
+        record = EpochRecord(epoch, values, self._is_best(values, before))
+        self.history = [*before, record]
         files.write_text(self.metrics_csv, history_table(self.history))
         self.progress.epoch_end(record)
         if self.trackers:
             self.trackers.log_epoch(epoch, record.metrics)
         return record
+
+    def _is_best(self, values: Mapping[str, float], before: Sequence[EpochRecord]) -> bool:
+        """Whether no epoch before was as good by the metric that chooses."""
+        name = self.metric
+        if name is None or not math.isfinite(values.get(name, math.nan)):
+            return False
+        sign = -1 if lower_is_better(name) else 1
+        others = (sign * record.metrics[name] for record in before if math.isfinite(record.metrics.get(name, math.nan)))
+        return all(sign * values[name] > other for other in others)
 
     def note(self, text: str) -> None:
         """Tell the user something and keep it in the record."""

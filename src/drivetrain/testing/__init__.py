@@ -13,17 +13,19 @@ from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
     from drivetrain.testing.contract import EngineContract
+    from drivetrain.testing.disk import FailingDisk
     from drivetrain.testing.expectations import Expectation, Never, NotImpl, NotYet
 
 _PUBLIC = {
     "EngineContract": "drivetrain.testing.contract:EngineContract",
     "Expectation": "drivetrain.testing.expectations:Expectation",
+    "FailingDisk": "drivetrain.testing.disk:FailingDisk",
     "Never": "drivetrain.testing.expectations:Never",
     "NotImpl": "drivetrain.testing.expectations:NotImpl",
     "NotYet": "drivetrain.testing.expectations:NotYet",
 }
 
-__all__ = ["EngineContract", "Expectation", "Never", "NotImpl", "NotYet"]
+__all__ = ["EngineContract", "Expectation", "FailingDisk", "Never", "NotImpl", "NotYet"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import Engine, FitResult, Framework
-from drivetrain.errors import CheckpointError, CheckpointNotFoundError, UnsupportedError, UnsupportedOptionError
+from drivetrain.errors import (
+    CheckpointError,
+    CheckpointNotFoundError,
+    ModelError,
+    UnsupportedError,
+    UnsupportedOptionError,
+)
 from drivetrain.images.read import read_image
 from drivetrain.machine import files
 from drivetrain.machine.packages import openvino
@@ -166,7 +172,7 @@ class ToyFramework(Framework):
         best, last = run.checkpoints / "best.npz", run.checkpoints / "last.npz"
         name = options.metric or "val/accuracy"
         check_choice("metric", name, ("val/accuracy", "val/loss"))
-        sign = -1 if name == "val/loss" else 1
+        run.metric, sign = name, -1 if name == "val/loss" else 1
         epochs, batch, rate = options.max_epochs or 5, options.batch_size or 8, options.learning_rate or 0.1
         self.model.momentum = (options.engine_args or {}).get("momentum", self.model.momentum)
         run.update(
@@ -237,6 +243,8 @@ class ToyFramework(Framework):
         batch_size: int | None,
         confidence: float,  # noqa: ARG002  (the best class is answered whatever its score)
     ) -> Iterator[Prediction]:
+        if not self.model.label_names:
+            raise ModelError("The toy model knows no label yet. Train it first: engine.train().")
         images = iter(images)
         while batch := list(islice(images, batch_size or 32)):
             inputs = np.stack([preprocess(image, self.model.image_spec).ravel() for _, image in batch])

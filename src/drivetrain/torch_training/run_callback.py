@@ -114,6 +114,7 @@ class LightningRunCallback:
         if self.asked is not None and self.asked != state_dict["metric"]:
             return
         self.metric, self.best_epoch = state_dict["metric"], state_dict["best_epoch"]
+        self.run.metric = self.metric
         self.best = tuple(state_dict["best"]) if state_dict["best"] is not None else None
         self.waited = state_dict["waited"]
 
@@ -220,6 +221,7 @@ class LightningRunCallback:
         if self.metric is None:
             candidates = [self.asked] if self.asked is not None else [self.default, *_LOSSES]
             self.metric = next((name for name in candidates if name is not None and name in metrics), None)
+            self.run.metric = self.metric
         if self.metric is not None and self.metric in metrics:
             return self.metric
         known = sorted(set(metrics) - {"learning_rate"})

@@ -22,21 +22,9 @@ from drivetrain.tuning.search_options import SearchOptions
 from drivetrain.tuning.space import applied, check_space, flat, parse_space
 from drivetrain.tuning.study import Proposal, Study
 from drivetrain.tuning.trial import TrialOrder
-from drivetrain.types import Task, TrialRecord, TuneResult
+from drivetrain.types import TrialRecord, TuneResult
 from drivetrain.types.options import TrainOptions
 
-#: The validation metric that a task is judged by.
-MAIN_METRIC: Mapping[Task, str] = {
-    Task.CLASSIFICATION: "val/accuracy",
-    Task.MULTILABEL_CLASSIFICATION: "val/map",
-    Task.DETECTION: "val/map",
-    Task.ORIENTED_DETECTION: "val/map",
-    Task.INSTANCE_SEGMENTATION: "val/mask_map",
-    Task.SEMANTIC_SEGMENTATION: "val/miou",
-    Task.KEYPOINT_DETECTION: "val/keypoint_map",
-    Task.ANOMALY: "val/image_auroc",
-    Task.DEPTH: "val/delta1_aligned",
-}
 _TRIAL = "drivetrain.tuning.trial:run"
 _ENOUGH_FAILURES = 3
 _GRACE_SECONDS = 10.0
@@ -117,7 +105,7 @@ def main_metric(engine: Tunable) -> str:
         OptionError: the task is not known.
     """
     try:
-        return MAIN_METRIC[engine.task]
+        return f"val/{engine.task.main_metric}"
     except OptionError as error:
         raise OptionError(
             "metric=... is needed: the name of a validation metric that the model logs, such as 'val_loss', to compare "
@@ -189,6 +177,8 @@ class _Search:
         self.engine.progress.note(
             f"The search {state}: {self.how.trials} trials by {self.study.metric} in {self.folder}"
         )
+        if pruning := self.how.what_pruning_does(self.options.max_epochs):
+            self.engine.progress.note(pruning)
 
     # --- giving work ---------------------------------------------------------------------------------------------
 

@@ -9,6 +9,11 @@ from typing import Any, Self, get_args
 from drivetrain.errors import OptionError
 from drivetrain.types.options import Pruner, Sampler, check_at_least, check_choice, check_names
 
+#: Successive halving lets one trial of so many go on.
+HALVING = 3
+#: Trials before the first is compared with the median of the others.
+MEDIAN_STARTS_AFTER = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
@@ -40,6 +45,25 @@ class SearchOptions:
     def names(cls) -> tuple[str, ...]:
         """The names of all options."""
         return tuple(item.name for item in fields(cls))
+
+    def what_pruning_does(self, max_epochs: int | None) -> str | None:
+        """What to know where trials are so short or so few that pruning decides all or nothing.
+
+        Args:
+            max_epochs: of each trial.
+        """
+        if self.pruner == "none" or max_epochs is None:
+            return None
+        if max_epochs == 1:
+            return f"pruner={self.pruner!r} ends no trial early, since each has one epoch."
+        if self.pruner == "median" and self.trials <= MEDIAN_STARTS_AFTER:
+            return f"pruner='median' ends no trial early, since it begins after {MEDIAN_STARTS_AFTER} trials."
+        if self.pruner == "halving" and max_epochs <= HALVING:
+            return (
+                f"With max_epochs={max_epochs}, pruner='halving' compares most trials by their first epoch alone. Give "
+                f"more than {HALVING} epochs, or pruner='none'."
+            )
+        return None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> Self:

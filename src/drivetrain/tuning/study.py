@@ -16,7 +16,7 @@ from drivetrain.errors import WorkDirError
 from drivetrain.launch.worker import Failure
 from drivetrain.machine.packages import require
 from drivetrain.runs.run import plain
-from drivetrain.tuning.search_options import SearchOptions
+from drivetrain.tuning.search_options import HALVING, MEDIAN_STARTS_AFTER, SearchOptions
 from drivetrain.tuning.space import Domain, OneOf, Space
 from drivetrain.tuning.trial import TrialOutcome
 from drivetrain.types.results import TrialRecord, TrialState, lower_is_better
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import optuna
 
 _NAME = "drivetrain"
-_HALVING = 3
 _FIRST_SHARE = 18  # of the epochs of a trial: what is compared first; a later comparison saves less and finds the same
 
 
@@ -258,9 +257,9 @@ class Study:
         pruners = self._optuna.pruners
         if how.pruner == "halving":
             first = max(1, (max_epochs or 1) // _FIRST_SHARE)
-            return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=_HALVING)
+            return pruners.SuccessiveHalvingPruner(min_resource=first, reduction_factor=HALVING)
         if how.pruner == "median":
-            return pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
+            return pruners.MedianPruner(n_startup_trials=MEDIAN_STARTS_AFTER, n_warmup_steps=1)
         return pruners.NopPruner()
 
     def _distribution(self, domain: Domain) -> Any:

@@ -25,11 +25,14 @@ class EpochRecord:
 
     Attributes:
         epoch: 0-based.
-        metrics: names and values, such as ``train/loss``, ``val/accuracy``, ``learning_rate``.
+        metrics: names and values, such as ``train/loss``, ``val/accuracy``, ``learning_rate``; the one that chooses the
+            best state comes first.
+        is_best: whether no epoch before was better by the first metric; not in ``metrics.csv``.
     """
 
     epoch: int
     metrics: dict[str, float]
+    is_best: bool = field(default=False, compare=False)
 
 
 class Metrics(Mapping[str, float]):
@@ -89,6 +92,8 @@ class TrainResult:
         overrides: options that the upstream replaced: name -> (asked, used).
         work_dir: where all of it lies.
         notes: what the user should know about how the options were carried out.
+        metric: the metric that chose the best state; ``None`` if there was nothing to choose by.
+        best_epoch: the epoch of ``metrics``, 0-based; ``None`` if they are those of the last epoch.
     """
 
     best_checkpoint: Path | None
@@ -98,6 +103,8 @@ class TrainResult:
     overrides: dict[str, tuple[Any, Any]]
     work_dir: Path
     notes: tuple[str, ...] = ()
+    metric: str | None = None
+    best_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

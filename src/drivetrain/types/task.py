@@ -25,6 +25,11 @@ class Task(StrEnum):
         """Whether an answer is a list of objects, each with a score of its own."""
         return self in _WITH_OBJECTS
 
+    @property
+    def main_metric(self) -> str:
+        """The validation metric that the task is judged by where none is asked for, without its ``val/``."""
+        return _MAIN_METRIC[self]
+
     @classmethod
     def parse(cls, value: str | Task) -> Task:
         """The task of that name.
@@ -44,3 +49,15 @@ class Task(StrEnum):
 _WITH_OBJECTS = frozenset(
     {Task.DETECTION, Task.ORIENTED_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION}
 )
+
+_MAIN_METRIC = {
+    Task.CLASSIFICATION: "accuracy",
+    Task.MULTILABEL_CLASSIFICATION: "map",
+    Task.DETECTION: "map",
+    Task.ORIENTED_DETECTION: "map",
+    Task.INSTANCE_SEGMENTATION: "mask_map",
+    Task.SEMANTIC_SEGMENTATION: "miou",
+    Task.KEYPOINT_DETECTION: "keypoint_map",
+    Task.ANOMALY: "image_auroc",
+    Task.DEPTH: "delta1_aligned",
+}

@@ -35,6 +35,17 @@ def test_lines_tell_epoch_metrics_speed_and_the_time_left(monkeypatch: pytest.Mo
     assert stream.getvalue() == "epoch 2/3: train/loss 0.1235, val/accuracy 1, 8 img/s, 2 s left\nSomething.\n"
 
 
+def test_the_metric_that_chooses_comes_first_with_the_losses_and_nothing_else() -> None:
+    stream = io.StringIO()
+    lines = LineProgress(stream)
+    values = {"val/f1": 0.5, "learning_rate": 0.1, "train/loss": 0.2, "val/loss": 0.3, "upstream/x": 1.0}
+    lines.epoch_end(EpochRecord(0, values, is_best=True))
+    lines.epoch_end(EpochRecord(1, {"a": 1.0, "learning_rate": 0.1, "b": 2.0, "c": 3.0, "d": 4.0}))
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith(": val/f1 0.5 (best so far), val/loss 0.3, train/loss 0.2")
+    assert second.endswith(": a 1, b 2, c 3")
+
+
 def test_lines_leave_out_what_is_not_known() -> None:
     stream = io.StringIO()
     lines = LineProgress(stream)

@@ -224,3 +224,16 @@ def test_the_environment_says_versions_and_hardware() -> None:
     assert found["cores"] >= 1
     assert found["memory_free_bytes"] > 0
     assert found["accelerators"] == accelerators()
+
+
+def test_the_metric_that_chooses_comes_first_and_the_best_epochs_are_marked(tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", SilentProgress())
+    run.begin({})
+    run.metric = "val/loss"
+    marks = [
+        run.log_epoch(epoch, {"train/loss": 9.0, "val/loss": value}).is_best
+        for epoch, value in enumerate((0.5, 0.7, float("nan"), 0.4))
+    ]
+    assert marks == [True, False, False, True]
+    assert run.metrics_csv.read_text().splitlines()[0] == "epoch,val/loss,train/loss"
+    run.close("finished")

@@ -56,6 +56,7 @@ def export(
     """
     self.require("export", NEEDS)
     self.select(checkpoint)
+    self.warn_if_untrained()
     from drivetrain.export import export_artifact
 
     def reference(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:

@@ -46,6 +46,7 @@ def test(
     self.require("test", NEEDS)
     check_at_least("batch_size", batch_size, 1)
     self.select(checkpoint)
+    self.warn_if_untrained()
     if self.has_native_data if data is None else self.framework.is_native(data):
         return _test_native(self, self.data.source if data is None else data, subset, batch_size)
     dataset = _dataset(self, data, subset)

@@ -179,6 +179,8 @@ def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
         fit.overrides,
         run.directory,
         tuple(run.notes),
+        run.metric,
+        None if best is None else best.epoch,
     )
     run.update(
         status="finished",

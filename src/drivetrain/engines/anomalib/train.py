@@ -42,6 +42,7 @@ from drivetrain.machine.resources import core_count
 from drivetrain.runs.run import Run
 from drivetrain.torch_training.trainer import check_options as check_trainer_options
 from drivetrain.torch_training.trainer import refusals_said, trainer_arguments, trainer_settings
+from drivetrain.types import Task
 from drivetrain.types.options import TrainOptions, check_choice
 from drivetrain.types.results import lower_is_better
 
@@ -135,7 +136,7 @@ def fit(
     prepared = _prepare(model, data, options)
     for note in prepared.notes:
         run.note(note)
-    metric = _metric(model, options, prepared)
+    run.metric = metric = _metric(model, options, prepared)
     trainer_options = _trainer_options(model, options, run, metric, device)
     upstream = UpstreamEngine(**trainer_options, default_root_dir=run.directory / "upstream")
     _collect_references(model, prepared)
@@ -192,7 +193,7 @@ def _warnings(model: AnomalibModule, data: AnomalibDataModule) -> tuple[str, ...
 
 def _metric(model: AnomalibModule, options: TrainOptions, prepared: Prepared) -> str | None:
     """The metric that chooses the best state, or ``None`` where there is nothing to choose."""
-    asked = options.metric or ("val/image_auroc" if prepared.can_choose else None)
+    asked = options.metric or (f"val/{Task.ANOMALY.main_metric}" if prepared.can_choose else None)
     if asked in VALIDATION_METRICS and not prepared.can_choose:
         raise OptionError(
             f"metric={asked!r} needs normal and anomalous images in validation. Add some, or give "

@@ -15,7 +15,7 @@ from drivetrain.engine import FitResult, Framework
 from drivetrain.engines.lightning import native
 from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
-from drivetrain.engines.lightning.models.classification import DEFAULT_METRIC, ClassificationModule
+from drivetrain.engines.lightning.models.classification import ClassificationModule
 from drivetrain.engines.lightning.predict import infer
 from drivetrain.errors import CheckpointError, DataError
 from drivetrain.torch_training.checkpoint import read_checkpoint
@@ -81,7 +81,7 @@ class LightningFramework(Framework):
             self._describe_model,
             lambda trainer: effective_options(trainer, self._module, options),
             metric=options.metric,
-            default_metric=None if self._is_own_module else DEFAULT_METRIC[self.task],
+            default_metric=None if self._is_own_module else f"val/{self.task.main_metric}",
             patience=options.patience,
         )
         with untouched_process(), own_randomness(options.seed):

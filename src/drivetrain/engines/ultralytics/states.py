@@ -47,7 +47,7 @@ class RunCallback:
 
     def __init__(self, run: Run, task: Task, metric: str | None, every: int = 1) -> None:
         self.run, self.task, self.every = run, task, every
-        self.metric = metric or next(iter(_NAMES[task].values()))
+        run.metric = self.metric = metric or f"val/{task.main_metric}"
         self.best_epoch: int | None = None
         self._step = 0
         self._images = 0

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from drivetrain.engines.lightning.models.networks import Network
 from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
 
-#: What chooses the best state where nothing else is asked for.
-DEFAULT_METRIC = {Task.CLASSIFICATION: "val/accuracy", Task.MULTILABEL_CLASSIFICATION: "val/map"}
 _WARM_UP = 0.05
 _WEIGHT_DECAY = 0.05
 _RATE_PRETRAINED = 3e-4
