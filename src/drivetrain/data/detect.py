@@ -10,6 +10,7 @@ from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
 from drivetrain.data.several import refuse_several
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError, near
+from drivetrain.types import Task
 
 NOT_READ = "Not read as another format"
 _SHOWN = 8
@@ -108,7 +109,7 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
             break
     if not found:
         return None
-    name, best = max(found, key=lambda item: len(item[1].records))
+    name, best = max(found, key=lambda item: (_has_wanted_maps(item[1], request), len(item[1].records)))
     others = ", ".join(f"{other} {len(parsed.records)}" for other, parsed in found if other != name)
     note = f"Read as {best.format!r}: {len(best.records)} images"
     note += f" (as other formats: {others}; --data.format chooses)." if others else "."
@@ -116,6 +117,11 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
     if refusals:
         best.notes.append(f"{NOT_READ}: {refusals[0].error}")
     return best
+
+
+def _has_wanted_maps(parsed: Parsed, request: ReadRequest) -> bool:
+    """Whether there are the class maps that were asked for; other formats may know the same images otherwise."""
+    return request.task is Task.SEMANTIC_SEGMENTATION and parsed.task is request.task
 
 
 def _nothing_fits(tree: Tree) -> str:

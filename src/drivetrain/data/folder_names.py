@@ -19,7 +19,7 @@ from drivetrain.images.file import NoImage, open_image
 _MASK_WORDS = frozenset(
     {
         "annot", "annotation", "annotations", "groundtruth", "gt", "gtcoarse", "gtfine", "label",
-        "labelmap", "labelmaps", "labels", "mask", "masks", "matte", "mattes", "seg", "segm",
+        "labeled", "labelled", "labelmap", "labelmaps", "labels", "mask", "masks", "matte", "mattes", "seg", "segm",
         "segmentation", "segmentations", "semantic", "trimap", "trimaps",
     }
 )  # fmt: skip

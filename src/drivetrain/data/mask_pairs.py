@@ -12,14 +12,17 @@ from drivetrain.data.tree import Tree, suffix_of
 # words that tell the file of a mask from that of its image
 _WORDS = frozenset(
     {
-        "annotation", "color", "colour", "ground", "groundtruth", "gt", "id", "ids", "image", "img", "l", "label",
-        "labels", "map", "mask", "masks", "matte", "picture", "seg", "segm", "segmentation", "semantic", "truth",
+        "annotation", "coarse", "color", "colour", "ground", "groundtruth", "gt", "id", "ids", "image", "img",
+        "instance", "instances", "l", "label", "labels", "map", "mask", "masks", "matte", "picture", "seg", "segm",
+        "segmentation", "semantic", "truth",
     }
 )  # fmt: skip
 _AFFIX = re.compile(
     r"[_\-. ]+(?:seg[_\-]?)?(?:mask|masks|gt|ground_?truth|label|labels|seg|segm|segmentation|annotation|matte|L)$",
     re.IGNORECASE,
 )
+_LONGEST = 24
+_FORMS = re.compile("leftImg8bit|gtFine|gtCoarse|labelTrainIds|instanceTrainIds", re.IGNORECASE)
 _LOSSLESS = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
 
 
@@ -55,8 +58,47 @@ def pairs_by_folder(images: Iterable[str], masks: Iterable[str], base: str) -> M
         masks: below ``base``.
         base: the folder of the masks.
     """
-    parent = f"{base.rpartition('/')[0]}/" if "/" in base else ""
-    comparisons = _comparisons([name for name in images if name.startswith(parent)])
+    held = list(masks)
+    names = list(images)
+    best = MaskPairs(alone=held)
+    for parent in _parents(base, names):
+        pairs = _pairs_within([name for name in names if name.startswith(parent)], held, base)
+        if len(pairs.alone) < len(best.alone):
+            best = pairs
+        if 2 * len(best.alone) <= len(held):
+            return best
+    inner = _pairs_of_parts(names, held, base)
+    return inner if len(inner.alone) < len(best.alone) else best
+
+
+def _parents(base: str, images: Sequence[str]) -> list[str]:
+    """Where the images of a folder of masks may be: ``train`` of ``train_masks``, then its folder, then outwards."""
+    outer, _, name = base.rpartition("/")
+    within = f"{outer}/" if outer else ""
+    siblings = {image.removeprefix(within).partition("/")[0] for image in images if image.startswith(within)}
+    named = [other for other in siblings if name.lower().startswith(other.lower())]
+    found = [f"{within}{max(named, key=len)}/"] if named else []
+    parts = outer.split("/") if outer else []
+    return [*found, *("".join(f"{part}/" for part in parts[:depth]) for depth in range(len(parts), -1, -1))]
+
+
+def _pairs_of_parts(images: Sequence[str], masks: Sequence[str], base: str) -> MaskPairs:
+    """The pairs of the folders in a folder of masks, where these are several forms of them: ``GT/LABELS``."""
+    parts: dict[str, list[str]] = {}
+    for mask in masks:
+        part, _, rest = mask[len(base) + 1 :].partition("/")
+        parts.setdefault(part if rest else "", []).append(mask)
+    pairs = MaskPairs(alone=parts.pop("", []))
+    for part, held in parts.items():
+        inner = pairs_by_folder(images, held, f"{base}/{part}")
+        pairs.alone += inner.alone
+        for image, found in inner.masks.items():
+            pairs.masks.setdefault(image, []).extend(found)
+    return pairs
+
+
+def _pairs_within(images: Sequence[str], masks: Sequence[str], base: str) -> MaskPairs:
+    comparisons = _comparisons(images)
     pairs = MaskPairs()
     for mask in masks:
         folder, stem = _split(mask[len(base) + 1 :])
@@ -78,7 +120,7 @@ def pairs_by_suffix(tree: Tree, images: Sequence[str]) -> MaskPairs:
         stems.setdefault(name[: len(name) - len(suffix_of(name))], []).append(name)
     marked, beside = MaskPairs(), MaskPairs()
     for stem, names in stems.items():
-        plain = _AFFIX.sub("", stem)
+        plain = _unmarked(stem)
         if plain != stem and len(names) == 1 and len(stems.get(plain, ())) == 1:
             marked.add(stems[plain][0], names[0])
         lossy = [name for name in names if suffix_of(name) not in _LOSSLESS]
@@ -135,8 +177,10 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _unmarked(stem: str) -> str:
-    return _AFFIX.sub("", stem)
+    found = _AFFIX.search(stem, max(len(stem) - _LONGEST, 0))
+    return stem if found is None else stem[: found.start()]
 
 
 def _words(stem: str) -> str:
-    return "_".join(word for word in words_of(stem) if word not in _WORDS) or stem.lower()
+    words = words_of(_FORMS.sub(" ", stem))
+    return "_".join(word for word in words if word not in _WORDS) or stem.lower()

@@ -82,6 +82,14 @@ class TestClassFolders:
         assert any("6 of 12 image files are left out: 6 in masks (masks)" in note for note in data.notes)
         assert load_dataset(fill("faces", {"mask": 3, "no_mask": 3})).label_names == ("mask", "no_mask")
 
+    def test_masks_beside_the_images_of_a_class_are_left_out(self, fill):
+        root = fill("animals", {"cat": 6, "dog": 6}, ".jpg")
+        for index in range(3):
+            make_mask(root / "cat" / f"{index:03}_mask.png")
+        data = load_dataset(root)
+        assert (data.label_names, len(data)) == (("cat", "dog"), 12)
+        assert any("3 in cat (masks beside their images)" in note for note in data.notes)
+
     def test_maps_of_the_same_names_and_sizes_are_no_class(self, fill):
         root = fill("set", {"photos": 4})
         for index in range(4):

@@ -58,6 +58,7 @@ FORMATS = {
         Format("yolo", f"{_HERE}.yolo", 3),
         Format("kitti", f"{_HERE}.kitti", 3),
         Format("csv", f"{_HERE}.csv", 3),
+        Format("mask_folder", f"{_HERE}.mask_folder", 3),
         Format("datumaro", f"{_HERE}.datumaro", 2, guess=True),
         Format("image_folder", f"{_HERE}.image_folder", 1),
         Format("unannotated", f"{_HERE}.unannotated", 0),

@@ -19,6 +19,7 @@ from drivetrain.data.folder_names import (
     mask_folders,
 )
 from drivetrain.data.headers import Header, read_headers
+from drivetrain.data.mask_pairs import pairs_by_suffix
 from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError
@@ -70,6 +71,8 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     ]
     parsed = Parsed(records, names, task, "image_folder", notes)
     parsed.left_out = dict(levels.left_out)
+    for name in levels.beside:
+        parsed.left_out.setdefault(name.rpartition("/")[0], "masks beside their images")
     parsed.skipped = [(tree.absolute(path), "lies outside the class folders") for path in unplaced]
     _note_empty(parsed, classes, placed, request)
     return parsed
@@ -83,12 +86,14 @@ class _Levels:
         subsets: folders of subsets, with the classes in them; empty if the classes are at the top.
         classes: folders of classes at the top.
         masks: folders of masks, wherever they are.
+        beside: masks in the folders of their images.
         left_out: folder -> why it is none of the former, or is not read.
     """
 
     subsets: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
+    beside: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -107,6 +112,7 @@ def _levels(tree: Tree) -> _Levels:
         DataFormatError: they are data sets, or images and their maps.
     """
     levels = _Levels(masks=mask_folders(tree))
+    levels.beside = {mask for found in pairs_by_suffix(tree, tree.images).masks.values() for mask in found}
     levels.left_out.update(dict.fromkeys(levels.masks, "masks"))
     tops = _tops(tree, levels.masks)
     for name in [name for name in tops if is_run(tree, name)]:
@@ -204,7 +210,7 @@ def _place(tree: Tree, levels: _Levels) -> tuple[list[tuple[str, str, str]], lis
     masks = tuple(f"{folder}/" for folder in levels.left_out)
     for path in tree.images:
         parts = path.split("/")
-        if (len(parts) > 1 and parts[0] not in kept) or path.startswith(masks):
+        if (len(parts) > 1 and parts[0] not in kept) or path.startswith(masks) or path in levels.beside:
             continue
         if len(parts) <= depth:
             unplaced.append(path)

@@ -1,0 +1,111 @@
+"""Which values the pixels of class maps have, and class maps of other values as files of class numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from drivetrain.data.tree import fingerprint_of
+from drivetrain.errors import DataError
+from drivetrain.images.file import NoImage, open_image
+from drivetrain.machine import files
+from drivetrain.machine.files import cache_dir
+
+MOST_VALUES = 256
+_HALF = 128
+_WITHOUT_ALPHA = {"LA": "L", "PA": "P", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+
+
+@dataclass(frozen=True, slots=True)
+class MapValues:
+    """What the pixels of a class map are.
+
+    Attributes:
+        values: numbers, or colours as ``red << 16 | green << 8 | blue``; at most ``MOST_VALUES + 1`` of them.
+        coloured: whether they are colours; grey pixels count as numbers.
+        has_channels: whether the file has more than one channel, so that it must be written again to be a class map.
+    """
+
+    values: frozenset[int]
+    coloured: bool
+    has_channels: bool
+
+
+def read_values(paths: Sequence[str]) -> list[MapValues]:
+    """The values of each file.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(_values_of, paths))
+
+
+def _values_of(path: str) -> MapValues:
+    pixels = _pixels(path)
+    if pixels.ndim == 2:
+        return MapValues(_few(pixels), coloured=False, has_channels=False)
+    if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
+        return MapValues(_few(pixels[..., 0]), coloured=False, has_channels=True)
+    return MapValues(_few(_codes(pixels)), coloured=True, has_channels=True)
+
+
+def _few(pixels: NDArray[np.generic]) -> frozenset[int]:
+    found = np.unique(pixels)
+    return frozenset(int(value) for value in found[: MOST_VALUES + 1])
+
+
+def _pixels(path: str) -> NDArray[np.generic]:
+    """``(H, W)`` numbers or palette indices, or ``(H, W, 3)`` colours."""
+    try:
+        with open_image(path) as image:
+            target = _WITHOUT_ALPHA.get(image.mode)
+            return np.asarray(image.convert(target) if target else image)
+    except FileNotFoundError as error:
+        raise DataError(f"the mask {path!r} does not exist.") from error
+    except NoImage as error:
+        raise DataError(f"the mask {path!r} cannot be read: {error}.") from error
+
+
+def _codes(pixels: NDArray[np.generic]) -> NDArray[np.int64]:
+    wide = pixels.astype(np.int64)
+    return np.asarray((wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2])
+
+
+def renumbered(path: str, numbers: Mapping[int, int], *, coloured: bool = False, halved: bool = False) -> str:
+    """Write a class map with other numbers, once; returns the path of the file in the user's cache.
+
+    Args:
+        path: of the class map.
+        numbers: value -> class number; every value of the file.
+        coloured: whether the values are colours, as in :class:`MapValues`.
+        halved: whether pixels from 128 on are the value 255 and the others 0.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    stat = Path(path).stat()
+    key = fingerprint_of(
+        [path, str(stat.st_size), str(stat.st_mtime_ns), str(sorted(numbers.items())), str((coloured, halved))]
+    )
+    target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
+    if target.is_file():
+        return str(target)
+    pixels = _pixels(path)
+    if coloured:
+        values = _codes(pixels) if pixels.ndim == 3 else pixels.astype(np.int64) * 0x10101
+    else:
+        values = (pixels[..., 0] if pixels.ndim == 3 else pixels).astype(np.int64)
+    if halved:
+        values = np.where(values >= _HALF, 255, 0)
+    found, inverse = np.unique(values, return_inverse=True)
+    table = np.array([numbers[int(value)] for value in found], np.uint8)
+    with files.whole_file(target) as partial:
+        Image.fromarray(table[inverse].reshape(values.shape)).save(partial)
+    return str(target)
