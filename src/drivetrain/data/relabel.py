@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from drivetrain.data.class_maps import IGNORED
+from drivetrain.data.map_values import read_values, renumbered
 from drivetrain.data.table import mapped_lists
 from drivetrain.errors import DataError, near
 from drivetrain.types import Task
@@ -22,7 +24,7 @@ def relabelled(data: Dataset, label_names: Sequence[str]) -> pa.Table:
     """The rows with their labels numbered as in ``label_names``; Unicode's forms of a name are one name.
 
     Raises:
-        DataError: a label that occurs is not among the names, or class maps would have to be numbered again.
+        DataError: a label that occurs is not among the names.
     """
     numbers = {unicodedata.normalize("NFC", name): number for number, name in enumerate(label_names)}
     used = {name for name, count in data.class_counts().items() if count}
@@ -34,26 +36,40 @@ def relabelled(data: Dataset, label_names: Sequence[str]) -> pa.Table:
             )
     composed = [unicodedata.normalize("NFC", name) for name in data.label_names]
     mapping = np.array([numbers.get(name, -1) for name in composed], np.int64)
-    _require_same_maps(data, label_names, mapping)
     rows = data.table
+    if _has_class_maps(data) and (mapping != np.arange(len(mapping))).any():
+        position = rows.schema.get_field_index("mask_path")
+        rows = rows.set_column(
+            position, "mask_path", pa.array(_renumbered_maps(data, label_names, mapping), pa.string())
+        )
     for column in ("labels", "box_labels"):
         position = rows.schema.get_field_index(column)
         rows = rows.set_column(position, rows.schema.field(column), mapped_lists(rows, column, mapping))
     return rows
 
 
-def _require_same_maps(data: Dataset, label_names: Sequence[str], mapping: NDArray[np.int64]) -> None:
-    """Refuse class maps whose pixels have other numbers than those of the labels."""
-    if data.task is not Task.SEMANTIC_SEGMENTATION or data.table.column("mask_path").null_count == len(data):
-        return
-    other = [
-        name
-        for name, number, wanted in zip(data.label_names, range(len(mapping)), mapping, strict=True)
-        if number != wanted
-    ]
-    if other:
-        raise DataError(
-            f"The class maps of {data.source} have the classes {', '.join(data.label_names[:40])}, in this order, and "
-            f"the model has {', '.join(label_names[:40])}: {other[0]!r} is another number there. Give class maps with "
-            "the numbers of the model, and their names in its order."
-        )
+def _has_class_maps(data: Dataset) -> bool:
+    return data.task is Task.SEMANTIC_SEGMENTATION and data.table.column("mask_path").null_count < len(data)
+
+
+def _renumbered_maps(data: Dataset, label_names: Sequence[str], mapping: NDArray[np.int64]) -> list[str | None]:
+    """The class maps with the numbers of the other labels; those of pixels to ignore stay.
+
+    Raises:
+        DataError: a class that occurs is not among the names.
+    """
+    paths = [path for path in data.mask_paths if path is not None]
+    written = {}
+    for path, found in zip(paths, read_values(paths), strict=True):
+        numbers = {IGNORED: IGNORED}
+        for value in found.values - {IGNORED}:
+            if value >= len(mapping) or mapping[value] < 0:
+                name = data.label_names[value] if value < len(mapping) else str(value)
+                raise DataError(
+                    f"The class {name!r} of the class map {path} is not among those of the model."
+                    f"{near(name, label_names)} The model has: {', '.join(label_names[:40])}."
+                )
+            numbers[value] = int(mapping[value])
+        changed = any(value != number for value, number in numbers.items())
+        written[path] = renumbered(path, numbers) if changed else path
+    return [None if path is None else written[path] for path in data.mask_paths]

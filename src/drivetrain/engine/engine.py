@@ -198,7 +198,8 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
     model, plan = choice.model, choice.plan
     task, model_args = recipe.argument("task", given["task"]), recipe.argument("model_args", given["model_args"])
     data, data_args = recipe.data(given["data"], task)
-    if data is None and record.data_args:
+    same = data is None or (isinstance(data, str | Path) and record.was_trained_on(str(data), ""))
+    if record.data_args and same:
         data = load_with(record.data, record.data_args, task or record.data_task)
         data_args = record.data_args
     if plan is not None:

@@ -115,6 +115,11 @@ class Framework(ABC):
             raise OptionError(
                 f"The task is not known. Give task=... to Engine; one of: {', '.join(task.value for task in Task)}."
             )
+        if not self.dataset.is_annotated:
+            raise OptionError(
+                "The task is not known: the data have no annotations that would say it. Give task=... to Engine; one "
+                f"of: {', '.join(task.value for task in Task)}."
+            )
         return self.dataset.task
 
     def find_label_names(self) -> tuple[str, ...]:

@@ -56,10 +56,12 @@ class Setup:
         if not self.takes_model_args:
             return None
         source = self.data
-        if self.data_args:
-            source = None if "class_path" in self.data_args else self.data.source
+        if "class_path" in self.data_args:
+            source = None
         elif not isinstance(source, str | Path):
-            return None
+            if not self.data_args:
+                return None
+            source = self.data.source
         config = {
             "model": self.model_name,
             "data": None if source is None else str(Path(source).expanduser().absolute()),

@@ -160,8 +160,24 @@ def test_test_leaves_out_what_the_model_was_trained_on(tmp_path: Path) -> None:
     whole = data.class_folders(tmp_path / "whole", subsets={"": 10})
     engine = toy_engine(whole, tmp_path / "run")
     engine.train(1)
-    assert engine.test().count == 3
-    assert Engine(tmp_path / "run", whole).test().count == 3
+    assert engine.test().count == engine.test(whole).count == 3
+    assert Engine(tmp_path / "run", whole).test().count == Engine(tmp_path / "run").test(whole).count == 3
+
+
+def test_pictures_alone_are_predicted_on_and_neither_learned_nor_measured(dataset: Path, tmp_path: Path) -> None:
+    toy_engine(dataset, tmp_path / "run").train(1)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in (dataset / "test" / "red").iterdir():
+        shutil.copy(path, pictures)
+    engine = Engine(tmp_path / "run", pictures, work_dir=tmp_path / "other")
+    engine.progress = SilentProgress()
+    assert len(engine.predict(pictures)) == 3
+    with pytest.raises(DataError, match=r"no classes and no annotations"):
+        engine.test()
+    with pytest.raises(DataError, match=r"no classes and no annotations"):
+        engine.train(1)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_test_set_may_have_one_class(dataset: Path, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | 
 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
     """The images to measure on, with the labels of the model; those of anomalies are the kinds that the data name."""
-    dataset = _own_data(engine) if data is None else engine.data.other(data, engine.task)
+    dataset = _own_data(engine) if data is None else _other_data(engine, data)
     if not dataset.is_annotated:
         raise DataError(
             f"{dataset.source}: its {len(dataset)} images have no classes and no annotations to measure by; the verb "
@@ -96,6 +96,16 @@ def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
         return dataset.subset(subset)
     engine.progress.note(f"The data have no subset {subset!r}, so the test is on all of their {len(dataset)} images.")
     return dataset
+
+
+def _other_data(engine: EngineState, data: Any) -> Dataset:
+    """The data that were given, or the engine's if they are the same: a model is not measured on what it learned."""
+    dataset = engine.data.other(data, engine.task)
+    if len(dataset.subsets) > 1 or engine.data.source is None or engine.has_native_data:
+        return dataset
+    divided = engine.dataset
+    same = Path(dataset.source).absolute() == Path(divided.source).absolute() if dataset.source else False
+    return divided if same and _was_trained_on(engine, divided) else dataset
 
 
 def _own_data(engine: EngineState) -> Dataset:

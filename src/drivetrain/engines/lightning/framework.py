@@ -215,7 +215,7 @@ class LightningFramework(Framework):
         """The task as asked for, else that of the data, if they can be read."""
         if self.known_task is not None or self.data.source is None or self.has_native_data:
             return self.known_task
-        return self.dataset.task
+        return self.dataset.task if self.dataset.is_annotated else None
 
     def _wanted_labels(self) -> tuple[str, ...] | None:
         """The labels of the data; ``None`` for those of the model."""
@@ -225,7 +225,7 @@ class LightningFramework(Framework):
             loaders = {} if native.is_datamodule(self.data.source) else native.loaders_of(self.data.source)
             names = [getattr(getattr(loader, "dataset", None), "classes", None) for loader in loaders.values()]
             return next((tuple(map(str, found)) for found in names if found), None)
-        return self.dataset.label_names
+        return self.dataset.label_names if self.dataset.is_annotated else None
 
     def _fit_data(self, options: TrainOptions, run: Run) -> dict[str, Any]:
         if self.has_native_data:
