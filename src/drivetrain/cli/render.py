@@ -13,11 +13,10 @@ from drivetrain.report.tables import class_rows, number
 
 if TYPE_CHECKING:
     from drivetrain.runtime.artifact import Artifact
-    from drivetrain.types import Metrics, Prediction, Predictions, TrainResult, TuneResult
+    from drivetrain.types import Metrics, Predictions, TrainResult, TuneResult
 
 _MOST_ROWS = 20
 _WIDTH = 80
-_MOST_OBJECTS = 5
 _TUNE = ("work_dir", "config", "best", "value", "metric", "best_checkpoint", "importances")
 
 
@@ -225,59 +224,23 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
 # --- predictions -----------------------------------------------------------------------------------------------------
 
 
-def _predictions_json(predictions: Predictions) -> dict[str, Any]:
-    return {
-        "task": predictions.task.value,
-        "label_names": predictions.label_names,
-        "predictions": [_prediction_json(item) for item in predictions],
-        "skipped": [{"path": path, "reason": reason} for path, reason in predictions.skipped],
-    }
-
-
-def _prediction_json(item: Prediction) -> dict[str, Any]:
-    """All but the maps of a whole image, which are no matter for JSON; masks are COCO run lengths."""
-    from drivetrain.images.rle import encode_mask
-
-    names = ("labels", "scores", "boxes", "keypoints", "corners", "probabilities", "anomaly_score", "explanation")
-    row = {name: getattr(item, name) for name in names if getattr(item, name) is not None}
-    if item.masks is not None:
-        row["masks"] = [encode_mask(mask) for mask in item.masks]
-    if item.anomaly_mask is not None:
-        row["anomaly_mask"] = encode_mask(item.anomaly_mask)
-    return {"path": item.path, "size": item.size, **row}
-
-
 def _predictions_text(predictions: Predictions, page: Page) -> None:
-    rows = [(item.path or f"#{n}", _answer(item, predictions.label_names)) for n, item in enumerate(predictions)]
-    page.table(("image", "answer"), rows[:_MOST_ROWS])
-    _more(page, len(rows), "images")
+    from drivetrain.types.summary import counts_in_words, summary_of, truth_in_words
+
+    truth = predictions.truth
+    rows = []
+    for index, item in enumerate(predictions[:_MOST_ROWS]):
+        row = [item.path or f"#{index}", summary_of(item)]
+        if truth is not None:
+            sample = truth.get(item.path)
+            row.append(truth_in_words(sample, truth.label_names) if sample else "")
+        rows.append(row)
+    page.table(("image", "answer", "truth") if truth is not None else ("image", "answer"), rows)
+    _more(page, len(predictions), "images")
+    if predictions.task.value != "depth" and len(predictions) > 1:
+        page.line(f"{counts_in_words(predictions.class_counts())} in {len(predictions)} images")
     for path, reason in predictions.skipped:
         page.line(f"skipped {path}: {reason}")
-
-
-def _answer(item: Prediction, names: Sequence[str]) -> str:
-    if item.anomaly_score is not None:
-        return f"{'anomalous' if item.anomaly_score >= 0.5 else 'normal'} {item.anomaly_score:.3f}"
-    if item.labels is None:
-        return _describe_map(item, names)
-    scores = item.scores if item.scores is not None else [None] * len(item.labels)
-    parts = []
-    for label, score in list(zip(item.labels, scores, strict=True))[:_MOST_OBJECTS]:
-        name = names[label] if 0 <= label < len(names) else str(label)
-        parts.append(name if score is None else f"{name} {score:.3f}")
-    more = f" and {len(item.labels) - _MOST_OBJECTS} more" if len(item.labels) > _MOST_OBJECTS else ""
-    return (", ".join(parts) or "nothing") + more
-
-
-def _describe_map(item: Prediction, names: Sequence[str]) -> str:
-    import numpy as np
-
-    if item.class_map is None:
-        return item.explanation or "a map; save_images draws it"
-    values, counts = np.unique(item.class_map, return_counts=True)
-    order = np.argsort(-counts)[:_MOST_OBJECTS]
-    shares = ((int(values[n]), counts[n] / item.class_map.size) for n in order)
-    return ", ".join(f"{names[v] if 0 <= v < len(names) else v} {share:.1%}" for v, share in shares)
 
 
 _SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
@@ -285,5 +248,5 @@ _SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
     "TrainResult": (_train_json, _train_text),
     "TuneResult": (_tune_json, _tune_text),
     "Artifact": (artifact_json, artifact_text),
-    "Predictions": (_predictions_json, _predictions_text),
+    "Predictions": (lambda predictions: predictions.to_dict(), _predictions_text),
 }

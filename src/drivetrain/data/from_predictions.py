@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +23,16 @@ _SUBSET = "predicted"
 _ANOMALY = "anomalous"
 
 
-def dataset_from_predictions(predictions: Predictions) -> Dataset:
+def dataset_from_predictions(predictions: Predictions, *, files_only: bool = True) -> Dataset:
     """The predicted labels, objects, class maps and defects as annotations, with their scores.
 
-    Class maps and defects become run-length masks, one for each class on an image. Predicted confidences of keypoints
-    become visibilities: 2 from 0.5 on, 1 below, 0 for 0.
+    Class maps and defects become run-length masks, one for each class on an image; images that are called normal have
+    no defects. Predicted confidences of keypoints become visibilities: 2 from 0.5 on, 1 below, 0 for 0. Images whose
+    truth is known keep their ids.
 
     Args:
-        predictions: of images that are files.
+        predictions: what was answered.
+        files_only: refuse images that are not files; otherwise frames and arrays go by a name that stands for them.
 
     Raises:
         DataError: an image has no file of its own, or the task has no annotation format (depth).
@@ -38,7 +42,13 @@ def dataset_from_predictions(predictions: Predictions) -> Dataset:
     names = list(predictions.label_names)
     if predictions.task is Task.ANOMALY and _ANOMALY not in names:
         names.append(_ANOMALY)
-    records = [_record(index, item, names, predictions.task) for index, item in enumerate(predictions)]
+    if files_only:
+        _require_files(predictions)
+    ids = _image_ids(predictions)
+    records = [
+        _record(item, name, identity, names, predictions.task)
+        for item, name, identity in zip(predictions, image_names(predictions), ids, strict=True)
+    ]
     keypoints = next((item.keypoints.shape[1] for item in predictions if item.keypoints is not None), 0)
     facts = Facts(
         label_names=tuple(names),
@@ -52,13 +62,35 @@ def dataset_from_predictions(predictions: Predictions) -> Dataset:
     return Dataset(build_table(records), facts)
 
 
-def _record(index: int, item: Prediction, names: list[str], task: Task) -> Record:
-    if not item.path or not Path(item.path).is_file():
-        what = f"{item.path!r} is not a file" if item.path else "it was given as an array"
-        raise DataError(
-            f"The image of prediction {index} cannot be referred to: {what}. Save it as a file and predict that."
-        )
-    record = Record(str(Path(item.path).absolute()), _SUBSET, item.size, index)
+def image_names(predictions: Predictions) -> list[str]:
+    """A name for each image: the absolute path of its file, that of its video with ``#frame``, or ``#position``."""
+    return [os.path.abspath(item.path) if item.path else f"#{index}" for index, item in enumerate(predictions)]  # noqa: PTH100
+
+
+def has_file(item: Prediction) -> bool:
+    """Whether the image is a file of its own."""
+    return bool(item.path) and Path(item.path).is_file()
+
+
+def _require_files(predictions: Predictions) -> None:
+    for index, item in enumerate(predictions):
+        if not has_file(item):
+            what = f"{item.path!r} is not a file" if item.path else "it was given as an array"
+            raise DataError(
+                f"The image of prediction {index} cannot be referred to: {what}. save(path, format) also writes frames "
+                "and arrays; or save it as a file and predict that."
+            )
+
+
+def _image_ids(predictions: Predictions) -> Sequence[int]:
+    """The ids that the images have in the data they come from, if they differ; else their positions."""
+    truth = predictions.truth
+    known = [truth[item.path].image_id for item in predictions if item.path in truth] if truth is not None else []
+    return known if len(set(known)) == len(predictions) else range(len(predictions))
+
+
+def _record(item: Prediction, name: str, identity: int, names: list[str], task: Task) -> Record:
+    record = Record(name, _SUBSET, item.size, identity)
     if task is Task.ANOMALY:
         _fill_anomaly(record, item, names)
     elif task is Task.SEMANTIC_SEGMENTATION and item.class_map is not None:
@@ -73,13 +105,17 @@ def _record(index: int, item: Prediction, names: list[str], task: Task) -> Recor
 
 
 def _fill_anomaly(record: Record, item: Prediction, names: list[str]) -> None:
-    if item.anomaly_score is not None:
-        record.anomalous = item.anomaly_score >= 0.5
+    """The defect of an image that is called anomalous: its mask, or a label of the whole image where there is none."""
+    record.anomalous = item.is_anomalous
     if item.labels is not None:
         record.labels = item.labels.tolist()
     if item.anomaly_mask is not None:
-        found = bool(item.anomaly_mask.any())
+        found = bool(item.anomaly_mask.any()) and item.is_anomalous is not False
         _fill_masks(record, [names.index(_ANOMALY)] * found, [item.anomaly_mask] * found)
+    elif item.labels is None:
+        record.labels = [names.index(_ANOMALY)] if item.is_anomalous else []
+    if item.anomaly_score is not None:
+        record.scores = [item.anomaly_score] * len(record.labels if record.box_labels is None else record.box_labels)
 
 
 def _fill_masks(record: Record, labels: list[int], masks: list[NDArray[np.bool_]]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from drivetrain.images.stream import ImageStream
     from drivetrain.recommend import Plan
     from drivetrain.types import Predictions
+    from drivetrain.types.truth import Truth
 
 
 class EngineState:
@@ -139,7 +140,12 @@ class EngineState:
         self.setup = self.framework.setup = self.setup.with_model_args(changes)
 
     def answer(
-        self, images: ImageStream, *, batch_size: int | None = None, confidence: float | None = None
+        self,
+        images: ImageStream,
+        *,
+        batch_size: int | None = None,
+        confidence: float | None = None,
+        truth: Truth | None = None,
     ) -> Predictions:
         """The model's answers about images, in their order, with those that could not be read on the side.
 
@@ -147,9 +153,12 @@ class EngineState:
             images: to answer about.
             batch_size: images in a step.
             confidence: objects with a lower score are left out; the framework's own value if not given.
+            truth: what the data say about the images.
         """
         from drivetrain.types.prediction import Predictions
 
         threshold = self.framework.default_confidence() if confidence is None else confidence
-        items = list(self.framework.infer(iter(images), batch_size=batch_size, confidence=threshold))
-        return Predictions(items, task=self.task, label_names=self.label_names, skipped=images.skipped)
+        items = images.with_images(
+            list(self.framework.infer(iter(images), batch_size=batch_size, confidence=threshold))
+        )
+        return Predictions(items, task=self.task, label_names=self.label_names, skipped=images.skipped, truth=truth)

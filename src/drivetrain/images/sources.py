@@ -31,10 +31,12 @@ class SourceItem:
     Attributes:
         path: where it comes from (``""`` for arrays, ``video.mp4#12`` for frame 12 of a video).
         read: gives the ``(H, W, 3) uint8`` RGB pixels; raises ImageError or DataNotFoundError.
+        given: the image itself, if it was given in memory: array, PIL image or bytes.
     """
 
     path: str
     read: Callable[[], NDArray[np.uint8]]
+    given: Any = None
 
 
 def expand_source(source: Any) -> Iterator[SourceItem]:
@@ -53,8 +55,18 @@ def expand_source(source: Any) -> Iterator[SourceItem]:
     return _chain(first, items)
 
 
+def is_held(source: Any) -> bool:
+    """Whether images of the source that are in memory stay there anyway, for they are no passing series."""
+    return not isinstance(source, Iterator)
+
+
 def decode(
-    source: Any, *, strict: bool = False, skipped: list[tuple[str, str]] | None = None, workers: int | None = None
+    source: Any,
+    *,
+    strict: bool = False,
+    skipped: list[tuple[str, str]] | None = None,
+    workers: int | None = None,
+    kept: list[Any] | None = None,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The images of a source, decoded ahead in threads, in order and in bounded memory.
 
@@ -63,6 +75,7 @@ def decode(
         strict: an image that cannot be read is an error.
         skipped: without ``strict``, ``(path, reason)`` of each such image is appended here.
         workers: number of threads; one for each core if not given.
+        kept: for each image that is given, what was given as it in memory is appended here, or ``None``.
 
     Yields:
         ``(path, (H, W, 3) uint8 RGB)``.
@@ -72,13 +85,15 @@ def decode(
         ImageError: an image cannot be read and ``strict`` is set.
     """
     workers = workers or core_count()
-    for path, image in run_ordered(
+    for path, image, given in run_ordered(
         expand_source(source), lambda: _Decoder(strict), workers=workers, window=4 * workers
     ):
         if isinstance(image, str):
             if skipped is not None:
                 skipped.append((path, image))
         else:
+            if kept is not None:
+                kept.append(given)
             yield path, image
 
 
@@ -117,16 +132,20 @@ def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str
         return str(error)
 
 
+#: The path of an image, its pixels or why it has none, and what was given as it in memory.
+_Decoded = tuple[str, NDArray[np.uint8] | str, Any]
+
+
 class _Decoder:
     """The worker of :func:`decode`."""
 
     def __init__(self, strict: bool) -> None:
         self._strict = strict
 
-    def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, tuple[str, NDArray[np.uint8] | str]]]:
-        return [(number, (item.path, read_or_reason(item, strict=self._strict)))]
+    def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, _Decoded]]:
+        return [(number, (item.path, read_or_reason(item, strict=self._strict), item.given))]
 
-    def drain(self) -> Iterable[tuple[int, tuple[str, NDArray[np.uint8] | str]]]:
+    def drain(self) -> Iterable[tuple[int, _Decoded]]:
         return []
 
 
@@ -189,7 +208,7 @@ def _from_file(path: str | Path) -> SourceItem:
 
 
 def _in_memory(image: Any) -> SourceItem:
-    return SourceItem(str(getattr(image, "filename", "") or ""), lambda: read_image(image))
+    return SourceItem(str(getattr(image, "filename", "") or ""), lambda: read_image(image), image)
 
 
 def _frames(path: Path) -> Iterator[SourceItem]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.images.read import read_image
 from drivetrain.images.sources import decode
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from drivetrain.types import Predictions
+    from drivetrain.types import Prediction
 
 
 class ImageStream:
@@ -21,7 +21,7 @@ class ImageStream:
     Args:
         source: see :func:`drivetrain.images.sources.expand_source`.
         strict: an image that cannot be read is an error.
-        keep: remember the images that have no file, so that answers can be drawn on them.
+        keep: remember what was given in memory (arrays, PIL images, bytes), so that answers can be drawn on it.
 
     Attributes:
         skipped: ``(path, reason)`` of each image that could not be read so far.
@@ -33,19 +33,15 @@ class ImageStream:
 
     def __init__(self, source: Any, *, strict: bool = False, keep: bool = False) -> None:
         self.skipped: list[tuple[str, str]] = []
-        self._keep = keep
-        self._in_memory: list[NDArray[np.uint8]] = []
-        self._images = decode(source, strict=strict, skipped=self.skipped)
+        self._kept: list[Any] | None = [] if keep else None
+        self._images = decode(source, strict=strict, skipped=self.skipped, kept=self._kept)
 
     def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        for path, image in self._images:
-            if self._keep and not path:
-                self._in_memory.append(image)
-            yield path, image
+        return self._images
 
-    def again(self, predictions: Predictions) -> Iterator[NDArray[np.uint8]] | None:
-        """The images of the predictions once more, or ``None`` if all of them can be read from their files."""
-        if not self._in_memory:
-            return None
-        kept = iter(self._in_memory)
-        return (read_image(item.path) if item.path else next(kept) for item in predictions)
+    def with_images(self, answers: Iterable[Prediction]) -> Iterator[Prediction]:
+        """The answers about all images so far, in their order, each with what was kept as its image."""
+        if self._kept is None:
+            return iter(answers)
+        pairs = zip(answers, self._kept, strict=True)
+        return (item if given is None else replace(item, image=given) for item, given in pairs)

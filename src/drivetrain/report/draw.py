@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
+from drivetrain.images.frames import FrameReader, shared_reader
+from drivetrain.images.read import read_image
 from drivetrain.report._canvas import BAD, GOOD, Canvas, Colour, colour_of, strip
 from drivetrain.types import Prediction
 
 _THRESHOLD = 0.5
+_GAP = (255, 255, 255)
 _SEEN = 0.3  # keypoints of a lower confidence are left out
 # pairs of the 17 COCO keypoints that a person's limbs join
 _PERSON = (
@@ -26,7 +30,7 @@ _MOST_LINES = 4
 def draw(
     image: NDArray[np.uint8],
     prediction: Prediction,
-    label_names: Sequence[str],
+    label_names: Sequence[str] | None = None,
     *,
     min_score: float = 0.0,
     opacity: float = 0.45,
@@ -34,18 +38,19 @@ def draw(
     """Draw what the prediction holds, whatever the task.
 
     Objects get boxes, masks, oriented boxes or keypoints with a label; class, depth and anomaly maps are laid over the
-    image; labels of the whole image, legends, scores and explanations stand in a band under it.
+    image; labels of the whole image, legends, scores and explanations stand in a band under it. Beside an anomaly map
+    stands the image as it is, and a border is drawn only on images that are called anomalous.
 
     Args:
         image: ``(H, W, 3) uint8`` RGB, of the size the prediction is for; it is not changed.
         prediction: the answer about it.
-        label_names: the name of each label; numbers stand in for names that are absent.
+        label_names: the name of each label, instead of those of the prediction; numbers stand in for absent ones.
         min_score: objects with a lower score are left out.
         opacity: of masks and maps, 0..1.
 
     Returns:
-        ``(H', W', 3) uint8``: images with a short side below 320 pixels are enlarged by a whole number, and the band
-        adds to the height.
+        ``(H', W', 3) uint8``: images with a short side below 320 pixels are enlarged by a whole number, the band adds
+        to the height, and the image beside an anomaly map to the width (to the height if it is very wide).
 
     Raises:
         DataError: the image is not of that kind or size.
@@ -54,27 +59,71 @@ def draw(
         raise DataError(f"image is {image.dtype} {image.shape}; (H, W, 3) uint8 RGB is needed.")
     if image.shape[:2] != tuple(prediction.size):
         raise DataError(f"the image is {image.shape[:2]} pixels, but the prediction is for {tuple(prediction.size)}.")
+    names = prediction.label_names if label_names is None else label_names
     canvas = Canvas(image)
-    bands: list[NDArray[np.uint8]] = []
-    width = canvas.pixels.shape[1]
     if prediction.class_map is not None:
-        rows = _draw_classes(canvas, prediction.class_map, label_names, opacity)
-        bands.append(strip(width, rows, canvas.font_size, columns=4))
+        _draw_classes(canvas, prediction.class_map, names, opacity)
     if prediction.depth_map is not None:
         _draw_depth(canvas, prediction.depth_map)
-        bands.append(_depth_scale(prediction.depth_map, width, canvas.font_size))
-    if prediction.anomaly_map is not None or prediction.anomaly_mask is not None:
+    has_anomalies = prediction.anomaly_map is not None or prediction.anomaly_mask is not None
+    if has_anomalies:
         _draw_anomaly(canvas, prediction, opacity)
-    if prediction.anomaly_score is not None:
-        bands.append(_verdict(prediction.anomaly_score, width, canvas.font_size))
     if _has_objects(prediction):
-        _draw_objects(canvas, prediction, label_names, min_score, opacity)
-    elif prediction.labels is not None or prediction.probabilities is not None:
-        bands.append(strip(width, _image_labels(prediction, label_names), canvas.font_size))
+        _draw_objects(canvas, prediction, names, min_score, opacity)
+    picture = canvas.finished()
+    if has_anomalies:
+        picture = _beside(canvas.enlarge(image), picture, canvas.line * 2)
+    return np.concatenate([picture, *_bands(prediction, names, picture.shape[1], canvas.font_size)])
+
+
+def _bands(prediction: Prediction, names: Sequence[str], width: int, font_size: int) -> Iterator[NDArray[np.uint8]]:
+    """What stands under the picture: legends, the verdict, labels of the whole image, the explanation."""
+    if prediction.class_map is not None:
+        yield strip(width, _legend(prediction.class_map, names), font_size, columns=4)
+    if prediction.depth_map is not None:
+        yield _depth_scale(prediction.depth_map, width, font_size)
+    if prediction.anomaly_score is not None:
+        yield _verdict(prediction.anomaly_score, width, font_size)
+    if not _has_objects(prediction) and (prediction.labels is not None or prediction.probabilities is not None):
+        yield strip(width, _image_labels(prediction, names), font_size)
     if prediction.explanation:
-        rows = [(None, line, None) for line in _wrapped(prediction.explanation, width, canvas.font_size)]
-        bands.append(strip(width, rows, canvas.font_size))
-    return np.concatenate([canvas.finished(), *bands])
+        rows = [(None, line, None) for line in _wrapped(prediction.explanation, width, font_size)]
+        yield strip(width, rows, font_size)
+
+
+def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None = None) -> NDArray[np.uint8]:
+    """The pixels that a prediction is about: what is given, else what was kept, else its file or frame.
+
+    Args:
+        item: the prediction.
+        image: an array (RGB), a PIL image, bytes or a path.
+        frames: what reads the files; the reader of this thread if not given.
+
+    Returns:
+        ``(H, W, 3) uint8`` RGB.
+
+    Raises:
+        DataError: there is no image; DataNotFoundError: its file is gone.
+        ImageError: it cannot be read.
+    """
+    given = image if image is not None else item.image
+    if given is not None:
+        return read_image(given)
+    if not item.path:
+        raise DataError(
+            "this prediction has no image to draw on: it was given as an array, by a generator, and not kept. Give it "
+            "again: draw(image), show(image), save(path, image=image)."
+        )
+    return (frames or shared_reader()).read(item.path)
+
+
+def _beside(first: NDArray[np.uint8], second: NDArray[np.uint8], gap: int) -> NDArray[np.uint8]:
+    """Two pictures of one size side by side; one above the other if they are very wide."""
+    height, width = first.shape[:2]
+    axis = 0 if width > 2 * height else 1
+    between = np.empty((gap, width, 3) if axis == 0 else (height, gap, 3), np.uint8)
+    between[...] = _GAP
+    return np.concatenate([first, between, second], axis=axis)
 
 
 def _wrapped(text: str, width: int, font_size: int) -> list[str]:
@@ -169,22 +218,27 @@ def _bounds(prediction: Prediction, index: int) -> tuple[float, float, float, fl
     return float(x1), float(y1), float(x2), float(y2)
 
 
-def _draw_classes(
-    canvas: Canvas, classes: NDArray[np.int64], label_names: Sequence[str], opacity: float
-) -> list[tuple[Colour | None, str, float | None]]:
-    """Tint every class but the background; the rows of the legend, by falling share of the image."""
+def _draw_classes(canvas: Canvas, classes: NDArray[np.int64], label_names: Sequence[str], opacity: float) -> None:
+    """Tint every class but the background."""
+    for label in np.unique(classes).tolist():
+        if not _is_background(label, label_names):
+            canvas.blend(classes == label, colour_of(max(label, 0)), opacity)
+            canvas.outline(classes == label, colour_of(max(label, 0)))
+
+
+def _legend(classes: NDArray[np.int64], label_names: Sequence[str]) -> list[tuple[Colour | None, str, float | None]]:
+    """The classes with their colours, by falling share of the image."""
     numbers, counts = np.unique(classes, return_counts=True)
     rows: list[tuple[Colour | None, str, float | None]] = []
     for place in np.argsort(-counts, kind="stable"):
         label, share = int(numbers[place]), counts[place] / classes.size
-        name = _name(label, label_names)
-        plain = name.lower() == "background"
-        colour: Colour = (90, 90, 95) if plain else colour_of(max(label, 0))
-        if not plain:
-            canvas.blend(classes == label, colour, opacity)
-            canvas.outline(classes == label, colour)
-        rows.append((colour, f"{name} {share:.1%}", None))
+        colour: Colour = (90, 90, 95) if _is_background(label, label_names) else colour_of(max(label, 0))
+        rows.append((colour, f"{_name(label, label_names)} {share:.1%}", None))
     return rows
+
+
+def _is_background(label: int, label_names: Sequence[str]) -> bool:
+    return _name(label, label_names).lower() == "background"
 
 
 def _draw_depth(canvas: Canvas, depth: NDArray[np.float32]) -> None:
@@ -213,7 +267,7 @@ def _depth_scale(depth: NDArray[np.float32], width: int, font_size: int) -> NDAr
 
 
 def _draw_anomaly(canvas: Canvas, prediction: Prediction, opacity: float) -> None:
-    """The heat map, stronger where it is hotter, and the border of what is called anomalous."""
+    """The heat map, stronger where it is hotter, and on an anomalous image the border of what is called so."""
     import cv2
 
     heat, mask = prediction.anomaly_map, prediction.anomaly_mask
@@ -226,7 +280,7 @@ def _draw_anomaly(canvas: Canvas, prediction: Prediction, opacity: float) -> Non
         blended = canvas.pixels * (1 - weight) + canvas.enlarge(np.asarray(coloured)) * weight
         canvas.pixels[...] = np.round(blended).astype(np.uint8)
     called = mask if mask is not None else heat >= _THRESHOLD if heat is not None else None
-    if called is not None and called.any():
+    if called is not None and called.any() and prediction.is_anomalous is not False:
         canvas.outline(called, BAD)
 
 

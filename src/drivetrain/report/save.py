@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.errors import DataError, ImageError
-from drivetrain.images.read import read_image
+from drivetrain.errors import DataError
+from drivetrain.images.frames import FrameReader
 from drivetrain.machine import files
-from drivetrain.report.draw import draw
+from drivetrain.report.draw import draw, image_of
 from drivetrain.types import Prediction, Predictions
 
-_SUFFIXES = (".jpg", ".png", ".webp")
+SUFFIXES = (".jpg", ".png", ".webp")
 
 
 def save_drawings(
@@ -35,10 +35,11 @@ def save_drawings(
     name (``a.jpg`` and ``a.png``), the later one gets a number. Each file appears whole or not at all.
 
     Args:
-        predictions: the answers; frames of a video (``clip.mp4#12``) are read from the video.
+        predictions: the answers; frames of a video (``clip.mp4#12``) are read from the video again.
         directory: where to put the pictures; it is made if needed, and pictures of the same name are replaced.
         label_names: the name of each label; those of the predictions if not given.
-        images: the images in the order of the predictions; read from their files if not given.
+        images: the images in the order of the predictions; if not given, those kept with the predictions, or read from
+            their files.
         suffix: ``".jpg"``, ``".png"`` or ``".webp"``.
         min_score: see :func:`drivetrain.report.draw`.
         opacity: likewise.
@@ -47,20 +48,19 @@ def save_drawings(
         The files, in the order of the predictions.
 
     Raises:
-        DataError: a prediction has no file and ``images`` was not given (or is too short), a picture would replace the
-            image it is drawn on, or the suffix is another.
+        DataError: a prediction has neither a file nor a kept image and ``images`` was not given (or is too short), a
+            picture would replace the image it is drawn on, or the suffix is another.
         ImageError: an image cannot be read.
     """
-    if suffix not in _SUFFIXES:
-        raise DataError(f"suffix={suffix!r}; allowed: {', '.join(_SUFFIXES)}.")
+    if suffix not in SUFFIXES:
+        raise DataError(f"suffix={suffix!r}; allowed: {', '.join(SUFFIXES)}.")
     items = predictions if isinstance(predictions, Predictions) else tuple(predictions)
-    names = label_names if label_names is not None else items.label_names if isinstance(items, Predictions) else ()
     targets = _targets([item.path for item in items], Path(directory), suffix)
     given = iter(images) if images is not None else None
-    frames = _Frames()
+    frames = FrameReader()
     for item, target in zip(items, targets, strict=True):
-        pixels = frames.read(item.path) if given is None else _next(given, item)
-        _write(draw(pixels, item, names, min_score=min_score, opacity=opacity), target)
+        pixels = image_of(item, frames=frames) if given is None else _next(given, item)
+        write_picture(draw(pixels, item, label_names, min_score=min_score, opacity=opacity), target)
     return targets
 
 
@@ -96,41 +96,14 @@ def _targets(paths: Sequence[str], directory: Path, suffix: str) -> list[Path]:
     return targets
 
 
-class _Frames:
-    """Images by path; a video stays open while its frames are asked for in order."""
+def write_picture(picture: NDArray[np.uint8], target: Path) -> None:
+    """Write ``(H, W, 3) uint8`` RGB to a ``.jpg``, ``.png`` or ``.webp`` file, whole or not at all.
 
-    def __init__(self) -> None:
-        self._video = ""
-        self._capture: object = None
-        self._next = 0
-
-    def read(self, path: str) -> NDArray[np.uint8]:
-        if not path:
-            raise DataError("a prediction of an array has no file to draw on; give the arrays as images=...")
-        video, mark, number = path.rpartition("#")
-        if mark and number.isdigit() and not Path(path).exists():
-            return self._frame(video, int(number))
-        return read_image(path)
-
-    def _frame(self, video: str, number: int) -> NDArray[np.uint8]:
-        import cv2
-
-        if video != self._video or number < self._next:
-            self._capture, self._video, self._next = cv2.VideoCapture(video), video, 0
-        capture = self._capture
-        assert isinstance(capture, cv2.VideoCapture)
-        frame = None
-        while self._next <= number:
-            good, frame = capture.read()
-            if not good:
-                raise ImageError(f"frame {number} of {video!r} cannot be read.")
-            self._next += 1
-        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _write(picture: NDArray[np.uint8], target: Path) -> None:
+    Raises:
+        StorageError: it cannot be written.
+    """
     from PIL import Image
 
-    options: dict[str, Any] = {"quality": 92, "subsampling": 0} if target.suffix == ".jpg" else {}
+    options: dict[str, Any] = {"quality": 92, "subsampling": 0} if target.suffix.lower() in (".jpg", ".jpeg") else {}
     with files.whole_file(target) as unfinished:
         Image.fromarray(picture).save(unfinished, **options)

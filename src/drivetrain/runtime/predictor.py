@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -11,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.images.sources import SourceItem, expand_source, read_or_reason, require_readable
+from drivetrain.images.sources import SourceItem, expand_source, is_held, read_or_reason, require_readable
 from drivetrain.images.threads import run_ordered
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.sessions import Backend, Hint, InferenceRequest, RuntimePrecision, Session, open_session
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
+from drivetrain.types.truth import Truth
 
 _IN_FLIGHT = 2
 """Images that a thread has in the device while it reads the next one."""
@@ -134,7 +136,8 @@ class Predictor:
         Args:
             source: an array ``(H, W, 3) uint8`` RGB, a PIL image, a file, folder (recursive), glob or video, a series
                 of these, or a data set.
-            stream: give the predictions one by one, as they are made, in bounded memory.
+            stream: give the predictions one by one, as they are made, in bounded memory. Each keeps the image that was
+                given in memory, so that it can be drawn.
             confidence: leave out what has a lower score (0..1); for tasks whose answer can be left out.
             strict: an unreadable image is an error; otherwise it is left out and named in ``skipped``.
 
@@ -149,19 +152,20 @@ class Predictor:
         """
         decoder = self._decoder if confidence is None else self._make_decoder(confidence)
         items = expand_source(source)
-        results = PredictionStream(self._run(items, decoder, strict=strict))
+        results = PredictionStream(self._run(items, decoder, strict=strict, keep=stream or is_held(source)))
         if stream:
             return results
         answers = list(results)
         require_readable(answers, results.skipped)
-        return Predictions(answers, task=self.task, label_names=self.label_names, skipped=results.skipped)
+        skipped, truth = results.skipped, Truth.of(source)
+        return Predictions(answers, task=self.task, label_names=self.label_names, skipped=skipped, truth=truth)
 
     def _run(
-        self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool
+        self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
     ) -> Iterator[Prediction | tuple[str, str]]:
         return run_ordered(
             items,
-            lambda: _InferenceWorker(self._session, decoder, strict),
+            lambda: _InferenceWorker(self._session, decoder, strict, keep),
             workers=self._threads,
             window=self._threads * (_IN_FLIGHT + 2),
         )
@@ -184,10 +188,10 @@ class Predictor:
 class _InferenceWorker:
     """Reads an image while the ones before it are in the device."""
 
-    def __init__(self, session: Session, decoder: Decoder, strict: bool) -> None:
-        self._session, self._decoder, self._strict = session, decoder, strict
+    def __init__(self, session: Session, decoder: Decoder, strict: bool, keep: bool) -> None:
+        self._session, self._decoder, self._strict, self._keep = session, decoder, strict, keep
         self._idle: deque[InferenceRequest] = deque()
-        self._busy: deque[tuple[int, InferenceRequest, tuple[int, int], str]] = deque()
+        self._busy: deque[tuple[int, InferenceRequest, tuple[int, int], SourceItem]] = deque()
 
     def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
         image = read_or_reason(item, strict=self._strict)
@@ -196,19 +200,21 @@ class _InferenceWorker:
             return
         if len(self._busy) >= _IN_FLIGHT:
             yield self._finish()
-        self._start(number, item.path, image)
+        self._start(number, item, image)
 
     def drain(self) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
         while self._busy:
             yield self._finish()
 
-    def _start(self, number: int, path: str, image: NDArray[np.uint8]) -> None:
+    def _start(self, number: int, item: SourceItem, image: NDArray[np.uint8]) -> None:
         request = self._idle.popleft() if self._idle else self._session.request()
         request.start(image)
-        self._busy.append((number, request, (image.shape[0], image.shape[1]), path))
+        self._busy.append((number, request, (image.shape[0], image.shape[1]), item))
 
     def _finish(self) -> tuple[int, Prediction]:
-        number, request, size, path = self._busy.popleft()
+        number, request, size, item = self._busy.popleft()
         outputs = request.wait()
         self._idle.append(request)
-        return number, self._decoder.decode(outputs, size, path)
+        answer = self._decoder.decode(outputs, size, item.path)
+        given = item.given if self._keep else None
+        return number, replace(answer, label_names=self._decoder.label_names, image=given)

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import importlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.types.summary import count_classes, counts_in_words, summary_of
 from drivetrain.types.task import Task
+from drivetrain.types.truth import Truth
+
+_THRESHOLD = 0.5
+#: What higher rooms make of predictions, looked up when a method needs it: users look for these on the predictions
+#: themselves, and types must stay free of Arrow, OpenCV and Pillow. See docs/adr/0003.
+_MAKERS = {
+    "dataset": "drivetrain.data.from_predictions:dataset_from_predictions",
+    "dict": "drivetrain.data.plain_predictions:plain_prediction",
+    "dicts": "drivetrain.data.plain_predictions:plain_predictions",
+    "file": "drivetrain.data.save_predictions:save_predictions",
+    "picture": "drivetrain.report.answers:draw_prediction",
+    "pictures": "drivetrain.report.answers:draw_predictions",
+    "drawings": "drivetrain.report.save:save_drawings",
+    "picture_file": "drivetrain.report.answers:save_prediction",
+    "html": "drivetrain.report.notebook:prediction_html",
+    "htmls": "drivetrain.report.notebook:predictions_html",
+    "show": "drivetrain.report.notebook:show",
+}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def _maker(name: str) -> Any:
+    module, _, function = _MAKERS[name].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Prediction:
     """The answer about one image; the fields of other tasks are ``None``.
 
-    All coordinates and maps are in pixels of the upright original image.
+    All coordinates and maps are in pixels of the upright original image. In a notebook it shows itself as a picture.
 
     Attributes:
         path: the file the image came from (``""`` for arrays; ``video.mp4#12`` for frame 12 of a video).
@@ -36,6 +63,8 @@ class Prediction:
         anomaly_map: ``(H, W) float32``.
         anomaly_mask: ``(H, W) bool``.
         explanation: text of a model that explains in words.
+        label_names: the name of each label, by its number.
+        image: what was given as the image (array, PIL image or bytes), if it has no file and was kept for drawing.
     """
 
     path: str
@@ -53,16 +82,109 @@ class Prediction:
     anomaly_map: NDArray[np.float32] | None = None
     anomaly_mask: NDArray[np.bool_] | None = None
     explanation: str | None = None
+    label_names: tuple[str, ...] = ()
+    image: Any = None
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Prediction({self.path!r}, {width} x {height} pixels: {summary_of(self)})"
+
+    @property
+    def label(self) -> int | None:
+        """The number of the label with the highest score; ``None`` if there is none."""
+        if self.labels is None or not len(self.labels):
+            return None
+        return int(self.labels[0 if self.scores is None else int(np.argmax(self.scores))])
+
+    @property
+    def label_name(self) -> str | None:
+        """The name of :attr:`label`."""
+        return None if self.label is None else self.name_of(self.label)
+
+    @property
+    def is_anomalous(self) -> bool | None:
+        """Whether the anomaly score reaches the threshold; ``None`` if there is no score."""
+        return None if self.anomaly_score is None else self.anomaly_score >= _THRESHOLD
+
+    def name_of(self, label: int | np.int64) -> str:
+        """The name of a label; its number, if it has none."""
+        return self.label_names[label] if 0 <= label < len(self.label_names) else str(int(label))
+
+    def class_counts(self) -> dict[str, int]:
+        """How often each class occurs on the image; classes that do not occur are left out."""
+        return dict(count_classes(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: names beside the labels, masks as COCO run lengths, no maps of the whole image."""
+        return dict(_maker("dict")(self))
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """:meth:`to_dict` as a JSON document."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def draw(self, image: Any = None, *, min_score: float = 0.0, opacity: float = 0.45) -> NDArray[np.uint8]:
+        """Draw the answer on its image; see :func:`drivetrain.report.draw`.
+
+        Args:
+            image: the image, if the prediction has neither a file nor a kept image: an array (RGB), a PIL image, bytes
+                or a path.
+            min_score: leave out objects with a lower score.
+            opacity: of masks and maps, 0..1.
+
+        Returns:
+            ``(H', W', 3) uint8`` RGB.
+
+        Raises:
+            DataError: there is no image to draw on, or it is of another size.
+            ImageError: the image cannot be read.
+        """
+        picture: NDArray[np.uint8] = _maker("picture")(self, image, min_score=min_score, opacity=opacity)
+        return picture
+
+    def show(self, image: Any = None) -> None:
+        """Show the picture: below the cell of a notebook, elsewhere in the picture viewer of the system.
+
+        Args:
+            image: see :meth:`draw`.
+
+        Raises:
+            DataError: there is no image to draw on.
+            UnsupportedError: there is no screen or no viewer here.
+        """
+        _maker("show")(self, image)
+
+    def save(self, path: str | Path, *, image: Any = None) -> Path:
+        """Write the drawn picture (``.jpg``, ``.png``, ``.webp``) or the answer as data (``.json``).
+
+        Args:
+            path: the file; one of that name is replaced, but never the image itself.
+            image: see :meth:`draw`.
+
+        Returns:
+            The file.
+
+        Raises:
+            DataError: there is no image to draw on, or the suffix is another.
+            StorageError: it cannot be written.
+        """
+        saved: Path = _maker("picture_file")(self, path, image)
+        return saved
+
+    def _repr_html_(self) -> str:
+        return str(_maker("html")(self))
 
 
 class Predictions(Sequence[Prediction]):
     """The answers about a series of images, in the order of the images.
+
+    In a notebook it shows the first pictures and counts.
 
     Args:
         items: one prediction for each image.
         task: what was asked.
         label_names: the name of each label, by its number.
         skipped: ``(path, reason)`` of each image that could not be read.
+        truth: the annotated sample of each image, where the source is a data set.
     """
 
     def __init__(
@@ -72,11 +194,16 @@ class Predictions(Sequence[Prediction]):
         task: Task,
         label_names: Sequence[str],
         skipped: Sequence[tuple[str, str]] = (),
+        truth: Truth | None = None,
     ) -> None:
-        self._items = tuple(items)
         self.task = task
         self.label_names = tuple(label_names)
         self.skipped = tuple(skipped)
+        self.truth = truth
+        self._items = tuple(
+            item if item.label_names == self.label_names else replace(item, label_names=self.label_names)
+            for item in items
+        )
 
     def __len__(self) -> int:
         return len(self._items)
@@ -92,11 +219,38 @@ class Predictions(Sequence[Prediction]):
 
     def __getitem__(self, index: int | slice) -> Prediction | Predictions:
         if isinstance(index, slice):
-            return Predictions(self._items[index], task=self.task, label_names=self.label_names)
+            return Predictions(self._items[index], task=self.task, label_names=self.label_names, truth=self.truth)
         return self._items[index]
 
     def __repr__(self) -> str:
-        return f"Predictions({len(self)} images, task={self.task.value!r}, labels={len(self.label_names)})"
+        counts = "" if self.task is Task.DEPTH else f": {counts_in_words(self.class_counts())}"
+        skipped = f"; {len(self.skipped)} skipped" if self.skipped else ""
+        images = "1 image" if len(self) == 1 else f"{len(self)} images"
+        return f"Predictions({images}, {self.task.value}{counts}{skipped})"
+
+    def class_counts(self) -> dict[str, int]:
+        """How often each class was predicted: objects of it where objects are found, otherwise images of it.
+
+        Returns:
+            Every label name with its count, 0 for those that do not occur; ``"normal"`` and ``"anomalous"`` for
+            anomaly detection.
+        """
+        names = ("normal", "anomalous") if self.task is Task.ANOMALY else self.label_names
+        counts: Counter[str] = Counter(dict.fromkeys(names, 0))
+        for item in self:
+            counts.update(count_classes(item))
+        return dict(counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: task, label names, each prediction (with its truth where it is known), skipped images.
+
+        What is undefined (NaN) is ``None``, masks are COCO run lengths, and maps of whole images are left out.
+        """
+        return dict(_maker("dicts")(self))
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """:meth:`to_dict` as a JSON document."""
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
     def to_dataset(self) -> Any:
         """The predictions as a :class:`drivetrain.Dataset`, to be written in any format it knows.
@@ -107,4 +261,55 @@ class Predictions(Sequence[Prediction]):
         Raises:
             DataError: an image has no file to refer to.
         """
-        return importlib.import_module("drivetrain.data.from_predictions").dataset_from_predictions(self)
+        return _maker("dataset")(self)
+
+    def draw(self, *, min_score: float = 0.0, opacity: float = 0.45) -> Iterator[NDArray[np.uint8]]:
+        """Draw each answer on its image, one after the other; see :meth:`Prediction.draw`.
+
+        Args:
+            min_score: leave out objects with a lower score.
+            opacity: of masks and maps, 0..1.
+
+        Yields:
+            ``(H', W', 3) uint8`` RGB.
+
+        Raises:
+            DataError: an image has no file and was not kept.
+            ImageError: an image cannot be read.
+        """
+        yield from _maker("pictures")(self, min_score=min_score, opacity=opacity)
+
+    def show(self) -> None:
+        """Show the first pictures together: below the cell of a notebook, elsewhere in the viewer of the system.
+
+        Raises:
+            DataError: an image has no file and was not kept.
+            UnsupportedError: there is no screen or no viewer here.
+        """
+        _maker("show")(self)
+
+    def save(self, path: str | Path, format: str | None = None, *, save_media: bool = False) -> Path:  # noqa: A002
+        """Write the answers in a format of the field, or draw them.
+
+        Args:
+            path: a file (``.json``, ``.csv``), which is replaced if it is there, or a folder.
+            format: ``"json"`` (everything), ``"csv"`` (a table), ``"coco"`` (one file with scores if ``path`` ends in
+                ``.json``, else a folder), a folder of ``"yolo"``, ``"voc"``, ``"cvat"``, ``"datumaro"`` or
+                ``"image_folder"``, or ``"images"`` (drawn pictures). By the suffix of ``path`` if not given; a folder
+                without a format takes drawn pictures.
+            save_media: copy the images into the folder; otherwise links to them are made. Frames and arrays, which have
+                no file to link to, are always written.
+
+        Returns:
+            The file or folder.
+
+        Raises:
+            OptionError: the format is not known, cannot hold this task, or does not fit the path.
+            DataError: the folder has something in it, or an image that is needed was not kept.
+            StorageError: it cannot be written.
+        """
+        saved: Path = _maker("file")(self, path, format, save_media=save_media, draw=_maker("drawings"))
+        return saved
+
+    def _repr_html_(self) -> str:
+        return str(_maker("htmls")(self))

@@ -113,7 +113,7 @@ def test_detections() -> None:
         (Prediction("", (2, 2), class_map=np.array([[0, 1], [1, 1]])), "dog 75.0%, cat 25.0%"),
         (Prediction("", (2, 2), class_map=np.full((2, 2), 255)), "255 100.0%"),
         (Prediction("", (2, 2), labels=np.array([0])), "cat"),
-        (Prediction("", (2, 2), depth_map=np.zeros((2, 2), np.float32)), "a map"),
+        (Prediction("", (2, 2), depth_map=np.full((2, 2), 1.5, np.float32)), "depth 1.5 to 1.5"),
     ],
 )
 def test_other_answers(item: Prediction, answer: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import warnings
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pycocotools.coco import COCO
 
 from drivetrain.cli.main import main
 from drivetrain.cli.signature import options_of, verbs
@@ -95,6 +97,45 @@ def test_predict_saves_pictures(trained: Path, colours: Path, tmp_path: Path, ca
     code = run("predict", "--model", trained, "--source", colours / "red" / "0.png", "--save_images")
     assert code == 0, capsys.readouterr().err
     assert len(list((trained / "predictions").rglob("0.jpg"))) == 1
+
+
+def test_predict_writes_its_answers(trained: Path, colours: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out.json"
+    code = run("predict", "--model", trained, "--source", colours, "--output", out, "--output_format", "coco")
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    assert f"Predictions written: {out}" in printed.err
+    assert "10 blue, 10 red in 20 images" in printed.out
+    coco = COCO(str(out))
+    assert next(iter(coco.loadImgs(coco.getImgIds())))["file_name"] == "colours/blue/0.png"
+    assert len(coco.getAnnIds(catIds=coco.getCatIds(["red"]))) == 10
+
+    assert run("predict", "--model", trained, "--output", tmp_path / "test.csv") == 0
+    assert re.search(r"image +answer +truth", capsys.readouterr().out)
+    rows = list(csv.DictReader((tmp_path / "test.csv").open()))
+    assert [row["label"] for row in rows] == [row["truth"] for row in rows] == ["blue", "red"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--output_format", "coco"),
+            "--output_format coco needs a file or folder to write to, such as --output answers.json.",
+        ),
+        (("--output", "out.json", "--output_format", "coc"), "--output_format coc is no format of predictions. Did"),
+        (("--output", "out.json", "--save_media"), "has no place for images"),
+        (
+            ("--output", "out", "--output_format", "yolo"),
+            "--output_format yolo cannot hold answers of classification. Use",
+        ),
+    ],
+)
+def test_predict_refuses_an_output_before_it_answers(trained: Path, calls, colours, words, said: str, capsys) -> None:
+    assert run("predict", "--model", trained, "--source", colours, *words) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
 
 
 def test_export_is_refused_by_an_engine_that_cannot(trained: Path, capsys) -> None:

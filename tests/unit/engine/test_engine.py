@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any, ClassVar
@@ -427,3 +428,46 @@ def test_drawings_go_into_the_work_dir(dataset: Path, tmp_path: Path) -> None:
     engine.train(max_epochs=1)
     engine.predict(save_images=True)
     assert len(list((tmp_path / "work" / "predictions").rglob("*.*"))) == 9
+
+
+def test_answers_can_be_drawn_counted_and_written_with_their_truth(dataset: Path, tmp_path: Path) -> None:
+    engine = toy_engine(dataset, tmp_path / "work")
+    engine.train(max_epochs=1)
+    answers = engine.predict(output=tmp_path / "out.json")
+    assert answers.truth is not None
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [row["truth"]["names"][0] for row in written["predictions"]] == [Path(p.path).parent.name for p in answers]
+    assert sum(answers.class_counts().values()) == 9
+    assert '<img src="data:image' in answers._repr_html_()
+
+
+def test_images_in_memory_are_kept_where_they_stay_or_are_needed(dataset: Path, tmp_path: Path) -> None:
+    engine = toy_engine(dataset, tmp_path / "work")
+    engine.train(max_epochs=1)
+    image, broken = np.full((30, 40, 3), 90, np.uint8), np.zeros((3, 3), np.complex64)
+    first, second = engine.predict([image, broken, image + np.uint8(9)])
+    assert first.image is image
+    assert (second.image == 99).all()
+    assert engine.predict(iter([image]))[0].image is None
+    folder = tmp_path / "folder"
+    engine.predict(iter([image]), output=folder, output_format="image_folder")
+    assert [path.name for path in folder.rglob("*.png")] == ["image_000000.png"]
+    engine.predict(iter([image]), save_images=True)
+    assert (tmp_path / "work" / "predictions" / "000000.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"output": "a.json", "output_format": "jsn"}, r"output_format='jsn' is no format.*Did you mean 'json'"),
+        ({"output_format": "json"}, r"output_format='json' needs a file or folder"),
+        ({"output": "a.xyz"}, "does not say the format; give output_format"),
+    ],
+)
+def test_outputs_are_checked_before_the_model_is_made(
+    values: dict[str, str], said: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = toy_engine(dataset, tmp_path / "work")
+    monkeypatch.setattr(engine, "select", lambda checkpoint: pytest.fail("the model was made"))
+    with pytest.raises(OptionError, match=said):
+        engine.predict(**values)

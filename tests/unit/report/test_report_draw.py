@@ -112,18 +112,39 @@ def test_class_map_tints_all_but_the_background_and_has_a_legend():
     assert picture.shape[0] > 400
 
 
-def test_anomaly_shows_heat_border_and_verdict():
+RED = (220, 38, 38)
+
+
+def _heated(score, level=0.95):
     heat = np.zeros(SIZE, np.float32)
-    heat[100:200, 100:200] = 0.95
-    item = Prediction("", SIZE, anomaly_score=0.9, anomaly_map=heat)
-    picture = draw(GREY, item, [])
-    red, _, blue = picture[150, 150].astype(int)
+    heat[100:200, 100:200] = level
+    return Prediction("", SIZE, anomaly_score=score, anomaly_map=heat, anomaly_mask=heat >= 0.5)
+
+
+def test_anomaly_shows_the_image_beside_the_heat_with_border_and_verdict():
+    picture = draw(GREY, _heated(0.9))
+    left, right = picture[:400, :500], picture[:400, -500:]
+    np.testing.assert_array_equal(left, GREY)
+    assert 1000 < picture.shape[1] < 1020
+    assert (picture[:400, 500:-500] == 255).all()
+    red, _, blue = right[150, 150].astype(int)
     assert red > blue
-    assert _near(picture, (220, 38, 38))[100:200, 98:103].any(axis=1).all()
-    calm = draw(GREY, Prediction("", SIZE, anomaly_score=0.1, anomaly_map=heat * 0.4), [])
-    assert not _near(calm[:400], (220, 38, 38)).any()
-    only_score = draw(GREY, Prediction("", SIZE, anomaly_score=0.1), [])
+    assert _near(right, RED)[100:200, 98:103].any(axis=1).all()
+    only_score = draw(GREY, Prediction("", SIZE, anomaly_score=0.1))
     np.testing.assert_array_equal(only_score[:400], GREY)
+
+
+def test_no_border_on_what_is_called_normal():
+    assert _near(draw(GREY, _heated(0.51)), RED)[:400].any()
+    assert not _near(draw(GREY, _heated(0.49)), RED)[:400].any()
+
+
+def test_a_very_wide_image_stands_above_its_map():
+    wide = GREY[:100]
+    picture = draw(wide, Prediction("", (100, 500), anomaly_score=0.9, anomaly_map=np.ones((100, 500), np.float32)))
+    assert picture.shape[1] == 500 * 4
+    np.testing.assert_array_equal(picture[:400:4, ::4], wide)
+    assert picture.shape[0] > 800
 
 
 def test_an_explanation_stands_under_the_image():
@@ -198,7 +219,7 @@ class TestSaving:
 
     def test_arrays_need_images(self, tmp_path):
         items = [Prediction("", (28, 28), labels=np.array([0]))] * 2
-        with pytest.raises(DataError, match="give the arrays as images"):
+        with pytest.raises(DataError, match=r"no image to draw on.*draw\(image\)"):
             save_drawings(items, tmp_path, label_names=NAMES)
         with pytest.raises(DataError, match="fewer images"):
             save_drawings(items, tmp_path, label_names=NAMES, images=[np.zeros((28, 28, 3), np.uint8)])

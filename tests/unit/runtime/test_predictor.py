@@ -17,6 +17,7 @@ import openvino as ov
 import pytest
 from PIL import Image
 
+from drivetrain.data import load_dataset
 from drivetrain.engine import Engine
 from drivetrain.errors import (
     ArtifactError,
@@ -190,6 +191,39 @@ def test_streams_collect_what_they_skip(predictor: Predictor, folder: Path) -> N
     stream = predictor.predict(folder, stream=True)
     assert len(list(stream)) == 11
     assert len(stream.skipped) == 1
+
+
+def test_what_is_given_in_memory_can_be_drawn_later(predictor: Predictor, folder: Path) -> None:
+    red = np.full((20, 30, 3), (200, 0, 0), np.uint8)
+    with Image.open(next(folder.rglob("*.png"))) as opened:
+        pil = opened.convert("RGB")
+    data = next(folder.rglob("*.png")).read_bytes()
+    for source in (red, [red, pil], data, np.stack([red, red]), [data]):
+        for item in predictor.predict(source):
+            assert item.label_names == LABELS
+            assert item.draw().ndim == 3
+    assert predictor.predict([red])[0].image is red, "kept, not copied"
+    assert [item.image for item in predictor.predict(folder)] == [None] * 12
+
+
+def test_a_passing_series_is_kept_only_while_it_streams(predictor: Predictor) -> None:
+    red = np.full((20, 30, 3), (200, 0, 0), np.uint8)
+    assert predictor.predict(image for image in [red])[0].image is None
+    (item,) = predictor.predict((image for image in [red]), stream=True)
+    assert item.image is red
+    assert item.label_name == "red"
+
+
+def test_a_data_set_brings_its_truth(predictor: Predictor, folder: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("0", "1")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        shutil.copy(folder / f"0{number}.jpg", tmp_path / "data" / name / "a.jpg")
+    data = load_dataset(tmp_path / "data")
+    answers = predictor.predict(data)
+    assert answers.truth is not None
+    assert [answers.truth[item.path].path for item in answers] == list(data.paths)
+    assert [row["truth"] for row in answers.to_dict()["predictions"]] == [{"names": ["0"]}, {"names": ["1"]}]
+    assert predictor.predict(folder).truth is None
 
 
 def test_decode_gives_pixels_in_order(folder: Path) -> None:

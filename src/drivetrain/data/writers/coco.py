@@ -1,8 +1,9 @@
-"""COCO: ``annotations/instances_<subset>.json`` and ``images/<subset>``; predictions keep their scores."""
+"""COCO: ``annotations/instances_<subset>.json`` and ``images/<subset>``, or one file; predictions keep their scores."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,30 +16,40 @@ if TYPE_CHECKING:
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
     """Write one file for each subset; ids of categories begin with 1, those of images stay if they differ."""
+    kind = "person_keypoints" if data.keypoint_names else "instances"
+    (folder / "annotations").mkdir()
+    for subset in data.subsets:
+        rows = [index for index, name in enumerate(data.subset_names) if name == subset]
+        for row in rows:
+            images.place(row, folder / "images" / subset)
+        document = document_of(data, rows, [images.name(row) for row in rows])
+        (folder / "annotations" / f"{kind}_{subset}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def document_of(data: Dataset, rows: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    """The document for some images.
+
+    Args:
+        data: with the annotations.
+        rows: which images.
+        names: the file name that the document gives each of them.
+    """
     points = list(data.keypoint_names)
     categories: list[dict[str, Any]] = [
         {"id": index + 1, "name": name, "supercategory": ""} | ({"keypoints": points, "skeleton": []} if points else {})
         for index, name in enumerate(data.label_names)
     ]
+    ids = [int(data.image_ids[row]) for row in rows]
+    if len(set(ids)) < len(ids):
+        ids = list(range(1, len(rows) + 1))
     scores = data.scores
-    kind = "person_keypoints" if points else "instances"
-    (folder / "annotations").mkdir()
-    for subset in data.subsets:
-        rows = [index for index, name in enumerate(data.subset_names) if name == subset]
-        ids = [int(data.image_ids[row]) for row in rows]
-        if len(set(ids)) < len(ids):
-            ids = list(range(1, len(rows) + 1))
-        listed, annotations = [], list[dict[str, Any]]()
-        for row, identity in zip(rows, ids, strict=True):
-            sample = data[row]
-            images.place(row, folder / "images" / subset)
-            listed.append(
-                {"id": identity, "file_name": images.name(row), "height": sample.size[0], "width": sample.size[1]}
-            )
-            for entry in _annotations(sample, scores[row] if scores else None):
-                annotations.append({"id": len(annotations) + 1, "image_id": identity, **entry})
-        document = {"images": listed, "annotations": annotations, "categories": categories}
-        (folder / "annotations" / f"{kind}_{subset}.json").write_text(json.dumps(document), encoding="utf-8")
+    listed, annotations = [], list[dict[str, Any]]()
+    for row, identity, name in zip(rows, ids, names, strict=True):
+        sample = data[row]
+        listed.append({"id": identity, "file_name": name, "height": sample.size[0], "width": sample.size[1]})
+        for entry in _annotations(sample, scores[row] if scores else None):
+            annotations.append({"id": len(annotations) + 1, "image_id": identity, **entry})
+    return {"images": listed, "annotations": annotations, "categories": categories}
 
 
 def _annotations(sample: Sample, scores: list[float] | None) -> list[dict[str, Any]]:
@@ -55,7 +66,7 @@ def _annotations(sample: Sample, scores: list[float] | None) -> list[dict[str, A
             "bbox": [x1, y1, x2 - x1, y2 - y1],
             "area": float(sample.area[index]) if sample.area is not None else (x2 - x1) * (y2 - y1),
             "iscrowd": int(sample.iscrowd[index]) if sample.iscrowd is not None else 0,
-            "segmentation": _segmentation(sample, index),
+            "segmentation": segmentation_of(sample, index),
         }
         if sample.keypoints is not None:
             values = sample.keypoints[index]
@@ -67,7 +78,8 @@ def _annotations(sample: Sample, scores: list[float] | None) -> list[dict[str, A
     return entries
 
 
-def _segmentation(sample: Sample, index: int) -> Any:
+def segmentation_of(sample: Sample, index: int) -> Any:
+    """The outline of one object: a run-length dict, a list of rings ``[x, y, x, y, ...]``, or an empty list."""
     if sample.rles is not None and (rle := sample.rles[index]) is not None:
         return rle
     if sample.polygons is not None:

@@ -11,7 +11,7 @@ from drivetrain.machine.files import explained
 from drivetrain.types.options import check_at_least
 
 if TYPE_CHECKING:
-    from drivetrain.types import Predictions
+    from drivetrain.types import Predictions, Task
 
 NEEDS = ("infer",)
 
@@ -25,6 +25,9 @@ def predict(
     confidence: float | None = None,
     strict: bool = False,
     save_images: bool = False,
+    output: str | Path | None = None,
+    output_format: str | None = None,
+    save_media: bool = False,
 ) -> Predictions:
     """Ask the model about images.
 
@@ -36,37 +39,76 @@ def predict(
         confidence: leave out objects with a lower score (0..1).
         strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
+        output: a file (.json, .csv) or folder to write the answers to.
+        output_format: json, csv, coco (a file if output ends in .json, else a folder), yolo, voc, cvat, datumaro,
+            image_folder, or images (drawn); by the suffix of output if not given.
+        save_media: copy the images into the folder of output.
 
     Returns:
         One prediction for each image, in the order of the images, in pixels of the original image.
 
     Raises:
+        OptionError: ``output_format`` is not known or does not fit ``output``.
         DataError: there are no images.
         ImageError: no image can be read, or one cannot be and ``strict`` is set.
-        UnsupportedOptionError: the task has no use for ``confidence``.
+        UnsupportedOptionError: the task has no use for ``confidence``, or the format cannot hold it.
+        StorageError: an answer cannot be written.
     """
     self.require("predict", NEEDS)
     check_at_least("batch_size", batch_size, 1)
     if confidence is not None and not 0.0 <= confidence <= 1.0:
         raise OptionError(f"confidence={confidence} must be between 0 and 1.")
+    if output is None and (output_format is not None or save_media):
+        given = "save_media=True" if output_format is None else f"output_format={output_format!r}"
+        raise OptionError(f"{given} needs a file or folder to write to, such as output='answers.json'.")
+    _check_output(output, output_format, save_media, None)
     self.select(checkpoint)
     if confidence is not None and not self.task.has_objects:
         raise UnsupportedOptionError(
             f"confidence={confidence} cannot be honoured: {self.task.value} has no objects to leave out."
         )
-    from drivetrain.images.sources import require_readable
-    from drivetrain.images.stream import ImageStream
-
-    images = ImageStream(
-        self.dataset.subset("test").paths if source is None else source, strict=strict, keep=save_images
-    )
-    predictions = self.answer(images, batch_size=batch_size, confidence=confidence)
-    require_readable(predictions, predictions.skipped)
+    needs_pixels = _check_output(output, output_format, save_media, self.task)
+    predictions = _predicted(self, source, batch_size, confidence, strict=strict, keep=save_images or needs_pixels)
     if save_images:
-        from drivetrain.report import save_drawings
-
         folder = self.work_dir / "predictions"
         with explained(folder):
-            save_drawings(predictions, folder, images=images.again(predictions))
+            predictions.save(folder, "images")
         self.progress.note(f"Drawn predictions: {folder}")
+    if output is not None:
+        written = predictions.save(output, output_format, save_media=save_media)
+        self.progress.note(f"Predictions written: {written}")
+    return predictions
+
+
+def _check_output(output: str | Path | None, output_format: str | None, save_media: bool, task: Task | None) -> bool:
+    """Refuse what cannot be written before anything is predicted; whether images in memory must be kept for it."""
+    if output is None:
+        return False
+    from drivetrain.data.save_predictions import check_output, needs_pixels
+
+    return needs_pixels(output, check_output(output, output_format, task, save_media=save_media, name="output"))
+
+
+def _predicted(
+    engine: EngineState, source: Any, batch_size: int | None, confidence: float | None, *, strict: bool, keep: bool
+) -> Predictions:
+    """The answers about a source, with their truth if it is a data set.
+
+    Args:
+        engine: what answers.
+        source: what to ask about; the test images of the engine's data if ``None``.
+        batch_size: images in a step.
+        confidence: objects with a lower score are left out.
+        strict: an unreadable image is an error.
+        keep: keep images in memory with their answers, also those of a passing series.
+    """
+    from drivetrain.images.sources import is_held, require_readable
+    from drivetrain.images.stream import ImageStream
+    from drivetrain.types.truth import Truth
+
+    asked = engine.dataset.subset("test") if source is None else source
+    truth = Truth.of(asked)
+    images = ImageStream(asked if truth is None else asked.paths, strict=strict, keep=keep or is_held(asked))
+    predictions = engine.answer(images, batch_size=batch_size, confidence=confidence, truth=truth)
+    require_readable(predictions, predictions.skipped)
     return predictions
