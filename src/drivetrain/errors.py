@@ -8,6 +8,7 @@ Every error derives from :class:`DrivetrainError` and from the built-in error on
     │   └── AmbiguousModelError                  several sources offer it
     ├── MissingDependencyError (ImportError)     known, but an optional package is not installed
     ├── OptionError (ValueError)                 an option has a value that is not allowed
+    │   ├── UnknownOptionError (TypeError)       there is no option of this name
     │   └── UnsupportedOptionError               this engine or model cannot honour the option
     ├── UnsupportedError (NotImplementedError)   this engine or model cannot do what was asked
     ├── DataError (ValueError)                   the data set cannot be used
@@ -55,6 +56,10 @@ class MissingDependencyError(DrivetrainError, ImportError):
 
 class OptionError(DrivetrainError, ValueError):
     """An option has a value that is not allowed."""
+
+
+class UnknownOptionError(OptionError, TypeError):
+    """There is no option of this name."""
 
 
 class UnsupportedOptionError(OptionError):
@@ -123,6 +128,19 @@ class TrialPruned(DrivetrainError, RuntimeError):
 
 class TrainingInterrupted(DrivetrainError, KeyboardInterrupt):
     """Training was stopped by the user; the last state is saved."""
+
+
+def either(python: str, command_line: str) -> str:
+    """A step to take, in both languages; the command line shows its own alone.
+
+    Args:
+        python: code such as ``Engine(model, data)``, or words; without backticks.
+        command_line: what to type instead, such as ``--data FOLDER``; without backticks.
+
+    Returns:
+        A text for the middle of a sentence.
+    """
+    return f"`{python}` (on the command line: `{command_line}`)"
 
 
 def near(name: str, allowed: Iterable[str], *, most: int = 3) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drivetrain.cli.option_name import option_name
 from drivetrain.cli.signature import Option, options_of, verbs
-from drivetrain.cli.wording import option_name
 from drivetrain.errors import OptionError, near
 from drivetrain.recipes import VERSION_KEY, is_recipe, list_recipes, load_yaml, names_recipe, read_config
+from drivetrain.types.options import near_option
 
 PREFIX = "DRIVETRAIN_"
 #: Variables that something else of drivetrain reads.
@@ -305,7 +306,7 @@ def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> N
     if owners:
         raise OptionError(f"{prefix}{name} belongs to {' and '.join(owners)}, not to {verb}.")
     allowed = [*options, "config", "recipe", *FLAGS, *(flag for flag, owner in OWN_FLAGS.items() if owner == verb)]
-    hint = near(prefix + name, [prefix + word for word in allowed])
+    hint = near_option(name, allowed, prefix=prefix)
     raise OptionError(f"{prefix}{name} is not an option of {verb}.{hint} See all with: drivetrain {verb} --help.")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from drivetrain.cli.answer import Answer, Command, results_only_on_stdout
-from drivetrain.cli.wording import option_name
+from drivetrain.cli.option_name import option_name
 from drivetrain.errors import OptionError, near
 
 

@@ -137,8 +137,17 @@ def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str
         traceback.print_exception(error)
     from drivetrain.cli.wording import reworded
 
-    print(f"drivetrain: {reworded(message)}", file=sys.stderr)
+    print(f"drivetrain: {reworded(message, own=own_options(*arguments[:1]))}", file=sys.stderr)
     return code
+
+
+def own_options(command: str = "") -> list[str]:
+    """The options of a command, by name."""
+    from drivetrain.cli.signature import options_of, verbs
+
+    if command in commands():
+        return list(inspect.signature(commands()[command]).parameters)
+    return list(options_of(command)) if command in verbs() else []
 
 
 def _dispatch(arguments: list[str]) -> int:

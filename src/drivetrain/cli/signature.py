@@ -130,6 +130,8 @@ def check_values(options: Mapping[str, Option], given: Mapping[str, Any]) -> dic
 def _check_value(parser: ArgumentParser, option: Option, value: Any) -> Any:
     if option.kind == "object" or (value is None and option.default is None):
         return value
+    if float in _parts(option.type) and str(value).lower().strip("+-") in ("inf", "infinity", "nan"):
+        return float(value)  # refused by what it is for, and not as something that is no number
     try:
         return _parse(parser, option.name, value)
     except ArgumentError as error:

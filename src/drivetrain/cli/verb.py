@@ -6,20 +6,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drivetrain.cli.answer import results_only_on_stdout
 from drivetrain.cli.arguments import Request, read_request, repeatable, to_yaml
 from drivetrain.cli.next_command import next_command
 from drivetrain.cli.signature import check_values, options_of
 from drivetrain.cli.wording import reworded_note
+from drivetrain.engine import Engine
+from drivetrain.engine.early import Asked
 from drivetrain.engine.objects import OBJECTS, load_with, make_objects
 from drivetrain.engine.recipe import fitting_recipe
+from drivetrain.engine.verbs import check_early
 from drivetrain.errors import OptionError
 from drivetrain.machine.openmp import set_openmp
-
-if TYPE_CHECKING:
-    from drivetrain.engine import Engine
 
 
 def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
@@ -66,6 +66,7 @@ def run_verb(verb: str, request: Request) -> tuple[Any, str | None]:
         DrivetrainError: as the verb does.
     """
     values = effective(verb, request)
+    check_early(Engine, verb, Asked(values), {name: values[name] for name in _own_names(verb)})
     with fitting_recipe(request.recipe, values["task"], values["data"]):
         openmp = set_openmp()
         engine = make_engine(values, quiet="quiet" in request.flags)
@@ -99,7 +100,6 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     Raises:
         DrivetrainError: as the constructor does.
     """
-    from drivetrain.engine import Engine
     from drivetrain.runs.progress import NotesOnly, RewordedNotes
 
     names = [name for name, option in options_of("train").items() if option.owner == "engine" and name != "data_args"]
@@ -113,9 +113,13 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     return engine
 
 
+def _own_names(verb: str) -> list[str]:
+    return [name for name, option in options_of(verb).items() if option.owner == verb]
+
+
 def own_options(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the verb's method."""
-    own = {name: values[name] for name, option in options_of(verb).items() if option.owner == verb}
+    own = {name: values[name] for name in _own_names(verb)}
     for name in set(OBJECTS) & set(own):
         if own[name] is not None:
             own[name] = make_objects(name, own[name])
@@ -138,10 +142,12 @@ def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
     from drivetrain.engine.train_options import given_options
 
     if values["model"]:
+        Asked(values)
         raise OptionError(
             f"--dry_run shows what is chosen by the data, but the model is given: {values['model']}. Leave out "
             "--model, or see the effective options with --print_config."
         )
+    check_early(Engine, verb, Asked(values), {name: values[name] for name in _own_names(verb)})
     with results_only_on_stdout() as stdout:
         engine = make_engine(values, quiet=True)
         assert engine.plan is not None

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-_VALUE = r"""'[^'\n]*'|"[^"\n]*"|\[[^\]\n]*\]|\([^)\n]*\)|\.\.\.|-?\d+(?:\.\d+)?(?:e-?\d+)?|True|False"""
-
-
+_VALUE = (
+    r"""'[^'\n]*'|"[^"\n]*"|\[[^\]\n]*\]|\([^)\n]*\)|\{[^{}\n]*\}|\.\.\.|-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|-?inf|nan"""
+    r"|None|True|False"
+)
 _SWITCH = r"True|False"
+#: Mappings -> how one of their keys is written after ``--``.
+_MAPPINGS = {
+    "model_args": "model",
+    "data_args": "data",
+    "engine_args": "engine_args",
+    "space": "space",
+    "hpo_config": "hpo_config",
+}
 
 
-def reworded(message: str, *, switches_only: bool = False) -> str:
-    """The message with the options of all verbs as they are written on the command line.
+#: Arguments of ``load_dataset`` that a verb takes as ``--data.NAME``.
+OF_DATA = ("format", "splits", "strict", "cache", "allow_pickle", "normal")
+
+
+def reworded(message: str, *, own: Iterable[str] = (), switches_only: bool = False) -> str:
+    """The message with the options as they are written on the command line.
 
     Args:
         message: of an error or a note.
+        own: the options of the command at hand; arguments of ``load_dataset`` are among them for "data" alone.
         switches_only: leave ``batch_size=8`` as it is: a note of what was used, not of what to type.
     """
-    from drivetrain.cli.signature import options_of, verbs
-
-    names = {name for verb in verbs() for name in options_of(verb)}
-    return in_command_words(message, names, values=_SWITCH if switches_only else _VALUE)
+    if switches_only:
+        return _assigned(_one_voice(message), spellings(own), _SWITCH)
+    return in_command_words(message, spellings(own))
 
 
 def reworded_note(note: str) -> str:
@@ -30,36 +43,88 @@ def reworded_note(note: str) -> str:
     return reworded(note, switches_only=True)
 
 
-def in_command_words(message: str, options: Iterable[str], *, values: str = _VALUE) -> str:
-    """The message with every ``name=value`` of an option written as it is written on the command line.
+def spellings(own: Iterable[str] = ()) -> dict[str, str]:
+    """Names of the Python API -> how they are written after a command.
 
     Args:
-        message: of an error or a note.
-        options: the names of the options; other names stay as they are.
-        values: a pattern of the values that are meant.
+        own: the options of the command; those of others are spelled as these take them.
     """
-    names = "|".join(sorted(options, key=len, reverse=True))
-    if not names:
+    from drivetrain.cli.signature import options_of, verbs
+
+    found = {name: f"--{name}" for verb in verbs() for name in options_of(verb)}
+    found |= {name: f"--data.{name}" for name in OF_DATA}
+    return {**found, **{name: f"--{name}" for name in own}}
+
+
+def in_command_words(message: str, options: Mapping[str, str]) -> str:
+    """The message in the words of the command line alone.
+
+    Args:
+        message: of an error.
+        options: the name of each option -> how it is written.
+    """
+    if not options:
         return message
+    return _bare(_assigned(_keys(_one_voice(message)), options, _VALUE), options)
+
+
+def _one_voice(message: str) -> str:
+    """Of a step that is said in both languages (see :func:`drivetrain.errors.either`) the one of the command line."""
+    return re.sub(r"`[^`]*` \(on the command line: `([^`]*)`\)", r"\1", message)
+
+
+def _keys(message: str) -> str:
+    """Keys of mappings as options of their own: ``engine_args={'mosaic': 0.5}`` is ``--engine_args.mosaic 0.5``."""
+    heads = "|".join(_MAPPINGS)
+    verb = r"(?= (?:is|are|has|have|cannot|must)\b)"
+    message = re.sub(
+        rf"\b({heads}): (['\"]?)(\w[\w.]*)\2(?:=({_VALUE})|{verb})",
+        lambda found: _spelled(f"--{_MAPPINGS[found[1]]}.{found[3]}", found[4]),
+        message,
+    )
+    return re.sub(
+        rf"(?<![\w.\-])({heads})=\{{(['\"])([\w.]+)\2: ([^{{}},\n]*|{_VALUE})\}}",
+        lambda found: _spelled(f"--{_MAPPINGS[found[1]]}.{found[3]}", found[4]),
+        message,
+    )
+
+
+def _assigned(message: str, options: Mapping[str, str], values: str) -> str:
+    """Every ``name=value`` of an option as it is written on the command line."""
+    names = _alternatives(options)
     # "train(precision=...)" and "Engine(work_dir=...)" name one option each
-    alone = re.sub(rf"\b(?:Engine|train|test|predict|export)\(((?:{names})=(?:{values}))\)", r"\1", message)
-    return re.sub(rf"(?<![\w.\-])({names})=({values})", lambda found: _written(found[1], found[2]), alone)
+    alone = re.sub(
+        rf"\b(?:Engine|train|test|predict|export)\(({names})=(?:{values})\)", lambda found: options[found[1]], message
+    )
+    return re.sub(rf"(?<![\w.\-])({names})=({values})", lambda found: _spelled(options[found[1]], found[2]), alone)
 
 
-def _written(name: str, value: str) -> str:
-    if value == "True":
-        return f"--{name}"
+def _bare(message: str, options: Mapping[str, str]) -> str:
+    """Names of options without a value: those with an underscore, and any that is to be left out or comes first."""
+    words = _alternatives(name for name in options if "_" in name)
+    message = re.sub(rf"(?<![\w.\-'\"`/=])({words})(?![\w=/('\"`]|\.\w)", lambda found: options[found[1]], message)
+    names = _alternatives(options)
+    message = re.sub(rf"\b([Ll]eave )({names})( out\b)", lambda found: found[1] + options[found[2]] + found[3], message)
+    message = re.sub(rf"\b([Ll]eave out )({names})\b", lambda found: found[1] + options[found[2]], message)
+    return re.sub(rf"^({names})(?=: )", lambda found: options[found[1]], message)
+
+
+def _alternatives(names: Iterable[str]) -> str:
+    return "|".join(sorted(names, key=len, reverse=True))
+
+
+def _spelled(option: str, value: str | None) -> str:
+    if value in (None, "True"):
+        return option
     if value == "False":
-        return f"--{name} false"
+        return f"{option} false"
     if value[:1] in "'\"":
-        return f"--{name} {shlex.quote(value[1:-1])}"
-    return f"--{name} {value}"
-
-
-def option_name(written: str) -> str:
-    """The name of an option in our spelling: ``max-epochs`` is ``max_epochs``; what follows a dot is an upstream's."""
-    head, dot, rest = written.partition(".")
-    return head.replace("-", "_") + dot + rest
+        return f"{option} {shlex.quote(value[1:-1])}"
+    if value[:1] == "(":
+        value = f"[{value[1:-1]}]"
+    if value[:1] in "[{" and " " in value:
+        return f"{option} {shlex.quote(value)}"
+    return f"{option} {value}"
 
 
 def command(*words: object) -> str:

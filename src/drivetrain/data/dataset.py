@@ -221,7 +221,7 @@ class Dataset:
         if name not in self.subsets:
             raise DataError(
                 f"subset={name!r} is not in this data set.{near(name, self.subsets)} "
-                f"It has: {', '.join(self.subsets) or 'none'}. with_splits() makes the missing ones."
+                f"It has: {', '.join(self.subsets) or 'none'}. To divide all of its images give splits=..."
             )
         rows = self._table.filter(pc.equal(self._table.column("subset"), name))
         return self._derived(rows, f"subset {name}")
@@ -284,7 +284,7 @@ class Dataset:
         if "train" not in existing:
             raise DataError(
                 f"The data set has no training images; its subsets are: {', '.join(existing) or 'none'}. "
-                "Use split() to divide all of its images again."
+                "To divide all of its images again give splits=..."
             )
         if "val" in existing:
             return self
@@ -407,7 +407,7 @@ class Dataset:
             DataError: the file was not written by :meth:`save`, or is damaged.
         """
         if not Path(path).is_file():
-            raise DataNotFoundError(f"{path} does not exist. Dataset.save(path) writes such a file.")
+            raise DataNotFoundError(f"{path} does not exist. Such a file is written by save on a Dataset.")
         try:
             with pa.memory_map(str(path)) as source:
                 table = pa.ipc.open_file(source).read_all()

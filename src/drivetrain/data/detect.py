@@ -134,5 +134,5 @@ def _nothing_fits(tree: Tree) -> str:
     return (
         f"{tree.root} holds {images} images, but no format fits. Put the images into one folder for each class, or add "
         "annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
-        "load_dataset(..., format=...), --data.format."
+        "format=..."
     )

@@ -15,7 +15,7 @@ from drivetrain.data.geometry import polygon_area
 from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.data.tree import fingerprint_of
-from drivetrain.errors import DataError
+from drivetrain.errors import DataError, either
 from drivetrain.images import rle as run_length
 from drivetrain.types import Prediction, Predictions, Task
 
@@ -77,8 +77,9 @@ def _require_files(predictions: Predictions) -> None:
         if not has_file(item):
             what = f"{item.path!r} is not a file" if item.path else "it was given as an array"
             raise DataError(
-                f"The image of prediction {index} cannot be referred to: {what}. save(path, format) also writes frames "
-                "and arrays; or save it as a file and predict that."
+                f"The image of prediction {index} cannot be referred to: {what}. "
+                f"{either('predictions.save(path, format)', '--output FOLDER --output_format FORMAT')} also writes "
+                "frames and arrays; or save it as a file and predict that."
             )
 
 

@@ -195,7 +195,7 @@ def _write_image(item: Prediction, frames: FrameReader, file: Path) -> None:
     if item.image is None and not item.path:
         raise DataError(
             "An image that was given as an array, by a generator, was not kept, so it cannot be written. Give a list "
-            "of arrays, or predict(..., output=..., output_format=...), which keeps them; 'json', 'csv' and a '.json' "
+            "of arrays, or give predict output=..., which keeps them; 'json', 'csv' and a '.json' "
             "file of 'coco' need no images."
         )
     pixels = read_image(item.image) if item.image is not None else frames.read(item.path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.recipe import fitting_recipe
-from drivetrain.errors import DataError, DataNotFoundError
+from drivetrain.errors import DataError, DataNotFoundError, either
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -84,14 +84,12 @@ class EngineData:
             DataError: there are none.
         """
         if self.source is None:
-            raise DataError(f"There are no data{purpose}.{self.gone} Give them: Engine(model, data), or --data FOLDER.")
+            raise absent_data(purpose, self.gone)
 
     @property
     def gone(self) -> str:
         """A sentence that says where the data of the recorded run were, if they are not there any more."""
-        if self.source is not None or not self.recorded:
-            return ""
-        return f" Those of the run were in {self.recorded!r}, which is not there any more."
+        return "" if self.source is not None else gone(self.recorded)
 
     def other(self, data: Any, task: Task) -> Dataset:
         """Another data set than the engine's own, read for the same task.
@@ -116,6 +114,16 @@ class EngineData:
         if isinstance(self.source, str | Path):
             return Path(self.source).stem
         return type(self.source).__name__ if self.source is not None else ""
+
+
+def absent_data(purpose: str = "", more: str = "") -> DataError:
+    """The error of a verb that needs data where there are none."""
+    return DataError(f"There are no data{purpose}.{more} Give them: {either('Engine(model, data)', '--data FOLDER')}.")
+
+
+def gone(recorded: str) -> str:
+    """A sentence that says where the data of a run were; ``""`` if it is not known."""
+    return f" Those of the run were in {recorded!r}, which is not there any more." if recorded else ""
 
 
 def some_paths(dataset: Dataset, count: int) -> list[str]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from drivetrain.engine.data import EngineData
+from drivetrain.engine.early import check_arguments
 from drivetrain.engine.framework import NEEDED
 from drivetrain.engine.objects import load_with
 from drivetrain.engine.old_hooks import OldHooks, OldNames, old_framework
 from drivetrain.engine.recipe import Recipe
 from drivetrain.engine.state import EngineState
+from drivetrain.engine.verbs import known_options, require_known
 from drivetrain.engine.verbs.export import export as _export
 from drivetrain.engine.verbs.predict import predict as _predict
 from drivetrain.engine.verbs.test import test as _test
@@ -77,7 +79,9 @@ class Engine(OldNames, EngineState):
         if cls is not Engine:
             return super().__new__(cls)
         choice = _choose(model, data, engine, more)
-        chosen = object.__new__(cast("type[Self]", load_engine(choice.resolution.spec)))
+        served_by = cast("type[Self]", load_engine(choice.resolution.spec))
+        require_known(served_by.__init__, "Engine", more)
+        chosen = object.__new__(served_by)
         vars(chosen)["_choice"] = choice  # for the constructor, which Python calls next
         return chosen
 
@@ -100,7 +104,7 @@ class Engine(OldNames, EngineState):
         self.resolution, self.plan, self.recipe = choice.resolution, choice.plan, choice.recipe
         if choice.engine not in (None, self.spec.name):
             raise OptionError(
-                f"engine={choice.engine!r} contradicts {type(self).__name__}; leave it out, or call Engine(...)."
+                f"engine={choice.engine!r} contradicts {type(self).__name__}; leave it out, or give another model."
             )
         recipe = self.recipe or Recipe("", {})
         record = RunRecord.of(self.resolution.model)
@@ -134,11 +138,11 @@ class Engine(OldNames, EngineState):
 
     # --- verbs: the function is the method ---------------------------------------------------------------------------
 
-    train = _train
-    tune = _tune
-    test = _test
-    predict = _predict
-    export = _export
+    train = known_options(_train)
+    tune = known_options(_tune)
+    test = known_options(_test)
+    predict = known_options(_predict)
+    export = known_options(_export)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ def _choose(
         more: the other arguments of the constructor.
         of: the engine whose class was called outright.
     """
+    check_arguments(data, more.get("task"), more.get("device"))
     recipe = Recipe.of(model)
     if recipe is not None:
         model, engine = recipe.argument("model", None), recipe.argument("engine", engine)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from drivetrain.engine.data import EngineData
 from drivetrain.engine.framework import Framework
 from drivetrain.engine.recipe import Recipe
-from drivetrain.engine.verbs import verbs_of
+from drivetrain.engine.verbs import require_hooks
 from drivetrain.engine.weights import Weights
-from drivetrain.errors import UnsupportedError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.spec import EngineSpec, Resolution
@@ -113,11 +112,7 @@ class EngineState:
         Raises:
             UnsupportedError: with the verbs that there are.
         """
-        if not set(hooks) <= set(self.spec.hooks):
-            able = [name for name, needs in verbs_of(type(self)).items() if set(needs) <= set(self.spec.hooks)]
-            raise UnsupportedError(
-                f"{type(self).__name__} cannot {verb}; it can {', '.join(able)}. The model is {self.setup.model_name}."
-            )
+        require_hooks(type(self), verb, hooks, self.spec, f" The model is {self.setup.model_name}.")
 
     def select(self, checkpoint: str | Path | None) -> None:
         """Bring the model into the state that a verb is asked to use: "best", "last", a path, or the usual one.

@@ -9,6 +9,18 @@ from drivetrain.errors import OptionError, near
 _KINDS = ("cpu", "cuda", "xpu", "mps")
 
 
+def check_device_name(device: str) -> None:
+    """Refuse what is no name of a device, on whatever machine; PyTorch is not asked.
+
+    Raises:
+        OptionError: with the nearest name.
+    """
+    kind, _, number = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if device != "auto" and (kind not in _KINDS or (number and not number.isdigit())):
+        meant = " Did you mean 'cuda'?" if kind == "gpu" else near(kind, _KINDS)
+        raise OptionError(f"device={device!r} is not a device.{meant} Allowed: auto, {', '.join(_KINDS)}.")
+
+
 def choose_device(device: str = "auto") -> str:
     """The torch device to compute on.
 
@@ -22,6 +34,7 @@ def choose_device(device: str = "auto") -> str:
     Raises:
         OptionError: there is no such device on this machine.
     """
+    check_device_name(device)
     import torch
 
     present = {
@@ -33,8 +46,6 @@ def choose_device(device: str = "auto") -> str:
     if device == "auto":
         return next(kind for kind, here in present.items() if here)
     kind, _, number = device.partition(":")
-    if kind not in _KINDS or (number and not number.isdigit()):
-        raise OptionError(f"device={device!r} is not a device.{near(kind, _KINDS)} Allowed: auto, {', '.join(_KINDS)}.")
     if not present[kind]:
         here = ", ".join(name for name, there in present.items() if there)
         raise OptionError(f"device={device!r} is not on this machine. It has: {here}.")

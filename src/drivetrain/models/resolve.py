@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 from drivetrain.errors import (
     AmbiguousModelError,
     CheckpointError,
+    CheckpointNotFoundError,
     MissingDependencyError,
     ModelError,
     OptionError,
@@ -22,7 +24,7 @@ from drivetrain.errors import (
     near,
 )
 from drivetrain.models import checkpoint as checkpoints
-from drivetrain.models.catalog import installed_version
+from drivetrain.models.catalog import ModelEntry, installed_version
 from drivetrain.models.registry import engine_specs, listings, spec_by_name
 from drivetrain.models.spec import EngineSpec, Resolution, claimed_by
 from drivetrain.recipes import list_recipes
@@ -118,7 +120,7 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
             f"{', '.join(sorted(claims))}. Give engine=... to choose one, or register your own with @register_engine."
         )
     if isinstance(inner, type):
-        raise ModelError(f"model is the class {cls.__name__} itself. Give an object: {cls.__name__}(...), or its name.")
+        raise ModelError(f"model is the class {cls.__name__} itself. Give an object of it, or its name.")
     return Resolution(_only(claims[key], key), inner, f"{cls.__name__} is a {key.replace(':', '.')}")
 
 
@@ -151,7 +153,7 @@ def _resolve_text(text: str, forced: EngineSpec | None) -> Resolution:
         specs = [spec for spec in specs if spec.name == prefix or any(s.prefix == prefix for s in spec.sources)]
         return _resolve_name(name, specs, prefix=prefix)
     if path.suffix in {*checkpoints.SUFFIXES, *_file_suffixes(specs)} and _is_file_name(text, specs):
-        checkpoints.require_file(path)
+        raise CheckpointNotFoundError(_absent(path, [*_beside(path), *_names(specs)]) + " Nothing was downloaded.")
     return _resolve_name(text, specs)
 
 
@@ -164,14 +166,55 @@ def _is_file_name(text: str, specs: list[EngineSpec]) -> bool:
     return not any(source.find(text) for spec in specs for source in listings(spec))
 
 
+def _absent(path: Path, names: Iterable[str]) -> str:
+    """What to say of a path that is not there."""
+    where = "" if path.is_absolute() else f" in {Path.cwd()}"
+    return f"model={str(path)!r} is not there: no such file or folder{where}.{near(path.name, names)}"
+
+
+def _beside(path: Path) -> list[str]:
+    """What lies in the folder in which a path that is not there was looked for."""
+    try:
+        return [item.name for item in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is meant as a path: names of models have no slash, and begin with neither a dot nor a tilde."""
+    return "/" in text or os.sep in text or text.startswith((".", "~"))
+
+
+def _entries(specs: Iterable[EngineSpec]) -> list[ModelEntry]:
+    return [entry for spec in specs for source in listings(spec) for entry in source.models]
+
+
+def _names(specs: Iterable[EngineSpec]) -> list[str]:
+    return [entry.name for entry in _entries(specs)]
+
+
 def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
     if path.is_dir():
         if (path / "run.json").is_file():
             return _resolve_work_dir(path, forced)
+        if forced is None and not _holds_model(path):
+            inside = sorted(item.name for item in path.iterdir() if item.is_dir() and _holds_model(item))
+            hint = f" It has folders that do: {', '.join(inside[:5])}." if inside else ""
+            raise UnknownModelError(
+                f"model={str(path)!r} is a folder that holds neither a run (run.json) nor an exported model.{hint} "
+                "Give the work dir of a training, the folder of an artefact, or the name of a model."
+            )
         return _resolve_suffix(path, ".xml", forced, f"{path.name} is a folder")
     if path.suffix in checkpoints.SUFFIXES:
         return _resolve_checkpoint(path, forced)
     return _resolve_suffix(path, path.suffix, forced, f"{path.name} ends in {path.suffix}")
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a run or an artefact lies in a folder."""
+    kept = {"run.json", "manifest.json"}
+    suffixes = _file_suffixes(engine_specs().values())
+    return any(item.name in kept or item.suffix in suffixes for item in folder.iterdir() if item.is_file())
 
 
 def _resolve_suffix(path: Path, suffix: str, forced: EngineSpec | None, reason: str) -> Resolution:
@@ -220,8 +263,7 @@ def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
         )
     raise CheckpointError(
         f"model={str(path)!r} is a checkpoint of no known engine. If it holds only weights, name the model and give "
-        'the file as its weights: Engine("timm:resnet18", model_args={"pretrained": "..."}), or on the command line '
-        "--model timm:resnet18 --model.pretrained FILE."
+        "the file as its weights: model='timm:resnet18', model_args={'pretrained': 'FILE'}."
     )
 
 
@@ -261,10 +303,17 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
                     f"model={prefix + ':' + name!r} needs the package {source.package!r}, which is not installed. "
                     f"Install it with: {source.install or spec.install}"
                 )
-    names = [entry.name for spec in specs for source in listings(spec) for entry in source.models] + list_recipes()
-    where = f" in {prefix}" if prefix else ""
+    recipes = list_recipes()
+    if _is_path(name) and not prefix and not near(name, recipes):
+        path = Path(name)
+        return UnknownModelError(
+            f"{_absent(path, _beside(path))} Give the work dir of a run, a checkpoint, an artefact, or the name of a "
+            "model (drivetrain find lists them)."
+        )
+    names = [entry.full_name for entry in _entries(specs)] if prefix else [*_names(specs), *recipes]
+    written = f"{prefix}:{name}" if prefix else name
     return UnknownModelError(
-        f"model={name!r} is not known{where}.{near(name, names)} "
+        f"model={written!r} is not known.{near(written, names)} "
         "List the models with: drivetrain find, or give a path, a recipe or a class path (package.module.Class)."
     )
 

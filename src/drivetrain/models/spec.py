@@ -34,6 +34,9 @@ class EngineSpec:
         checkpoint_suffixes: files that are checkpoints of this engine, beside those of torch.
         checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.models.checkpoint`).
         upstream: distribution -> range of versions it holds for.
+        limits: ``"package.module:function"`` that refuses options which no model of the engine honours; called with
+            :class:`~drivetrain.types.options.TrainOptions` and ``device`` before the framework is loaded, so it imports
+            none.
         candidates: models that auto-configuration may choose.
         summary: one line.
     """
@@ -53,6 +56,7 @@ class EngineSpec:
     checkpoint_suffixes: tuple[str, ...] = ()
     checkpoint_marks: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
+    limits: str = ""
     candidates: tuple[Candidate, ...] = ()
     summary: str = ""
 

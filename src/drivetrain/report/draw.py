@@ -112,7 +112,7 @@ def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None 
     if not item.path:
         raise DataError(
             "this prediction has no image to draw on: it was given as an array, by a generator, and not kept. Give it "
-            "again: draw(image), show(image), save(path, image=image)."
+            "again, as the argument 'image' of draw, show or save."
         )
     return (frames or shared_reader()).read(item.path)
 

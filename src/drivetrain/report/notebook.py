@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.errors import DataError, DrivetrainError, UnsupportedError
+from drivetrain.errors import DataError, DrivetrainError, UnsupportedError, either
 from drivetrain.images.frames import FrameReader
 from drivetrain.report.answers import draw_prediction, draw_predictions, sheet
 from drivetrain.report.draw import draw, image_of
@@ -87,7 +87,9 @@ def _open_viewer(picture: NDArray[np.uint8]) -> None:
     has_screen = sys.platform in ("win32", "darwin") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if not has_screen or not ImageShow.show(Image.fromarray(picture), "drivetrain"):
         raise UnsupportedError(
-            "There is no screen, or no picture viewer, to show a picture with. save('answer.jpg') writes it to a file."
+            "There is no screen, or no picture viewer, to show a picture with. Write it to a file: "
+            + either("prediction.save('answer.jpg')", "--save_images")
+            + "."
         )
 
 

@@ -21,23 +21,13 @@ from drivetrain._version import __version__
 from drivetrain.errors import StorageError, WorkDirError
 from drivetrain.machine import files
 from drivetrain.machine.versions import environment, git_state
+from drivetrain.runs.place import WRITTEN, check_free, held
 from drivetrain.runs.progress import Progress
-from drivetrain.runs.record import RunRecord, history_table, read_history, read_record
+from drivetrain.runs.record import history_table, read_history, read_record
 from drivetrain.runs.tracking import Trackers
 from drivetrain.types.results import EpochRecord, lower_is_better
 
 _SCHEMA = 1
-_WRITTEN = (
-    "run.json",
-    "metrics.csv",
-    "report.html",
-    "config.yaml",
-    "checkpoints",
-    "upstream",
-    "predictions",
-    "artifacts",
-    "tracking",
-)
 
 
 def plain(value: Any) -> Any:
@@ -143,14 +133,8 @@ class Run:
         try:
             _lock(self._lock)
         except OSError as error:
-            holder = os.pread(self._lock, 200, 0).decode("utf-8", "replace").strip() or "unknown"
             self._close_lock()
-            own = holder.startswith(f"process {os.getpid()} ")
-            raise WorkDirError(
-                f"work_dir={str(self.directory)!r} is held by "
-                + ("a training of this process. " if own else f"another process ({holder}). ")
-                + "Wait for it, or give another work_dir."
-            ) from error
+            raise held(self.directory) from error
         with contextlib.suppress(OSError):  # who holds it is said for people; the lock itself is held
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}".encode(), 0)
@@ -161,27 +145,17 @@ class Run:
         Raises:
             WorkDirError: there is nothing to resume, or a run that nobody said to replace.
         """
-        exists = (self.directory / "run.json").is_file()
+        check_free(self.directory, resume=resume, overwrite=overwrite)
         if resume:
-            if not exists:
-                raise WorkDirError(
-                    f"work_dir={str(self.directory)!r} holds no run to resume. Leave out resume=True to begin one."
-                )
             self.record = read_record(self.directory)
             self.notes = list(self.record.get("notes", []))
             self.history = read_history(self.metrics_csv)
             return
-        if exists and not overwrite:
-            raise WorkDirError(
-                f"work_dir={str(self.directory)!r} holds a run already (status: "
-                f"{RunRecord.at(self.directory).state(locked=False)}). Go on with it: resume=True; "
-                "replace it: overwrite=True; or give another work_dir."
-            )
-        self._replaces = exists
+        self._replaces = overwrite and (self.directory / "run.json").is_file()
 
     def _clear(self) -> None:
         """Remove what the run that is replaced has written, and nothing that the user put beside it."""
-        for name in _WRITTEN:
+        for name in WRITTEN:
             path = self.directory / name
             if path.is_dir():
                 shutil.rmtree(path)

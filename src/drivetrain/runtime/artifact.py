@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from drivetrain.errors import ArtifactError, DrivetrainError
+from drivetrain.errors import ArtifactError, DrivetrainError, either
 from drivetrain.machine.files import write_json
 from drivetrain.types import ImageSpec, Task
 
@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 _MODEL_SUFFIXES = {".xml": "openvino", ".onnx": "onnx"}
 _CHECKPOINTS = (".ckpt", ".pt", ".pth", ".safetensors")
 _CHUNK = 1 << 20
+_EXPORT = either("engine.export()", "drivetrain export --model RUN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,12 @@ class Artifact:
         """
         path = Path(path)
         if not path.exists():
-            raise ArtifactError(f"the artefact {str(path)!r} does not exist. Make one with engine.export().")
+            raise ArtifactError(f"the artefact {str(path)!r} does not exist. Make one: {_EXPORT}.")
         if path.is_file() and path.suffix in _CHECKPOINTS:
             raise ArtifactError(
-                f"{str(path)!r} is a checkpoint and no artefact. Export it: Engine({str(path)!r}, data).export(), "
-                f"or on the command line drivetrain export --model {path} --data FOLDER; and load what that writes."
+                f"{str(path)!r} is a checkpoint and no artefact. Export it: "
+                + either(f"Engine({str(path)!r}, data).export()", f"drivetrain export --model {path} --data FOLDER")
+                + ", and load what that writes."
             )
         if path.is_file() and path.suffix in _MODEL_SUFFIXES and not (path.parent / MANIFEST_NAME).exists():
             return _open_bare(path)
@@ -232,12 +234,12 @@ def _open_bare(path: Path) -> Artifact:
     if missing:
         raise ArtifactError(
             f"{str(path)!r} has no {MANIFEST_NAME} beside it, and its ModelAPI metadata lack {', '.join(missing)}. "
-            "Export the model with engine.export(), or stamp model_info into the file."
+            f"Export the model ({_EXPORT}), or stamp model_info into the file."
         )
     if kind.lower() != "classification" or _flag(info, "hierarchical"):
         raise ArtifactError(
             f"{str(path)!r} has no {MANIFEST_NAME} beside it, and of bare files only those with "
-            f"model_type=Classification (not hierarchical) can be run, not {kind!r}. Export with engine.export()."
+            f"model_type=Classification (not hierarchical) can be run, not {kind!r}. Export the model: {_EXPORT}."
         )
     embedded = _flag(info, "embedded_processing")
     height, width = (

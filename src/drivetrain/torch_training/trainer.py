@@ -12,28 +12,12 @@ from typing import Any
 
 import torch
 
-from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.errors import OptionError
 from drivetrain.machine.device import choose_device
 from drivetrain.torch_training.process import untouched_process
+from drivetrain.torch_training.trainer_limits import SET_BY_ENGINE, check_one_device, check_precision
+from drivetrain.torch_training.trainer_limits import check as check_limits
 from drivetrain.types.options import TrainOptions
-
-#: Arguments of the Lightning trainer that the engine sets: name -> the option that does it.
-SET_BY_ENGINE = {
-    "accelerator": "Engine(device=...)",
-    "devices": "train(devices=...)",
-    "precision": "train(precision=...)",
-    "logger": "train(logger=...)",
-    "callbacks": "train(callbacks=...)",
-    "max_epochs": "train(max_epochs=...)",
-    "check_val_every_n_epoch": "train(check_val_every_n_epoch=...)",
-    "val_check_interval": "train(val_check_interval=...)",
-    "deterministic": "train(deterministic=...)",
-    "default_root_dir": "Engine(work_dir=...)",
-    "enable_progress_bar": "drivetrain, which shows its own progress",
-    "enable_checkpointing": "drivetrain, which keeps the best and the last state",
-    "barebones": "drivetrain, which needs callbacks and checkpoints",
-}
-
 
 _EXCEPTIONS = "lightning.pytorch.utilities.exceptions"
 
@@ -58,9 +42,7 @@ def check_options(options: TrainOptions, *, device: str, package: str) -> None:
         OptionError: an option has a wrong value.
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
-    for name in options.engine_args or {}:
-        if name in SET_BY_ENGINE:
-            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    check_limits(options, device=device)
     upstream = importlib.import_module(package)
     place = place_of(device, options.devices)
     precision_of(options.precision, place["accelerator"])
@@ -244,12 +226,7 @@ def place_of(device: str, devices: int | Sequence[int]) -> dict[str, Any]:
     chosen = choose_device(device)
     kind, _, number = chosen.partition(":")
     accelerator = {"cuda": "gpu"}.get(kind, kind)
-    count = devices if isinstance(devices, int) else len(devices)
-    if count != 1:
-        raise UnsupportedOptionError(
-            f"devices={devices!r} cannot be honoured: training on several devices is not part of this version. "
-            "Leave devices out, or give one."
-        )
+    check_one_device(devices)
     if number and accelerator != "cpu":
         if not isinstance(devices, int) and list(devices) != [int(number)]:
             raise OptionError(f"devices={devices!r} contradicts device={device!r}; leave out one of them.")
@@ -269,8 +246,7 @@ def precision_of(precision: str, accelerator: str) -> str:
         if accelerator != "gpu":
             return "32-true"
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    if precision == "fp16" and accelerator == "cpu":
-        raise UnsupportedOptionError("precision='fp16' cannot be honoured on the CPU. Allowed there: auto, fp32, bf16.")
+    check_precision(precision, accelerator)
     return {"fp32": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}[precision]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drivetrain.errors import OptionError, near
+from drivetrain.errors import OptionError, either, near
 from drivetrain.types.options import TrainOptions, check_names
 
 #: Options of ``train`` that are the same for all trials: name -> why.
@@ -96,8 +96,12 @@ def parse_space(given: Mapping[str, Any]) -> dict[str, Domain]:
     """
     if not given:
         raise OptionError(
-            "There is no space to search for this model unless you give one: space={'learning_rate': {'low': 0.0001, "
-            "'high': 0.01, 'log': True}, 'model.NAME': [1, 2]}."
+            "There is no space to search for this model unless you give one: "
+            + either(
+                "space={'learning_rate': {'low': 0.0001, 'high': 0.01, 'log': True}, 'batch_size': [8, 16]}",
+                "--space.learning_rate '{low: 0.0001, high: 0.01, log: true}' --space.batch_size '[8, 16]'",
+            )
+            + "."
         )
     return {name: _domain(name, value) for name, value in flat(given)}
 

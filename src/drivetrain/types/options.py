@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +18,45 @@ ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
 #: The largest seed that every framework takes: NumPy's generator has 32 bits.
 MAX_SEED = 2**32 - 1
+
+
+#: What other tools call an option of ours.
+OTHER_WORDS: Mapping[str, str] = {
+    "epochs": "max_epochs",
+    "lr": "learning_rate",
+    "lr0": "learning_rate",
+    "rate": "learning_rate",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "train_batch_size": "batch_size",
+    "eval_batch_size": "batch_size",
+    "imgsz": "image_size",
+    "img_size": "image_size",
+    "input_size": "image_size",
+    "workers": "num_workers",
+    "gpus": "devices",
+    "accelerator": "device",
+    "early_stopping": "patience",
+    "weights": "checkpoint",
+    "ckpt_path": "checkpoint",
+    "pretrained": "checkpoint",
+    "amp": "precision",
+    "half": "precision",
+    "monitor": "metric",
+    "conf": "confidence",
+    "threshold": "confidence",
+    "images": "source",
+    "input": "source",
+    "dataset": "data",
+    "output": "work_dir",
+    "output_dir": "work_dir",
+    "save_dir": "work_dir",
+    "project": "work_dir",
+    "n_trials": "trials",
+    "timeout": "time_budget",
+    "exist_ok": "overwrite",
+    "random_state": "seed",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +121,7 @@ class TrainOptions:
         if self.resume and self.overwrite:
             raise OptionError("resume=True and overwrite=True contradict each other; leave out one of them.")
         if self.hpo_config is not None and not self.run_hpo:
-            raise OptionError("hpo_config is given but run_hpo is False; add run_hpo=True or leave hpo_config out.")
+            raise OptionError("hpo_config is given without run_hpo. Add run_hpo=True, or leave hpo_config out.")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -103,6 +142,21 @@ class TrainOptions:
             return self.image_size, self.image_size
         height, width = self.image_size
         return height, width
+
+
+def near_option(name: str, allowed: Iterable[str], *, prefix: str = "") -> str:
+    """The nearest options to a name that is none, as :func:`drivetrain.errors.near`; words of other tools are known.
+
+    Args:
+        name: what was written, without the prefix.
+        allowed: the options that there are, without the prefix.
+        prefix: as which they are written, such as ``"--"``.
+    """
+    names = list(allowed)
+    known = OTHER_WORDS.get(name.lower())
+    if known in names:
+        return f" Did you mean {prefix + known!r}?"
+    return near(prefix + name, [prefix + option for option in names])
 
 
 def check_at_least(name: str, value: int | None, least: int) -> None:

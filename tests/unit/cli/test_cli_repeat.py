@@ -64,7 +64,7 @@ def test_what_cannot_be_repeated(finished: Path, tmp_path: Path, capsys) -> None
     assert run("repeat", finished, "--work_dir", finished) == 2
     assert "is the run itself. Give another --work_dir ... to compare with it." in capsys.readouterr().err
     assert run("repeat", finished, "--tolerance", "-1") == 2
-    assert "tolerance=-1.0 must be at least 0." in capsys.readouterr().err
+    assert "--tolerance -1.0 must be at least 0." in capsys.readouterr().err
     (finished / "config.yaml").unlink()
     assert run("repeat", finished) == 2
     assert "it was made from objects of a Python process" in capsys.readouterr().err

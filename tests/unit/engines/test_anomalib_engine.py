@@ -292,7 +292,7 @@ def test_what_a_model_cannot_take_is_said_before_training(data: Path, tmp_path: 
 
 
 def test_untrained_model_says_what_to_do(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"Call train\(\) first"):
+    with pytest.raises(CheckpointError, match=r"Train it first"):
         make("Padim", data, tmp_path / "run", pretrained=False).predict()
 
 

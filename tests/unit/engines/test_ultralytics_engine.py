@@ -255,7 +255,7 @@ def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
         ({"engine_args": {"mosiac": 0.1}}, "Did you mean 'mosaic'"),
         (
             {"learning_rate": 2.0},
-            "^learning_rate=2.0 is not allowed by Ultralytics. Allowed values are between 0.0 and",
+            "^learning_rate=2.0 is not allowed by Ultralytics. Allowed: greater than 0, at most 1.0",
         ),
         (
             {"engine_args": {"mosaic": -1.0}},
@@ -310,8 +310,8 @@ def test_a_task_that_the_data_do_not_serve_is_refused(shapes: Path, colours: Pat
 
 def test_a_missing_checkpoint_is_not_downloaded(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    looked = re.escape(f"checkpoint='yolo11n.pt' does not exist. Looked in: {tmp_path}. Nothing was downloaded.")
-    with pytest.raises(CheckpointNotFoundError, match=looked):
+    looked = re.escape(f"model='yolo11n.pt' is not there: no such file or folder in {tmp_path}. Did you mean 'yolo11n'")
+    with pytest.raises(CheckpointNotFoundError, match=rf"{looked}.* Nothing was downloaded\."):
         Engine("yolo11n.pt", shapes, engine="ultralytics")
 
 

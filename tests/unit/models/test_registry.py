@@ -133,7 +133,7 @@ def test_a_spec_that_is_not_registered_can_be_named_by_itself() -> None:
 
 
 def test_a_class_instead_of_an_object_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"Give an object: Padim\(\.\.\.\)"):
+    with pytest.raises(ModelError, match=r"Give an object of it, or its name"):
         resolve(Padim)
 
 
@@ -206,7 +206,7 @@ def test_an_ambiguous_name_lists_the_prefixed_spellings() -> None:
 def test_an_unknown_name_gets_the_nearest_spelling() -> None:
     with pytest.raises(UnknownModelError, match=r"model='Padm' is not known\. Did you mean 'Padim'\?.*drivetrain find"):
         resolve("Padm")
-    with pytest.raises(UnknownModelError, match=r"model='resnet19' is not known in timm\. Did you mean 'resnet18'\?"):
+    with pytest.raises(UnknownModelError, match=r"model='timm:resnet19' is not known\. Did you mean 'timm:resnet18'"):
         resolve("timm:resnet19")
 
 
@@ -349,7 +349,7 @@ def test_a_checkpoint_without_marks_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_missing_checkpoint_is_not_searched_for_elsewhere(tmp_path: Path) -> None:
     torch_file(tmp_path / "best.ckpt", {})
-    with pytest.raises(CheckpointNotFoundError, match=r"does not exist\. Did you mean 'best\.ckpt'\?"):
+    with pytest.raises(CheckpointNotFoundError, match=r"bets\.ckpt' is not there: .* Did you mean 'best\.ckpt'\?"):
         resolve(str(tmp_path / "bets.ckpt"))
     with pytest.raises(CheckpointNotFoundError, match=r"Nothing was downloaded"):
         resolve("model.xml")
@@ -373,8 +373,32 @@ def test_an_engine_may_have_checkpoints_of_its_own_suffix(only_engines: Callable
         resolve(str(tmp_path / "last.npz"))
 
 
-def test_a_folder_without_a_run_is_an_artefact(tmp_path: Path) -> None:
-    assert resolve(tmp_path).spec is OPENVINO
+def test_a_folder_with_a_model_file_or_a_manifest_is_an_artefact(tmp_path: Path) -> None:
+    for name in ("model.xml", "manifest.json"):
+        (tmp_path / name).touch()
+        assert resolve(tmp_path).spec is OPENVINO
+        (tmp_path / name).unlink()
+
+
+def test_a_folder_without_any_says_so_and_names_those_that_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match=r"is a folder that holds neither a run \(run\.json\) nor an exported"):
+        resolve(tmp_path)
+    for name in ("first", "second", "pictures"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "first" / "run.json").touch()
+    (tmp_path / "second" / "model.onnx").touch()
+    with pytest.raises(UnknownModelError, match=r"It has folders that do: first, second\."):
+        resolve(tmp_path)
+
+
+def test_a_path_that_is_not_there_is_no_unknown_name(tmp_path: Path) -> None:
+    (tmp_path / "flowers").mkdir()
+    with pytest.raises(
+        UnknownModelError, match=r"flower' is not there: no such file or folder\. Did you mean 'flowers'"
+    ):
+        resolve(str(tmp_path / "flower"))
+    with pytest.raises(UnknownModelError, match=r"model='runs/nothing' is not there: no such file or folder in /"):
+        resolve("runs/nothing")
 
 
 def test_a_work_dir_goes_to_the_engine_that_wrote_it(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def _refuse_pickles(names: Iterable[str], request: ReadRequest) -> None:
     if pickled and not request.allow_pickle:
         raise DataError(
             f"format={pickled[0]!r}: its files are pickles, and opening a pickle can execute code. If you trust where "
-            "the files come from, give load_dataset(..., allow_pickle=True)."
+            "the files come from, give allow_pickle=True."
         )
 
 

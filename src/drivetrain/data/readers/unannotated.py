@@ -35,7 +35,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
             f"{tree.root} holds {len(tree.images)} images, but neither class folders nor annotations of a known "
             f"format; what these files are was not found out: {shown}. Put the images into one folder for each class, "
             "or add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
-            "load_dataset(..., format=...), --data.format; 'unannotated' takes the images alone."
+            "format=...; 'unannotated' takes the images alone."
         )
     records = [Record(tree.absolute(name), subset_in(name.rpartition("/")[0])) for name in tree.images]
     parsed = Parsed(records, [], Task.ANOMALY, "unannotated", annotated=False)

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from drivetrain.errors import UnknownOptionError, UnsupportedError
+from drivetrain.types.options import near_option
+
+if TYPE_CHECKING:
+    from drivetrain.engine.early import Start
+    from drivetrain.models.spec import EngineSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def verbs_of(cls: type) -> dict[str, tuple[str, ...]]:
@@ -14,3 +27,72 @@ def verbs_of(cls: type) -> dict[str, tuple[str, ...]]:
             if inspect.isfunction(value) and value.__module__.startswith(f"{__name__}."):
                 found[name] = tuple(sys.modules[value.__module__].NEEDS)
     return found
+
+
+def check_early(cls: type, verb: str, start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before the framework is loaded: by the verb's own ``check``, and by its hooks.
+
+    Args:
+        cls: the engine that has the verb.
+        verb: its name.
+        start: what is known of the engine.
+        given: the arguments of the verb.
+
+    Raises:
+        DrivetrainError: as the verb would.
+    """
+    check = getattr(sys.modules[getattr(cls, verb).__module__], "check", None)
+    if check is not None:
+        check(start, given)
+    if start.spec is not None:
+        require_hooks(cls, verb, verbs_of(cls)[verb], start.spec)
+
+
+def require_hooks(cls: type, verb: str, hooks: Sequence[str], spec: EngineSpec, more: str = "") -> None:
+    """Refuse a verb whose hooks the framework does not have.
+
+    Args:
+        cls: the engine that has the verbs.
+        verb: what was asked for.
+        hooks: that it needs.
+        spec: of the engine that serves the model.
+        more: a sentence for the end of the message.
+
+    Raises:
+        UnsupportedError: with the verbs that there are.
+    """
+    if not set(hooks) <= set(spec.hooks):
+        able = [name for name, needs in verbs_of(cls).items() if set(needs) <= set(spec.hooks)]
+        name = cls.__name__ if hasattr(cls, "spec") else spec.class_path.rpartition(":")[2]
+        raise UnsupportedError(f"{name} cannot {verb}; it can {', '.join(able)}.{more}")
+
+
+def known_options(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb that names the nearest option where one is given that it does not have; Python itself only refuses it."""
+
+    @functools.wraps(verb)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        require_known(verb, verb.__name__, kwargs)
+        return verb(*args, **kwargs)
+
+    return checked
+
+
+def require_known(function: Callable[..., Any], name: str, given: Iterable[str]) -> None:
+    """Refuse an argument that a function does not have, with the nearest that it has.
+
+    Args:
+        function: that is called.
+        name: what to call it in the message.
+        given: the names of the arguments.
+
+    Raises:
+        UnknownOptionError: with all arguments that there are.
+    """
+    parameters = inspect.signature(function).parameters
+    names = [known for known in parameters if known != "self"]
+    unknown = next((known for known in given if known not in names), None)
+    if unknown is not None and not any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+        raise UnknownOptionError(
+            f"{name} has no option {unknown!r}.{near_option(unknown, names)} It has: {', '.join(names)}."
+        )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from drivetrain.engine.data import some_paths
+from drivetrain.engine.early import Start, check_checkpoint
 from drivetrain.engine.state import EngineState
-from drivetrain.errors import DataError, DrivetrainError, OptionError
+from drivetrain.errors import ArtifactExistsError, DataError, DataNotFoundError, DrivetrainError, OptionError
 from drivetrain.machine.files import explained
 from drivetrain.runs.tracking import open_trackers
-from drivetrain.types.options import ExportFormat, ExportPrecision
+from drivetrain.types.options import ExportFormat, ExportPrecision, check_choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,30 @@ if TYPE_CHECKING:
 
 NEEDS = ("export_source",)
 _COMPARED = 8
+
+
+def check(start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
+    check_choice("format", given["format"], get_args(ExportFormat))
+    check_choice("precision", given["precision"], get_args(ExportPrecision))
+    name = given["name"]
+    if name is not None:
+        _check_name(name)
+        if start.given_work_dir is not None:
+            folder = start.given_work_dir / "artifacts" / name
+            if folder.exists() and not given["overwrite"]:
+                raise ArtifactExistsError(
+                    f"The artefact {str(folder)!r} exists. Give another name=..., or overwrite=True to replace it."
+                )
+    for path in given["images"] or ():
+        if not Path(path).expanduser().is_file():
+            raise DataNotFoundError(f"images: {str(path)!r} does not exist.")
+    check_checkpoint(start, given["checkpoint"])
+
+
+def _check_name(name: str) -> None:
+    if not name or Path(name).name != name or name.startswith("."):
+        raise OptionError(f"name={name!r} must be the name of a folder, without slashes.")
 
 
 def export(
@@ -106,8 +131,7 @@ def _images(engine: EngineState) -> list[str]:
 
 
 def _folder(engine: EngineState, name: str) -> Path:
-    if not name or Path(name).name != name or name.startswith("."):
-        raise OptionError(f"name={name!r} must be the name of a folder, without slashes.")
+    _check_name(name)
     folder = engine.work_dir / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name

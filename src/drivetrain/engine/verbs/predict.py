@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.files import explained
@@ -14,6 +16,27 @@ if TYPE_CHECKING:
     from drivetrain.types import Predictions, Task
 
 NEEDS = ("infer",)
+
+
+def check(start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
+    _check_values(given)
+    if given["source"] is None:
+        check_data(start)
+    else:
+        check_source(given["source"])
+    check_checkpoint(start, given["checkpoint"])
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    check_at_least("batch_size", given["batch_size"], 1)
+    confidence, output, output_format = given["confidence"], given["output"], given["output_format"]
+    if confidence is not None and not 0.0 <= confidence <= 1.0:
+        raise OptionError(f"confidence={confidence} must be between 0 and 1.")
+    if output is None and (output_format is not None or given["save_media"]):
+        asked = "save_media=True" if output_format is None else f"output_format={output_format!r}"
+        raise OptionError(f"{asked} needs a file or folder to write to, such as output='answers.json'.")
+    _check_output(output, output_format, given["save_media"], None)
 
 
 def predict(
@@ -55,13 +78,7 @@ def predict(
         StorageError: an answer cannot be written.
     """
     self.require("predict", NEEDS)
-    check_at_least("batch_size", batch_size, 1)
-    if confidence is not None and not 0.0 <= confidence <= 1.0:
-        raise OptionError(f"confidence={confidence} must be between 0 and 1.")
-    if output is None and (output_format is not None or save_media):
-        given = "save_media=True" if output_format is None else f"output_format={output_format!r}"
-        raise OptionError(f"{given} needs a file or folder to write to, such as output='answers.json'.")
-    _check_output(output, output_format, save_media, None)
+    _check_values(locals())
     self.select(checkpoint)
     if confidence is not None and not self.task.has_objects:
         raise UnsupportedOptionError(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.early import Start, check_checkpoint, check_data
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError
 from drivetrain.runs.record import RunRecord
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from drivetrain.types import Metrics, Predictions, Sample
 
 NEEDS = ("infer",)
+
+
+def check(start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
+    check_at_least("batch_size", given["batch_size"], 1)
+    check_data(start)
+    check_checkpoint(start, given["checkpoint"])
 
 
 def test(

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.data import SHOWN, describe_dataset
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
+from drivetrain.runs.place import check_place
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord
-from drivetrain.runs.tracking import open_trackers
+from drivetrain.runs.tracking import open_trackers, require_trackers
 from drivetrain.types.options import AdaptiveBatchSize, Precision, TrainOptions
 
 if TYPE_CHECKING:
@@ -25,6 +27,22 @@ if TYPE_CHECKING:
 
 NEEDS = ("fit",)
 _PICTURES = 4
+
+
+def check(start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
+    options = TrainOptions(**given_options(given))
+    if options.run_hpo:
+        from drivetrain.tuning import SearchOptions
+
+        SearchOptions.from_config(options.hpo_config)
+    require_trackers(options.logger)
+    if start.given_work_dir is not None:
+        check_place(start.given_work_dir, resume=options.resume, overwrite=options.overwrite)
+    if options.checkpoint is not None:
+        check_checkpoint(start, options.checkpoint)
+    check_limits(start, options)
+    check_data(start, " to train on")
 
 
 def train(

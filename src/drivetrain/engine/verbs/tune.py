@@ -6,14 +6,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import effective_options, given_options
-from drivetrain.types.options import Precision, Pruner, Sampler
+from drivetrain.types.options import Precision, Pruner, Sampler, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.types import TuneResult
 
 NEEDS = ("fit",)
+
+
+def check(start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
+    from drivetrain.tuning import SearchOptions
+    from drivetrain.tuning.space import parse_space
+
+    options = TrainOptions(**{name: value for name, value in given_options(given).items() if name != "overwrite"})
+    how = SearchOptions(**{name: given[name] for name in SearchOptions.names()})
+    if how.space is not None:
+        parse_space(how.space)
+    if options.checkpoint is not None:
+        check_checkpoint(start, options.checkpoint)
+    check_limits(start, options)
+    check_data(start, " to train on")
 
 
 def tune(

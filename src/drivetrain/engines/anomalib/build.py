@@ -103,7 +103,7 @@ def pre_processor_for(cls: type[AnomalibModule], size: tuple[int, int] | None) -
     if size is not None and used != [tuple(size)]:
         raise OptionError(
             f"image_size={size} cannot be honoured: {cls.__name__} resizes to {', '.join(map(str, used)) or 'nothing'} "
-            "whatever it is told. Leave image_size out, or give model_args={'pre_processor': ...} of your own."
+            "whatever it is asked for. Leave image_size out, or give model_args={'pre_processor': ...} of your own."
         )
     return PreProcessor(transform=made.transform) if type(made) is PreProcessor else made
 
@@ -178,6 +178,6 @@ def _absent_weights(cls: type[AnomalibModule], values: Mapping[str, Any], error:
     reason = str(error).splitlines()[0][:200]
     return (
         f"{cls.__name__} needs the pretrained weights of {backbone!r}, which are not in the local caches ({reason}). "
-        'Give model_args={"pretrained": "weights.pth"} (a local file), {"pretrained": True} (let the upstream '
-        'download them), or {"pretrained": False} (random weights).'
+        'Give model_args={"pretrained": "weights.pth"} (a local file), model_args={"pretrained": True} (let the '
+        'upstream download them), or model_args={"pretrained": False} (random weights).'
     )

@@ -71,7 +71,7 @@ def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
         if module.partition(".")[0] != "anomalib" and module not in sys.modules:
             raise CheckpointError(
                 f"checkpoint={str(path)!r} is of the class {written}, which was not imported. Give the model: "
-                f"Engine({str(written).replace(':', '.')!r}) and the file as checkpoint=..."
+                f"model={str(written).replace(':', '.')!r} and checkpoint={str(path)!r}."
             )
         found = import_object(str(written))
         if isinstance(found, type) and issubclass(found, AnomalibModule):
@@ -88,7 +88,7 @@ def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
     hint = f" By its arguments it could be: {', '.join(fitting)}." if fitting else ""
     raise CheckpointError(
         f"checkpoint={str(path)!r} does not say which model it is of.{hint} Name it: "
-        f'Engine("Padim", data).test(checkpoint={str(path)!r}).'
+        f"model='Padim' and checkpoint={str(path)!r}."
     )
 
 

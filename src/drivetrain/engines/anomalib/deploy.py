@@ -58,8 +58,8 @@ def require_fitted(model: AnomalibModule) -> None:
     data = need_of(type(model)).data
     if data != "images":
         raise UnsupportedError(
-            f"{model.name} looks at {data}, and drivetrain predicts from single images. Ask Anomalib about its own "
-            "datamodule: anomalib.engine.Engine().predict(engine.model, datamodule=...)."
+            f"{model.name} looks at {data}, and drivetrain predicts from single images. Anomalib's own engine "
+            "predicts on its datamodules."
         )
     post = model.post_processor
     if not isinstance(post, PostProcessor) or not post.enable_normalization or not post.enable_thresholding:
@@ -69,7 +69,7 @@ def require_fitted(model: AnomalibModule) -> None:
         )
     if math.isnan(float(post.image_min)) and math.isnan(float(post.pixel_min)):
         raise CheckpointError(
-            f"{model.name} has not been trained, so it has no threshold. Call train() first, or give checkpoint=..."
+            f"{model.name} has not been trained, so it has no threshold. Train it first, or give checkpoint=..."
         )
 
 

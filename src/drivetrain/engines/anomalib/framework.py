@@ -236,8 +236,8 @@ class AnomalibFramework(Framework):
         spec = image_spec(model)
         if spec is None:
             raise UnsupportedError(
-                f"The pre-processor of {model.name} does not begin with Resize((height, width)), so images of any size "
-                "cannot be brought to its input. Give it one that does: model_args={'pre_processor': PreProcessor("
-                "transform=Compose([Resize((height, width), antialias=False), Normalize(...)]))}."
+                f"The pre-processor of {model.name} does not begin with a Resize to height and width, so images of any "
+                "size cannot be brought to its input. Give the model one that begins with a "
+                "Resize to [height, width] without antialiasing as its argument 'pre_processor'."
             )
         return spec

@@ -155,7 +155,7 @@ def _check_files(cls: type, need: Need, arguments: Mapping[str, Any]) -> None:
         if (given is not None or name != "Glass") and not (given and Path(given).is_dir()):
             raise ModelError(
                 f"{name} needs a folder with {what}, and would download one{where}. Give it: "
-                f'model_args={{"{argument}": "folder"}}, or allow the download: {{"pretrained": True}}.'
+                f'model_args={{"{argument}": "folder"}}, or allow the download: model_args={{"pretrained": True}}.'
             )
     given = arguments.get(need.cached_argument or "")
     if need.cached is not None and not (given and Path(given).is_file()):

@@ -96,7 +96,7 @@ def _train_part(dataset: Dataset, notes: list[str], spec: ImageSpec | None, *, k
         raise DataError(
             f"There is no normal image to train on: of the {len(train)} training images {counts[ANOMALOUS]} are "
             f"anomalous and {counts[UNKNOWN]} are of unknown kind. The labels are: {', '.join(train.label_names)}. "
-            "Say which are normal: load_dataset(folder, normal='...')."
+            "Say which are normal: normal='...'."
         )
     keep = kinds != UNKNOWN if keep_anomalous else kinds == NORMAL
     if counts[ANOMALOUS] and not keep_anomalous:
@@ -115,7 +115,7 @@ def _val_part(
     if subset not in dataset.subsets:
         raise DataError(
             f"The subset {subset!r} has no images, so no threshold can be found. Subsets of the data: "
-            f"{', '.join(dataset.subsets) or 'none'}. Add some, or split again: load_dataset(folder).split()."
+            f"{', '.join(dataset.subsets) or 'none'}. Add some, or divide all images again by splits=..."
         )
     val = dataset.subset(subset)
     kinds = val.anomalous.astype(np.int64)

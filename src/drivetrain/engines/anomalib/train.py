@@ -36,7 +36,7 @@ from drivetrain.engines.anomalib.states import (
     interruptible,
 )
 from drivetrain.engines.anomalib.threshold import Prepared, ThresholdSource, prepare_training
-from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.errors import OptionError, UnsupportedOptionError, either
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
 from drivetrain.runs.run import Run
@@ -84,8 +84,8 @@ def check_options(
     name, ready = cls.__name__, isinstance(given, AnomalibModule | Path)
     reasons: dict[str, str] = {}
     if ready:
-        reasons["image_size"] = (
-            "the model is made already; give it pre_processor=" + name + ".configure_pre_processor((height, width))"
+        reasons["image_size"] = "the model is made already, with its size; another one begins with " + either(
+            f"{name}.configure_pre_processor((height, width))", f"--model {name} --image_size PIXELS"
         )
         reasons["learning_rate"] = "the model is made already; set it on the model"
     elif learning_rate_argument(cls) is None:

@@ -62,7 +62,7 @@ def _read_pickle(path: Path) -> Any:
     except UnpicklingError as error:
         raise UnsafeCheckpointError(
             f"pretrained={str(path)!r} holds objects besides tensors, and opening them could execute code. "
-            "Save the bare weights: torch.save(model.state_dict(), path)."
+            "Save the state_dict of the model alone, and give that file."
         ) from error
 
 

@@ -77,6 +77,7 @@ SPEC = EngineSpec(
     tasks=(Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("drivetrain_model",),
+    limits="drivetrain.torch_training.trainer_limits:check",
     candidates=(
         *_candidates(Task.CLASSIFICATION, "val/accuracy", "val/f1"),
         *_candidates(Task.MULTILABEL_CLASSIFICATION, "val/map", "val/f1"),

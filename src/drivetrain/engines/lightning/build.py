@@ -156,7 +156,7 @@ class Classifiers:
         if (there["source"], there["name"]) != here:
             raise CheckpointError(
                 f"checkpoint={str(path)!r} is of {_full(there['source'], there['name'])}, but the model is "
-                f"{_full(*here)}. Give the model of the checkpoint, or open it by itself: Engine({str(path)!r})."
+                f"{_full(*here)}. Give the model of the checkpoint, or open it by itself: model={str(path)!r}."
             )
 
     def _architecture(self) -> tuple[str, str]:
@@ -193,7 +193,7 @@ def _recorded(path: Path) -> dict[str, Any]:
     if not isinstance(there, dict):
         raise CheckpointError(
             f"checkpoint={str(path)!r} does not say which model it is of. Name the model and give the file as its "
-            f'weights: Engine("timm:resnet18", model_args={{"pretrained": "{path}"}}).'
+            f"weights: model='timm:resnet18', model_args={{'pretrained': '{path}'}}."
         )
     if there.get("kind") != "classification":
         raise _needs_class(there, path)
@@ -208,7 +208,7 @@ def _recorded(path: Path) -> dict[str, Any]:
 def _needs_class(there: Mapping[str, Any], path: Path) -> CheckpointError:
     return CheckpointError(
         f"checkpoint={str(path)!r} is of the LightningModule {there.get('class')}, which only your code can make. Give "
-        "the object to Engine(...), and the file as checkpoint=... of the verb."
+        "the object as the model, in Python, and the file as checkpoint=..."
     )
 
 

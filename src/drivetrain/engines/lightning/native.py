@@ -127,7 +127,7 @@ def image_facts(module: Any, task: Task | None) -> tuple[ImageSpec, Task, tuple[
         for text, value in (
             ("`image_spec` (a drivetrain.types.ImageSpec, how an image becomes the input of forward)", spec),
             ("`label_names` (the name of each output)", names),
-            ('`task` ("classification" or "multilabel_classification"; or Engine(..., task=...))', task),
+            ('`task` ("classification" or "multilabel_classification"; or task=...)', task),
         )
         if value is None
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import Framework
-from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError
+from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError, either
 from drivetrain.runtime import Predictor, load
 from drivetrain.types import Prediction, Task
 
@@ -43,7 +43,8 @@ class OpenVINOFramework(Framework):
         if not isinstance(path, Path):
             raise UnsupportedError(
                 f"OpenVINOEngine runs artefact folders, .xml and .onnx files, not a {type(path).__name__}. "
-                "Export the model first: Engine(model, data).export()."
+                "Export the model first: "
+                f"{either('Engine(model, data).export()', 'drivetrain export --model MODEL')}."
             )
         self._predictor = load(path, device=self._openvino_device())
 

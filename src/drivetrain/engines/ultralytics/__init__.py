@@ -55,6 +55,7 @@ SPEC = EngineSpec(
     ),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("ultralytics.nn.tasks",),
+    limits="drivetrain.engines.ultralytics.limits:check",
     candidates=(
         _candidate("yolo11n", Task.DETECTION, 31.8, 15.6, 1.0),
         _candidate("yolo26n", Task.DETECTION, 64.1, 30.4, 1.0),

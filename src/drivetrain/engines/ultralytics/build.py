@@ -142,7 +142,7 @@ def _learns_from_texts(name: str) -> str:
     return (
         f"{name} learns from the texts of its classes: Ultralytics trains it with a text encoder (CLIP or MobileCLIP), "
         "which is no part of its package and would be downloaded in the middle of training. Train it by the yolo "
-        "command where the encoder is; what it saves after model.set_classes([...]) predicts, tests and exports here. "
+        "command where the encoder is; what it saves after its classes were set predicts, tests and exports here. "
         "Or take a model of a closed set of classes, such as yolo11n: drivetrain find --task detection yolo"
     )
 
@@ -256,7 +256,7 @@ def task_of(yolo: Any) -> Task:
     if not isinstance(yolo.model, torch.nn.Module):
         raise ModelError(
             f"The {type(yolo).__name__} object holds {str(yolo.model)!r}, which cannot be trained. Give one made from "
-            "a .yaml or a .pt; an exported model is opened by drivetrain.load or Engine(path)."
+            "a .yaml or a .pt; an exported model is opened by its path."
         )
     if yolo.task not in TASKS:
         raise ModelError(f"The {type(yolo).__name__} object is for the task {yolo.task!r}, which is not known here.")

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from drivetrain.engines.ultralytics.data import make_dataset
+from drivetrain.engines.ultralytics.limits import STRIDE
 from drivetrain.engines.ultralytics.states import RunCallback
-from drivetrain.engines.ultralytics.train_args import STRIDE
 
 
 def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: RunCallback, epochs: int | None) -> Any:

@@ -11,39 +11,12 @@ from typing import Any
 import torch
 
 from drivetrain.engines.ultralytics.containment import ultralytics
+from drivetrain.engines.ultralytics.limits import SET_BY_ENGINE, STRIDE, check_precision
+from drivetrain.engines.ultralytics.limits import check as check_limits
 from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
 from drivetrain.machine.device import choose_device
 from drivetrain.types.options import TrainOptions
 
-#: Options of Ultralytics that the engine sets: name -> what sets them.
-SET_BY_ENGINE = {
-    "task": "the model",
-    "mode": "the verb",
-    "model": "Engine(model)",
-    "data": "Engine(model, data)",
-    "epochs": "train(max_epochs=...)",
-    "batch": "train(batch_size=...)",
-    "imgsz": "train(image_size=...)",
-    "lr0": "train(learning_rate=...)",
-    "seed": "train(seed=...)",
-    "deterministic": "train(deterministic=...)",
-    "amp": "train(precision=...)",
-    "patience": "train(patience=...)",
-    "workers": "train(num_workers=...)",
-    "device": "Engine(device=...)",
-    "resume": "train(resume=...)",
-    "pretrained": "train(checkpoint=...)",
-    "project": "Engine(work_dir=...)",
-    "name": "Engine(work_dir=...)",
-    "save_dir": "Engine(work_dir=...)",
-    "exist_ok": "Engine(work_dir=...)",
-    "save": "drivetrain, which keeps the best and the last state",
-    "val": "train(check_val_every_n_epoch=...)",
-    "verbose": "drivetrain, which shows its own progress",
-    "cfg": "engine_args itself",
-    "distill_model": "drivetrain, which keeps one model in a checkpoint",
-    "quantize": "export(...)",
-}
 #: Each option of ``train`` -> Ultralytics' option that it becomes; ``""`` where drivetrain carries it out itself.
 OPTIONS = {
     "max_epochs": "epochs",
@@ -82,7 +55,6 @@ _EFFECTIVE = {
         "num_workers",
     )
 }
-STRIDE = 32
 #: What ``build_optimizer`` of Ultralytics' trainer knows, in any case; its configuration takes any text.
 OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
@@ -101,35 +73,12 @@ def check_options(options: TrainOptions, device: str) -> None:
         OptionError: a value is not allowed.
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
-    for name in options.engine_args or {}:
-        if name in SET_BY_ENGINE:
-            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
-    if options.val_check_interval is not None:
-        raise UnsupportedOptionError(
-            f"val_check_interval={options.val_check_interval!r} cannot be honoured: Ultralytics validates after whole "
-            "epochs. Give check_val_every_n_epoch."
-        )
-    size = options.image_size_hw
-    if size is not None and size[0] != size[1]:
-        raise UnsupportedOptionError(
-            f"image_size={options.image_size!r} cannot be honoured: Ultralytics trains on squares. Give one number."
-        )
-    if size is not None and size[0] % STRIDE:
-        above = -(-size[0] // STRIDE) * STRIDE
-        raise OptionError(f"image_size={size[0]} must be a multiple of {STRIDE}. The next one is {above}.")
+    check_limits(options, device=device)
     if options.logger is not None:
         raise UnsupportedOptionError(
             f"logger={options.logger!r} cannot be honoured: Ultralytics has no logger objects that it could hand its "
             "numbers to. Give the name of a tracker (tensorboard, mlflow, wandb), which drivetrain feeds, or "
             "callbacks={'on_fit_epoch_end': function}."
-        )
-    count = options.devices if isinstance(options.devices, int) else len(options.devices)
-    if count != 1:
-        raise UnsupportedOptionError(
-            f"devices={options.devices!r} cannot be honoured: on several devices Ultralytics starts processes that "
-            "look up the trainer by its class name and read the data again, so data in memory do not reach them. "
-            "Leave devices out, or write the data with dataset.export(folder, 'yolo'), train by the yolo command with "
-            "device=0,1, and open its best.pt here."
         )
     precision_of(options.precision, choose_device(device))
     callbacks_of(options.callbacks)
@@ -196,10 +145,7 @@ def precision_of(precision: str, device: str) -> bool | str:
         return "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else False
     if precision == "fp32":
         return False
-    if kind == "cpu":
-        raise UnsupportedOptionError(
-            f"precision={precision!r} cannot be honoured: Ultralytics trains in fp32 on the CPU. Allowed: auto, fp32."
-        )
+    check_precision(precision, kind)
     return "bf16" if precision == "bf16" else "fp16"
 
 

@@ -28,10 +28,20 @@ def open_trackers(logger: Any) -> Trackers:
         OptionError: a name is not known.
         MissingDependencyError: the package of a tracker is not installed.
     """
+    return Trackers([import_object(TRACKERS[name][0])() for name in require_trackers(logger) if name != _CSV])
+
+
+def require_trackers(logger: Any) -> list[str]:
+    """The names in what was given as ``logger``, each once; no tracker is imported.
+
+    Raises:
+        OptionError: a name is not known.
+        MissingDependencyError: the package of a tracker is not installed.
+    """
     names = list(dict.fromkeys(item for item in _listed(logger) if isinstance(item, str)))
     for name in names:
         _require(name)
-    return Trackers([import_object(TRACKERS[name][0])() for name in names if name != _CSV])
+    return names
 
 
 def framework_loggers(logger: Any) -> Any:

@@ -1,0 +1,170 @@
+"""What can be refused before a framework is loaded: loading one takes seconds, and a slip should not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from drivetrain.engine.data import absent_data, gone, require_path
+from drivetrain.engine.recipe import Recipe
+from drivetrain.errors import DataNotFoundError
+from drivetrain.machine.device import check_device_name
+from drivetrain.machine.packages import import_object
+from drivetrain.models.resolve import resolve
+from drivetrain.models.spec import EngineSpec
+from drivetrain.runs.record import RunRecord, checkpoint_file
+from drivetrain.types.options import TrainOptions
+from drivetrain.types.task import Task
+
+
+class Start(Protocol):
+    """What a verb may know before the framework is loaded."""
+
+    @property
+    def spec(self) -> EngineSpec | None:
+        """The engine; ``None`` where it is chosen by the data."""
+
+    @property
+    def device(self) -> str:
+        """Where to compute, as it was asked for."""
+
+    @property
+    def given_work_dir(self) -> Path | None:
+        """The work dir that was given, or of the run that the model was given as."""
+
+    @property
+    def record(self) -> RunRecord:
+        """The run that the model was given as."""
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are data."""
+
+
+class Asked:
+    """The arguments of an engine that is not made yet, for the checks of the command line.
+
+    Args:
+        arguments: of the constructor of ``Engine``, and ``data_args``.
+
+    Raises:
+        OptionError: the task or the device does not exist.
+        DataNotFoundError: the data do not exist.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._given = arguments
+        check_arguments(arguments.get("data"), arguments.get("task"), arguments.get("device"))
+
+    @cached_property
+    def _recipe(self) -> Recipe:
+        return Recipe.of(self._given.get("model")) or Recipe("", {})
+
+    @cached_property
+    def _model(self) -> Any:
+        return self._recipe.argument("model", None) if self._recipe.name else self._given.get("model")
+
+    @cached_property
+    def spec(self) -> EngineSpec | None:
+        """The engine that serves the model; ``None`` where the model is chosen by the data."""
+        if self._model is None:
+            return None
+        return resolve(self._model, engine=self._recipe.argument("engine", self._given.get("engine"))).spec
+
+    @property
+    def device(self) -> str:
+        """Where to compute, as it was asked for."""
+        device: str | None = self._recipe.argument("device", self._given.get("device"))
+        return device or "auto"
+
+    @property
+    def given_work_dir(self) -> Path | None:
+        """The work dir that was given, or of the run that the model was given as."""
+        given = self._recipe.argument("work_dir", self._given.get("work_dir"))
+        return self.record.directory if given is None else Path(given).expanduser().absolute()
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """The run that the model was given as."""
+        model = self._model
+        return RunRecord.of(Path(model).expanduser()) if isinstance(model, str | Path) else RunRecord()
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there are data: those given, those of the recipe, or those of the run that are still there."""
+        given = self._given.get("data_args") or self._recipe.argument("data", self._given.get("data"))
+        return bool(given) or self.record.data is not None
+
+
+def check_arguments(data: Any, task: Any, device: Any) -> None:
+    """Refuse arguments of an engine that are wrong whatever its framework is.
+
+    Raises:
+        OptionError: the task or the device does not exist.
+        DataNotFoundError: the data are a path that does not exist.
+    """
+    require_path(data)
+    if task is not None:
+        Task.parse(task)
+    if device is not None:
+        check_device_name(device)
+
+
+def check_limits(start: Start, options: TrainOptions) -> None:
+    """Refuse options of ``train`` that the engine of the model never honours.
+
+    Raises:
+        OptionError: naming the first of them.
+        ModelError: no engine serves the model.
+    """
+    spec = start.spec
+    if spec is not None and spec.limits:
+        import_object(spec.limits)(options, device=start.device)
+
+
+def check_checkpoint(start: Start, checkpoint: Any) -> None:
+    """Refuse a checkpoint that is not there, and the run that left none.
+
+    Raises:
+        CheckpointNotFoundError: it is not there.
+    """
+    if checkpoint not in (None, "best", "last"):
+        checkpoint_file(checkpoint)
+    elif checkpoint is None and start.record.directory is not None:
+        start.record.chosen()
+
+
+def check_source(source: Any) -> None:
+    """Refuse images that are not there; those of a list are looked at when their turn comes, but one must be there.
+
+    Raises:
+        DataNotFoundError: there is no such file or folder, or no file of a list is there.
+    """
+    paths = [item for item in _listed(source) if isinstance(item, str | Path)]
+    if len(paths) != len(_listed(source)) or any(_is_there(path) for path in paths):
+        return
+    if len(paths) > 1:
+        raise DataNotFoundError(f"source: none of the {len(paths)} files is there; the first: {str(paths[0])!r}.")
+    from drivetrain.images.sources import expand_source
+
+    expand_source(source if isinstance(source, str | Path) else paths[0])  # says what is wrong with it
+
+
+def _listed(source: Any) -> list[Any]:
+    return list(source) if isinstance(source, list | tuple) else [source]
+
+
+def _is_there(path: str | Path) -> bool:
+    return bool(str(path).strip()) and Path(path).expanduser().exists()
+
+
+def check_data(start: Start, purpose: str = "") -> None:
+    """Refuse to go on without data.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not start.has_data:
+        raise absent_data(purpose, gone(start.record.data_source))

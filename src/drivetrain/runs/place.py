@@ -1,0 +1,82 @@
+"""Whether a folder can be the work dir of a training, looked up without touching it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from drivetrain.errors import WorkDirError
+from drivetrain.runs.record import RunRecord, is_held
+
+#: What a run writes into its work dir.
+WRITTEN = (
+    "run.json",
+    "metrics.csv",
+    "report.html",
+    "config.yaml",
+    "checkpoints",
+    "upstream",
+    "predictions",
+    "artifacts",
+    "tracking",
+)
+#: Files that only a run writes; where there is no run, they are the user's.
+_OF_A_RUN = ("config.yaml", "metrics.csv")
+
+
+def check_place(directory: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a work dir that no training can take, before anything is loaded or written.
+
+    Raises:
+        WorkDirError: it is a file or cannot be written, another process holds it, it holds a run already (and neither
+            ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
+    """
+    there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise WorkDirError(f"work_dir={str(directory)!r} cannot be made: {str(there)!r} is a file. Give a folder.")
+    check_free(directory, resume=resume, overwrite=overwrite)
+    if not os.access(there, os.W_OK):
+        raise WorkDirError(
+            f"work_dir={str(directory)!r} cannot be written. Give a folder that you may write to: work_dir=..."
+        )
+    if is_held(directory):
+        raise held(directory)
+
+
+def held(directory: Path) -> WorkDirError:
+    """The error of a work dir that a process holds; it says which."""
+    try:
+        holder = (directory / ".lock").read_text(encoding="utf-8", errors="replace").strip() or "unknown"
+    except OSError:
+        holder = "unknown"
+    own = holder.startswith(f"process {os.getpid()} ")
+    return WorkDirError(
+        f"work_dir={str(directory)!r} is held by "
+        + ("a training of this process. " if own else f"another process ({holder}). ")
+        + "Wait for it, or give another work_dir."
+    )
+
+
+def check_free(directory: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a work dir whose run is in the way, or that has none to resume.
+
+    Raises:
+        WorkDirError: there is nothing to resume, or something that nobody said to replace.
+    """
+    has_run = (directory / "run.json").is_file()
+    if resume and not has_run:
+        raise WorkDirError(f"work_dir={str(directory)!r} holds no run to resume. Leave out resume=True to begin one.")
+    if resume or overwrite:
+        return
+    if has_run:
+        state = RunRecord.at(directory).state(locked=False)
+        raise WorkDirError(
+            f"work_dir={str(directory)!r} holds a run already (status: {state}). Go on with it: resume=True; "
+            "replace it: overwrite=True; or give another work_dir."
+        )
+    taken = next((name for name in _OF_A_RUN if (directory / name).is_file()), None)
+    if taken is not None:
+        raise WorkDirError(
+            f"work_dir={str(directory)!r} holds no run, but a file {taken!r}, which a training would replace. Give "
+            "another work_dir, or overwrite=True."
+        )

@@ -1,0 +1,66 @@
+"""What no training by a Lightning trainer honours; known without importing one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drivetrain.errors import UnsupportedOptionError
+from drivetrain.types.options import TrainOptions
+
+#: Arguments of the Lightning trainer that the engine sets: name -> the option that does it.
+SET_BY_ENGINE = {
+    "accelerator": "Engine(device=...)",
+    "devices": "train(devices=...)",
+    "precision": "train(precision=...)",
+    "logger": "train(logger=...)",
+    "callbacks": "train(callbacks=...)",
+    "max_epochs": "train(max_epochs=...)",
+    "check_val_every_n_epoch": "train(check_val_every_n_epoch=...)",
+    "val_check_interval": "train(val_check_interval=...)",
+    "deterministic": "train(deterministic=...)",
+    "default_root_dir": "Engine(work_dir=...)",
+    "enable_progress_bar": "drivetrain, which shows its own progress",
+    "enable_checkpointing": "drivetrain, which keeps the best and the last state",
+    "barebones": "drivetrain, which needs callbacks and checkpoints",
+}
+
+
+def check(options: TrainOptions, *, device: str) -> None:
+    """Refuse options that a Lightning trainer never honours here.
+
+    Args:
+        options: of ``train``.
+        device: as given to the engine; nothing is assumed of "auto".
+
+    Raises:
+        UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
+    """
+    for name in options.engine_args or {}:
+        if name in SET_BY_ENGINE:
+            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    check_one_device(options.devices)
+    check_precision(options.precision, device.partition(":")[0])
+
+
+def check_one_device(devices: int | Sequence[int]) -> None:
+    """Refuse several devices.
+
+    Raises:
+        UnsupportedOptionError: there are more than one.
+    """
+    count = devices if isinstance(devices, int) else len(devices)
+    if count != 1:
+        raise UnsupportedOptionError(
+            f"devices={devices!r} cannot be honoured: training on several devices is not part of this version. "
+            "Leave devices out, or give one."
+        )
+
+
+def check_precision(precision: str, kind: str) -> None:
+    """Refuse a precision that a kind of device does not compute in.
+
+    Raises:
+        UnsupportedOptionError: it cannot be honoured.
+    """
+    if precision == "fp16" and kind == "cpu":
+        raise UnsupportedOptionError("precision='fp16' cannot be honoured on the CPU. Allowed there: auto, fp32, bf16.")
