@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -224,13 +225,19 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
 # --- predictions -----------------------------------------------------------------------------------------------------
 
 
+def _from_here(path: str) -> str:
+    """The path from the current folder if it is below it, so that a row stays short."""
+    here = os.getcwd() + os.sep  # noqa: PTH109 - links are not followed
+    return path.removeprefix(here)
+
+
 def _predictions_text(predictions: Predictions, page: Page) -> None:
     from drivetrain.types.summary import counts_in_words, summary_of, truth_in_words
 
     truth = predictions.truth
     rows = []
     for index, item in enumerate(predictions[:_MOST_ROWS]):
-        row = [item.path or f"#{index}", summary_of(item)]
+        row = [_from_here(item.path) or f"#{index}", summary_of(item)]
         if truth is not None:
             sample = truth.get(item.path)
             row.append(truth_in_words(sample, truth.label_names) if sample else "")

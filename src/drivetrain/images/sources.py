@@ -18,6 +18,7 @@ from drivetrain.machine.resources import core_count
 
 VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 
+_HELD = (str, Path, bytes, bytearray, list, tuple)
 _ALLOWED = (
     "an image (file, array, PIL image, bytes), a folder, a glob, a video, a series of these, "
     "or a data set of drivetrain"
@@ -56,8 +57,11 @@ def expand_source(source: Any) -> Iterator[SourceItem]:
 
 
 def is_held(source: Any) -> bool:
-    """Whether images of the source that are in memory stay there anyway, for they are no passing series."""
-    return not isinstance(source, Iterator)
+    """Whether images of the source that are in memory stay there anyway: it is an image, an array or a list of them.
+
+    Anything else that is iterated over (a generator, a camera, a loader) may make its images as they are asked for.
+    """
+    return not isinstance(source, Iterable) or isinstance(source, _HELD) or hasattr(source, "__array__")
 
 
 def decode(

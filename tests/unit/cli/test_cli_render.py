@@ -156,3 +156,12 @@ def test_an_artefact(tmp_path: Path) -> None:
     assert data["path"] == str(tmp_path)
     assert data["model_path"] == str(tmp_path / "model.xml")
     assert data["parity"]["passed"] is True
+
+
+def test_paths_are_shown_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    near, far = Prediction(str(tmp_path / "new" / "a.png"), (2, 2)), Prediction("/far/b.png", (2, 2))
+    rows = text_of(predictions(near, far)).splitlines()
+    assert any(row.split()[:1] == ["new/a.png"] for row in rows)
+    assert any(row.split()[:1] == ["/far/b.png"] for row in rows)
+    assert json_of(predictions(near))["predictions"][0]["path"] == near.path

@@ -173,8 +173,8 @@ def test_a_table_of_whole_images(files: list[str], tmp_path: Path) -> None:
     rows = rows_of(
         series(odd, task=Task.ANOMALY, truth=Truth([sample], files[:1], NAMES)).save(tmp_path / "a.csv", "csv")
     )
-    assert [rows[0][name] for name in ("label", "score", "explanation", "truth")] == [
-        *("normal", "0.25", "all, is well", "anomalous (bolt)")
+    assert [rows[0][name] for name in ("label", "score", "explanation", "truth", "defect")] == [
+        *("normal", "0.25", "all, is well", "anomalous", "bolt")
     ]
     classes = Prediction("", SIZE, class_map=np.tile([0, 1, 1, 1], (24, 8)))
     rows = rows_of(series(classes, task=Task.SEMANTIC_SEGMENTATION).save(tmp_path / "s.csv"))

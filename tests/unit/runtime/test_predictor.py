@@ -209,6 +209,8 @@ def test_what_is_given_in_memory_can_be_drawn_later(predictor: Predictor, folder
 def test_a_passing_series_is_kept_only_while_it_streams(predictor: Predictor) -> None:
     red = np.full((20, 30, 3), (200, 0, 0), np.uint8)
     assert predictor.predict(image for image in [red])[0].image is None
+    loader = type("Loader", (), {"__iter__": lambda self: iter([red])})()
+    assert predictor.predict(loader)[0].image is None
     (item,) = predictor.predict((image for image in [red]), stream=True)
     assert item.image is red
     assert item.label_name == "red"

@@ -24,8 +24,9 @@ def write_table(predictions: Predictions, names: Sequence[str], path: Path) -> N
 
     Columns: ``path, width, height, label, score`` (``share`` of the image for class maps), for objects also ``xmin,
     ymin, xmax, ymax`` (and the corners of oriented boxes as ``x1, y1, ... x4, y4``), ``explanation`` if a model
-    explains, and ``truth`` where the source is a data set: the true label, or the true objects counted. An image
-    without objects has one row with empty cells. Several labels of one image stand in one cell, separated by ``|``.
+    explains, and ``truth`` where the source is a data set: the true label, or the true objects counted; for anomalies
+    also the ``defect``. An image without objects has one row with empty cells. Several labels of one image stand in
+    one cell, separated by ``|``.
 
     Args:
         predictions: of any task but depth.
@@ -34,18 +35,34 @@ def write_table(predictions: Predictions, names: Sequence[str], path: Path) -> N
     """
     explained = any(item.explanation is not None for item in predictions)
     columns = [*_IMAGE, *_answer_columns(predictions.task)]
-    columns += ["explanation"] * explained + ["truth"] * (predictions.truth is not None)
+    columns += ["explanation"] * explained
+    if predictions.truth is not None:
+        columns += ["truth", "defect"] if predictions.task is Task.ANOMALY else ["truth"]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         writer.writeheader()
         for item, name in zip(predictions, names, strict=True):
-            image = {"path": name, "width": item.size[1], "height": item.size[0]}
+            image = {"path": name, "width": item.size[1], "height": item.size[0], **_truth(predictions, item)}
             if explained:
                 image["explanation"] = item.explanation or ""
-            if predictions.truth is not None and (sample := predictions.truth.get(item.path)) is not None:
-                image["truth"] = truth_in_words(sample, predictions.truth.label_names)
             for row in _answers(item, predictions.task):
                 writer.writerow({**image, **row})
+
+
+def _truth(predictions: Predictions, item: Prediction) -> dict[str, str]:
+    """The cells that the data fill: in the words of the answer, so that the two can be compared."""
+    sample = predictions.truth.get(item.path) if predictions.truth is not None else None
+    if sample is None or predictions.truth is None:
+        return {}
+    names = [predictions.truth.label_names[label] for label in sample.labels]
+    if predictions.task is Task.ANOMALY:
+        if sample.anomalous is None:
+            return {}
+        defect = _SEPARATOR.join(names) if sample.anomalous else ""
+        return {"truth": "anomalous" if sample.anomalous else "normal", "defect": defect}
+    if predictions.task.has_objects:
+        return {"truth": truth_in_words(sample, predictions.truth.label_names)}
+    return {"truth": _SEPARATOR.join(names)}
 
 
 def _answer_columns(task: Task) -> tuple[str, ...]:
