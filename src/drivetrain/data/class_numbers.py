@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from drivetrain.data.class_maps import IGNORED
@@ -45,26 +45,33 @@ def number_classes(paths: Sequence[str], table: ClassTable | None) -> NumberedCl
         DataFormatError: what the pixels mean cannot be told.
     """
     found = read_values(paths)
-    coloured = any(values.coloured for values in found)
+    readable = [values for values in found if values is not None]
+    coloured = any(values.coloured for values in readable)
+    present: frozenset[int] = frozenset().union(*(_values(values, coloured=coloured) for values in readable))
     if coloured:
-        found = [_as_colours(values) for values in found]
-    present = frozenset().union(*(values.values for values in found))
-    if coloured:
-        return _by_colour(paths, present, table)
-    if table is not None and table.values is None and table.colours is not None and max(present) >= len(table.names):
+        return _by_colour(paths, found, present, table)
+    if (
+        table is not None
+        and table.values is None
+        and table.colours is not None
+        and max(present, default=0) >= len(table.names)
+    ):
         grey = {values: number for number, values in enumerate(table.colours)}
         if all((value, value, value) in grey for value in present - {IGNORED}):
-            return _by_colour(paths, frozenset(value * 0x10101 for value in present), table)
+            return _by_colour(paths, found, frozenset(value * 0x10101 for value in present), table)
     return _by_number(paths, found, present, table)
 
 
-def _as_colours(values: MapValues) -> MapValues:
-    if values.coloured:
-        return values
-    return MapValues(frozenset(value * 0x10101 for value in values.values), coloured=True, has_channels=True)
+def _values(values: MapValues, *, coloured: bool) -> frozenset[int]:
+    """The values as colours if some map of the set has colours; grey pixels have three equal parts then."""
+    if values.coloured or not coloured:
+        return values.values
+    return frozenset(value * 0x10101 for value in values.values)
 
 
-def _by_colour(paths: Sequence[str], present: frozenset[int], table: ClassTable | None) -> NumberedClasses:
+def _by_colour(
+    paths: Sequence[str], found: Sequence[MapValues | None], present: frozenset[int], table: ClassTable | None
+) -> NumberedClasses:
     names: tuple[str, ...]
     if table is not None and table.colours is not None:
         numbers = {_code(colour): number for number, colour in enumerate(table.colours)}
@@ -91,14 +98,17 @@ def _by_colour(paths: Sequence[str], present: frozenset[int], table: ClassTable 
         ]
     if len(names) > IGNORED:
         raise DataFormatError(f"{len(names)} classes are more than the {IGNORED} that a class map can have.")
-    written = tuple(renumbered(path, numbers, coloured=True) for path in paths)
+    written = tuple(
+        path if values is None else renumbered(path, numbers, coloured=True)
+        for path, values in zip(paths, found, strict=True)
+    )
     return NumberedClasses(names, written, tuple(notes))
 
 
 def _by_number(
-    paths: Sequence[str], found: Sequence[MapValues], present: frozenset[int], table: ClassTable | None
+    paths: Sequence[str], found: Sequence[MapValues | None], present: frozenset[int], table: ClassTable | None
 ) -> NumberedClasses:
-    halved = (table is None or len(table.names) <= 2) and _is_smoothed(present)
+    halved = (table is None or len(table.names) <= 2) and is_smoothed(present)
     if halved:
         present = frozenset({0, IGNORED})
     if len(present) > MOST_VALUES:
@@ -108,14 +118,16 @@ def _by_number(
         notes.append("The masks are smoothed or were stored in a lossy way: pixels from 128 on are foreground.")
     same = all(number == value for value, number in numbers.items())
     written = tuple(
-        path if same and not halved and not values.has_channels else renumbered(path, numbers, halved=halved)
+        path
+        if values is None or (same and not halved and not values.has_channels)
+        else renumbered(path, numbers, halved=halved)
         for path, values in zip(paths, found, strict=True)
     )
     return NumberedClasses(names, written, tuple(notes))
 
 
-def _is_smoothed(present: frozenset[int]) -> bool:
-    """Whether the values are those of black and white with edges or noise between."""
+def is_smoothed(present: Collection[int]) -> bool:
+    """Whether values of pixels are those of black and white with edges or noise between."""
     if max(present, default=0) > IGNORED or len(present) <= _FEW or max(present, default=0) < IGNORED - _EXTREME:
         return False
     return len(present) > IGNORED // 4 or any(IGNORED - _EXTREME <= value < IGNORED for value in present)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from drivetrain.data.anomaly import normal_labels
 from drivetrain.data.class_maps import union_of_masks
+from drivetrain.data.class_numbers import is_smoothed
+from drivetrain.data.map_values import read_values, renumbered
 from drivetrain.data.mask_pairs import MaskPairs, pairs_by_folder
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
@@ -68,6 +70,7 @@ def defect_records(
         )
         if anomalous and masks and path is None:
             unmasked.append(item.image)
+    _cut_smoothed(parsed)
     if unmasked:
         parsed.notes.append(f"{len(unmasked)} images of defects have no mask, such as {unmasked[0]}.")
     return parsed
@@ -83,3 +86,15 @@ def _masks(tree: Tree, images: Sequence[str], folders: Sequence[str], parsed: Pa
             result.setdefault(image, []).extend(found)
         parsed.left_out[folder] = "masks of no image of a defect"
     return result
+
+
+def _cut_smoothed(parsed: Parsed) -> None:
+    """Masks that are smoothed or were stored in a lossy way mark what is from 128 on; others mark all but 0."""
+    paths = [record.mask_path for record in parsed.records if record.mask_path is not None]
+    found = {path: values for path, values in zip(paths, read_values(paths), strict=True) if values is not None}
+    if not is_smoothed(frozenset().union(*(values.values for values in found.values()))):
+        return
+    for record in parsed.records:
+        if record.mask_path in found:
+            record.mask_path = renumbered(record.mask_path, {0: 0, 255: 255}, halved=True)
+    parsed.notes.append("The masks are smoothed or were stored in a lossy way: pixels from 128 on are defects.")

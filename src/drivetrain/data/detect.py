@@ -8,7 +8,7 @@ from pathlib import Path
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
 from drivetrain.data.several import refuse_several
-from drivetrain.data.tree import Tree
+from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataError, DataFormatError, near
 from drivetrain.types import Task
 
@@ -29,17 +29,40 @@ def choose(tree: Tree, request: ReadRequest) -> Parsed:
         return _of_file(tree, request)
     refuse_several(tree)
     refusals: list[_Refusal] = []
+    silent: Parsed | None = None  # of a format that says nothing about its images: one that does is taken rather
     for tier in sorted({entry.tier for entry in FORMATS.values()}, reverse=True):
         candidates = [f for f in FORMATS.values() if f.tier == tier and f.detect(tree)]
         parsed = _best(tree, request, candidates, refusals)
-        if parsed is not None:
-            return parsed
+        if parsed is not None and (says_something(parsed) or not parsed.annotated):
+            return _instead_of(silent, parsed)
+        if silent is not None:
+            return silent
+        silent = parsed
         for refusal in refusals:
-            if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
+            if not refusal.guess and silent is None:
+                # a format was recognised: its fault is worth more than a guess at a plainer format
                 raise refusal.error
-        if (inner := _only_folder(tree)) is not None:
+        if silent is None and (inner := _only_folder(tree)) is not None:
             return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
     raise DataFormatError(_nothing_fits(tree))
+
+
+def _instead_of(silent: Parsed | None, parsed: Parsed) -> Parsed:
+    """The parsed data with a word about a format that would have read the images without annotations."""
+    if silent is not None:
+        parsed.notes.append(
+            f"Not read as {silent.format!r}, which finds {len(silent.records)} images and not one annotation "
+            f"(--data.format {silent.format} chooses it)."
+        )
+    return parsed
+
+
+def says_something(parsed: Parsed) -> bool:
+    """Whether any image has a label, an object, a mask, or is known to be normal or not."""
+    return any(
+        record.labels or record.boxes or record.rles or record.mask_path or record.anomalous is not None
+        for record in parsed.records
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +83,14 @@ class _Refusal:
 def _only_folder(tree: Tree) -> Path | None:
     """The folder that all is in, if it holds nothing but folders: an archive's outer shell."""
     top = tree.top_folders()
-    if len(top) != 1 or tree.by_folder[""] or tree.by_folder[top[0]]:
+    if len(top) != 1 or not all(map(_is_for_readers, tree.by_folder[""])) or tree.by_folder[top[0]]:
         return None
     return tree.root / top[0]
+
+
+def _is_for_readers(name: str) -> bool:
+    """Whether a file is there for people to read: a licence, a readme."""
+    return name.lower().startswith(("readme", "license", "licence", "citation")) or suffix_of(name) in (".md", ".pdf")
 
 
 def _within_subset(parsed: Parsed, subset: str) -> Parsed:
@@ -95,7 +123,7 @@ def _of_file(tree: Tree, request: ReadRequest) -> Parsed:
 
 
 def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: list[_Refusal]) -> Parsed | None:
-    """The candidate that reads the most images; of equals the one that comes first."""
+    """The candidate that reads the most images with annotations; of equals the one that comes first."""
     found: list[tuple[str, Parsed]] = []
     for entry in candidates:
         try:
@@ -105,11 +133,11 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
             continue
         if parsed.records:
             found.append((entry.name, parsed))
-        if len(parsed.records) + len(parsed.used) >= len(tree.images):
+        if len(parsed.records) + len(parsed.used) >= len(tree.images) and says_something(parsed):
             break
     if not found:
         return None
-    name, best = max(found, key=lambda item: (_has_wanted_maps(item[1], request), len(item[1].records)))
+    name, best = max(found, key=lambda item: _worth(item[1], request))
     others = ", ".join(f"{other} {len(parsed.records)}" for other, parsed in found if other != name)
     note = f"Read as {best.format!r}: {len(best.records)} images"
     note += f" (as other formats: {others}; --data.format chooses)." if others else "."
@@ -119,9 +147,10 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
     return best
 
 
-def _has_wanted_maps(parsed: Parsed, request: ReadRequest) -> bool:
-    """Whether there are the class maps that were asked for; other formats may know the same images otherwise."""
-    return request.task is Task.SEMANTIC_SEGMENTATION and parsed.task is request.task
+def _worth(parsed: Parsed, request: ReadRequest) -> tuple[bool, bool, int]:
+    """Whether there are annotations, whether they are the class maps that were asked for, and of how many images."""
+    wanted = request.task is Task.SEMANTIC_SEGMENTATION and parsed.task is request.task
+    return says_something(parsed), wanted, len(parsed.records)
 
 
 def _nothing_fits(tree: Tree) -> str:

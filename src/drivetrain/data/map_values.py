@@ -37,18 +37,17 @@ class MapValues:
     has_channels: bool
 
 
-def read_values(paths: Sequence[str]) -> list[MapValues]:
-    """The values of each file.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
+def read_values(paths: Sequence[str]) -> list[MapValues | None]:
+    """The values of each file; ``None`` of one that cannot be read, which the checks of the data set tell."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_values_of, paths))
 
 
-def _values_of(path: str) -> MapValues:
-    pixels = _pixels(path)
+def _values_of(path: str) -> MapValues | None:
+    try:
+        pixels = _pixels(path)
+    except DataError:
+        return None
     if pixels.ndim == 2:
         return MapValues(_few(pixels), coloured=False, has_channels=False)
     if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():

@@ -62,7 +62,7 @@ def _renumbered_maps(data: Dataset, label_names: Sequence[str], mapping: NDArray
     written = {}
     for path, found in zip(paths, read_values(paths), strict=True):
         numbers = {IGNORED: IGNORED}
-        for value in found.values - {IGNORED}:
+        for value in (found.values if found is not None else frozenset()) - {IGNORED}:
             if value >= len(mapping) or mapping[value] < 0:
                 name = data.label_names[value] if value < len(mapping) else str(value)
                 raise DataError(

@@ -129,6 +129,24 @@ def test_data_names_labels_that_cannot_be_learned(toy, colours: Path, tmp_path: 
     assert "problem: 'red' occurs in val but never in train, so it cannot be learned." in capsys.readouterr().out
 
 
+def test_data_lists_every_image_that_was_left_out(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    for subset in ("train", "val"):
+        shutil.copytree(colours, tmp_path / "set" / subset)
+    shutil.copytree(colours / "red", tmp_path / "set" / "more" / "later")
+    count = len(list((colours / "red").iterdir()))
+    assert main(["data", str(tmp_path / "set")]) == 0
+    shown = capsys.readouterr().out
+    assert f"{count} in more (neither a subset nor a class)" in shown
+    assert [line.split()[:3] for line in shown.splitlines() if line.strip().startswith("more/later")] == [
+        ["more/later", ".png", str(count)]
+    ]
+    assert main(["data", str(tmp_path / "set"), "--json"]) == 0
+    left = json.loads(capsys.readouterr().out)["left_out"]
+    assert left == [
+        {"folder": "more/later", "suffix": ".png", "images": count, "reason": "neither a subset nor a class"}
+    ]
+
+
 def test_data_converts(toy, colours: Path, tmp_path: Path, capsys) -> None:
     target = tmp_path / "as coco"
     words = ["data", str(colours), "--output", str(target)]

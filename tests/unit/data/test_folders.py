@@ -104,6 +104,26 @@ class TestClassFolders:
         assert load_dataset(tmp_path).label_names == ("0", "1")
 
 
+class TestChoice:
+    def test_a_format_without_any_annotation_gives_way_to_one_that_has_some(self, fill):
+        root = fill("set", {"images": 3})
+        (root / "labels").mkdir()
+        for index in range(3):
+            (root / "labels" / f"{index:03}.txt").touch()
+        (root / "data.yaml").write_text("names: [nut]\ntrain: images\n")
+        (root / "marks.csv").write_text("image,label\nimages/000.png,a\nimages/001.png,b\n")
+        data = load_dataset(root)
+        assert (data.format, len(data)) == ("csv", 2)
+        assert any("as other formats: yolo 3; --data.format chooses" in note for note in data.notes)
+        assert any("1 in images (no annotation names them)" in note for note in data.notes)
+        assert load_dataset(root, "yolo").object_counts.tolist() == [0, 0, 0]
+
+    def test_a_readme_beside_the_only_folder_is_no_part_of_the_data(self, fill):
+        root = fill("archive", {"deep/train/x": 2, "deep/train/y": 2, "deep/val/x": 1})
+        (root / "README.txt").write_text("hello")
+        assert load_dataset(root).subsets == {"train": 4, "val": 1}
+
+
 class TestSeveral:
     @pytest.mark.parametrize("subsets", [("train", "val"), ("train", "test")])
     def test_data_sets_in_one_folder_are_named(self, fill, subsets):
@@ -238,6 +258,22 @@ class TestDefects:
                 make_mask(root / "masks" / subset / "dent" / f"{index:03}.png")
         data = load_dataset(root)
         assert summary(data) == ("anomaly", {"train": 6, "test": 4}, ("good", "dent"), 4, 4)
+
+    def test_lossy_masks_are_cut_at_128(self, fill):
+        root = fill("toy", {"good": 4, "bad": 2})
+        for index in range(2):
+            path = make_mask(root / "mask" / f"{index:03}.png")
+            Image.open(path).save(path.with_suffix(".jpg"), quality=60)
+            path.unlink()
+        data = load_dataset(root)
+        assert any("pixels from 128 on are defects" in note for note in data.notes)
+        assert [int(rasterise(sample).sum()) for sample in data if sample.mask_path] == [64, 64]
+
+    def test_mvtec_ad_2(self, fill):
+        root = fill("can", {"train/good": 4, "validation/good": 2, "test_public/good": 2, "test_public/bad": 2})
+        for index in range(2):
+            make_mask(root / "test_public" / "ground_truth" / "bad" / f"{index:03}_mask.png")
+        assert summary(load_dataset(root)) == ("anomaly", {"train": 4, "val": 2, "test": 4}, ("good", "bad"), 2, 2)
 
     def test_a_defect_without_a_mask_and_a_mask_without_an_image_are_told(self, fill):
         root = fill("toy", {"good": 4, "bad": 3})

@@ -195,6 +195,15 @@ def test_images_without_maps_are_told(tmp_path, pair, make_image):
     assert any("1 of 7 image files is left out: 1 in images (images without a map" in note for note in data.notes)
 
 
+def test_a_damaged_map_is_skipped(tmp_path, pair):
+    for index in range(3):
+        pair(f"images/{index}.png", f"masks/{index}.png")
+    (tmp_path / "masks" / "1.png").write_bytes(b"no image")
+    data = read(tmp_path)
+    assert len(data) == 2
+    assert [Path(path).name for path, _ in data.skipped] == ["1.png"]
+
+
 def test_masks_that_fit_no_image_are_no_class(tmp_path, make_image):
     for index in range(3):
         make_image(tmp_path / "images" / f"a{index}.png", seed=index)

@@ -6,7 +6,7 @@ import numpy as np
 
 from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.defects import Placed, defect_records
-from drivetrain.data.folder_names import image_folders, is_subset, mask_folders, subset_in
+from drivetrain.data.folder_names import image_folders, is_subset, look_like_maps, mask_folders, subset_in
 from drivetrain.data.mask_pairs import MaskPairs, pairs_by_suffix
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
@@ -82,8 +82,10 @@ def _not_one(tree: Tree, parents: list[str]) -> str:
 
 def _is_kolektor(tree: Tree) -> bool:
     """Whether half of the images are the ``_GT`` of the others, as in KolektorSDD2."""
-    marks = [name for name in tree.images if name.rpartition(".")[0].endswith(_TRUTH)]
-    return bool(marks) and 2 * len(marks) == len(tree.images) and len(_kolektor_pairs(tree).masks) == len(marks)
+    marks = [name for name in tree.images if name.endswith(f"{_TRUTH}.png")]
+    if not marks or 2 * len(marks) != len(tree.images) or len(_kolektor_pairs(tree).masks) != len(marks):
+        return False
+    return not any(name.endswith(f"{_TRUTH}.txt") for name in tree.files) and look_like_maps(tree, marks)
 
 
 def _kolektor_pairs(tree: Tree) -> MaskPairs:

@@ -26,11 +26,16 @@ _LEAST_SHARE = 0.5
 
 
 def detect(tree: Tree) -> bool:
-    """Whether at least half of the images have maps, and they are not those of defects."""
+    """Whether at least half of the images have maps that are not those of defects, and no texts explain the maps.
+
+    Maps with a text for each (ICDAR) mark objects, not classes.
+    """
     if any(is_normal_name(part) for folder in image_folders(tree) for part in folder.split("/")):
         return False
     found = _find(tree)
-    return len(found.maps) >= max(_LEAST_SHARE * len(found.images), 1) and not _are_classes(found)
+    if len(found.maps) < max(_LEAST_SHARE * len(found.images), 1) or _are_classes(found):
+        return False
+    return not any(f"{name.rpartition('.')[0]}.txt" in tree.files for name in found.maps.values())
 
 
 def _are_classes(found: _Found) -> bool:
