@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from drivetrain.data.folder_names import is_for_readers
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
 from drivetrain.data.several import refuse_several
-from drivetrain.data.tree import Tree, suffix_of
+from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError, near
 from drivetrain.types import Task
 
@@ -83,14 +84,9 @@ class _Refusal:
 def _only_folder(tree: Tree) -> Path | None:
     """The folder that all is in, if it holds nothing but folders: an archive's outer shell."""
     top = tree.top_folders()
-    if len(top) != 1 or not all(map(_is_for_readers, tree.by_folder[""])) or tree.by_folder[top[0]]:
+    if len(top) != 1 or not all(map(is_for_readers, tree.by_folder[""])) or tree.by_folder[top[0]]:
         return None
     return tree.root / top[0]
-
-
-def _is_for_readers(name: str) -> bool:
-    """Whether a file is there for people to read: a licence, a readme."""
-    return name.lower().startswith(("readme", "license", "licence", "citation")) or suffix_of(name) in (".md", ".pdf")
 
 
 def _within_subset(parsed: Parsed, subset: str) -> Parsed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivetrain.data.read_record import subset_name
-from drivetrain.data.tree import Tree
+from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.images.file import NoImage, open_image
 
 # words in the names of folders that hold masks; a class may have such a name, too, so their images decide
@@ -36,6 +36,9 @@ _IMAGE_WORDS = frozenset(
         "raw", "rgb",
     }
 )  # fmt: skip
+# maps that do not say the class of each pixel
+OTHER_MAPS = frozenset({"depth", "disparity", "instance", "instances", "panoptic", "part", "parts", "polygons"})
+_PROSE = frozenset({".md", ".pdf", ".html", ".rst"})
 _RUN_NAMES = frozenset({"runs", "wandb", "mlruns", "lightning_logs", "tb_logs"})
 
 _GLANCES = 3  # images of a folder that are opened to see what it holds
@@ -71,10 +74,40 @@ def is_subset(name: str) -> bool:
     return bool(name) and subset_name(name) in ("train", "val", "test")
 
 
+def named_subsets(names: Collection[str]) -> dict[str, str]:
+    """Which of the folders beside each other are subsets, and of what canonical name.
+
+    Beside ``train`` and the like these are several names that are the same but for such a word: ``WIDER_train`` and
+    ``WIDER_val``, ``train2017`` and ``val2017``.
+    """
+    found = {name: subset_name(name) for name in names if is_subset(name)}
+    alike: dict[str, dict[str, str]] = {}
+    for name in names:
+        words = words_of(name)
+        marks = [word for word in words if is_subset(word)]
+        if name not in found and len(marks) == 1:
+            rest = "_".join(word for word in words if word != marks[0])
+            alike.setdefault(rest, {})[name] = subset_name(marks[0])
+    for group in alike.values():
+        if len(set(group.values())) > 1 and "train" in group.values():
+            found.update(group)
+    return found
+
+
+def is_map_name(name: str) -> bool:
+    """Whether a folder may hold masks or other maps of images, by its name."""
+    return is_mask_name(name) or bool(OTHER_MAPS & set(words_of(name)))
+
+
 def subset_in(folder: str) -> str:
     """The subset that a path below the root names, by the first of its folders that does; else ``train``."""
     parts = PurePosixPath(folder).parts
     return next((subset_name(part) for part in parts if is_subset(part)), "train")
+
+
+def is_for_readers(file: str) -> bool:
+    """Whether a file is there for people to read, by its name: a licence, a readme."""
+    return file.lower().startswith(("readme", "license", "licence", "citation", "notes")) or suffix_of(file) in _PROSE
 
 
 def is_run(tree: Tree, folder: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.class_numbers import number_classes
 from drivetrain.data.class_table import find_table
-from drivetrain.data.folder_names import image_folders, is_subset, mask_folders, subset_in, words_of
+from drivetrain.data.folder_names import OTHER_MAPS, image_folders, is_subset, mask_folders, subset_in, words_of
 from drivetrain.data.known_classes import known_table
 from drivetrain.data.mask_pairs import pairs_by_folder, pairs_by_suffix
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
@@ -19,8 +19,7 @@ from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
-# words for maps that do not have the class of each pixel, and for further forms of those that do
-_OTHER_MAPS = frozenset({"depth", "disparity", "instance", "instances", "panoptic", "part", "parts", "polygons"})
+# words for further forms of the same map, the better ones first
 _SECOND_FORMS = ("trainids", "color", "colour", "colors", "rgb")
 _LEAST_SHARE = 0.5
 
@@ -121,12 +120,12 @@ def _find(tree: Tree) -> _Found:
 
 
 def _is_other(folder: str) -> bool:
-    return any(_OTHER_MAPS & set(words_of(part)) for part in folder.split("/"))
+    return any(OTHER_MAPS & set(words_of(part)) for part in folder.split("/"))
 
 
 def _chosen(masks: list[str]) -> str | None:
     """Of several maps of an image that of its classes, by number rather than by colour; ``None`` if there is none."""
-    fitting = [name for name in masks if not _OTHER_MAPS & set(_words(name))]
+    fitting = [name for name in masks if not OTHER_MAPS & set(_words(name))]
     return min(fitting, key=lambda name: (_form(name), name), default=None)
 
 

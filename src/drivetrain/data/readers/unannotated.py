@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from drivetrain.data.folder_names import subset_in
+from drivetrain.data.folder_names import is_for_readers, named_subsets, subset_in
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
 _ANNOTATIONS = frozenset(
-    {".json", ".xml", ".csv", ".tsv", ".mat", ".arrow", ".parquet", ".jsonl", ".pkl", ".npz", ".h5"}
+    {".json", ".xml", ".csv", ".tsv", ".txt", ".mat", ".arrow", ".parquet", ".jsonl", ".pkl", ".npz", ".h5"}
 )
 _SHOWN = 3
 
@@ -17,6 +17,10 @@ _SHOWN = 3
 def detect(tree: Tree) -> bool:
     """Whether there are images."""
     return bool(tree.images)
+
+
+def _may_annotate(name: str) -> bool:
+    return suffix_of(name) in _ANNOTATIONS and not is_for_readers(name.rpartition("/")[2])
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
@@ -28,7 +32,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """
     if not tree.images:
         raise DataFormatError(f"{tree.root} holds no images.")
-    files = [name for name in tree.files if suffix_of(name) in _ANNOTATIONS]
+    files = [name for name in tree.files if _may_annotate(name)]
     if files and request.format != "unannotated":
         shown = ", ".join(files[:_SHOWN]) + (", ..." if len(files) > _SHOWN else "")
         raise DataFormatError(
@@ -37,7 +41,11 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
             "or add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
             "format=...; 'unannotated' takes the images alone."
         )
-    records = [Record(tree.absolute(name), subset_in(name.rpartition("/")[0])) for name in tree.images]
+    subsets = named_subsets({name.partition("/")[0] for name in tree.images if "/" in name})
+    records = [
+        Record(tree.absolute(name), subsets.get(name.partition("/")[0]) or subset_in(name.rpartition("/")[0]))
+        for name in tree.images
+    ]
     parsed = Parsed(records, [], Task.ANOMALY, "unannotated", annotated=False)
     parsed.notes.append(
         "The images have no classes and no annotations: they can be predicted on and described; to learn from them "
