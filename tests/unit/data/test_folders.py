@@ -72,6 +72,38 @@ class TestClassFolders:
         photographs = fill("sports", {"runs": 3, "jumps": 3})
         assert load_dataset(photographs).label_names == ("jumps", "runs")
 
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            {"images/cat": 2, "images/dog": 2},
+            {"images/train/cat": 2, "images/train/dog": 2, "images/val/cat": 1},
+            {"train/images/cat": 2, "train/images/dog": 2, "val/images/cat": 1},
+            {"part_train/cat": 2, "part_train/dog": 2, "part_val/cat": 1},
+            {"train2017/cat": 2, "train2017/dog": 2, "val2017/cat": 1},
+        ],
+    )
+    def test_folders_around_classes_and_other_names_of_subsets(self, fill, folders):
+        data = load_dataset(fill("set", folders))
+        assert data.label_names == ("cat", "dog")
+        assert data.subsets == ({"train": 4, "val": 1} if len(folders) == 3 else {"train": 4})
+
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            {"train/images": 2, "val/images": 1},
+            {"train/image_2": 2, "train/depth": 2, "val/image_2": 1},
+            {"images": 2, "depth": 2},
+            {"set_train": 2, "set_val": 1},
+        ],
+    )
+    def test_folders_that_are_named_for_images_or_maps_or_subsets_are_no_classes(self, fill, folders):
+        root = fill("set", folders)
+        assert (load_dataset(root).format, load_dataset(root).label_names) == ("unannotated", ())
+        (root / "boxes.txt").write_text("0 0 1 1")
+        with pytest.raises(DataFormatError, match=r"neither class folders nor annotations of a known.*boxes\.txt"):
+            load_dataset(root)
+        assert len(load_dataset(root, "unannotated")) == sum(folders.values())
+
     def test_masks_are_no_class_but_photographs_in_a_folder_of_this_name_are(self, fill):
         root = fill("animals", {"cat": 3, "dog": 3})
         for name in ("cat", "dog"):

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from drivetrain.data.folder_names import is_for_readers, named_subsets, subset_in
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
-from drivetrain.data.tree import Tree, suffix_of
+from drivetrain.data.tree import Tree, is_image, suffix_of
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
-_ANNOTATIONS = frozenset(
-    {".json", ".xml", ".csv", ".tsv", ".txt", ".mat", ".arrow", ".parquet", ".jsonl", ".pkl", ".npz", ".h5"}
+# files beside images that are no annotations; any other may be one
+_HARMLESS = frozenset(
+    {
+        ".py",
+        ".sh",
+        ".bat",
+        ".ipynb",
+        ".log",
+        ".zip",
+        ".gz",
+        ".tar",
+        ".mp4",
+        ".avi",
+        ".mov",
+        ".mkv",
+        ".db",
+        ".ini",
+        ".lnk",
+    }
 )
 _SHOWN = 3
 
@@ -20,7 +37,7 @@ def detect(tree: Tree) -> bool:
 
 
 def _may_annotate(name: str) -> bool:
-    return suffix_of(name) in _ANNOTATIONS and not is_for_readers(name.rpartition("/")[2])
+    return not (is_image(name) or suffix_of(name) in _HARMLESS or is_for_readers(name.rpartition("/")[2]))
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
