@@ -68,6 +68,25 @@ class PredictionChecks(Subject):
             if one is not None:
                 np.testing.assert_allclose(one, other, atol=self.same)
 
+    def test_answers_can_be_looked_at_and_written(self, trained: Trained, tmp_path: Path) -> None:
+        """Pictures of all of them, awkward ones too, and files that say the same, with the truth where it is known."""
+        from drivetrain.data.save_predictions import HOLDS
+        from drivetrain.report.notebook import predictions_html
+
+        answers = trained.engine.predict()
+        awkward = trained.engine.predict(list(data.awkward_images(tmp_path / "awkward").values()))
+        array = trained.engine.predict(next(answers.draw()))
+        for series in (answers[:4], awkward, array):
+            assert all(picture.dtype == np.uint8 and picture.ndim == 3 for picture in series.draw())
+            assert predictions_html(series).count("<img ") == min(len(series), 8)
+        assert answers.truth is not None
+        assert set(answers.truth) == {item.path for item in answers}
+        for name in HOLDS:
+            if self.task in HOLDS[name] and name in ("json", "csv", "coco"):
+                suffix = ".csv" if name == "csv" else ".json"
+                file = answers.save(tmp_path / f"{name}{suffix}", name)
+                assert all(Path(item.path).name in file.read_text(encoding="utf-8") for item in answers)
+
     def test_unreadable_images_are_named(self, trained: Trained, tmp_path: Path) -> None:
         """Left out and listed, or refused with ``strict``; nothing to look at is an error."""
         good = data.awkward_images(tmp_path / "images")["odd"]
