@@ -82,7 +82,24 @@ SLIPS = {
     "tune --model timm:test_resnet --data pictures --space.learning_rate 3": "--space.learning_rate 3 is not something "
     "to search. Give a list of values, such as [8, 16, 32], or a span of numbers, such as {low: 0.0001, high: 0.01, "
     "log: true}.",
+    "tune --model timm:test_resnet --data pictures --space.learning_rat [1]": "space has no option 'learning_rat'. Did "
+    "you mean 'learning_rate'? Allowed: batch_size, check_val_every_n_epoch, deterministic, devices, engine_args.NAME, "
+    "image_size, learning_rate, max_epochs, model.NAME, num_workers, patience, precision, seed, val_check_interval.",
+    "data pictures --splits 0.8 0.1 0.1 --seed -1": "--seed -1 must be at least 0.",
+    "data pictures --output notes --output_format coco": "--output notes already has something in it. Name a folder "
+    "that does not exist yet.",
+    "repeat notes": "RUN notes is not the work dir of a run: it has no run.json.",
+    "train --resume": "--resume needs the work dir of the run that goes on: drivetrain train --work_dir RUN --resume",
+    "predict --model timm:test_resnet --source pictures --checkpoint best": "--checkpoint best: the run has none. "
+    "Train first, or give a path.",
+    "predict --model timm:test_resnet --source pictures --confidence 7": "--confidence 7.0 must be between 0 and 1.",
+    "predict --model timm:test_resnet --task classification --source pictures --confidence 0.5": "--confidence 0.5 "
+    "cannot be honoured: classification has no objects to leave out.",
     # what an engine never honours
+    "train --model anomalib:Padim --data pictures --task classification": "--task classification, but anomalib:Padim "
+    "is a model for the task 'anomaly'. List those for it: drivetrain find --task classification",
+    "tune --model yolo11n-cls --data pictures --space.learning_rate [0.1,7]": "--learning_rate 7 is not allowed by "
+    "Ultralytics. Allowed: greater than 0, at most 1.0.",
     "train --model yolo11n-cls --data pictures --learning_rate 2": "--learning_rate 2.0 is not allowed by Ultralytics. "
     "Allowed: greater than 0, at most 1.0.",
     "train --model yolo11n-cls --data pictures --val_check_interval 0.5": "--val_check_interval 0.5 cannot be "
@@ -111,7 +128,7 @@ for arguments in (
         pass
     else:
         raise AssertionError(arguments)
-for more in ({"task": "clasification"}, {"device": "gpu"}, {"engine": "lightnin"}):
+for more in ({"task": "clasification"}, {"task": "depth"}, {"device": "gpu"}, {"engine": "lightnin"}):
     try:
         drivetrain.Engine("timm:resnet18", "pictures", **more)
     except DrivetrainError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.cli.answer import Answer
-from drivetrain.errors import OptionError
+from drivetrain.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from drivetrain.cli.render import Page
@@ -43,6 +43,8 @@ def look_at(
 
     if (output is None) != (output_format is None) or (save_media and output is None):
         raise OptionError("output, output_format and save_media go together: --output FOLDER --output_format coco.")
+    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DataError(f"--output {output} already has something in it. Name a folder that does not exist yet.")
     data = load_dataset(path, **options)
     facts = {"kind": "dataset", "path": path, **describe(data), "problems": problems_of(data)}
     if output is not None and output_format is not None:

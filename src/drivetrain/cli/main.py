@@ -141,13 +141,16 @@ def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str
     return code
 
 
-def own_options(command: str = "") -> list[str]:
-    """The options of a command, by name."""
+def own_options(command: str = "") -> dict[str, str]:
+    """The options of a command, and how they are written; what is given by position has no name."""
     from drivetrain.cli.signature import options_of, verbs
 
     if command in commands():
-        return list(inspect.signature(commands()[command]).parameters)
-    return list(options_of(command)) if command in verbs() else []
+        parameters = inspect.signature(commands()[command]).parameters.values()
+        return {
+            item.name: f"--{item.name}" if item.kind is item.KEYWORD_ONLY else item.name.upper() for item in parameters
+        }
+    return {name: f"--{name}" for name in options_of(command)} if command in verbs() else {}
 
 
 def _dispatch(arguments: list[str]) -> int:

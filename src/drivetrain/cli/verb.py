@@ -86,6 +86,10 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
     given = check_values(options, request.values)
     if verb == "train" and given.get("resume") and given.get("work_dir") and not given.get("model"):
         given["model"] = str(given["work_dir"])
+    if verb == "train" and given.get("resume") and not given.get("model"):
+        raise OptionError(
+            "--resume needs the work dir of the run that goes on: drivetrain train --work_dir RUN --resume"
+        )
     if not given.get("model") and not (verb == "train" and given.get("data")):
         chosen = " Or give only --data FOLDER, and a model is chosen by the data." if verb == "train" else ""
         raise OptionError(

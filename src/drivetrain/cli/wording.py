@@ -25,12 +25,12 @@ _MAPPINGS = {
 OF_DATA = ("format", "splits", "strict", "cache", "allow_pickle", "normal")
 
 
-def reworded(message: str, *, own: Iterable[str] = (), switches_only: bool = False) -> str:
+def reworded(message: str, *, own: Mapping[str, str] | None = None, switches_only: bool = False) -> str:
     """The message with the options as they are written on the command line.
 
     Args:
         message: of an error or a note.
-        own: the options of the command at hand; arguments of ``load_dataset`` are among them for "data" alone.
+        own: the options of the command at hand, as it takes them; those of ``load_dataset`` are among them for "data".
         switches_only: leave ``batch_size=8`` as it is: a note of what was used, not of what to type.
     """
     if switches_only:
@@ -43,17 +43,17 @@ def reworded_note(note: str) -> str:
     return reworded(note, switches_only=True)
 
 
-def spellings(own: Iterable[str] = ()) -> dict[str, str]:
+def spellings(own: Mapping[str, str] | None = None) -> dict[str, str]:
     """Names of the Python API -> how they are written after a command.
 
     Args:
-        own: the options of the command; those of others are spelled as these take them.
+        own: the options of the command, as it takes them; those of others are spelled as these take them.
     """
     from drivetrain.cli.signature import options_of, verbs
 
     found = {name: f"--{name}" for verb in verbs() for name in options_of(verb)}
     found |= {name: f"--data.{name}" for name in OF_DATA}
-    return {**found, **{name: f"--{name}" for name in own}}
+    return {**found, **(own or {})}
 
 
 def in_command_words(message: str, options: Mapping[str, str]) -> str:
@@ -100,13 +100,17 @@ def _assigned(message: str, options: Mapping[str, str], values: str) -> str:
 
 
 def _bare(message: str, options: Mapping[str, str]) -> str:
-    """Names of options without a value: those with an underscore, and any that is to be left out or comes first."""
+    """Names of options without a value: those with an underscore, and any that is to be left out or comes first.
+
+    A list of what is allowed stays as it is.
+    """
+    message, listed, rest = message.partition(" Allowed: ")
     words = _alternatives(name for name in options if "_" in name)
     message = re.sub(rf"(?<![\w.\-'\"`/=])({words})(?![\w=/('\"`]|\.\w)", lambda found: options[found[1]], message)
     names = _alternatives(options)
     message = re.sub(rf"\b([Ll]eave )({names})( out\b)", lambda found: found[1] + options[found[2]] + found[3], message)
     message = re.sub(rf"\b([Ll]eave out )({names})\b", lambda found: found[1] + options[found[2]], message)
-    return re.sub(rf"^({names})(?=: )", lambda found: options[found[1]], message)
+    return re.sub(rf"^({names})(?=: )", lambda found: options[found[1]], message) + listed + rest
 
 
 def _alternatives(names: Iterable[str]) -> str:

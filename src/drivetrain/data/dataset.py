@@ -22,6 +22,7 @@ from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError, DataNotFoundError, OptionError, near
 from drivetrain.machine import files
 from drivetrain.types import Sample, Task
+from drivetrain.types.options import check_seed
 
 
 class Dataset:
@@ -253,11 +254,12 @@ class Dataset:
             seed: of the shuffle.
 
         Raises:
-            OptionError: a share is outside 0..1, or they do not add up to 1.
+            OptionError: a share is outside 0..1, they do not add up to 1, or the seed is out of its range.
         """
         shares = {"train": train, "val": val, "test": test}
         if any(not 0 <= share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
             raise OptionError(f"split shares {shares} must each be in 0..1 and add up to 1.")
+        check_seed(seed)
         names = self._divide(np.arange(len(self)), shares, seed)
         note = f"Split by seed {seed} into " + _counted(names) + "."
         return self._with_subsets(names, note, f"split {train} {val} {test} {seed}")
@@ -275,11 +277,12 @@ class Dataset:
             seed: of the shuffle.
 
         Raises:
-            OptionError: a share is outside 0..1, or both together are 1 or more.
+            OptionError: a share is outside 0..1, both together are 1 or more, or the seed is out of its range.
             DataError: there are no training images.
         """
         if not 0 <= val < 1 or not 0 <= test < 1 or val + test >= 1:
             raise OptionError(f"val={val}, test={test}: each must be in 0..1 and both together below 1.")
+        check_seed(seed)
         existing = self.subsets
         if "train" not in existing:
             raise DataError(

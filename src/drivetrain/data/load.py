@@ -20,6 +20,7 @@ from drivetrain.data.table import build_table
 from drivetrain.data.tree import Tree, fingerprint_of
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, OptionError, near
 from drivetrain.types import Task
+from drivetrain.types.options import check_seed
 
 Splits = Mapping[str, float] | Sequence[float]
 
@@ -77,6 +78,8 @@ def load_dataset(
         Dataset(209 images (train: 150, test: 59), 4 labels, task='anomaly', format='image_folder')
     """
     wanted = None if task is None else Task.parse(task)
+    check_seed(seed)
+    shares = None if splits is None else _shares(splits)
     names = (normal,) if isinstance(normal, str) else tuple(normal or ())
     request = ReadRequest(
         task=wanted,
@@ -88,7 +91,7 @@ def load_dataset(
     data = _loaded(source, request, cache=cache)
     if wanted is not None:
         data = data.with_task(wanted)
-    return data if splits is None else data.split(**_shares(splits), seed=seed)
+    return data if shares is None else data.split(**shares, seed=seed)
 
 
 def _loaded(source: Any, request: ReadRequest, *, cache: bool) -> Dataset:

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from drivetrain.engine.data import absent_data, gone, require_path
 from drivetrain.engine.recipe import Recipe
-from drivetrain.errors import DataNotFoundError
+from drivetrain.errors import DataNotFoundError, OptionError
 from drivetrain.machine.device import check_device_name
 from drivetrain.machine.packages import import_object
+from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.resolve import resolve
 from drivetrain.models.spec import EngineSpec
 from drivetrain.runs.record import RunRecord, checkpoint_file
@@ -29,6 +30,10 @@ class Start(Protocol):
     @property
     def device(self) -> str:
         """Where to compute, as it was asked for."""
+
+    @property
+    def task(self) -> Task | None:
+        """What the model is for; ``None`` where this is not known yet."""
 
     @property
     def given_work_dir(self) -> Path | None:
@@ -71,7 +76,15 @@ class Asked:
         """The engine that serves the model; ``None`` where the model is chosen by the data."""
         if self._model is None:
             return None
-        return resolve(self._model, engine=self._recipe.argument("engine", self._given.get("engine"))).spec
+        found = resolve(self._model, engine=self._recipe.argument("engine", self._given.get("engine")))
+        check_task(found.model, self._recipe.argument("task", self._given.get("task")))
+        return found.spec
+
+    @property
+    def task(self) -> Task | None:
+        """What the model is for, where this was said or recorded."""
+        name = self._given.get("task") or self.record.content.get("task")
+        return Task.parse(name) if name else None
 
     @property
     def device(self) -> str:
@@ -112,6 +125,27 @@ def check_arguments(data: Any, task: Any, device: Any) -> None:
         check_device_name(device)
 
 
+def check_task(model: Any, task: Any) -> None:
+    """Refuse a task that a model of a catalogue is not for.
+
+    Args:
+        model: as it was resolved.
+        task: that was asked for; ``None`` if none was.
+
+    Raises:
+        OptionError: with the tasks of the model, and how to find others.
+    """
+    if not isinstance(model, ModelEntry) or not model.tasks or task is None:
+        return
+    wanted = Task.parse(task).value
+    if wanted not in model.tasks:
+        of = f"the task {model.tasks[0]!r}" if len(model.tasks) == 1 else f"the tasks {', '.join(model.tasks)}"
+        raise OptionError(
+            f"task={wanted!r}, but {model.full_name} is a model for {of}. List those for it: "
+            f"drivetrain find --task {wanted}"
+        )
+
+
 def check_limits(start: Start, options: TrainOptions) -> None:
     """Refuse options of ``train`` that the engine of the model never honours.
 
@@ -130,9 +164,11 @@ def check_checkpoint(start: Start, checkpoint: Any) -> None:
     Raises:
         CheckpointNotFoundError: it is not there.
     """
-    if checkpoint not in (None, "best", "last"):
+    if checkpoint in ("best", "last"):
+        start.record.kept(checkpoint, start.given_work_dir)
+    elif checkpoint is not None:
         checkpoint_file(checkpoint)
-    elif checkpoint is None and start.record.directory is not None:
+    elif start.record.directory is not None:
         start.record.chosen()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from drivetrain.engine.data import EngineData
-from drivetrain.engine.early import check_arguments
+from drivetrain.engine.early import check_arguments, check_task
 from drivetrain.engine.framework import NEEDED
 from drivetrain.engine.objects import load_with
 from drivetrain.engine.old_hooks import OldHooks, OldNames, old_framework
@@ -184,7 +184,9 @@ def _choose(
     if model is None and data is not None:
         plan = _plan(data, {**more, "engine": engine if of is None else of.name})
         model = plan["model"]
-    return _Choice(resolve(model, engine=engine if of is None else of), model, engine, plan, recipe)
+    resolution = resolve(model, engine=engine if of is None else of)
+    check_task(resolution.model, recipe.argument("task", more.get("task")) if recipe else more.get("task"))
+    return _Choice(resolution, model, engine, plan, recipe)
 
 
 def _plan(data: Any, given: Mapping[str, Any]) -> Plan:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.errors import CheckpointNotFoundError
 from drivetrain.runs.record import RunRecord, checkpoint_file, own_checkpoint
 
 if TYPE_CHECKING:
@@ -42,13 +41,7 @@ class Weights:
         """
         if checkpoint not in ("best", "last"):
             return checkpoint_file(checkpoint)
-        found = self.run.checkpoint(str(checkpoint), work_dir)
-        if found is None:
-            where = "" if work_dir is None else f" in {str(work_dir)!r}"
-            raise CheckpointNotFoundError(
-                f"checkpoint={checkpoint!r}: the run{where} has none. Train first, or give a path."
-            )
-        return found
+        return self.run.kept(str(checkpoint), work_dir)
 
     def select(self, checkpoint: str | Path | None, framework: Framework, work_dir: Path | None) -> None:
         """Bring the model into the state that is asked for; without a wish and a run, it stays as it is.

@@ -144,6 +144,20 @@ class RunRecord:
             return folder / name
         return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
 
+    def kept(self, which: str, folder: Path | None = None) -> Path:
+        """As :meth:`checkpoint`, for one that must be there.
+
+        Raises:
+            CheckpointNotFoundError: there is none.
+        """
+        found = self.checkpoint(which, folder)
+        if found is None:
+            where = "" if folder is None else f" in {str(folder)!r}"
+            raise CheckpointNotFoundError(
+                f"checkpoint={which!r}: the run{where} has none. Train first, or give a path."
+            )
+        return found
+
     def state(self, *, locked: bool | None = None) -> str:
         """What became of the run: "finished", or "killed after epoch 9 of 12".
 

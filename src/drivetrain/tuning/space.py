@@ -182,7 +182,7 @@ def check_space(
             if known_model_args is not None:
                 check_names("space: the model", [rest], known_model_args)
         elif not (rest and head == "engine_args"):
-            check_names("space: train", [name], [*searched, "model.NAME", "engine_args.NAME"])
+            check_names("space", [name], [*searched, "model.NAME", "engine_args.NAME"])
             _check_values(name, domain, options)
 
 

@@ -19,6 +19,7 @@ from drivetrain.runs.run import plain
 from drivetrain.tuning.search_options import HALVING, MEDIAN_STARTS_AFTER, SearchOptions
 from drivetrain.tuning.space import Domain, OneOf, Space
 from drivetrain.tuning.trial import TrialOutcome
+from drivetrain.types.options import MAX_SEED
 from drivetrain.types.results import TrialRecord, TrialState, lower_is_better
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Study:
                 study_name=_NAME,
                 load_if_exists=True,
                 direction="minimize" if self.minimizes else "maximize",
-                sampler=self._sampler(how, seed + trials, trials),
+                sampler=self._sampler(how, (seed + trials) % (MAX_SEED + 1), trials),
                 pruner=self._pruner(how, max_epochs),
             )
         self._open: dict[int, optuna.trial.Trial] = {}

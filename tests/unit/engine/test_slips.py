@@ -21,6 +21,8 @@ from drivetrain.errors import (
     DataNotFoundError,
     ImageError,
     ModelError,
+    OptionError,
+    UnknownOptionError,
     UnsupportedError,
 )
 from drivetrain.images.read import read_image
@@ -40,6 +42,19 @@ def test_an_engine_that_is_asked_for_must_take_the_model() -> None:
             ModelError, match=r"engine='ultralytics' takes ultralytics\.Model, and not a .*LightningModule"
         ):
             made()
+
+
+def test_other_names_of_options_lead_to_ours(folder: Path, tmp_path: Path) -> None:
+    engine: Any = Engine(toy.ToyModel(), folder, work_dir=tmp_path / "run")
+    with pytest.raises(UnknownOptionError, match=r"train has no option 'epochs'\. Did you mean 'max_epochs'\? It has"):
+        engine.train(epochs=3)
+    with pytest.raises(TypeError, match=r"train has no option 'lr'\. Did you mean 'learning_rate'"):
+        engine.train(3, lr=0.1)
+    with pytest.raises(OptionError, match=r"predict has no option 'conf'\. Did you mean 'confidence'"):
+        engine.predict("x.jpg", conf=0.1)
+    with pytest.raises(UnknownOptionError, match=r"Engine has no option 'workdir'\. Did you mean 'work_dir'"):
+        Engine(toy.ToyModel(), folder, workdir=tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("empty", ["", "  "])

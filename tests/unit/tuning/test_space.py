@@ -40,7 +40,7 @@ def test_lists_and_spans_are_read() -> None:
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"learning_rat": [0.1]}, r"train has no option 'learning_rat'\. Did you mean 'learning_rate'"),
+        ({"learning_rat": [0.1]}, r"space has no option 'learning_rat'\. Did you mean 'learning_rate'"),
         ({"model.momentun": [0.1]}, r"the model has no option 'momentun'\. Did you mean 'momentum'"),
         ({"learning_rate": 0.1}, r"learning_rate=0\.1 is not something to search.*\{low: 0\.0001"),
         ({"learning_rate": []}, r"learning_rate=\[\] is not something to search"),

@@ -21,6 +21,8 @@ NEEDS = ("infer",)
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     _check_values(given)
+    if start.task is not None:
+        _check_task(given["confidence"], start.task)
     if given["source"] is None:
         check_data(start)
     else:
@@ -37,6 +39,13 @@ def _check_values(given: Mapping[str, Any]) -> None:
         asked = "save_media=True" if output_format is None else f"output_format={output_format!r}"
         raise OptionError(f"{asked} needs a file or folder to write to, such as output='answers.json'.")
     _check_output(output, output_format, given["save_media"], None)
+
+
+def _check_task(confidence: float | None, task: Task) -> None:
+    if confidence is not None and not task.has_objects:
+        raise UnsupportedOptionError(
+            f"confidence={confidence} cannot be honoured: {task.value} has no objects to leave out."
+        )
 
 
 def predict(
@@ -80,10 +89,7 @@ def predict(
     self.require("predict", NEEDS)
     _check_values(locals())
     self.select(checkpoint)
-    if confidence is not None and not self.task.has_objects:
-        raise UnsupportedOptionError(
-            f"confidence={confidence} cannot be honoured: {self.task.value} has no objects to leave out."
-        )
+    _check_task(confidence, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
     predictions = _predicted(self, source, batch_size, confidence, strict=strict, keep=save_images or needs_pixels)
     if save_images:

@@ -20,15 +20,19 @@ NEEDS = ("fit",)
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     from drivetrain.tuning import SearchOptions
-    from drivetrain.tuning.space import parse_space
+    from drivetrain.tuning.space import applied, check_space, parse_space
 
     options = TrainOptions(**{name: value for name, value in given_options(given).items() if name != "overwrite"})
     how = SearchOptions(**{name: given[name] for name in SearchOptions.names()})
+    corners = [options]
     if how.space is not None:
-        parse_space(how.space)
+        space = parse_space(how.space)
+        check_space(space, options, (), None)
+        corners = [applied({name: item.corners[end] for name, item in space.items()}, options)[0] for end in (0, -1)]
     if options.checkpoint is not None:
         check_checkpoint(start, options.checkpoint)
-    check_limits(start, options)
+    for corner in corners:
+        check_limits(start, corner)
     check_data(start, " to train on")
 
 

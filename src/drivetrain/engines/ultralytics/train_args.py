@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,12 @@ def _check_values(options: TrainOptions, device: str) -> None:
 
 
 def _refused(name: str, theirs: str, value: Any, reason: str) -> str:
-    """The sentences of Ultralytics about a value that begin after the first one, by our name of the option."""
-    _, _, allowed = reason.partition(". ")
-    allowed = allowed.replace(f"Valid '{theirs}' values", "Allowed values").replace(f"'{theirs}", f"'{name}")
-    return f"{name}={value!r} is not allowed by Ultralytics. {allowed or reason}"
+    """What Ultralytics says of a value, by our name of the option and without its examples, which have its own."""
+    told = re.sub(r"\s*\(i\.e\.[^)]*\)", "", reason)
+    first, _, allowed = told.partition(". ")
+    allowed = re.sub(rf"Valid '{theirs}' (\w+) are", r"Allowed \1 are", allowed)
+    said = re.sub(rf"^.*'{theirs}(=[^']*)?' must be", "It must be", allowed or first)
+    return f"{name}={value!r} is not allowed by Ultralytics. {said.rstrip('.')}."
 
 
 def check_batch(options: TrainOptions, images: int) -> None:
