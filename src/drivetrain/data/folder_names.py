@@ -122,21 +122,14 @@ def is_run(tree: Tree, folder: str) -> bool:
 def mask_folders(tree: Tree) -> list[str]:
     """The folders of masks, those below them left out: named so, and their images look so."""
     found: list[str] = []
-    holding = image_folders(tree)
     for folder in tree.folders:
         if any(folder.startswith(f"{other}/") for other in found) or not is_mask_name(folder.rpartition("/")[2]):
             continue
-        below = [name for part, names in holding.items() if f"{part}/".startswith(f"{folder}/") for name in names]
+        below = [
+            name for part, names in tree.image_folders.items() if f"{part}/".startswith(f"{folder}/") for name in names
+        ]
         if below and (is_never_class(folder.rpartition("/")[2]) or look_like_maps(tree, below)):
             found.append(folder)
-    return found
-
-
-def image_folders(tree: Tree) -> dict[str, list[str]]:
-    """Folder -> the images directly in it, for folders that have some."""
-    found: dict[str, list[str]] = {}
-    for name in tree.images:
-        found.setdefault(name.rpartition("/")[0], []).append(name)
     return found
 
 

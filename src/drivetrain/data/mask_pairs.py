@@ -17,10 +17,9 @@ _WORDS = frozenset(
         "segmentation", "semantic", "truth",
     }
 )  # fmt: skip
-_AFFIX = re.compile(
-    r"[_\-. ]+(?:seg[_\-]?)?(?:mask|masks|gt|ground_?truth|label|labels|seg|segm|segmentation|annotation|matte|L)$",
-    re.IGNORECASE,
-)
+_MARKS = r"[_\-. ]+(?:seg[_\-]?)?(?:mask|masks|gt|ground_?truth|label|labels|seg|segm|segmentation|annotation|matte|L)$"
+_AFFIX = re.compile(_MARKS, re.IGNORECASE)
+_MARKED = re.compile(_MARKS, re.IGNORECASE | re.MULTILINE)
 _LONGEST = 24
 _FORMS = re.compile("leftImg8bit|gtFine|gtCoarse|labelTrainIds|instanceTrainIds", re.IGNORECASE)
 _LOSSLESS = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"})
@@ -115,9 +114,12 @@ def pairs_by_suffix(tree: Tree, images: Sequence[str]) -> MaskPairs:
 
     Only names whose files look like maps count as masks.
     """
+    plainly = [name.rpartition(".")[0] for name in images]
+    if len(set(plainly)) == len(plainly) and _MARKED.search("\n".join(plainly)) is None:
+        return MaskPairs()
     stems: dict[str, list[str]] = {}
-    for name in images:
-        stems.setdefault(name[: len(name) - len(suffix_of(name))], []).append(name)
+    for name, stem in zip(images, plainly, strict=True):
+        stems.setdefault(stem, []).append(name)
     marked, beside = MaskPairs(), MaskPairs()
     for stem, names in stems.items():
         plain = _unmarked(stem)

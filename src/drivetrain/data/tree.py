@@ -54,6 +54,14 @@ class Tree:
         return [name for name in self.files if is_image(name)]
 
     @cached_property
+    def image_folders(self) -> dict[str, list[str]]:
+        """Folder below the root -> the images directly in it, for folders that have some."""
+        found: dict[str, list[str]] = {}
+        for name in self.images:
+            found.setdefault(name.rpartition("/")[0], []).append(name)
+        return found
+
+    @cached_property
     def by_folder(self) -> dict[str, list[str]]:
         """Folder below the root (``""`` for the root) -> the names of the files in it."""
         grouped: dict[str, list[str]] = {"": []}

@@ -6,7 +6,7 @@ import numpy as np
 
 from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.defects import Placed, defect_records
-from drivetrain.data.folder_names import image_folders, is_subset, look_like_maps, mask_folders, subset_in
+from drivetrain.data.folder_names import is_subset, look_like_maps, mask_folders, subset_in
 from drivetrain.data.mask_pairs import MaskPairs, pairs_by_suffix
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
@@ -55,7 +55,7 @@ def _parents(tree: Tree, masks: list[str], normal: tuple[str, ...]) -> list[str]
     """The folders in which a folder of normal images stands beside others."""
     without = tuple(f"{folder}/" for folder in masks)
     found: dict[str, None] = {}
-    for folder in image_folders(tree):
+    for folder in tree.image_folders:
         parts = [] if f"{folder}/".startswith(without) else folder.split("/")
         for depth, part in enumerate(parts):
             if part.lower() in normal if normal else is_normal_name(part):

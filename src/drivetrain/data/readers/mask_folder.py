@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.class_numbers import number_classes
 from drivetrain.data.class_table import find_table
-from drivetrain.data.folder_names import OTHER_MAPS, image_folders, is_subset, mask_folders, subset_in, words_of
+from drivetrain.data.folder_names import OTHER_MAPS, is_subset, mask_folders, subset_in, words_of
 from drivetrain.data.known_classes import known_table
 from drivetrain.data.mask_pairs import pairs_by_folder, pairs_by_suffix
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
@@ -29,7 +29,7 @@ def detect(tree: Tree) -> bool:
 
     Maps with a text for each (ICDAR) mark objects, not classes.
     """
-    if any(is_normal_name(part) for folder in image_folders(tree) for part in folder.split("/")):
+    if any(is_normal_name(part) for folder in tree.image_folders for part in folder.split("/")):
         return False
     found = _find(tree)
     if len(found.maps) < max(_LEAST_SHARE * len(found.images), 1) or _are_classes(found):
@@ -98,7 +98,7 @@ def _find(tree: Tree) -> _Found:
     without = tuple(f"{folder}/" for folder in folders)
     other: list[str] = []
     plain: list[str] = []
-    for folder, held in image_folders(tree).items():
+    for folder, held in tree.image_folders.items():
         if not f"{folder}/".startswith(without):
             (other if _is_other(folder) else plain).extend(held)
     pairs = pairs_by_suffix(tree, plain)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from drivetrain.data.anomaly import NORMAL_NAMES, is_normal_name
 from drivetrain.data.defects import Placed, defect_records
-from drivetrain.data.folder_names import image_folders, is_subset, mask_folders
+from drivetrain.data.folder_names import is_subset, mask_folders
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
@@ -58,7 +58,7 @@ def _subset(folder: str) -> str:
 def _is_category(tree: Tree, prefix: str, normal: tuple[str, ...]) -> bool:
     """Whether the only folder of training images is that of normal ones, or names say so and there are masks."""
     kinds: dict[str, set[str]] = {}
-    for folder in image_folders(tree):
+    for folder in tree.image_folders:
         parts = folder.removeprefix(prefix).split("/")
         if folder.startswith(prefix) and len(parts) > 1 and (subset := _subset(parts[0])):
             kinds.setdefault(subset, set()).add(parts[1])
