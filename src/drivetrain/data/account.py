@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from drivetrain.data.facts import LeftOut
+from drivetrain.data.folder_names import may_annotate
 from drivetrain.data.read_record import Parsed
 from drivetrain.data.tree import Tree, suffix_of
 
 _UNNAMED = "no annotation names them"
 _SHOWN = 4
+_READS_IMAGES_ALONE = ("image_folder", "unannotated")
 
 
 def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
@@ -34,7 +36,18 @@ def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
     found = tuple(LeftOut(folder, suffix, count, reason) for (folder, suffix, reason), count in sorted(counts.items()))
     if found:
         parsed.notes.append(_line(found, len(tree.images)))
+    if parsed.format in _READS_IMAGES_ALONE and (note := _other_files(tree)):
+        parsed.notes.append(note)
     return found
+
+
+def _other_files(tree: Tree) -> str:
+    """A note about files that may say something about the images and were not read."""
+    counts = Counter(suffix_of(name) or "without a suffix" for name in tree.files if may_annotate(name))
+    listed = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(_SHOWN))
+    total = sum(counts.values())
+    was = "file beside the images was" if total == 1 else "files beside the images were"
+    return f"{total} {was} not read: {listed}." if counts else ""
 
 
 def _reason(folder: str, parsed: Parsed) -> str:

@@ -16,7 +16,7 @@ from drivetrain.data.folder_names import (
     named_subsets,
 )
 from drivetrain.data.headers import Header, read_headers
-from drivetrain.data.mask_pairs import pairs_by_suffix
+from drivetrain.data.mask_pairs import MaskPairs, pairs_by_suffix
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 
@@ -37,7 +37,7 @@ class Levels:
         subsets: folder of a subset -> its canonical name; empty if the classes are at the top.
         classes: folders of classes, if there are no subsets.
         masks: folders of masks, wherever they are.
-        beside: masks in the folders of their images.
+        beside: images with the masks in their folders.
         left_out: folder below the root -> why it is none of the former, or is not read.
     """
 
@@ -46,8 +46,13 @@ class Levels:
     subsets: dict[str, str] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
-    beside: set[str] = field(default_factory=set)
+    beside: MaskPairs = field(default_factory=MaskPairs)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> set[str]:
+        """The masks in the folders of their images."""
+        return {mask for found in self.beside.masks.values() for mask in found}
 
     def leave_out(self, names: Iterable[str], reason: str) -> None:
         """Note why top folders are neither subsets nor classes."""
@@ -69,10 +74,10 @@ def class_levels(tree: Tree) -> Levels:
         DataFormatError: they are data sets, or images and their maps.
     """
     levels = Levels(masks=mask_folders(tree))
-    levels.beside = {mask for found in pairs_by_suffix(tree, tree.images).masks.values() for mask in found}
-    levels.left_out.update(dict.fromkeys(levels.masks, "masks"))
+    levels.beside = pairs_by_suffix(tree, tree.images)
+    marks = levels.marks
     without = tuple(f"{folder}/" for folder in levels.masks)
-    images = [name for name in tree.images if not name.startswith(without) and name not in levels.beside]
+    images = [name for name in tree.images if not name.startswith(without) and name not in marks]
     _unwrap(levels, images)
     tops = _tops(levels)
     runs = [name for name in tops if is_run(tree, f"{levels.prefix}{name}")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from drivetrain.data.anomaly import normal_labels
@@ -38,6 +38,7 @@ def defect_records(
     format: str,  # noqa: A002
     *,
     beside: MaskPairs | None = None,
+    empty: Collection[str] = (),
 ) -> Parsed:
     """The images as anomaly data, those of defects with their masks.
 
@@ -48,10 +49,14 @@ def defect_records(
         request: what the user asked; ``normal`` names the kinds that are no defects.
         format: the name of the format.
         beside: masks in the folders of the images.
+        empty: kinds without images.
+
+    Raises:
+        DataError: the user named the normal kinds, and there is none of them.
     """
-    kinds = sorted({item.kind for item in placed})
+    kinds = sorted({*(item.kind for item in placed), *empty})
     notes: list[str] = []
-    normal = normal_labels(kinds, request, notes, "folder")
+    normal = normal_labels(kinds, request, notes, "class folder")
     names = sorted(kinds, key=lambda kind: (kind not in normal, kind))
     parsed = Parsed([], names, Task.ANOMALY, format, notes)
     masks = _masks(tree, [item.image for item in placed if item.kind not in normal], mask_folders, parsed)

@@ -34,18 +34,26 @@ def choose(tree: Tree, request: ReadRequest) -> Parsed:
     for tier in sorted({entry.tier for entry in FORMATS.values()}, reverse=True):
         candidates = [f for f in FORMATS.values() if f.tier == tier and f.detect(tree)]
         parsed = _best(tree, request, candidates, refusals)
-        if parsed is not None and (says_something(parsed) or not parsed.annotated):
+        if parsed is not None and _is_taken(parsed, silent):
             return _instead_of(silent, parsed)
+        silent = silent or parsed
         if silent is not None:
-            return silent
-        silent = parsed
+            continue
         for refusal in refusals:
-            if not refusal.guess and silent is None:
-                # a format was recognised: its fault is worth more than a guess at a plainer format
+            if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
                 raise refusal.error
-        if silent is None and (inner := _only_folder(tree)) is not None:
+        if (inner := _only_folder(tree)) is not None:
             return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
+    if silent is not None:
+        return silent
     raise DataFormatError(_nothing_fits(tree))
+
+
+def _is_taken(parsed: Parsed, silent: Parsed | None) -> bool:
+    """Whether data are taken; if another format reads the images without annotations, only for what they say."""
+    if silent is None:
+        return says_something(parsed) or not parsed.annotated
+    return says_something(parsed) and (parsed.format != "image_folder" or len(parsed.label_names) > 1)
 
 
 def _instead_of(silent: Parsed | None, parsed: Parsed) -> Parsed:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivetrain.data.read_record import subset_name
-from drivetrain.data.tree import Tree, suffix_of
+from drivetrain.data.tree import Tree, is_image, suffix_of
 from drivetrain.images.file import NoImage, open_image
 
 # words in the names of folders that hold masks; a class may have such a name, too, so their images decide
@@ -39,6 +39,26 @@ _IMAGE_WORDS = frozenset(
 # maps that do not say the class of each pixel
 OTHER_MAPS = frozenset({"depth", "disparity", "instance", "instances", "panoptic", "part", "parts", "polygons"})
 _PROSE = frozenset({".md", ".pdf", ".html", ".rst"})
+# files beside images that are no annotations; any other may be one
+_HARMLESS = frozenset(
+    {
+        ".py",
+        ".sh",
+        ".bat",
+        ".ipynb",
+        ".log",
+        ".zip",
+        ".gz",
+        ".tar",
+        ".mp4",
+        ".avi",
+        ".mov",
+        ".mkv",
+        ".db",
+        ".ini",
+        ".lnk",
+    }
+)
 _RUN_NAMES = frozenset({"runs", "wandb", "mlruns", "lightning_logs", "tb_logs"})
 
 _GLANCES = 3  # images of a folder that are opened to see what it holds
@@ -108,6 +128,11 @@ def subset_in(folder: str) -> str:
 def is_for_readers(file: str) -> bool:
     """Whether a file is there for people to read, by its name: a licence, a readme."""
     return file.lower().startswith(("readme", "license", "licence", "citation", "notes")) or suffix_of(file) in _PROSE
+
+
+def may_annotate(name: str) -> bool:
+    """Whether a file may say something about images: it is none, no program, archive or video, and not for readers."""
+    return not (is_image(name) or suffix_of(name) in _HARMLESS or is_for_readers(name.rpartition("/")[2]))
 
 
 def is_run(tree: Tree, folder: str) -> bool:

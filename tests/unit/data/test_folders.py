@@ -122,6 +122,15 @@ class TestClassFolders:
         assert (data.label_names, len(data)) == (("cat", "dog"), 12)
         assert any("3 in cat (masks beside their images)" in note for note in data.notes)
 
+    def test_files_beside_the_images_are_told(self, fill):
+        root = fill("animals", {"cat": 3, "dog": 3})
+        for name in ("cat/000.json", "cat/001.json", "dog/000.txt", "README.md", "make.py"):
+            (root / name).write_text("{}")
+        data = load_dataset(root)
+        assert (data.format, data.label_names) == ("image_folder", ("cat", "dog"))
+        assert "3 files beside the images were not read: 2 .json, 1 .txt." in data.notes
+        assert any("Not read as 'yolo', which finds 6 images and not one annotation" in note for note in data.notes)
+
     def test_maps_of_the_same_names_and_sizes_are_no_class(self, fill):
         root = fill("set", {"photos": 4})
         for index in range(4):
@@ -300,6 +309,20 @@ class TestDefects:
         data = load_dataset(root)
         assert any("pixels from 128 on are defects" in note for note in data.notes)
         assert [int(rasterise(sample).sum()) for sample in data if sample.mask_path] == [64, 64]
+
+    def test_masks_belong_to_defects_where_the_normal_class_has_a_name_of_its_own(self, fill):
+        root = fill("bottle", {"train/fine": 5, "test/fine": 2, "test/crack": 3})
+        for index in range(3):
+            make_mask(root / "ground_truth" / "crack" / f"{index:03}_mask.png")
+        assert summary(load_dataset(root, normal="fine")) == (
+            "anomaly",
+            {"train": 5, "test": 5},
+            ("fine", "crack"),
+            3,
+            3,
+        )
+        with pytest.raises(DataError, match=r"normal='fin'.*Did you mean 'fine'"):
+            load_dataset(root, normal="fin")
 
     def test_mvtec_ad_2(self, fill):
         root = fill("can", {"train/good": 4, "validation/good": 2, "test_public/good": 2, "test_public/bad": 2})

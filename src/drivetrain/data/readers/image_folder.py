@@ -7,10 +7,10 @@ names and contents say is something else.
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 
-from drivetrain.data.anomaly import is_normal_name, normal_labels
+from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.class_levels import Levels, class_levels
+from drivetrain.data.defects import Placed, defect_records
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError
@@ -41,38 +41,37 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     placed, unplaced = _place(tree, levels)
     if not placed:
         raise DataFormatError(_no_classes(tree, levels))
-    classes = sorted({label for _, _, label in placed} | _empty_classes(tree, levels))
-    task = Task.ANOMALY if _is_anomaly(placed, request) else Task.CLASSIFICATION
-    notes: list[str] = []
-    normal = normal_labels(classes, request, notes, "class folder") if task is Task.ANOMALY else set()
-    names = sorted(classes, key=lambda name: (name not in normal, name))
-    number = {name: index for index, name in enumerate(names)}
-    records = [
-        Record(
-            tree.absolute(path),
-            subset,
-            labels=[number[label]],
-            anomalous=label not in normal if task is Task.ANOMALY else None,
-        )
-        for path, subset, label in placed
-    ]
-    parsed = Parsed(records, names, task, "image_folder", notes)
-    parsed.left_out = dict(levels.left_out)
-    for name in levels.beside:
+    empty = _empty_classes(tree, levels) - {item.kind for item in placed}
+    if _is_anomaly(placed, request):
+        parsed = defect_records(tree, placed, levels.masks, request, "image_folder", beside=levels.beside, empty=empty)
+    else:
+        parsed = _classified(tree, placed, empty)
+        parsed.left_out = dict.fromkeys(levels.masks, "masks")
+    parsed.left_out.update(levels.left_out)
+    for name in levels.marks:
         parsed.left_out.setdefault(name.rpartition("/")[0], "masks beside their images")
     parsed.skipped = [(tree.absolute(path), "lies outside the class folders") for path in unplaced]
-    _note_empty(parsed, classes, placed, request)
+    _note_empty(parsed, sorted(empty), request)
     return parsed
 
 
+def _classified(tree: Tree, placed: list[Placed], empty: set[str]) -> Parsed:
+    names = sorted({*(item.kind for item in placed), *empty})
+    number = {name: index for index, name in enumerate(names)}
+    records = [Record(tree.absolute(item.image), item.subset, labels=[number[item.kind]]) for item in placed]
+    return Parsed(records, names, Task.CLASSIFICATION, "image_folder")
+
+
 def _no_classes(tree: Tree, levels: Levels) -> str:
-    shown = "; ".join(f"{folder!r} is {reason}" for folder, reason in levels.left_out.items())
+    reasons = {**dict.fromkeys(levels.masks, "masks"), **levels.left_out}
+    shown = "; ".join(f"{folder!r} is {reason}" for folder, reason in reasons.items())
     return f"{tree.root} has no class folders{f': {shown}' if shown else ''}. Put the images into one for each class."
 
 
-def _place(tree: Tree, levels: Levels) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """``(path, subset, class)`` of each image, and the images that are in no class folder."""
-    placed, unplaced = [], [name for name in tree.images if "/" not in name and name not in levels.beside]
+def _place(tree: Tree, levels: Levels) -> tuple[list[Placed], list[str]]:
+    """The images by their places, and those that are in no class folder."""
+    marks = levels.marks
+    placed, unplaced = [], [name for name in tree.images if "/" not in name and name not in marks]
     depth = 2 if levels.subsets else 1
     classes = set(levels.classes)
     for path, parts in levels.parts.items():
@@ -82,7 +81,7 @@ def _place(tree: Tree, levels: Levels) -> tuple[list[tuple[str, str, str]], list
             unplaced.append(path)
         else:
             name = unicodedata.normalize("NFC", parts[depth - 1])
-            placed.append((path, levels.subsets.get(parts[0], "train"), name))
+            placed.append(Placed(path, levels.subsets.get(parts[0], "train"), name))
     return placed, unplaced
 
 
@@ -101,17 +100,15 @@ def _ends(folder: str) -> list[int]:
     return [*(index for index, letter in enumerate(folder) if letter == "/"), len(folder)]
 
 
-def _is_anomaly(placed: list[tuple[str, str, str]], request: ReadRequest) -> bool:
+def _is_anomaly(placed: list[Placed], request: ReadRequest) -> bool:
     """Whether it was asked for, or, if nothing was asked, the training images are all of a normal class."""
     if request.task is not None or request.normal:
         return request.task in (None, Task.ANOMALY)
-    training = {label for _, subset, label in placed if subset == "train"}
+    training = {item.kind for item in placed if item.subset == "train"}
     return len(training) == 1 and is_normal_name(training.pop())
 
 
-def _note_empty(parsed: Parsed, classes: list[str], placed: list[tuple[str, str, str]], request: ReadRequest) -> None:
-    counts = Counter(label for _, _, label in placed)
-    empty = [name for name in classes if not counts[name]]
+def _note_empty(parsed: Parsed, empty: list[str], request: ReadRequest) -> None:
     if not empty:
         return
     text = f"{len(empty)} classes have no images: {', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}."

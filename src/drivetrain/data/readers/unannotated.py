@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from drivetrain.data.folder_names import is_for_readers, named_subsets, subset_in
+from drivetrain.data.folder_names import may_annotate, named_subsets, subset_in
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
-from drivetrain.data.tree import Tree, is_image, suffix_of
+from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
-# files beside images that are no annotations; any other may be one
-_HARMLESS = frozenset(
-    {
-        ".py",
-        ".sh",
-        ".bat",
-        ".ipynb",
-        ".log",
-        ".zip",
-        ".gz",
-        ".tar",
-        ".mp4",
-        ".avi",
-        ".mov",
-        ".mkv",
-        ".db",
-        ".ini",
-        ".lnk",
-    }
-)
 _SHOWN = 3
 
 
 def detect(tree: Tree) -> bool:
     """Whether there are images."""
     return bool(tree.images)
-
-
-def _may_annotate(name: str) -> bool:
-    return not (is_image(name) or suffix_of(name) in _HARMLESS or is_for_readers(name.rpartition("/")[2]))
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
@@ -49,7 +25,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """
     if not tree.images:
         raise DataFormatError(f"{tree.root} holds no images.")
-    files = [name for name in tree.files if _may_annotate(name)]
+    files = [name for name in tree.files if may_annotate(name)]
     if files and request.format != "unannotated":
         shown = ", ".join(files[:_SHOWN]) + (", ..." if len(files) > _SHOWN else "")
         raise DataFormatError(
