@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+from drivetrain.images.file import is_hidden
 from drivetrain.images.read import IMAGE_SUFFIXES
-
-_IGNORED = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "__pycache__"})
 
 
 def suffix_of(name: str) -> str:
@@ -111,7 +110,7 @@ def fingerprint_of(lines: Iterable[str]) -> str:
 def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, tuple[int, int] | None]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _IGNORED:
+            if is_hidden(entry.name):
                 continue
             name = prefix + entry.name
             if entry.is_dir():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -221,8 +222,8 @@ def _answers(artifact: Artifact, images: Sequence[str | Path], *, raw: bool) -> 
     from drivetrain.runtime.sessions import open_session
 
     backend: Literal["auto", "openvino"] = "openvino" if raw else "auto"
-    session = open_session(artifact, precision="f32", raw=raw, backend=backend)
-    predictor = Predictor(artifact, session, num_requests=1)
+    opened = partial(open_session, artifact, precision="f32", raw=raw, backend=backend)
+    predictor = Predictor(artifact, opened, num_requests=1)
     takes_confidence = predictor.takes_confidence and artifact.task.value != "multilabel_classification"
     return predictor.predict(list(images), strict=True, confidence=0.0 if takes_confidence else None)
 

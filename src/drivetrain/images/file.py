@@ -14,12 +14,19 @@ from PIL import Image, UnidentifiedImageError
 
 from drivetrain.errors import DrivetrainError
 
+_LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "__pycache__"})
+
 SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
 """The EXIF orientations of images that are stored on their side."""
 
 _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257
 _ERRORS = (OSError, SyntaxError, ValueError, EOFError, ImportError, Image.DecompressionBombError)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or left behind by a system or an editor."""
+    return name.startswith(".") or name in _LITTER
 
 
 class NoImage(Exception):

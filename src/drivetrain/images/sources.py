@@ -1,10 +1,16 @@
-"""What a user may give as images: expanded into a series of items that are read when their turn comes."""
+"""What a user may give as images: expanded into a series of items that are read when their turn comes.
+
+Folders are read with everything below them, but for what is hidden; videos in them frame by frame. In a series a path
+that cannot be read is an item that says so when its turn comes, whatever it was to be.
+"""
 
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DataNotFoundError, ImageError
+from drivetrain.images.file import is_hidden
 from drivetrain.images.read import IMAGE_SUFFIXES, read_image
 from drivetrain.images.threads import run_ordered
 from drivetrain.machine.resources import core_count
@@ -19,8 +26,9 @@ from drivetrain.machine.resources import core_count
 VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 
 _HELD = (str, Path, bytes, bytearray, list, tuple)
+_COLOURS = 3
 _ALLOWED = (
-    "an image (file, array, PIL image, bytes), a folder, a glob, a video, a series of these, "
+    "an image (file, array, tensor of torch, PIL image, bytes), a folder, a glob, a video, a series of these, "
     "or a data set of drivetrain"
 )
 
@@ -125,12 +133,11 @@ def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str
     """The pixels of an item, or why it has none.
 
     Raises:
-        ImageError: with ``strict``, that it cannot be read.
-        DataNotFoundError: with ``strict``, that it does not exist.
+        DataError: with ``strict``, that it cannot be read or does not exist.
     """
     try:
         return item.read()
-    except (ImageError, DataNotFoundError) as error:
+    except DataError as error:
         if strict:
             raise
         return str(error)
@@ -161,11 +168,9 @@ def _chain(first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem
 def _expand(source: Any) -> Iterator[SourceItem]:
     if isinstance(source, (str, Path)):
         yield from _expand_path(source)
-    elif isinstance(source, np.ndarray):
-        if source.ndim == 4:
-            yield from map(_in_memory, source)
-        else:
-            yield _in_memory(source)
+    elif isinstance(source, np.ndarray) or _is_tensor(source):
+        pixels = source if isinstance(source, np.ndarray) else _pixels_of(source)
+        yield from map(_in_memory, pixels if pixels.ndim == 4 else [pixels])
     elif isinstance(source, (bytes, bytearray)) or hasattr(source, "getexif"):
         yield _in_memory(source)
     elif isinstance(path := getattr(source, "path", None), (str, Path)) and not isinstance(source, Iterable):
@@ -179,18 +184,35 @@ def _expand(source: Any) -> Iterator[SourceItem]:
 
 def _expand_item(item: Any) -> Iterator[SourceItem]:
     """One element of a series: a plain image path is not looked at before its turn."""
-    if isinstance(item, (str, Path)) and Path(item).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(str(item)):
+    if not isinstance(item, (str, Path)):
+        return _expand(item)
+    if Path(item).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(str(item)):
         return iter([_from_file(item)])
-    return _expand(item)
+    return _or_why_not(item, _expand_path(item))
+
+
+def _or_why_not(path: str | Path, items: Iterator[SourceItem]) -> Iterator[SourceItem]:
+    """The items of a path among others; if it has none, one that says why when it is read."""
+    try:
+        yield from items
+    except DataError as error:
+        yield SourceItem(str(path), partial(_refuse, error))
+
+
+def _refuse(error: DataError) -> NDArray[np.uint8]:
+    raise error
 
 
 def _expand_path(source: str | Path) -> Iterator[SourceItem]:
     path = Path(source).expanduser()
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+        files = sorted(_in_folder(path))
         if not files:
-            raise DataError(f"the folder {str(source)!r} has no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-        yield from map(_from_file, files)
+            suffixes = ", ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+            raise DataError(f"the folder {str(source)!r} has no images or videos ({suffixes}).")
+        for file in files:
+            is_video = file.suffix.lower() in VIDEO_SUFFIXES
+            yield from _or_why_not(file, _frames(file)) if is_video else iter([_from_file(file)])
     elif path.is_file():
         yield from _frames(path) if path.suffix.lower() in VIDEO_SUFFIXES else iter([_from_file(path)])
     elif glob.has_magic(str(path)):
@@ -200,9 +222,41 @@ def _expand_path(source: str | Path) -> Iterator[SourceItem]:
         for match in matches:
             known = Path(match).suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
             if known and Path(match).is_file():
-                yield from _expand_path(match)
+                yield from _or_why_not(match, _expand_path(match))
     else:
         raise DataNotFoundError(f"the image, folder or video {str(source)!r} does not exist.")
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    """The image and video files below a folder that are not hidden."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        for name in names:
+            path = Path(place, name)
+            if path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not is_hidden(name) and path.is_file():
+                yield path
+
+
+def _is_tensor(source: Any) -> bool:
+    return any(f"{cls.__module__}.{cls.__qualname__}" == "torch.Tensor" for cls in type(source).__mro__)
+
+
+def _pixels_of(tensor: Any) -> NDArray[np.uint8]:
+    """The pixels of a tensor of torch, colours last.
+
+    Raises:
+        DataError: it holds no pixels of 0 to 255; what was normalised for one model would be answered wrongly.
+    """
+    shape = "x".join(map(str, tensor.shape))
+    if str(tensor.dtype) != "torch.uint8":
+        raise DataError(
+            f"source is a tensor {shape} of {tensor.dtype}; a tensor must hold the RGB pixels 0..255 as torch.uint8, "
+            "as (3, H, W), (H, W, 3) or a batch of these. Values 0..1 are multiplied by 255 and rounded first."
+        )
+    pixels: NDArray[np.uint8] = tensor.detach().cpu().numpy()
+    if pixels.ndim not in (3, 4) or _COLOURS not in (pixels.shape[-1], pixels.shape[-3]):
+        raise DataError(f"source is a tensor {shape}; allowed: (3, H, W), (H, W, 3) or a batch of these.")
+    return pixels if pixels.shape[-1] == _COLOURS else np.moveaxis(pixels, -3, -1)
 
 
 def _from_file(path: str | Path) -> SourceItem:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -21,6 +23,8 @@ from drivetrain.runtime.sessions import Backend, Hint, InferenceRequest, Runtime
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 from drivetrain.types.truth import Truth
 
+#: Sessions that were copied by a fork: to destroy one would wait for threads that are not there.
+_OF_PARENTS: list[Session] = []
 _IN_FLIGHT = 2
 """Images that a thread has in the device while it reads the next one."""
 
@@ -49,8 +53,8 @@ def load(
         OptionError: an option has a value that is not allowed.
     """
     artifact = Artifact.open(path)
-    session = open_session(artifact, device=device, precision=precision, hint=hint, backend=backend)
-    return Predictor(artifact, session, num_requests=num_requests)
+    opened = partial(open_session, artifact, device=device, precision=precision, hint=hint, backend=backend)
+    return Predictor(artifact, opened, num_requests=num_requests)
 
 
 class PredictionStream(Iterator[Prediction]):
@@ -81,19 +85,35 @@ class PredictionStream(Iterator[Prediction]):
 class Predictor:
     """A loaded artefact; made by :func:`load`.
 
+    It may be pickled, and used in a process that was forked from the one that made it: the other process opens the
+    artefact again, since the threads of a runtime do not survive a fork.
+
     Args:
-        artifact: what was loaded.
-        session: the runtime that holds it.
+        artifact: what is loaded.
+        open_again: loads it into a runtime.
         num_requests: images that are read and in the device at the same time.
     """
 
-    def __init__(self, artifact: Artifact, session: Session, *, num_requests: int | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, open_again: Callable[[], Session], *, num_requests: int | None = None
+    ) -> None:
         if num_requests is not None and num_requests < 1:
             raise OptionError(f"num_requests={num_requests} must be at least 1.")
         self.artifact = artifact
-        self._session = session
-        self._threads = num_requests or max(core_count(), session.streams)
+        self._open_again, self._num_requests = open_again, num_requests
+        self._session, self._process = open_again(), os.getpid()
+        self._threads = num_requests or max(core_count(), self._session.streams)
         self._decoder = self._make_decoder(None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Predictor, num_requests=self._num_requests), (self.artifact, self._open_again)
+
+    def _session_here(self) -> Session:
+        """The session of this process."""
+        if self._process != os.getpid():
+            _OF_PARENTS.append(self._session)
+            self._session, self._process = self._open_again(), os.getpid()
+        return self._session
 
     @property
     def task(self) -> Task:
@@ -134,8 +154,8 @@ class Predictor:
         """Answer about images; they are read in threads while others are in the device.
 
         Args:
-            source: an array ``(H, W, 3) uint8`` RGB, a PIL image, a file, folder (recursive), glob or video, a series
-                of these, or a data set.
+            source: an array ``(H, W, 3) uint8`` RGB, a tensor of torch with such pixels, a PIL image, a file, folder
+                (recursive), glob or video, a series of these, or a data set.
             stream: give the predictions one by one, as they are made, in bounded memory. Each keeps the image that was
                 given in memory, so that it can be drawn.
             confidence: leave out what has a lower score (0..1); for tasks whose answer can be left out.
@@ -163,9 +183,10 @@ class Predictor:
     def _run(
         self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
     ) -> Iterator[Prediction | tuple[str, str]]:
+        session = self._session_here()
         return run_ordered(
             items,
-            lambda: _InferenceWorker(self._session, decoder, strict, keep),
+            lambda: _InferenceWorker(session, decoder, strict, keep),
             workers=self._threads,
             window=self._threads * (_IN_FLIGHT + 2),
         )

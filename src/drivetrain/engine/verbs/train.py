@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.engine.data import SHOWN, describe_dataset
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
 from drivetrain.engine.framework import FitResult
+from drivetrain.engine.losses import require_numbers
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
@@ -108,6 +109,7 @@ def train(
         WorkDirError: the work dir is taken or cannot be written.
         CheckpointError: the checkpoint does not fit.
         TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
+        DrivetrainError: no loss was a finite number.
         StorageError: something cannot be written; the last good state stays.
     """
     given = given_options(locals())
@@ -179,6 +181,7 @@ def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
     """Bring the model into its best state, and close the run with its result, its report and its pictures."""
     from drivetrain.types.results import Metrics, TrainResult
 
+    require_numbers(run, has_best=fit.best_checkpoint is not None)
     for note in fit.notes:
         run.note(note)
     for name, (asked, used) in fit.overrides.items():
