@@ -103,6 +103,7 @@ class SampleReader:
     """
 
     def __init__(self, table: pa.Table, keypoint_count: int) -> None:
+        self._made_of = (table, keypoint_count)
         self._scalars = {name: _chunk(table, name) for name in ("path", "height", "width", "image_id", "subset")}
         self._mask_path, self._anomalous = _chunk(table, "mask_path"), _chunk(table, "anomalous")
         self._labels = _slicer(_chunk(table, "labels"))
@@ -114,6 +115,10 @@ class SampleReader:
         self._area = _slicer(_chunk(table, "area"))
         self._iscrowd = _slicer(_chunk(table, "iscrowd"))
         self._rows = table.num_rows
+
+    def __reduce__(self) -> tuple[type[SampleReader], tuple[pa.Table, int]]:
+        """Pickled as what it is made of: the readers of the columns are functions within functions."""
+        return (SampleReader, self._made_of)
 
     def sample(self, index: int) -> Sample:
         """The sample of one row, 0-based."""

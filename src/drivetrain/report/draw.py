@@ -111,7 +111,7 @@ def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None 
         return read_image(given)
     if not item.path:
         raise DataError(
-            "this prediction has no image to draw on: it was given as an array, by a generator, and not kept. Give it "
+            "this prediction has no image to draw on: it was an array that a generator gave, and was not kept. Give it "
             "again, as the argument 'image' of draw, show or save."
         )
     return (frames or shared_reader()).read(item.path)

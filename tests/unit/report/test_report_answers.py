@@ -80,7 +80,7 @@ def test_draw_takes_the_file_the_kept_image_or_the_one_that_is_given(file: str) 
 
 
 def test_without_an_image_the_error_says_how_to_give_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"not kept.*draw\(image\), show\(image\), save\(path, image=image\)"):
+    with pytest.raises(DataError, match=r"not kept.*as the argument 'image' of draw, show or save"):
         nut().draw()
     with pytest.raises(DataNotFoundError, match=r"gone\.png"):
         nut(str(tmp_path / "gone.png")).draw()

@@ -219,7 +219,7 @@ class TestSaving:
 
     def test_arrays_need_images(self, tmp_path):
         items = [Prediction("", (28, 28), labels=np.array([0]))] * 2
-        with pytest.raises(DataError, match=r"no image to draw on.*draw\(image\)"):
+        with pytest.raises(DataError, match=r"no image to draw on.*the argument 'image' of draw"):
             save_drawings(items, tmp_path, label_names=NAMES)
         with pytest.raises(DataError, match="fewer images"):
             save_drawings(items, tmp_path, label_names=NAMES, images=[np.zeros((28, 28, 3), np.uint8)])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -225,6 +226,8 @@ def test_a_data_set_brings_its_truth(predictor: Predictor, folder: Path, tmp_pat
     assert answers.truth is not None
     assert [answers.truth[item.path].path for item in answers] == list(data.paths)
     assert [row["truth"] for row in answers.to_dict()["predictions"]] == [{"names": ["0"]}, {"names": ["1"]}]
+    again = pickle.loads(pickle.dumps(answers))
+    assert again.to_dict() == answers.to_dict(), "a series is pickled after its truth was read, too"
     assert predictor.predict(folder).truth is None
 
 
