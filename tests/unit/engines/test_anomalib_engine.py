@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivetrain import Engine, load
+from drivetrain import Engine, load, load_dataset
 from drivetrain.errors import (
     CheckpointError,
     DataError,
@@ -58,6 +60,33 @@ def stfpm(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     engine = make("anomalib:Stfpm", data, tmp_path_factory.mktemp("stfpm") / "run", pretrained=False, layers=["layer1"])
     engine.result = engine.train(max_epochs=2, image_size=SIZE, batch_size=8)
     return engine
+
+
+@pytest.mark.parametrize(("kind", "known"), [("spot", True), ("good", False)])
+def test_images_of_one_kind_are_measured_as_far_as_they_can_be(
+    padim: Any, data: Path, tmp_path: Path, kind: str, known: bool
+) -> None:
+    shutil.copytree(data / "test" / kind, tmp_path / "new" / kind)
+    engine = Engine(padim.work_dir)
+    engine.progress = SilentProgress()
+    with pytest.warns(UserWarning, match="Some metrics are undefined"):
+        metrics = engine.test(tmp_path / "new")
+    assert metrics.count == 6
+    assert math.isnan(metrics["image_auroc"])
+    assert math.isnan(metrics["image_recall"]) is not known
+
+
+def test_a_run_knows_which_labels_were_normal(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "bottle")
+    for subset in ("train", "test"):
+        (tmp_path / "bottle" / subset / "good").rename(tmp_path / "bottle" / subset / "fine")
+    source = load_dataset(tmp_path / "bottle", normal="fine")
+    make("Padim", source, tmp_path / "run", pretrained=False, layers=["layer1"], n_features=30).train(image_size=SIZE)
+    shutil.copytree(tmp_path / "bottle" / "test", tmp_path / "new")
+    engine = Engine(tmp_path / "run")
+    engine.progress = SilentProgress()
+    assert engine.test(tmp_path / "new")["image_auroc"] > 0.9
+    assert Engine(tmp_path / "run", tmp_path / "new").test()["image_auroc"] > 0.9
 
 
 def test_engine_is_anomalibs(padim: Any) -> None:

@@ -273,6 +273,15 @@ def test_weights_that_are_not_on_the_machine_are_asked_for(monkeypatch: pytest.M
         )
 
 
+def test_a_checkpoint_is_not_measured_on_what_its_run_learned(tmp_path: Path) -> None:
+    whole = class_folder(tmp_path / "whole", "red", "green", "blue", count=10)
+    Engine("timm:test_resnet", whole, work_dir=tmp_path / "run", device="cpu").train(1, **SMALL)
+    checkpoint = next((tmp_path / "run" / "checkpoints").glob("best.*"))
+    assert Engine(checkpoint, whole, device="cpu").test().count == 3
+    other = class_folder(tmp_path / "other", "red", "green", "blue", count=5)
+    assert Engine(checkpoint, other, device="cpu").test().count == 15
+
+
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     data = class_folder(tmp_path / "data", "red")
     with pytest.raises(DataError, match=r"'red'.*a classifier needs two"):
