@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 tier=${1:?"say which: demo or test"}
 case "$tier" in
   demo) extras=lightning,onnx ;;
-  test) extras=all,ultralytics,dev ;;
+  test) extras=all,ultralytics,rfdetr,dev ;;
   *) echo "install.sh: no tier '$tier'; there are: demo, test" >&2; exit 2 ;;
 esac
 

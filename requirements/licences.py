@@ -28,6 +28,7 @@ _SAID = {
     "bsd 2-clause license": "BSD-2-Clause",
     "bsd 3-clause license": "BSD-3-Clause",
     "3-clause bsd license": "BSD-3-Clause",
+    "apache license 2.0": "Apache-2.0",
     "freebsd": "BSD-2-Clause",
     "isc license": "ISC",
     "mit license": "MIT",
@@ -35,7 +36,7 @@ _SAID = {
     "psfl": "PSF-2.0",
 }
 """What packages write instead of an identifier of SPDX."""
-_VAGUE = {"", "bsd", "bsd license", "unknown"}
+_VAGUE = {"", "apache", "bsd", "bsd license", "unknown"}
 _CONDITIONS = (
     ("Apache License", "Apache-2.0"),
     ("Permission is hereby granted, free of charge", "MIT"),

@@ -14,8 +14,8 @@ from drivetrain.cli.commands import commands
 from drivetrain.cli.signature import verbs
 
 HEAVY = {
-    *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "anomalib", "ultralytics", "transformers"),
-    *("openvino", "onnx", "onnxruntime", "nncf", "cv2", "datumaro"),
+    *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "anomalib", "ultralytics", "rfdetr"),
+    *("transformers", "openvino", "onnx", "onnxruntime", "nncf", "cv2", "datumaro"),
 }
 
 REPORT = f"""

@@ -14,6 +14,7 @@ CASES: dict[str, tuple[str, str]] = {
     "lightning": ("lightning", "timm:mobilenetv3_small_050"),
     "ultralytics-cls": ("ultralytics", "yolo11n-cls"),
     "ultralytics-detect": ("ultralytics", "yolo11n"),
+    "rfdetr": ("rfdetr", "rfdetr-nano"),
 }
 
 _HALF = (

@@ -168,7 +168,11 @@ class LightningRunCallback:
         # reading the loss waits for an accelerator, so there it is shown now and then
         shown = loss is not None and (pl_module.device.type == "cpu" or batch_idx % 20 == 0)
         value = float(loss) if shown and loss is not None else None
-        self.run.progress.step(epoch=trainer.current_epoch, step=batch_idx, images=_count(batch), loss=value)
+        self.run.progress.step(epoch=trainer.current_epoch, step=batch_idx, images=self.count_images(batch), loss=value)
+
+    def count_images(self, batch: Any) -> int:
+        """How many images there are in a batch."""
+        return _count(batch)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Remember which metrics are there before."""

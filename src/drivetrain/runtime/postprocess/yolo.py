@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from drivetrain.runtime.postprocess.base import Decoder, Outputs, boxes_to_original, to_original
 from drivetrain.runtime.postprocess.detection import non_maximum_suppression
+from drivetrain.runtime.postprocess.maps import MapSampler
 from drivetrain.types import ImageSpec, Prediction
 
 _LEAST_SCORE = 0.001
@@ -124,7 +125,7 @@ class ClassMapDecoder(Decoder):
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
         """The best class of each pixel of the original image."""
         logits = np.asarray(next(iter(outputs.values()))[0], np.float32)
-        sampler = _Sampler(self.image_spec, size, (logits.shape[1], logits.shape[2]))
+        sampler = MapSampler(self.image_spec, size, (logits.shape[1], logits.shape[2]))
         best = sampler.sample(logits[0])
         classes = np.zeros(size, np.int64)
         for number in range(1, len(logits)):
@@ -141,36 +142,8 @@ class DepthDecoder(Decoder):
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
         """The depth of each pixel of the original image."""
         depth = np.asarray(next(iter(outputs.values()))[0, 0], np.float32)
-        sampler = _Sampler(self.image_spec, size, (depth.shape[0], depth.shape[1]))
+        sampler = MapSampler(self.image_spec, size, (depth.shape[0], depth.shape[1]))
         return Prediction(path, size, depth_map=sampler.sample(depth))
-
-
-class _Sampler:
-    """Bilinear values of a map over the model input, for pixels of the original image."""
-
-    def __init__(self, spec: ImageSpec, size: tuple[int, int], shape: tuple[int, int]) -> None:
-        top, left, bottom, right = spec.letterbox_box(size)
-        self._rows = _taps(np.arange(size[0]), size[0], (top, bottom), spec.height, shape[0])
-        self._columns = _taps(np.arange(size[1]), size[1], (left, right), spec.width, shape[1])
-
-    def sample(
-        self, values: NDArray[np.float32], rows: slice = slice(None), columns: slice = slice(None)
-    ) -> NDArray[np.float32]:
-        """``(h, w)`` values to those of a part of the original image."""
-        low, high, part = (array[rows] for array in self._rows)
-        tall = values[low] * (1 - part)[:, None] + values[high] * part[:, None]
-        low, high, part = (array[columns] for array in self._columns)
-        return tall[:, low] * (1 - part) + tall[:, high] * part
-
-
-def _taps(
-    pixels: NDArray[np.int64], length: int, inside: tuple[int, int], side: int, cells: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The two cells that each pixel of one axis lies between, and how near it is to the second."""
-    centres = (pixels + 0.5) * ((inside[1] - inside[0]) / length) + inside[0]
-    places = np.clip(centres * (cells / side) - 0.5, 0, cells - 1)
-    low = np.floor(places).astype(np.int64)
-    return low, np.minimum(low + 1, cells - 1), (places - low).astype(np.float32)
 
 
 def place_masks(
@@ -194,7 +167,7 @@ def place_masks(
     """
     masks = np.zeros((len(boxes), *size), np.bool_)
     count, height, width = prototypes.shape
-    sampler = _Sampler(spec, size, (height, width))
+    sampler = MapSampler(spec, size, (height, width))
     flat = prototypes.reshape(count, -1)
     for number, (x1, y1, x2, y2) in enumerate(np.rint(boxes).astype(np.int64)):
         if x2 <= x1 or y2 <= y1:

@@ -1,0 +1,256 @@
+"""RF-DETR behind the verbs: its model objects, its own Lightning modules and its own trainer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.engine import FitResult, Framework
+from drivetrain.engines.rfdetr import build, train
+from drivetrain.engines.rfdetr.checkpoint import read
+from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, infer
+from drivetrain.engines.rfdetr.quiet import contained
+from drivetrain.engines.rfdetr.states import RFDETRRunCallback, default_metric, metric_names
+from drivetrain.engines.rfdetr.variants import class_of, task_of
+from drivetrain.engines.rfdetr.weights import set_labels
+from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
+from drivetrain.models.catalog import ModelEntry
+from drivetrain.torch_training.process import own_randomness, untouched_process
+from drivetrain.torch_training.run_callback import run_callback
+from drivetrain.types import Prediction, Task
+from drivetrain.types.options import ExportFormat, TrainOptions
+
+if TYPE_CHECKING:
+    from drivetrain.export.source import ExportSource
+    from drivetrain.runs.run import Run
+
+
+class RFDETRFramework(Framework):
+    """Makes, trains and asks the models of the installed RF-DETR."""
+
+    default_space: ClassVar = {
+        "learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
+        "engine_args.weight_decay": {"low": 1e-5, "high": 1e-3, "log": True},
+    }
+    _detr: Any = None
+    _deployed: DeployedRFDETR | None = None
+    _has_state: bool = False  # whether the weights were trained or loaded
+    _notes: Sequence[str] = ()
+    _folder: tempfile.TemporaryDirectory[str] | None = None  # what the last export needs on disk
+
+    # --- what the engine knows -----------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Any:
+        """RF-DETR's own object (``RFDETRNano``, ...), built at the first use."""
+        if self._detr is None:
+            self.build()
+        return self._detr
+
+    def task_to_read_for(self) -> Task:
+        """The model decides what it is for."""
+        return self.task
+
+    def find_task(self) -> Task:
+        given: Any = self.given
+        if isinstance(given, ModelEntry):
+            return Task.parse(given.tasks[0])
+        return task_of(self.model.model_config)
+
+    def find_label_names(self) -> tuple[str, ...]:
+        if self._is_new and self.data.source is not None:
+            return self.dataset.label_names
+        return build.names_of(self.model)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether the model is made here and was not trained yet, so that the data say what its labels are."""
+        return self._is_made_here and not self._has_state
+
+    @property
+    def _is_made_here(self) -> bool:
+        return isinstance(self.given, ModelEntry | type)
+
+    def engine_arg_names(self) -> Sequence[str]:
+        return train.argument_names()
+
+    def used_model_argument(self, name: str) -> Any:
+        """The field of the configuration that the model was made with."""
+        return self.model.model_config.model_dump()[name]
+
+    def check_options(self, options: TrainOptions) -> None:
+        train.check_options(options, device=self.setup.device)
+        own = self.find_task()
+        if self.known_task is not None and self.known_task is not own:
+            raise OptionError(
+                f"task={self.known_task.value!r}, but {self.setup.model_name} is a model for the task {own.value!r}. "
+                f"List those for it: drivetrain find --task {self.known_task.value}"
+            )
+        if not self._is_made_here:
+            train.check_resolution(options, self.model.model_config)
+
+    def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
+        """RF-DETR accumulates four batches where nothing else is asked for."""
+        del batch_size
+        return {"grad_accum_steps": steps * (options.engine_args or {}).get("grad_accum_steps", 4)}
+
+    # --- the model -----------------------------------------------------------------------------------------------
+
+    def build(self, options: TrainOptions | None = None) -> None:
+        """Take the user's object as it is; make a new model for each training of a name, and else at the first use."""
+        given: Any = self.given
+        if self._is_made_here:
+            if self._detr is None or options is not None:
+                self._make(options)
+        elif self._detr is None and isinstance(given, Path):
+            self._load_own(given)
+        elif self._detr is None:
+            self._detr = given
+        if options is not None:
+            self._fit_to_data(options)
+
+    def _make(self, options: TrainOptions | None) -> None:
+        given: Any = self.given
+        with_data = self.data.source is not None
+        labels = self.dataset.label_names if with_data else None
+        points = len(self.dataset.keypoint_names) if with_data and self.find_task() is Task.KEYPOINT_DETECTION else 0
+        self._has_state = False
+        cls = given if isinstance(given, type) else class_of(given.class_path.partition(":")[2])
+        made, self._notes = build.build(
+            cls,
+            self.setup.model_args,
+            labels=labels,
+            keypoints=points,
+            resolution=train.resolution_of(options),
+            seed=options.seed if options is not None else 0,
+        )
+        self._take(made)
+
+    def _load_own(self, given: Path) -> None:
+        found = self.own_checkpoint
+        if found is None:
+            raise CheckpointNotFoundError(f"model={str(given)!r} has no checkpoint. Train again with overwrite=True.")
+        self.load_state(found)
+
+    def _fit_to_data(self, options: TrainOptions) -> None:
+        """Give the model the labels of the data and the size that was asked for."""
+        self.label_names = self.dataset.label_names
+        if self._is_made_here:
+            return
+        with contained():
+            self._notes = set_labels(self._detr, self.label_names, build.names_of(self._detr))
+            side = train.resolution_of(options)
+            if side is not None:
+                build.set_resolution(self._detr, side)
+
+    def _take(self, detr: Any) -> None:
+        """Take over an object; the user's own stays the same object, with what is new in it."""
+        if self._detr is None and not self._is_made_here and not isinstance(self.given, Path):
+            self._detr = self.given
+        if self._detr is not None and not self._is_made_here:
+            vars(self._detr).update(vars(detr))
+        else:
+            self._detr = detr
+        self._deployed = None
+
+    def load_state(self, checkpoint: Path) -> None:
+        saved = read(checkpoint)
+        wanted, there = self._class_name(), saved.class_name
+        if wanted is not None and there is not None and wanted != there:
+            raise CheckpointError(
+                f"checkpoint={str(checkpoint)!r} is of {there}, but the model is {wanted}. Give the model of the "
+                f"checkpoint, or open it by itself: model={str(checkpoint)!r}."
+            )
+        detr = build.open_saved(saved, f"checkpoint={str(checkpoint)!r}")
+        self._take(detr)
+        self._has_state = True
+        self.task, self.label_names = task_of(detr.model_config), build.names_of(detr)
+
+    def _class_name(self) -> str | None:
+        """Of RF-DETR's class that was given; ``None`` for a checkpoint, which says it itself."""
+        given: Any = self.given
+        if isinstance(given, ModelEntry):
+            return given.class_path.partition(":")[2]
+        if isinstance(given, Path):
+            return None
+        return given.__name__ if isinstance(given, type) else type(given).__name__
+
+    def warm_start(self, checkpoint: Path, run: Run) -> None:
+        saved = read(checkpoint)
+        for note in build.give_weights(self.model, saved, checkpoint.name, label_names=self.label_names):
+            run.note(note)
+        self._notes = ()
+
+    # --- training ------------------------------------------------------------------------------------------------
+
+    def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
+        for note in self._notes:
+            run.note(note)
+        folder = run.directory / "upstream"
+        dataset = self.dataset
+        if dataset.label_names != self.label_names:
+            dataset = dataset.relabel(self.label_names)
+        state = self._state_to_resume(run) if resume else None
+        with untouched_process(), contained(), own_randomness(options.seed):
+            self.model.model_config.model_name = self._class_name() or type(self.model).__name__
+            config = train.configuration(self.model, options, folder, dataset)
+            module = train.make_module(self.model, config)
+            keeper = self._keeper(options, run, module)
+            trainer = train.make_trainer(module, config, options, device=self.setup.device, keeper=keeper)
+            train.run(module, trainer, dataset, options.seed, state)
+            module.trainer = None  # it holds the data, the optimiser and the run
+            module.cpu()
+        self._deployed = None
+        if keeper.interrupted:
+            raise KeyboardInterrupt
+        return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch)
+
+    def _keeper(self, options: TrainOptions, run: Run, module: Any) -> RFDETRRunCallback:
+        found: RFDETRRunCallback = run_callback(
+            train.PACKAGE,
+            run,
+            lambda: {"class": self.model.model_config.model_name, "label_names": list(self.label_names)},
+            lambda trainer: train.used_options(trainer, module, options),
+            kind=RFDETRRunCallback,
+            metric=options.metric,
+            default_metric=default_metric(self.task),
+            patience=options.patience,
+            named=metric_names(self.task, averaged=bool(module.train_config.use_ema)),
+        )
+        return found
+
+    def _state_to_resume(self, run: Run) -> Path:
+        """The last state of the run.
+
+        Raises:
+            CheckpointError: there is none, or it has other labels.
+        """
+        path = run.checkpoints / "last.ckpt"
+        saved = read(path)
+        if saved.label_names != self.label_names:
+            raise CheckpointError(
+                f"resume=True: the last state in {str(run.directory)!r} has the labels "
+                f"{', '.join(saved.label_names or ())}, but the data have {', '.join(self.label_names)}. Give the data "
+                "of the run, or another work_dir."
+            )
+        return path
+
+    # --- asking --------------------------------------------------------------------------------------------------
+
+    def infer(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
+    ) -> Iterator[Prediction]:
+        if self._deployed is None or not self._is_made_here:  # the user may have trained an own object since
+            self._deployed = deploy(self.model)
+        return infer(self._deployed, images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
+
+    def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
+        from drivetrain.engines.rfdetr.export import export_source
+
+        self._folder = tempfile.TemporaryDirectory()
+        return export_source(self.model, format, Path(self._folder.name))

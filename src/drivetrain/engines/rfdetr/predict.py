@@ -1,0 +1,139 @@
+"""Ask a model of RF-DETR about images: through the module and the decoder that an artefact has."""
+
+# ruff: noqa: TID253 - loaded with the engine only
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from drivetrain.engines.rfdetr.build import image_spec, names_of
+from drivetrain.engines.rfdetr.quiet import contained
+from drivetrain.engines.rfdetr.variants import task_of
+from drivetrain.machine.device import choose_device
+from drivetrain.machine.resources import core_count
+from drivetrain.runtime.postprocess import make_decoder
+from drivetrain.runtime.preprocess import preprocess
+from drivetrain.types import ImageSpec, Prediction, Task
+
+_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedRFDETR:
+    """A model as it is deployed.
+
+    Attributes:
+        module: takes ``(B, 3, side, side) float32``, normalised, and returns a tuple of tensors.
+        spec: how an image becomes its input.
+        task: what it answers.
+        label_names: the name of each label, by its number.
+        decoder: name of the decoder.
+        decoder_args: of it.
+        output_names: of the outputs, in their order.
+    """
+
+    module: torch.nn.Module
+    spec: ImageSpec
+    task: Task
+    label_names: tuple[str, ...]
+    decoder: str
+    decoder_args: dict[str, Any]
+    output_names: tuple[str, ...]
+
+
+def deploy(detr: Any) -> DeployedRFDETR:
+    """A copy of the network as RF-DETR itself exports it."""
+    names, task, spec = names_of(detr), task_of(detr.model_config), image_spec(detr)
+    with contained(), torch.no_grad():
+        module = copy.deepcopy(detr.model.model).cpu().float().eval().requires_grad_(False)
+        outputs = int(module.class_embed.bias.shape[0])
+        module.export()
+    decoder, arguments, output_names = _decoding(detr.model_config, task, has_no_object=outputs > len(names))
+    return DeployedRFDETR(_ExportedOutputs(module), spec, task, names, decoder, arguments, output_names)
+
+
+def _decoding(config: Any, task: Task, *, has_no_object: bool) -> tuple[str, dict[str, Any], tuple[str, ...]]:
+    arguments: dict[str, Any] = {"boxes": "boxes", "scores": "logits", "max_detections": int(config.num_select)}
+    if task is Task.DETECTION:
+        arguments |= {"format": "cxcywh", "normalised": True, "activation": "sigmoid", "all_classes": True}
+        if has_no_object:
+            arguments["no_object"] = "last"
+        return "boxes", arguments, ("boxes", "logits")
+    arguments["no_object"] = has_no_object
+    if task is Task.INSTANCE_SEGMENTATION:
+        return "queries", {**arguments, "masks": "masks"}, ("boxes", "logits", "masks")
+    arguments |= {
+        "keypoints": "keypoints",
+        "points_per_label": [int(count) for count in config.num_keypoints_per_class],
+        "trace_alpha": float(config.postprocess_trace_alpha),
+    }
+    return "queries", arguments, ("boxes", "logits", "keypoints")
+
+
+class _ExportedOutputs(torch.nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
+    """Nothing but the outputs that are decoded."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ExportedOutputs:
+        """A copy; the exported forward is bound to the network that it was taken from, so it is taken again."""
+        duplicate = copy.deepcopy(self.module, memo)
+        for name in ("forward", "_forward_origin"):
+            duplicate.__dict__.pop(name, None)
+        duplicate.forward = duplicate.forward_export
+        return _ExportedOutputs(duplicate)
+
+    def forward(self, images: torch.Tensor) -> Any:
+        """A tuple of tensors: boxes ``(B, Q, 4)``, logits ``(B, Q, C)``, and masks or keypoints if it has any."""
+        return self.module.forward_export(images)
+
+
+def infer(
+    deployed: DeployedRFDETR,
+    images: Iterable[tuple[str, NDArray[np.uint8]]],
+    *,
+    device: str,
+    batch_size: int | None,
+    confidence: float,
+) -> Iterator[Prediction]:
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in their order.
+
+    While the model works on a batch, threads prepare the next one.
+    """
+    place = choose_device(device)
+    module = deployed.module.to(place)
+    arguments = {**deployed.decoder_args, "confidence_threshold": confidence}
+    decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
+    stream = iter(images)
+    waiting: list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]] = []
+    with ThreadPoolExecutor(core_count(), "drivetrain-images") as pool:
+        while True:
+            following = [
+                (path, (image.shape[0], image.shape[1]), pool.submit(preprocess, image, deployed.spec))
+                for path, image in islice(stream, batch_size or _BATCH_SIZE)
+            ]
+            if waiting:
+                inputs = torch.from_numpy(np.stack([part.result() for _, _, part in waiting]))
+                outputs = _ask(module, inputs.to(place), deployed.output_names)
+                for number, (path, size, _) in enumerate(waiting):
+                    own = {name: values[number : number + 1] for name, values in outputs.items()}
+                    yield decoder.decode(own, size, path)
+            if not following:
+                return
+            waiting = following
+
+
+def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    with torch.inference_mode(), contained():
+        found = module(inputs)
+    return {name: value.float().cpu().numpy() for name, value in zip(names, found, strict=True)}

@@ -1,0 +1,84 @@
+"""The kinds of model that the installed RF-DETR has."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from drivetrain.engines.rfdetr.quiet import contained, rfdetr
+from drivetrain.errors import ModelError
+from drivetrain.machine.packages import version_of
+from drivetrain.types.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One class of RF-DETR.
+
+    Attributes:
+        name: as RF-DETR spells its sizes, such as ``rfdetr-seg-nano``.
+        class_name: such as ``RFDETRSegNano``.
+        config: its configuration where nothing is changed; not to be changed.
+    """
+
+    name: str
+    class_name: str
+    config: Any
+
+    @property
+    def task(self) -> Task:
+        """What it answers."""
+        return task_of(self.config)
+
+
+@cache
+def variants() -> tuple[Variant, ...]:
+    """Every variant whose class and configuration are in the package, without those that it calls deprecated."""
+    package = rfdetr()
+    with contained():
+        names = [name for name in dir(package) if re.fullmatch(r"RFDETR\w+", name)]
+        found = [_variant(package, name) for name in sorted(names)]
+    return tuple(variant for variant in found if variant is not None)
+
+
+def class_of(name: str) -> Any:
+    """The class of that name, a deprecated one too.
+
+    Raises:
+        ModelError: the installed RF-DETR has none.
+    """
+    with contained():
+        found = getattr(rfdetr(), name, None) if re.fullmatch(r"RFDETR\w+", name) else None
+    if not callable(found):
+        known = ", ".join(variant.class_name for variant in variants())
+        raise ModelError(f"rfdetr {version_of('rfdetr')} has no model {name!r}. It has: {known}.")
+    return found
+
+
+def config_class_of(name: str) -> Any:
+    """The class of the configuration of a class, or ``None`` if there is none."""
+    return getattr(importlib.import_module("rfdetr.config"), f"{name}Config", None)
+
+
+def task_of(config: Any) -> Task:
+    """What a model with this configuration answers."""
+    if config.use_grouppose_keypoints:
+        return Task.KEYPOINT_DETECTION
+    return Task.INSTANCE_SEGMENTATION if config.segmentation_head else Task.DETECTION
+
+
+def _variant(package: Any, name: str) -> Variant | None:
+    config_class, cls = config_class_of(name), getattr(package, name, None)
+    if config_class is None or not isinstance(cls, type) or hasattr(cls, "__deprecated__"):
+        return None
+    return Variant(_spelt(cls, name), name, config_class(pretrain_weights=None))
+
+
+def _spelt(cls: type, name: str) -> str:
+    """RF-DETR's own word for the size; where it has none, made of the name of the class in the same way."""
+    size = getattr(cls, "size", None)
+    parts = re.findall(r"2X?Large|XLarge|[A-Z][a-z]+", name.removeprefix("RFDETR"))
+    return str(size) if size else "-".join(["rfdetr", *(part.lower() for part in parts)])
