@@ -45,6 +45,14 @@ def class_folder(root: Path, *names: str, count: int = 12) -> Path:
     return root
 
 
+def undivided(root: Path, count: int) -> Path:
+    for name in ("red", "green", "blue"):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            picture(name, index).save(root / name / f"{index}.png")
+    return root
+
+
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return class_folder(tmp_path_factory.mktemp("data") / "colours", "red", "green", "blue")
@@ -274,11 +282,11 @@ def test_weights_that_are_not_on_the_machine_are_asked_for(monkeypatch: pytest.M
 
 
 def test_a_checkpoint_is_not_measured_on_what_its_run_learned(tmp_path: Path) -> None:
-    whole = class_folder(tmp_path / "whole", "red", "green", "blue", count=10)
+    whole = undivided(tmp_path / "whole", 10)
     Engine("timm:test_resnet", whole, work_dir=tmp_path / "run", device="cpu").train(1, **SMALL)
     checkpoint = next((tmp_path / "run" / "checkpoints").glob("best.*"))
     assert Engine(checkpoint, whole, device="cpu").test().count == 3
-    other = class_folder(tmp_path / "other", "red", "green", "blue", count=5)
+    other = undivided(tmp_path / "other", 5)
     assert Engine(checkpoint, other, device="cpu").test().count == 15
 
 
