@@ -24,6 +24,7 @@ CLASS_NAMES: dict[str, str] = {}
 #: Names of modules that occur in several rooms, beside those of formats, tasks and hooks.
 MODULE_NAMES = {
     "base": "what a decoder is; what the contract's checks share",
+    "masks": "moved to images; the name at the top goes away with the next release",
     "data": "the command, the toy data of the contract, and the hook file of each engine",
     "options": "of the verbs, in types; and the checks of the contract about them",
 }

@@ -69,7 +69,7 @@ def test_nobody_reaches_into_another_object(house: House, breach: House) -> None
 
 def test_the_top_of_the_package_holds_rooms_and_nothing_loose(house: House) -> None:
     files = {path.name for path in house.folder.iterdir() if path.name != "__pycache__" and not path.is_dir()}
-    assert files == {"__init__.py", "__main__.py", "_version.py", "errors.py", "py.typed"}
+    assert files == {"__init__.py", "__main__.py", "_version.py", "errors.py", "py.typed", "masks.py"}
 
 
 def test_files_and_functions_are_short(house: House, breach: House) -> None:

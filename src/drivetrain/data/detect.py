@@ -10,7 +10,7 @@ from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
 from drivetrain.data.several import refuse_several
 from drivetrain.data.tree import Tree
-from drivetrain.errors import DataError, DataFormatError, near
+from drivetrain.errors import DataError, DataFormatError, DrivetrainError, near
 from drivetrain.types import Task
 
 NOT_READ = "Not read as another format"
@@ -108,7 +108,7 @@ def _within_subset(parsed: Parsed, subset: str) -> Parsed:
 def _asked(tree: Tree, request: ReadRequest) -> Parsed:
     entry = FORMATS.get(request.format)
     if entry is not None:
-        return entry.read(tree, request)
+        return _read(entry, tree, request)
     from drivetrain.data.readers.datumaro import known_formats, read
 
     names = known_formats()
@@ -123,7 +123,24 @@ def _asked(tree: Tree, request: ReadRequest) -> Parsed:
 def _of_file(tree: Tree, request: ReadRequest) -> Parsed:
     assert request.file is not None
     name = FILE_SUFFIXES[request.file.suffix.lower()]
-    return FORMATS[name].read(tree, request)
+    return _read(FORMATS[name], tree, request)
+
+
+def _read(entry: Format, tree: Tree, request: ReadRequest) -> Parsed:
+    """What a reader finds; a fault of the data that it did not foresee is one of the data all the same.
+
+    Raises:
+        DataError: of the reader, or in place of any other error of its.
+    """
+    try:
+        return entry.read(tree, request)
+    except DrivetrainError:
+        raise
+    except Exception as error:
+        raise DataFormatError(
+            f"{tree.root} looks like {entry.name!r}, but its annotations are damaged: {type(error).__name__}: {error}. "
+            "Give another format if it is one: format=..."
+        ) from error
 
 
 def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: list[_Refusal]) -> Parsed | None:
@@ -131,7 +148,7 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
     found: list[tuple[str, Parsed]] = []
     for entry in candidates:
         try:
-            parsed = entry.read(tree, request)
+            parsed = _read(entry, tree, request)
         except DataError as error:
             refusals.append(_Refusal(entry.name, entry.guess, error))
             continue

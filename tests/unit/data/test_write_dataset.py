@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 from drivetrain.data import dataset_from_predictions, load_dataset
@@ -15,6 +16,7 @@ from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.errors import DataError, OptionError
 from drivetrain.images import rle as run_length
+from drivetrain.images.masks import object_mask
 from drivetrain.types import Prediction, Predictions, Task
 
 CORNERS = [10, 2, 20, 8, 14, 16, 4, 10]
@@ -281,3 +283,18 @@ class TestDatumaro:
         assert back.format == "cvat"
         assert back.subsets == data.subsets
         assert load_dataset(archive, "cvat").class_counts() == data.class_counts()
+
+
+def test_an_object_in_parts_keeps_them_in_yolo(tmp_path: Path) -> None:
+    (tmp_path / "coco").mkdir()
+    Image.fromarray(np.zeros((60, 100, 3), np.uint8)).save(tmp_path / "coco" / "a.png")
+    parts = [[5, 5, 25, 5, 25, 25, 5, 25], [60, 30, 90, 30, 90, 50, 60, 50], [40, 2, 50, 2, 50, 12]]
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": parts, "iscrowd": 0}
+    image = {"id": 1, "file_name": "a.png", "height": 60, "width": 100}
+    content = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "coco" / "instances_train.json").write_text(json.dumps(content))
+    data = load_dataset(tmp_path / "coco", task="instance_segmentation")
+    back = load_dataset(data.export(tmp_path / "out", "yolo"))
+    assert len(back[0].boxes) == 1
+    before, after = object_mask(data[0], 0), object_mask(back[0], 0)
+    assert (before & after).sum() / (before | after).sum() > 0.97

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drivetrain.data.damage import Damage, box_of, mask_of, numbers, rings_of
+from drivetrain.data.damage import number as number_of
 from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.geometry import polygon_box
 from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
+from drivetrain.data.readers.coco_files import chosen_files, looks_right, read_document
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.images import rle as run_length
 from drivetrain.types import Task
 
-# what a file name begins with -> how gladly it is taken; files of one kind only are read together
-_KINDS = {"instances": 5, "person_keypoints": 3, "stuff": 2, "labels": 1, "image_info": 0}
-_OTHER_KIND = 4
-_NEVER = ("captions", "panoptic")
-
 
 def detect(tree: Tree) -> bool:
     """Whether a ``.json`` file has the lists of COCO."""
-    return any(_looks_right(tree.root / name) for name in tree.with_suffix(".json"))
+    return any(looks_right(tree.root / name) for name in tree.with_suffix(".json"))
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
@@ -35,58 +32,52 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         DataFormatError: there is no COCO file, or it is malformed.
     """
     parsed = Parsed([], [], Task.DETECTION, "coco")
-    files = [request.file] if request.file else _chosen_files(tree, request, parsed)
-    documents = [(file, _document(file)) for file in files]
+    files = [request.file] if request.file else chosen_files(tree, request, parsed)
+    documents = [(file, read_document(file)) for file in files]
     if not documents:
         raise DataFormatError(f"{tree.root} has no .json file with the lists 'images' and 'annotations' of COCO.")
     names, numbers = _categories([document for _, document in documents], parsed)
     parsed.label_names = names
-    finder = ImageFinder(tree)
-    annotations = [a for _, document in documents for a in document.get("annotations") or []]
+    finder, damage = ImageFinder(tree), Damage(strict=request.strict)
+    annotations = [a for file, document in documents for a in _annotations(file, document, damage)]
+    _name_keypoints(annotations, parsed)
     with_objects = not annotations or any("bbox" in a or a.get("segmentation") for a in annotations)
     for (file, document), number in zip(documents, numbers, strict=True):
-        _read_document(file, document, tree, parsed, number, finder, with_objects=with_objects)
+        _read_document(file, document, tree, parsed, number, finder, damage, with_objects=with_objects)
+    parsed.notes += damage.notes()
     _infer_task(parsed)
     return parsed
 
 
-def _looks_right(path: Path) -> bool:
-    if path.name.startswith(_NEVER):
-        return False
-    text = path.read_bytes()
-    return b'"images"' in text and b'"file_name"' in text and b'"annotations"' in text
+def _annotations(file: Path, document: dict[str, Any], damage: Damage) -> list[dict[str, Any]]:
+    """The annotations of a document, without those that are none; the document is changed in place."""
+    found = document.get("annotations") or []
+    if not isinstance(found, list):
+        raise DataFormatError(f"{file}: 'annotations' must be a list.")
+    kept: list[dict[str, Any]] = []
+    seen: set[Any] = set()
+    for place, annotation in enumerate(found):
+        keys = ("image_id", "category_id", "id")
+        if not isinstance(annotation, dict) or any(isinstance(annotation.get(key), dict | list) for key in keys):
+            damage.add("are no annotations and were left out", f"{file}, entry {place}")
+            continue
+        identity = annotation.get("id")
+        if identity is not None and identity in seen:
+            damage.add("have the id of another; all are used", f"{file}, id {identity}")
+        seen.add(identity)
+        kept.append(annotation)
+    document["annotations"] = kept
+    return kept
 
 
-def _chosen_files(tree: Tree, request: ReadRequest, parsed: Parsed) -> list[Path]:
-    files = [tree.root / name for name in tree.with_suffix(".json")]
-    kinds: dict[str, list[Path]] = {}
-    for file in files:
-        if _looks_right(file):
-            kinds.setdefault(_kind(file), []).append(file)
-    if not kinds:
-        return []
-    wanted = dict(_KINDS)
-    if request.task is Task.KEYPOINT_DETECTION:
-        wanted["person_keypoints"] = 9
-    best = max(kinds, key=lambda kind: wanted.get(kind, _OTHER_KIND))
-    others = sorted(file.name for kind, found in kinds.items() if kind != best for file in found)
-    if others:
-        parsed.notes.append(f"Not used: {', '.join(others)}. Give the file itself, or another task, to read it.")
-    return kinds[best]
-
-
-def _kind(file: Path) -> str:
-    return next((kind for kind in _KINDS if file.name.startswith(kind)), "")
-
-
-def _document(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_bytes())
-    except (ValueError, OSError) as error:
-        raise DataFormatError(f"{file} is not valid JSON: {error}.") from error
-    if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in ("images",)):
-        raise DataFormatError(f"{file} is not a COCO file: it has no list 'images'.")
-    return document
+def _name_keypoints(annotations: Sequence[Mapping[str, Any]], parsed: Parsed) -> None:
+    """Number the keypoints where the categories do not name them."""
+    if parsed.keypoint_names:
+        return
+    counts = [len(points) // 3 for a in annotations if isinstance(points := a.get("keypoints"), list) and points]
+    if counts:
+        parsed.keypoint_names = tuple(f"point_{index}" for index in range(max(counts)))
+        parsed.notes.append(f"The categories do not name their {max(counts)} keypoints; they are numbered.")
 
 
 def _subset(file: Path) -> str:
@@ -101,17 +92,22 @@ def _subset(file: Path) -> str:
 def _categories(documents: Sequence[dict[str, Any]], parsed: Parsed) -> tuple[list[str], list[dict[Any, int]]]:
     """The label names by category id, and for each document the number of each of its category ids."""
     merged: dict[str, Any] = {}
-    used = Counter(a.get("category_id") for document in documents for a in document.get("annotations", []))
+    used = Counter(
+        category
+        for document in documents
+        for a in document.get("annotations") or []
+        if isinstance(a, dict) and not isinstance(category := a.get("category_id"), dict | list)
+    )
     for document in documents:
         categories = document.get("categories") or []
         parents = {category.get("supercategory") for category in categories}
-        for category in sorted(categories, key=lambda c: (not isinstance(c["id"], int), c["id"])):
+        for category in sorted(categories, key=lambda c: (not isinstance(c["id"], int), c["id"], str(c["name"]))):
             name = str(category["name"])
             if name in parents and not used[category["id"]] and category.get("supercategory") in (None, "none", ""):
                 parsed.notes.append(f"The category {name!r} only groups others and is not a label.")
                 continue
             merged.setdefault(name, category["id"])
-            if category.get("keypoints") and not parsed.keypoint_names:
+            if isinstance(category.get("keypoints"), list) and category["keypoints"] and not parsed.keypoint_names:
                 parsed.keypoint_names = tuple(str(point) for point in category["keypoints"])
     parsed.notes[:] = list(dict.fromkeys(parsed.notes))
     number = {name: index for index, name in enumerate(merged)}
@@ -128,6 +124,7 @@ def _read_document(
     parsed: Parsed,
     number: Mapping[Any, int],
     finder: ImageFinder,
+    damage: Damage,
     *,
     with_objects: bool,
 ) -> None:
@@ -142,7 +139,7 @@ def _read_document(
         record.subset = subset
         if with_objects:
             record.boxes, record.box_labels, record.area, record.iscrowd = [], [], [], []
-    orphans = _add_annotations(file, annotations, records, number, with_objects=with_objects)
+    orphans = _add_annotations(file, annotations, records, number, damage, with_objects=with_objects)
     if orphans:
         parsed.notes.append(f"{orphans} annotations of {file.name} are of images that it does not list.")
     for record in records.values():
@@ -164,6 +161,7 @@ def _add_annotations(
     annotations: Sequence[Mapping[str, Any]],
     records: Mapping[Any, Record],
     number: Mapping[Any, int],
+    damage: Damage,
     *,
     with_objects: bool,
 ) -> int:
@@ -181,34 +179,32 @@ def _add_annotations(
                 f"but the categories are {', '.join(map(str, number)) or 'missing'}."
             )
         if with_objects:
-            _add_object(target, annotation, label, file)
+            _add_object(target, annotation, label, damage, f"{file}, annotation {annotation.get('id')}")
         elif label not in target.labels:
             target.labels.append(label)
     return orphans
 
 
 def _record(image: Mapping[str, Any], path: str) -> Record:
-    size = None
-    if image.get("height") and image.get("width"):
-        size = int(image["height"]), int(image["width"])
+    height, width = number_of(image.get("height")), number_of(image.get("width"))
+    size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
     identity = image["id"]
     if not isinstance(identity, int):
         identity = int(identity) if str(identity).isdecimal() else None
     return Record(path, size=size, image_id=identity)
 
 
-def _add_object(record: Record, annotation: Mapping[str, Any], label: int, file: Path) -> None:
-    polygons, rle = _outline(annotation.get("segmentation"), annotation, file)
+def _add_object(record: Record, annotation: Mapping[str, Any], label: int, damage: Damage, place: str) -> None:
+    polygons, rle = _outline(annotation.get("segmentation"), record.size, damage, place)
     box = annotation.get("bbox")
-    if box:
-        x, y, width, height = (float(value) for value in box)
-        corners: Sequence[float] = (x, y, x + width, y + height)
-    elif polygons:
+    corners: Sequence[float] | None = box_of(box, damage, place) if box else None
+    if corners is None and polygons:
         corners = polygon_box(polygons)
-    elif rle:
+    elif corners is None and rle:
         corners = run_length.box_of(rle)
-    else:
-        raise DataFormatError(f"{file}: annotation {annotation.get('id')} has neither 'bbox' nor 'segmentation'.")
+    if corners is None:
+        damage.add("have neither a box nor an outline that could be used, and are no objects here", place)
+        return
     assert record.boxes is not None
     assert record.box_labels is not None
     assert record.area is not None
@@ -216,8 +212,8 @@ def _add_object(record: Record, annotation: Mapping[str, Any], label: int, file:
     index = len(record.box_labels)
     record.boxes += corners
     record.box_labels.append(label)
-    area = annotation.get("area")
-    record.area.append(None if area is None else float(area))
+    area = number_of(annotation.get("area"))
+    record.area.append(None if area is None or area < 0 else area)
     record.iscrowd.append(bool(annotation.get("iscrowd", 0)))
     if polygons:
         record.polygons = _padded(record.polygons, index, [])
@@ -227,10 +223,14 @@ def _add_object(record: Record, annotation: Mapping[str, Any], label: int, file:
         record.rles.append(rle)
     if "score" in annotation:
         record.scores = _padded(record.scores, index, 0.0)
-        record.scores.append(float(annotation["score"]))
+        record.scores.append(number_of(annotation["score"]) or 0.0)
     if points := annotation.get("keypoints"):
+        values = numbers(points)
+        if values is None:
+            damage.add("have keypoints that are not a list of finite numbers; they were left out", place)
+            return
         record.keypoints = _padded(record.keypoints, index, [])
-        record.keypoints.append([float(value) for value in points])
+        record.keypoints.append(values)
 
 
 def _padded(values: list[Any] | None, count: int, blank: Any) -> list[Any]:
@@ -260,17 +260,13 @@ def _complete(record: Record, keypoint_values: int) -> None:
 
 
 def _outline(
-    segmentation: Any, annotation: Mapping[str, Any], file: Path
+    segmentation: Any, size: tuple[int, int] | None, damage: Damage, place: str
 ) -> tuple[list[list[float]], dict[str, object] | None]:
     if not segmentation:
         return [], None
     if isinstance(segmentation, Mapping):
-        try:
-            return [], run_length.canonical(segmentation)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataFormatError(f"{file}: annotation {annotation.get('id')} has a broken mask: {error}.") from error
-    rings = [list(map(float, ring)) for ring in segmentation if len(ring) >= 6 and len(ring) % 2 == 0]
-    return rings, None
+        return [], mask_of(segmentation, size, damage, place)
+    return rings_of(segmentation, damage, place), None
 
 
 def _infer_task(parsed: Parsed) -> None:

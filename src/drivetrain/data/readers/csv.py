@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
+from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.types import Task
@@ -81,10 +82,7 @@ def _tables(tree: Tree, request: ReadRequest) -> list[Path]:
 
 
 def _rows(path: Path) -> tuple[list[list[str]], str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataFormatError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
+    text = read_text(path)
     first = text.partition("\n")[0]
     delimiter = max("\t,;", key=first.count)
     rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]

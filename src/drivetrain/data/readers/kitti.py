@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
+from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
@@ -65,7 +66,7 @@ def _pairs(tree: Tree) -> list[str]:
 def _read_file(file: Path, record: Record) -> tuple[list[str], int]:
     names, regions = [], 0
     assert record.boxes is not None
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         cells = line.split()
         if not cells:
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 from drivetrain.data.class_maps import as_class_map, is_coloured, voc_colours
 from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
+from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
@@ -136,7 +137,7 @@ def _subsets(tree: Tree, prefix: str, kind: str) -> dict[str, str]:
     for listed in ("trainval", "train", "val", "test"):
         file = f"{prefix}{_SETS}/{kind}/{listed}.txt"
         if file in tree.files:
-            for line in (tree.root / file).read_text(encoding="utf-8").splitlines():
+            for line in read_text(tree.root / file).splitlines():
                 if cells := line.split():
                     result[cells[0]] = subset_name(listed)
     return result
@@ -181,7 +182,7 @@ def _label_map(tree: Tree, prefix: str) -> dict[str, tuple[int, int, int]]:
         return {}
     result: dict[str, tuple[int, int, int]] = {}
     standard = voc_colours()
-    for line in (tree.root / f"{prefix}{_LABEL_MAP}").read_text(encoding="utf-8").splitlines():
+    for line in read_text(tree.root / f"{prefix}{_LABEL_MAP}").splitlines():
         if line.startswith("#") or not line.strip():
             continue
         name, colour = [*line.split(":"), ""][:2]

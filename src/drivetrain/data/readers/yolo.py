@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from drivetrain.data.geometry import polygon_box
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.readers.yolo_layout import ImageSet, image_sets
+from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.types import Task
@@ -38,7 +40,7 @@ def detect(tree: Tree) -> bool:
     """Whether there is a ``data.yaml``, or label files beside images or in ``labels/`` beside ``images/``."""
     if config_file(tree) is not None:
         return True
-    return any(sets.labels for sets in image_sets(tree, None, {}))
+    return any(sets.labels for sets in image_sets(tree, None, {}, []))
 
 
 def config_file(tree: Tree) -> Path | None:
@@ -47,8 +49,8 @@ def config_file(tree: Tree) -> Path | None:
         if "/" in name:
             continue
         try:
-            content = yaml.safe_load((tree.root / name).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
+            content = yaml.safe_load(read_text(tree.root / name))
+        except yaml.YAMLError:
             continue
         if isinstance(content, dict) and ("names" in content or "nc" in content):
             return tree.root / name
@@ -64,11 +66,14 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """
     file = request.file or config_file(tree)
     config = _config(file) if file else {}
-    sets = image_sets(tree, file, config)
+    notes: list[str] = []
+    sets = image_sets(tree, file, config, notes)
     task = request.task or _TASKS.get(str(config.get("task", "")))
     points = _keypoint_shape(config, file)
     names = _names(config, tree, file)
-    parsed = Parsed([], names, Task.DETECTION, "yolo")
+    parsed = Parsed([], names, Task.DETECTION, "yolo", notes)
+    if notes and request.strict:
+        raise DataFormatError(f"strict=True: {notes[0]} Repair it, or load without strict.")
     if points and task in (None, Task.KEYPOINT_DETECTION):
         parsed.keypoint_names = _keypoint_names(config, points[0])
         task = Task.KEYPOINT_DETECTION
@@ -90,8 +95,8 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
 
 def _config(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_text(file))
+    except yaml.YAMLError as error:
         raise DataFormatError(f"{file} is not valid YAML: {error}.") from error
     if not isinstance(content, dict):
         raise DataFormatError(f"{file} is not a YOLO data file: it should map train, val and names to values.")
@@ -117,7 +122,7 @@ def _names(config: dict[str, Any], tree: Tree, file: Path | None) -> list[str]:
         return [f"class_{index}" for index in range(int(config["nc"]))]
     for candidate in _NAME_FILES:
         if candidate in tree.files:
-            lines = (tree.root / candidate).read_text(encoding="utf-8").splitlines()
+            lines = read_text(tree.root / candidate).splitlines()
             return [line.strip() for line in lines if line.strip()]
     return []
 
@@ -147,14 +152,16 @@ def _read_set(part: ImageSet, parsed: Parsed, seen: _Lines, task: Task | None, p
         label_file = part.labels.get(image)
         if label_file is None:
             continue
-        for number, line in enumerate(Path(label_file).read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text(Path(label_file)).splitlines(), start=1):
             if not (cells := line.split()):
                 continue
             try:
                 values = [float(cell) for cell in cells[1:]]
+                if not all(map(math.isfinite, values)):
+                    raise ValueError("a number that is not finite")
                 label = int(float(cells[0]))
                 _add(record, label, values, task, points, seen)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 seen.faults.append(f"{label_file}:{number} ({error})")
                 continue
             if label < 0 or (parsed.label_names and label >= len(parsed.label_names)):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from drivetrain.data.read_record import subset_name
+from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataFormatError, DataNotFoundError
 
 _KEYS = ("train", "val", "valid", "validation", "test")
+_SHOWN = 3
+_BOX_CELLS = 5
 _NOT_LABELS = frozenset(
     {"classes.txt", "names.txt", "train.txt", "val.txt", "valid.txt", "test.txt", "requirements.txt"}
 )
@@ -33,15 +38,21 @@ class ImageSet:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def image_sets(tree: Tree, file: Path | None, config: Mapping[str, Any]) -> list[ImageSet]:
+def image_sets(tree: Tree, file: Path | None, config: Mapping[str, Any], notes: list[str]) -> list[ImageSet]:
     """The sets that the configuration names, or that the folders and the Darknet lists are.
+
+    Args:
+        tree: the folder.
+        file: the configuration, if there is one.
+        config: its content.
+        notes: receives what the user should know: entries that are not there, label files without a picture.
 
     Raises:
         DataNotFoundError: the configuration names a folder or list that does not exist.
         DataFormatError: an entry of the configuration is neither a path nor a list of paths.
     """
     if file is not None and any(config.get(key) for key in _KEYS):
-        sets = _configured(tree, file, config)
+        sets = _configured(tree, file, config, notes)
     else:
         sets = _listed(tree) or _by_folder(tree)
     for part in sets:
@@ -49,10 +60,67 @@ def image_sets(tree: Tree, file: Path | None, config: Mapping[str, Any]) -> list
             label = _label_file(tree, image)
             if label is not None:
                 part.labels[image] = label
+    _match_by_spelling(tree, sets, notes)
     return sets
 
 
-def _configured(tree: Tree, file: Path, config: Mapping[str, Any]) -> list[ImageSet]:
+def _match_by_spelling(tree: Tree, sets: Sequence[ImageSet], notes: list[str]) -> None:
+    """Give label files that are left over to the images whose names are the same but for case, form and escapes."""
+    used = {label for part in sets for label in part.labels.values()}
+    rest = [name for name in tree.with_suffix(".txt") if _is_label(tree, name) and tree.absolute(name) not in used]
+    if not rest:
+        return
+    parts = {image: part for part in sets for image in part.images}
+    owners: dict[str, list[str]] = {}
+    for image in {*parts, *map(tree.absolute, tree.images)}:
+        owners.setdefault(_spelling(image), []).append(image)
+    matched, orphans = [], []
+    for name in rest:
+        found = owners.get(_spelling(tree.absolute(name)), [])
+        if not found:
+            orphans.append(name)
+        elif len(found) == 1 and found[0] in parts and found[0] not in parts[found[0]].labels:
+            parts[found[0]].labels[found[0]] = tree.absolute(name)
+            matched.append(name)
+    if matched:
+        notes.append(
+            f"{len(matched)} label files are spelt otherwise than their images (case, accents or escapes such as %20) "
+            f"and were matched: {', '.join(matched[:_SHOWN])}{', ...' if len(matched) > _SHOWN else ''}."
+        )
+    if orphans:
+        notes.append(
+            f"{len(orphans)} label files have no image and were not used: {', '.join(orphans[:_SHOWN])}"
+            f"{', ...' if len(orphans) > _SHOWN else ''}."
+        )
+
+
+def _is_label(tree: Tree, name: str) -> bool:
+    """Whether a text file is one of labels: in a folder of them, with numbers alone."""
+    if name.rpartition("/")[2] in _NOT_LABELS or "/" not in name:
+        return False
+    try:
+        with (tree.root / name).open("rb") as file:
+            cells = file.read(200).split(b"\n")[0].split()
+    except OSError:
+        return False
+    return len(cells) >= _BOX_CELLS and all(_is_number(cell) for cell in cells)
+
+
+def _is_number(cell: bytes) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _spelling(path: str) -> str:
+    """What names that mean the same have in common, whatever the case, the form of accents and the escapes."""
+    place = Path(unicodedata.normalize("NFC", unquote(path)).casefold()).with_suffix("")
+    return "/".join(part for part in place.parts if part not in ("images", "labels"))
+
+
+def _configured(tree: Tree, file: Path, config: Mapping[str, Any], notes: list[str]) -> list[ImageSet]:
     sets: dict[str, ImageSet] = {}
     missing: list[str] = []
     for key in _KEYS:
@@ -71,11 +139,15 @@ def _configured(tree: Tree, file: Path, config: Mapping[str, Any]) -> list[Image
                 part.images += _images_of(tree, place)
     if missing and not any(part.images for part in sets.values()):
         raise DataNotFoundError(f"{file} names {', '.join(missing)}, which do not exist beside it.")
+    if missing:
+        notes.append(f"{file.name} names {', '.join(missing)}, which do not exist; the other entries were read.")
     return [part for part in sets.values() if part.images]
 
 
 def _existing(file: Path, base: str, item: str) -> Path | None:
     """The place an entry means: below ``path``, or beside the file, ``../`` taken as ``./`` if need be."""
+    if "\\" in item and "/" not in item:  # written on Windows
+        return _existing(file, base.replace("\\", "/"), item.replace("\\", "/"))
     stripped = item
     while stripped.startswith("../"):
         stripped = stripped[3:]
@@ -90,7 +162,7 @@ def _existing(file: Path, base: str, item: str) -> Path | None:
 
 def _images_of(tree: Tree, place: Path) -> list[str]:
     if place.is_file():
-        lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip().replace("\\", "/") for line in read_text(place).splitlines() if line.strip()]
         return [_listed_path(place, line) for line in lines]
     name = tree.relative(place)
     if place == tree.root or name is not None:

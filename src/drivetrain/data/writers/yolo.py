@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,8 @@ _TASKS = {
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
     """Write one text file for each image with objects, coordinates as fractions of the upright image.
 
-    YOLO has no crowds, so these are left out; of an object with several rings the largest is kept, as one ring is
-    all that the format can hold.
+    YOLO has no crowds, so these are left out. An object of several parts is written as one ring, which is all that the
+    format can hold: it goes from part to part and back on the same line, so that it covers what the parts cover.
 
     Raises:
         DataError: the task has no YOLO format, or an object has a mask instead of a polygon.
@@ -72,17 +73,35 @@ def _lines(sample: Sample, task: Task) -> list[str]:
 
 
 def _ring(sample: Sample, index: int) -> NDArray[np.float64]:
-    """The largest ring of an object, ``(K, 2)``."""
+    """The outline of an object as one ring, ``(K, 2)``."""
     rings = sample.polygons[index] if sample.polygons is not None else ()
     if not rings:
         raise DataError(
             f"{sample.path}: object {index} has a mask and no polygon, which format='yolo' cannot hold. "
             "Use format='coco', which keeps masks."
         )
-    largest = max(rings, key=lambda ring: abs(_twice_area(ring)))
-    return largest.astype(np.float64)
+    return joined_rings([ring.astype(np.float64) for ring in rings])
 
 
-def _twice_area(ring: NDArray[np.float32]) -> float:
-    x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+def joined_rings(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Rings ``(K, 2)`` as one: each is hung on by a line to the nearest point of those before, and back."""
+    whole, rest = rings[0], list(rings[1:])
+    while rest:
+        pairs = [_nearest(whole, ring) for ring in rest]
+        chosen = min(range(len(rest)), key=lambda index: pairs[index][0])
+        _, here, there = pairs[chosen]
+        ring = rest.pop(chosen)
+        round_trip = np.concatenate([ring[there:], ring[: there + 1]])
+        whole = np.concatenate([whole[: here + 1], round_trip, whole[here:]])
+    return whole
+
+
+def _nearest(ring: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, int, int]:
+    """The least distance between points of two rings, and which points they are."""
+    best = (np.inf, 0, 0)
+    for index, point in enumerate(ring):
+        distances = np.square(other - point).sum(axis=1)
+        nearest = int(distances.argmin())
+        if distances[nearest] < best[0]:
+            best = (float(distances[nearest]), index, nearest)
+    return best
