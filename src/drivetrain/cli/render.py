@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from drivetrain.report.tables import class_rows, number
+from drivetrain.report.tables import class_rows, number, threshold_rows
 
 if TYPE_CHECKING:
     from drivetrain.runtime.artifact import Artifact
@@ -132,6 +132,10 @@ def metrics_text(metrics: Metrics, page: Page) -> None:
         header, rows = class_rows(metrics)
         page.table(header, rows[:_MOST_ROWS])
         _more(page, len(rows), "classes")
+    header, rows = threshold_rows(metrics)
+    if rows:
+        page.table(header, rows)
+        page.line(metrics.tables.get("threshold_advice", ""))
     if metrics.count:
         page.line(f"Measured on {metrics.count} images.")
 

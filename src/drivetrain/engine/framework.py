@@ -63,6 +63,8 @@ class Framework(ABC):
     Attributes:
         given: the resolved model.
         record: the run that the model was given as; an empty record otherwise.
+        sensitivity: how readily images and pixels are to be called anomalous while a verb runs (0..1); ``None`` for the
+            model's own. Only set where :meth:`used_sensitivity` gives a number.
     """
 
     spec: ClassVar[EngineSpec]
@@ -78,6 +80,7 @@ class Framework(ABC):
         self.record = RunRecord.of(model)
         self.known_task: Task | None = Task.parse(setup.task) if setup.task is not None else None
         self.known_label_names: tuple[str, ...] | None = None
+        self.sensitivity: float | None = None
 
     # --- what the model is for ---------------------------------------------------------------------------------------
 
@@ -235,6 +238,10 @@ class Framework(ABC):
     def default_confidence(self) -> float:
         """Objects with a lower score are left out of predictions unless the user says otherwise."""
         return _DEFAULT_CONFIDENCE
+
+    def used_sensitivity(self) -> float | None:
+        """The sensitivity of the answers: what was given to the verb, else the model's own; ``None`` has no such."""
+        return None
 
     def artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
         """The folder of an artefact that the user does not name; some upstreams know theirs by it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from drivetrain.metrics._image_overlap import ImageOverlap
 from drivetrain.metrics._outcome import Evaluation, Pairs
 from drivetrain.metrics._pixel_areas import PixelAreas
 from drivetrain.metrics._ranking import area_under_roc, average_precision
+from drivetrain.metrics._thresholds import threshold_rows
 from drivetrain.types import Prediction, Sample
 
 _THRESHOLD = 0.5
@@ -37,6 +39,9 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     Up to 50 million pixels the pixel areas are exact; beyond that scores are counted in bins that distinguish relative
     differences of 1/8192, and ``tables["pixel_auroc_error"]`` bounds what that can cost.
 
+    ``tables["thresholds"]`` has recall against false alarms at a few thresholds, see
+    :func:`drivetrain.metrics._thresholds.threshold_rows`.
+
     Raises:
         DataError: a prediction has no (finite) score, only some have a map, or a map has not the size of its image.
     """
@@ -48,6 +53,8 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     values, undefined = images.values()
     per_class = images.by_type()
     tables: dict[str, object] = {}
+    if rows := images.thresholds():
+        tables["thresholds"] = rows
     if images.unknown:
         tables["images_of_unknown_state"] = images.unknown
     if pixels.mapped:
@@ -110,6 +117,10 @@ class _Images:
             return values, [f"{', '.join(absent)}, because no image was called anomalous"]
         state = "no image is known to be" if not truth.any() else "every image is"
         return values, [f"{', '.join(absent)}, because {state} anomalous"]
+
+    def thresholds(self) -> list[dict[str, Any]]:
+        """Recall against false alarms."""
+        return threshold_rows(np.array(self._truth, np.bool_), np.array(self._scores), _THRESHOLD)
 
     def by_type(self) -> dict[str, dict[str, float]]:
         truth, scores = np.array(self._truth, np.bool_), np.array(self._scores)

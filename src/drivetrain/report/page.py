@@ -12,7 +12,7 @@ from typing import Any
 from drivetrain.errors import DataNotFoundError, ImageError
 from drivetrain.report._charts import charts_of, line_chart
 from drivetrain.report._html import section, table, text, write_page
-from drivetrain.report.tables import ABSENT, class_rows, number
+from drivetrain.report.tables import ABSENT, class_rows, number, threshold_rows
 from drivetrain.types import EpochRecord, Metrics, ParityReport
 
 _MOST_CLASSES = 40  # of a confusion matrix that can still be read
@@ -58,6 +58,7 @@ def write_report(
         _plan(run),
         _confusion(metrics),
         _classes(metrics),
+        _thresholds(metrics),
         _parity(parity),
         _pictures(pictures),
         _record(run),
@@ -166,6 +167,16 @@ def _classes(metrics: Metrics | None) -> str:
     if metrics is None or not metrics.per_class:
         return ""
     return section("By class", f'<div class="tall">{table(*class_rows(metrics))}</div>')
+
+
+def _thresholds(metrics: Metrics | None) -> str:
+    """Recall against false alarms, and what to choose."""
+    header, rows = threshold_rows(metrics) if metrics is not None else ([], [])
+    if metrics is None or not rows:
+        return ""
+    advice = metrics.tables.get("threshold_advice")
+    said = f'<p class="hint">{text(advice)}</p>' if advice else ""
+    return section("Recall against false alarms", table(header, rows) + said)
 
 
 def _parity(parity: ParityReport | None) -> str:

@@ -81,6 +81,27 @@ def class_rows(metrics: Metrics) -> tuple[list[str], list[list[str]]]:
     return ["class", *columns], rows
 
 
+def threshold_rows(metrics: Metrics) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of recall against false alarms; no rows where there is no such table."""
+    table = metrics.tables.get("thresholds", ())
+    named = any("sensitivity" in row for row in table)
+    rows = [
+        [
+            str(row["aim"]),
+            *([_sensitivity(row["sensitivity"])] if named else []),
+            f"{row['recall']:.1%} ({row['missed']} missed)",
+            f"{row['false_alarm_rate']:.1%} ({row['false_alarms']})",
+            ABSENT if math.isnan(row["precision"]) else f"{row['precision']:.1%}",
+        ]
+        for row in table
+    ]
+    return ["threshold", *(["sensitivity"] if named else []), "recall", "false alarms", "precision"], rows
+
+
+def _sensitivity(value: float | None) -> str:
+    return "out of 0..1" if value is None else f"{value:g}"
+
+
 def _metric_rows(metrics: Metrics, *, per_class: bool) -> tuple[list[str], list[list[str]]]:
     header, rows = class_rows(metrics) if per_class and metrics.per_class else (["class"], [])
     scalars = [name for name in metrics if name not in header]

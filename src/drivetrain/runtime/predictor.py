@@ -19,8 +19,10 @@ from drivetrain.images.threads import run_ordered
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import Decoder, make_decoder
+from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.sessions import Backend, Hint, InferenceRequest, RuntimePrecision, Session, open_session
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
+from drivetrain.types.options import check_sensitivity
 from drivetrain.types.truth import Truth
 
 #: Sessions that were copied by a fork: to destroy one would wait for threads that are not there.
@@ -37,6 +39,7 @@ def load(
     num_requests: int | None = None,
     hint: Hint = "throughput",
     backend: Backend = "auto",
+    sensitivity: float | None = None,
 ) -> Predictor:
     """Open an artefact for prediction; no training framework is needed.
 
@@ -47,14 +50,19 @@ def load(
         num_requests: images that are read and in the device at the same time; by the number of cores if not given.
         hint: ``"throughput"`` for many images, ``"latency"`` for one at a time.
         backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` by ONNX Runtime if it is installed.
+        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
+            validation); that of the export if not given. ``predict`` can be given another.
 
     Raises:
         ArtifactError: the artefact is missing, broken or cannot be loaded.
         OptionError: an option has a value that is not allowed.
+        UnsupportedOptionError: ``sensitivity`` for a model that finds no anomalies.
     """
+    check_sensitivity(sensitivity)
     artifact = Artifact.open(path)
+    check_sensitivity(sensitivity, artifact.task)
     opened = partial(open_session, artifact, device=device, precision=precision, hint=hint, backend=backend)
-    return Predictor(artifact, opened, num_requests=num_requests)
+    return Predictor(artifact, opened, num_requests=num_requests, sensitivity=sensitivity)
 
 
 class PredictionStream(Iterator[Prediction]):
@@ -92,21 +100,28 @@ class Predictor:
         artifact: what is loaded.
         open_again: loads it into a runtime.
         num_requests: images that are read and in the device at the same time.
+        sensitivity: of an anomaly model, where ``predict`` is given none; that of the export if not given.
     """
 
     def __init__(
-        self, artifact: Artifact, open_again: Callable[[], Session], *, num_requests: int | None = None
+        self,
+        artifact: Artifact,
+        open_again: Callable[[], Session],
+        *,
+        num_requests: int | None = None,
+        sensitivity: float | None = None,
     ) -> None:
         if num_requests is not None and num_requests < 1:
             raise OptionError(f"num_requests={num_requests} must be at least 1.")
         self.artifact = artifact
-        self._open_again, self._num_requests = open_again, num_requests
+        self._open_again, self._num_requests, self._sensitivity = open_again, num_requests, sensitivity
         self._session, self._process = open_again(), os.getpid()
         self._threads = num_requests or max(core_count(), self._session.streams)
-        self._decoder = self._make_decoder(None)
+        self._decoder = self._make_decoder(None, sensitivity)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(Predictor, num_requests=self._num_requests), (self.artifact, self._open_again)
+        made = partial(Predictor, num_requests=self._num_requests, sensitivity=self._sensitivity)
+        return made, (self.artifact, self._open_again)
 
     def _session_here(self) -> Session:
         """The session of this process."""
@@ -135,21 +150,45 @@ class Predictor:
         """Whether :meth:`predict` takes ``confidence``."""
         return self._decoder.takes_confidence
 
+    @property
+    def sensitivity(self) -> float | None:
+        """How readily images are called anomalous where ``predict`` is not told; ``None`` for other tasks."""
+        decoder = self._decoder
+        return decoder.image_sensitivity if isinstance(decoder, AnomalyDecoder) else None
+
     def __repr__(self) -> str:
         return f"Predictor({self.artifact.model_name or self.artifact.model_file!r}, task={self.task.value!r})"
 
     @overload
     def predict(
-        self, source: Any, *, stream: Literal[False] = False, confidence: float | None = None, strict: bool = False
+        self,
+        source: Any,
+        *,
+        stream: Literal[False] = False,
+        confidence: float | None = None,
+        sensitivity: float | None = None,
+        strict: bool = False,
     ) -> Predictions: ...
 
     @overload
     def predict(
-        self, source: Any, *, stream: Literal[True], confidence: float | None = None, strict: bool = False
+        self,
+        source: Any,
+        *,
+        stream: Literal[True],
+        confidence: float | None = None,
+        sensitivity: float | None = None,
+        strict: bool = False,
     ) -> PredictionStream: ...
 
     def predict(
-        self, source: Any, *, stream: bool = False, confidence: float | None = None, strict: bool = False
+        self,
+        source: Any,
+        *,
+        stream: bool = False,
+        confidence: float | None = None,
+        sensitivity: float | None = None,
+        strict: bool = False,
     ) -> Predictions | PredictionStream:
         """Answer about images; they are read in threads while others are in the device.
 
@@ -159,6 +198,8 @@ class Predictor:
             stream: give the predictions one by one, as they are made, in bounded memory. Each keeps the image that was
                 given in memory, so that it can be drawn.
             confidence: leave out what has a lower score (0..1); for tasks whose answer can be left out.
+            sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1); that of ``load``, else
+                of the export, if not given.
             strict: an unreadable image is an error; otherwise it is left out and named in ``skipped``.
 
         Returns:
@@ -167,10 +208,11 @@ class Predictor:
         Raises:
             DataError: there are no images.
             ImageError: no image can be read (except with ``stream``), or one cannot be and ``strict`` is set.
-            OptionError: ``confidence`` is not in 0..1.
-            UnsupportedOptionError: the task has no use for ``confidence``.
+            OptionError: ``confidence`` or ``sensitivity`` is not in 0..1.
+            UnsupportedOptionError: the task has no use for one that was given.
         """
-        decoder = self._decoder if confidence is None else self._make_decoder(confidence)
+        plain = confidence is None and sensitivity is None
+        decoder = self._decoder if plain else self._make_decoder(confidence, sensitivity)
         items = expand_source(source)
         results = PredictionStream(self._run(items, decoder, strict=strict, keep=stream or is_held(source)))
         if stream:
@@ -191,18 +233,31 @@ class Predictor:
             window=self._threads * (_IN_FLIGHT + 2),
         )
 
-    def _make_decoder(self, confidence: float | None) -> Decoder:
+    def _make_decoder(self, confidence: float | None, sensitivity: float | None) -> Decoder:
         artifact = self.artifact
+        sensitivity = self._sensitivity if sensitivity is None else sensitivity
         decoder = make_decoder(artifact.decoder, artifact.decoder_args, artifact.label_names, artifact.image_spec)
-        if confidence is None:
+        changes: dict[str, float] = {}
+        if confidence is not None:
+            if not 0.0 <= confidence <= 1.0:
+                raise OptionError(f"confidence={confidence} must be between 0 and 1.")
+            if not decoder.takes_confidence:
+                raise UnsupportedOptionError(
+                    f"confidence={confidence}: predictions of the task {self.task.value!r} have no threshold. Leave it "
+                    "out."
+                )
+            changes["confidence_threshold"] = confidence
+        if sensitivity is not None:
+            check_sensitivity(sensitivity, self.task)
+            if not decoder.takes_sensitivity:
+                raise UnsupportedOptionError(
+                    f"sensitivity={sensitivity} cannot be honoured: the decoder {artifact.decoder!r} of this artefact "
+                    "has none. Leave it out."
+                )
+            changes["sensitivity"] = float(sensitivity)
+        if not changes:
             return decoder
-        if not 0.0 <= confidence <= 1.0:
-            raise OptionError(f"confidence={confidence} must be between 0 and 1.")
-        if not decoder.takes_confidence:
-            raise UnsupportedOptionError(
-                f"confidence={confidence}: predictions of the task {self.task.value!r} have no threshold. Leave it out."
-            )
-        changed = {**artifact.decoder_args, "confidence_threshold": confidence}
+        changed = {**artifact.decoder_args, **changes}
         return make_decoder(artifact.decoder, changed, artifact.label_names, artifact.image_spec)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from drivetrain.errors import OptionError, near
+from drivetrain.errors import OptionError, UnsupportedOptionError, near
+from drivetrain.types.task import Task
 
 AdaptiveBatchSize = Literal["none", "safe", "full"]
 Pruner = Literal["halving", "median", "none"]
@@ -18,6 +20,8 @@ ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
 #: The largest seed that every framework takes: NumPy's generator has 32 bits.
 MAX_SEED = 2**32 - 1
+#: The sensitivity that leaves the threshold where validation found it.
+NO_SHIFT = 0.5
 
 
 #: What other tools call an option of ours.
@@ -157,6 +161,30 @@ def near_option(name: str, allowed: Iterable[str], *, prefix: str = "") -> str:
     if known in names:
         return f" Did you mean {prefix + known!r}?"
     return near(prefix + name, [prefix + option for option in names])
+
+
+def check_sensitivity(value: Any, task: Task | None = None) -> None:
+    """Refuse a sensitivity that is no number in 0..1, or that the task has no use for; ``None`` is none.
+
+    Args:
+        value: as it was given.
+        task: what the model is for, where that is known.
+
+    Raises:
+        OptionError: the value is not allowed.
+        UnsupportedOptionError: the task is not anomaly detection.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise OptionError(f"sensitivity={value!r} must be a number between 0 and 1.")
+    if not 0.0 <= float(value) <= 1.0:
+        raise OptionError(f"sensitivity={value} must be between 0 and 1.")
+    if task is not None and task is not Task.ANOMALY:
+        raise UnsupportedOptionError(
+            f"sensitivity={value} cannot be honoured: only models for the task 'anomaly' have a sensitivity, and this "
+            f"one is for {task.value!r}. Leave it out."
+        )
 
 
 def check_at_least(name: str, value: int | None, least: int) -> None:

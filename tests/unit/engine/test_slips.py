@@ -24,6 +24,7 @@ from drivetrain.errors import (
     OptionError,
     UnknownOptionError,
     UnsupportedError,
+    UnsupportedOptionError,
 )
 from drivetrain.images.read import read_image
 from drivetrain.runs.progress import SilentProgress
@@ -55,6 +56,18 @@ def test_other_names_of_options_lead_to_ours(folder: Path, tmp_path: Path) -> No
     with pytest.raises(UnknownOptionError, match=r"Engine has no option 'workdir'\. Did you mean 'work_dir'"):
         Engine(toy.ToyModel(), folder, workdir=tmp_path)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("verb", ["test", "predict", "export"])
+def test_a_sensitivity_is_refused_where_it_means_nothing(folder: Path, tmp_path: Path, verb: str) -> None:
+    ask = getattr(Engine(toy.ToyModel(), folder, work_dir=tmp_path / "run"), verb)
+    with pytest.raises(
+        UnsupportedOptionError, match=r"sensitivity=0\.7 cannot be honoured: only models for .*'anomaly'"
+    ):
+        ask(sensitivity=0.7)
+    for wrong in (1.5, -0.1, "high", float("nan"), True):
+        with pytest.raises(OptionError, match=f"sensitivity={wrong!r} must be .*between 0 and 1"):
+            ask(sensitivity=wrong)
 
 
 @pytest.mark.parametrize("empty", ["", "  "])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from drivetrain.errors import (
     UnsupportedOptionError,
 )
 from drivetrain.runs.progress import SilentProgress
+from drivetrain.runtime.postprocess.sensitivity import shifted as at_another
 from drivetrain.testing.data import mvtec
 
 pytest.importorskip("anomalib")
@@ -252,7 +254,7 @@ def test_patchcore_with_sensitivity(data: Path, tmp_path: Path) -> None:
     plain = [p.anomaly_score for p in engine.predict()]
     engine.model.post_processor.image_sensitivity = 0.7
     shifted = [p.anomaly_score for p in engine.predict()]
-    assert shifted == pytest.approx(list(np.clip(np.array(plain) + 0.2, 0, 1)), abs=1e-5)
+    assert shifted == pytest.approx(list(at_another(np.array(plain), 0.5, 0.7)), abs=1e-4)
     assert engine.test()["image_auroc"] >= 0.9
 
 
@@ -262,11 +264,57 @@ def test_sensitivity_reaches_the_model_its_checkpoint_and_the_artefact(padim: An
     engine.train(image_size=SIZE)
     plain = np.array([answer.anomaly_score for answer in padim.predict()])
     shifted = [answer.anomaly_score for answer in engine.predict()]
-    assert shifted == pytest.approx(list(np.clip(plain + 0.2, 0, 1)), abs=1e-4)
+    assert shifted == pytest.approx(list(at_another(plain, 0.5, 0.7)), abs=1e-4)
     again = make(tmp_path / "run", data, tmp_path / "again")
     assert [answer.anomaly_score for answer in again.predict()] == pytest.approx(shifted, abs=1e-5)
     found = load(engine.export().path, precision="f32").predict(engine.dataset.subset("test").paths)
     assert [answer.anomaly_score for answer in found] == pytest.approx(shifted, abs=1e-3)
+
+
+@pytest.mark.parametrize("form", ["openvino", "onnx"])
+def test_sensitivity_is_chosen_after_training(padim: Any, form: str) -> None:
+    paths = padim.dataset.subset("test").paths
+    wanted = padim.predict(sensitivity=0.8)
+    exported = load(padim.export(form, name=f"{form}-at-08", sensitivity=0.8).path, precision="f32")
+    plain = padim.export(form, name=f"{form}-plain").path
+    told = load(plain, precision="f32", sensitivity=0.8)
+    asked = load(plain, precision="f32", sensitivity=0.1).predict(paths, sensitivity=0.8)
+    for found in (exported.predict(paths), told.predict(paths), asked):
+        assert [one.anomaly_score for one in found] == pytest.approx([one.anomaly_score for one in wanted], abs=1e-3)
+        assert all((a.anomaly_mask != b.anomaly_mask).mean() < 0.01 for a, b in zip(found, wanted, strict=True))
+    assert (exported.sensitivity, told.sensitivity) == (pytest.approx(0.8), 0.8)
+    assert pickle.loads(pickle.dumps(told)).sensitivity == 0.8
+    back = exported.predict(paths, sensitivity=0.5)
+    assert [one.anomaly_score for one in back] == pytest.approx(
+        [one.anomaly_score for one in padim.predict()], abs=1e-3
+    )
+
+
+def test_sensitivity_moves_the_threshold_and_no_ranking(padim: Any) -> None:
+    before = (padim.model.post_processor.image_sensitivity, padim.model.post_processor.pixel_sensitivity)
+    found = {value: padim.test(sensitivity=value) for value in (0.0, 0.3, 0.5, 0.9, 1.0)}
+    for name in ("image_auroc", "image_ap", "pixel_auroc", "pro"):
+        assert [one[name] for one in found.values()] == pytest.approx([found[0.5][name]] * 5, abs=1e-4), name
+    recalls = [one["image_recall"] for one in found.values()]
+    assert recalls == sorted(recalls)
+    areas = [sum(int(one.anomaly_mask.sum()) for one in padim.predict(sensitivity=value)) for value in found]
+    assert areas == sorted(areas)
+    assert areas[0] < areas[2] < areas[-1]
+    assert found[0.3]["image_f1"] == pytest.approx(found[0.3]["upstream/image_F1Score"], abs=0.01)
+    assert padim.framework.sensitivity is None
+    assert (padim.model.post_processor.image_sensitivity, padim.model.post_processor.pixel_sensitivity) == before
+
+
+def test_the_sensitivity_that_test_names_does_what_it_says(padim: Any) -> None:
+    metrics = padim.test()
+    rows = [row for row in metrics.tables["thresholds"] if row["sensitivity"] is not None]
+    assert len(rows) >= 2
+    assert "for 0 missed" in metrics.tables["threshold_advice"]
+    for row in rows:
+        again = padim.test(sensitivity=row["sensitivity"])
+        assert again["image_recall"] == pytest.approx(row["recall"]), row
+        used = next(item for item in again.tables["thresholds"] if item["now"])
+        assert (used["missed"], used["false_alarms"]) == (row["missed"], row["false_alarms"]), row
 
 
 @pytest.mark.parametrize("sensitivity", [-0.1, 1.5])

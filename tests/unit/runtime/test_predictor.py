@@ -245,6 +245,13 @@ def test_decode_gives_pixels_in_order(folder: Path) -> None:
 def test_options_are_honoured_or_refused(artifact: Artifact, predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedOptionError, match="confidence"):
         predictor.predict(np.zeros((4, 4, 3), np.uint8), confidence=0.5)
+    with pytest.raises(UnsupportedOptionError, match=r"sensitivity=0\.5 cannot be honoured: only models for"):
+        predictor.predict(np.zeros((4, 4, 3), np.uint8), sensitivity=0.5)
+    with pytest.raises(UnsupportedOptionError, match=r"sensitivity=0\.5 cannot be honoured: only models for"):
+        load(predictor.artifact.path, sensitivity=0.5)
+    with pytest.raises(OptionError, match=r"sensitivity=2 must be between 0 and 1"):
+        load(predictor.artifact.path, sensitivity=2)
+    assert predictor.sensitivity is None
     for options in ({"precision": "fp8"}, {"hint": "fast"}, {"num_requests": 0}, {"backend": "tensorrt"}):
         with pytest.raises(OptionError):
             load(artifact.path, **options)

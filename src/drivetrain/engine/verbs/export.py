@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
 from drivetrain.engine.data import some_paths
 from drivetrain.engine.early import Start, check_checkpoint
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import ArtifactExistsError, DataError, DataNotFoundError, DrivetrainError, OptionError
 from drivetrain.machine.files import explained
 from drivetrain.runs.tracking import open_trackers
-from drivetrain.types.options import ExportFormat, ExportPrecision, check_choice
+from drivetrain.types.options import ExportFormat, ExportPrecision, check_choice, check_sensitivity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,7 @@ _COMPARED = 8
 
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
+    check_early_sensitivity(start, given)
     check_choice("format", given["format"], get_args(ExportFormat))
     check_choice("precision", given["precision"], get_args(ExportPrecision))
     name = given["name"]
@@ -57,6 +59,7 @@ def export(
     checkpoint: str | Path | None = None,
     name: str | None = None,
     images: Sequence[str | Path] | None = None,
+    sensitivity: float | None = None,
     overwrite: bool = False,
 ) -> Artifact:
     """Write a deployable artefact, compared with the model on real images before it gets its name.
@@ -67,6 +70,8 @@ def export(
         checkpoint: "best", "last" or a path; the best if there is one, else the last.
         name: of the folder below "artifacts" in the work dir; format and precision if not given.
         images: files to compare on; some validation or test images of the data if not given.
+        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
+            validation); the artefact answers with it unless it is given another; the model's own if not given.
         overwrite: replace an artefact of that name.
 
     Returns:
@@ -74,12 +79,14 @@ def export(
 
     Raises:
         DataError: there are no images to compare on.
+        OptionError: ``sensitivity`` is no number in 0..1, or the task has no use for it.
         ExportError: the model cannot be exported.
         ArtifactExistsError: there is an artefact of that name, and ``overwrite`` is not set.
         ParityError: the artefact does not answer as the model does; nothing is left under its name.
         StorageError: it cannot be written; nothing half-written is left.
     """
     self.require("export", NEEDS)
+    check_sensitivity(sensitivity)
     self.select(checkpoint)
     self.warn_if_untrained()
     from drivetrain.export import export_artifact
@@ -87,7 +94,7 @@ def export(
     def reference(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:
         return _reference(self, pictures)
 
-    with explained(self.work_dir):
+    with explained(self.work_dir), at_sensitivity(self, sensitivity):
         source = self.framework.export_source(format)
         compared = [str(path) for path in images] if images is not None else _images(self)
         artifact = export_artifact(

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.files import explained
-from drivetrain.types.options import check_at_least
+from drivetrain.types.options import check_at_least, check_sensitivity
 
 if TYPE_CHECKING:
     from drivetrain.types import Predictions, Task
@@ -21,6 +22,7 @@ NEEDS = ("infer",)
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     _check_values(given)
+    check_early_sensitivity(start, given)
     if start.task is not None:
         _check_task(given["confidence"], start.task)
     if given["source"] is None:
@@ -55,6 +57,7 @@ def predict(
     checkpoint: str | Path | None = None,
     batch_size: int | None = None,
     confidence: float | None = None,
+    sensitivity: float | None = None,
     strict: bool = False,
     save_images: bool = False,
     output: str | Path | None = None,
@@ -69,6 +72,8 @@ def predict(
         checkpoint: "best", "last" or a path; the best if there is one, else the last.
         batch_size: images in a step.
         confidence: leave out objects with a lower score (0..1).
+        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
+            validation); the model's own if not given.
         strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
@@ -80,18 +85,20 @@ def predict(
         One prediction for each image, in the order of the images, in pixels of the original image.
 
     Raises:
-        OptionError: ``output_format`` is not known or does not fit ``output``.
+        OptionError: ``output_format`` is not known or does not fit ``output``, or ``sensitivity`` is no number in 0..1.
         DataError: there are no images.
         ImageError: no image can be read, or one cannot be and ``strict`` is set.
-        UnsupportedOptionError: the task has no use for ``confidence``, or the format cannot hold it.
+        UnsupportedOptionError: the task has no use for ``confidence`` or ``sensitivity``, or the format cannot hold it.
         StorageError: an answer cannot be written.
     """
     self.require("predict", NEEDS)
     _check_values(locals())
+    check_sensitivity(sensitivity)
     self.select(checkpoint)
     _check_task(confidence, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
-    predictions = _predicted(self, source, batch_size, confidence, strict=strict, keep=save_images or needs_pixels)
+    with at_sensitivity(self, sensitivity):
+        predictions = _predicted(self, source, batch_size, confidence, strict=strict, keep=save_images or needs_pixels)
     if save_images:
         folder = self.work_dir / "predictions"
         with explained(folder):

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity, with_sensitivities
 from drivetrain.engine.early import Start, check_checkpoint, check_data
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError
 from drivetrain.runs.record import RunRecord
-from drivetrain.types.options import check_at_least
+from drivetrain.types.options import check_at_least, check_sensitivity
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ NEEDS = ("infer",)
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     check_at_least("batch_size", given["batch_size"], 1)
+    check_early_sensitivity(start, given)
     check_data(start)
     check_checkpoint(start, given["checkpoint"])
 
@@ -34,6 +36,7 @@ def test(
     subset: str = "test",
     checkpoint: str | Path | None = None,
     batch_size: int | None = None,
+    sensitivity: float | None = None,
 ) -> Metrics:
     """Measure the model on images with known answers.
 
@@ -43,26 +46,36 @@ def test(
         subset: "train", "val" or "test".
         checkpoint: "best", "last" or a path; the best if there is one, else the last.
         batch_size: images in a step.
+        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
+            validation); the model's own if not given.
 
     Returns:
-        The metrics of the task, the same for every engine; the upstream's own are under "upstream/...".
+        The metrics of the task, the same for every engine; the upstream's own are under "upstream/...". Of an anomaly
+        model, ``tables["thresholds"]`` has recall against false alarms, and the sensitivity for each.
 
     Raises:
         DataError: there are no such images, or their labels are not those of the model.
         CheckpointError: the checkpoint does not fit.
+        OptionError: ``sensitivity`` is no number in 0..1, or the task has no use for it.
     """
     self.require("test", NEEDS)
     check_at_least("batch_size", batch_size, 1)
+    check_sensitivity(sensitivity)
     self.select(checkpoint)
     self.warn_if_untrained()
-    if self.has_native_data if data is None else self.framework.is_native(data):
-        return _test_native(self, self.data.source if data is None else data, subset, batch_size)
-    dataset = _dataset(self, data, subset)
-    metrics, predictions = _measured(self, dataset, dataset.paths, batch_size)
+    with at_sensitivity(self, sensitivity):
+        if self.has_native_data if data is None else self.framework.is_native(data):
+            return _test_native(self, self.data.source if data is None else data, subset, batch_size)
+        return _test_dataset(self, _dataset(self, data, subset), batch_size)
+
+
+def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None) -> Metrics:
+    """Our metrics, and the framework's own on the images that could be read."""
+    metrics, predictions = _measured(engine, dataset, dataset.paths, batch_size)
     unread = {path for path, _ in predictions.skipped}
     if unread:
         dataset = dataset.select(number for number, path in enumerate(dataset.paths) if path not in unread)
-    return metrics.merged(self.framework.upstream_metrics(dataset, batch_size))
+    return metrics.merged(engine.framework.upstream_metrics(dataset, batch_size))
 
 
 def _measured(
@@ -73,7 +86,8 @@ def _measured(
     from drivetrain.metrics import evaluate
 
     answers = engine.answer(ImageStream(paths), batch_size=batch_size, confidence=0.0)
-    return evaluate(samples, answers, task=engine.task, label_names=engine.label_names), answers
+    metrics = evaluate(samples, answers, task=engine.task, label_names=engine.label_names)
+    return with_sensitivities(metrics, engine.framework.used_sensitivity()), answers
 
 
 def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | None) -> Metrics:

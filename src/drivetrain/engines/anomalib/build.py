@@ -17,7 +17,7 @@ from drivetrain.engines.anomalib.weights import caches_only, given_weights, read
 from drivetrain.errors import DrivetrainError, ModelError, OptionError
 from drivetrain.machine.packages import import_object
 from drivetrain.models.catalog import ModelEntry
-from drivetrain.types.options import check_names
+from drivetrain.types.options import check_names, check_sensitivity
 
 _OURS = ("pretrained", "sensitivity")
 _LEARNING_RATES = ("lr", "learning_rate")
@@ -121,12 +121,11 @@ def set_sensitivity(model: AnomalibModule, sensitivity: float | None) -> None:
     """Set how readily images and pixels are called anomalous.
 
     Raises:
-        OptionError: it is outside 0..1, or the model has no post-processor to take it.
+        OptionError: it is no number in 0..1, or the model has no post-processor to take it.
     """
     if sensitivity is None:
         return
-    if not 0.0 <= sensitivity <= 1.0:
-        raise OptionError(f"sensitivity={sensitivity} must be between 0 and 1.")
+    check_sensitivity(sensitivity)
     if not hasattr(model.post_processor, "image_sensitivity"):
         raise OptionError(f"sensitivity={sensitivity} cannot be honoured: {model.name} has no such post-processor.")
     model.post_processor.image_sensitivity = sensitivity

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,8 +18,10 @@ from torchvision.transforms.v2 import Resize
 from drivetrain.engines.anomalib.build import steps_of
 from drivetrain.engines.anomalib.requirements import need_of
 from drivetrain.errors import CheckpointError, UnsupportedError
+from drivetrain.runtime.postprocess.sensitivity import TAIL
 from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import Interpolation
+from drivetrain.types.options import NO_SHIFT
 
 OUTPUTS = ("pred_score", "pred_label", "anomaly_map", "pred_mask")
 
@@ -89,7 +93,7 @@ class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
         self.pixel = [float(value) for value in (post.pixel_min, post.pixel_max, post.pixel_threshold)]
 
     def forward(self, raw: InferenceBatch) -> InferenceBatch:
-        """Bring score and map to 0..1."""
+        """Bring score and map to where 0.5 is the threshold and 0 and 1 are the range seen in validation; no bounds."""
         maps, score = raw.anomaly_map, raw.pred_score
         if score is None:
             score = torch.amax(maps, dim=(-2, -1))
@@ -105,7 +109,7 @@ class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
         middle = (low + high) / 2 if math.isnan(threshold) else threshold
         if low == high:
             return torch.sign(values - middle) * 0.5 + 0.5
-        return ((values - middle) / (high - low) + 0.5).clamp(0, 1)
+        return (values - middle) / (high - low) + 0.5
 
 
 class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
@@ -113,13 +117,15 @@ class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
 
     Takes ``(B, 3, height, width) float32`` in 0..1 at the size of :func:`image_spec` and gives ``pred_score (B,)
     float32`` in 0..1, ``pred_label (B,) bool``, and for models that say where: ``anomaly_map (B, 1, h, w) float32`` in
-    0..1 and ``pred_mask (B, 1, h, w) bool``. Scores are shifted by the sensitivity so that 0.5 is always the threshold.
+    0..1 and ``pred_mask (B, 1, h, w) bool``. Scores are shifted by the sensitivity so that 0.5 is always the threshold,
+    and no two of them become one at the ends: see :mod:`drivetrain.runtime.postprocess.sensitivity`.
 
     Args:
         model: fitted; it is used, not changed.
+        sensitivity: of the image and of the pixels.
     """
 
-    def __init__(self, model: AnomalibModule) -> None:
+    def __init__(self, model: AnomalibModule, sensitivity: tuple[float, float] = (NO_SHIFT, NO_SHIFT)) -> None:
         super().__init__()
         post = model.post_processor
         exportable = steps_of(getattr(model.pre_processor, "export_transform", None))
@@ -127,8 +133,7 @@ class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
         self.model = model.model
         plain = type(post).forward is PostProcessor.forward and type(post)._normalize is PostProcessor._normalize
         self.post = _Scale(post) if plain else post
-        self.image_shift = float(post.image_sensitivity) - 0.5
-        self.pixel_shift = float(post.pixel_sensitivity) - 0.5
+        self.image_shift, self.pixel_shift = (value - NO_SHIFT for value in sensitivity)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Answer about a batch."""
@@ -136,15 +141,38 @@ class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
         if not isinstance(raw, InferenceBatch):  # some models give their score and their map only
             raw = InferenceBatch(pred_score=raw[0], anomaly_map=raw[1])
         found: InferenceBatch = self.post(raw)
-        score = (found.pred_score.reshape(-1).float() + self.image_shift).clamp(0, 1)
+        score = _to_scores(found.pred_score.reshape(-1).float() + self.image_shift)
         outputs = {"pred_score": score, "pred_label": score >= 0.5}
         if found.anomaly_map is not None:
             scores = found.anomaly_map
             scores = scores.reshape(scores.shape[0], 1, scores.shape[-2], scores.shape[-1]).float()
-            scores = (scores + self.pixel_shift).clamp(0, 1)
+            scores = _to_scores(scores + self.pixel_shift)
             outputs["anomaly_map"] = scores
             outputs["pred_mask"] = scores >= 0.5
         return outputs
+
+
+def _to_scores(levels: torch.Tensor) -> torch.Tensor:
+    """The same as :func:`drivetrain.runtime.postprocess.sensitivity.to_scores`, inside a graph."""
+    above = TAIL - TAIL / (1 + (levels - (1 - TAIL)).clamp_min(0) / TAIL)
+    below = TAIL - TAIL / (1 + (TAIL - levels).clamp_min(0) / TAIL)
+    return (levels.clamp(TAIL, 1 - TAIL) + above - below).clamp(0, 1)
+
+
+def sensitivity_of(model: AnomalibModule) -> tuple[float, float]:
+    """How readily images and pixels are called anomalous, as the model was made or trained."""
+    return float(model.post_processor.image_sensitivity), float(model.post_processor.pixel_sensitivity)
+
+
+@contextmanager
+def at_sensitivity(model: AnomalibModule, sensitivity: tuple[float, float]) -> Iterator[None]:
+    """Let Anomalib's own code work at another sensitivity of the image and of the pixels for a while."""
+    before, post = sensitivity_of(model), model.post_processor
+    post.image_sensitivity, post.pixel_sensitivity = sensitivity
+    try:
+        yield
+    finally:
+        post.image_sensitivity, post.pixel_sensitivity = before
 
 
 def crop_fraction(model: AnomalibModule) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.source import ExportSource
 from drivetrain.machine.packages import openvino
 from drivetrain.types import ImageSpec, Task
+from drivetrain.types.options import NO_SHIFT
 
 if TYPE_CHECKING:
     from openvino import Model
@@ -38,7 +39,13 @@ class _Tuple(nn.Module):  # type: ignore[misc]  # torch is not typed here
 
 
 def export_source(
-    model: AnomalibModule, spec: ImageSpec, label_names: Sequence[str], *, graph_format: str, scratch: Path
+    model: AnomalibModule,
+    spec: ImageSpec,
+    label_names: Sequence[str],
+    *,
+    sensitivity: tuple[float, float],
+    graph_format: str,
+    scratch: Path,
 ) -> ExportSource:
     """The model for the exporter; the model itself is not changed.
 
@@ -48,13 +55,14 @@ def export_source(
         model: fitted.
         spec: how images are resized for it.
         label_names: of the data.
+        sensitivity: of the image and of the pixels, which becomes the artefact's own.
         graph_format: ``"openvino"`` or ``"onnx"``.
         scratch: a folder for files that are needed until the export is over.
 
     Raises:
         ExportError: the model cannot be converted.
     """
-    module = frozen_copy(_Tuple(Deployed(model)))
+    module = frozen_copy(_Tuple(Deployed(model, sensitivity)))
     names = output_names(module, spec)
     source: dict[str, Any] = {"module": module, "output_names": names}
     dynamic = False
@@ -68,7 +76,7 @@ def export_source(
         task=Task.ANOMALY,
         label_names=tuple(label_names),
         decoder="anomaly",
-        decoder_args={"crop": list(crop_fraction(model))} if crop_fraction(model) != (1.0, 1.0) else {},
+        decoder_args=_decoder_args(crop_fraction(model), sensitivity),
         dynamic_batch=dynamic,
         planes=True,
         model_info={
@@ -81,6 +89,12 @@ def export_source(
         },
         versions={"anomalib": importlib.metadata.version("anomalib")},
     )
+
+
+def _decoder_args(crop: tuple[float, float], sensitivity: tuple[float, float]) -> dict[str, Any]:
+    """What the decoder has to know beyond its defaults."""
+    whole = {} if crop == (1.0, 1.0) else {"crop": list(crop)}
+    return whole if sensitivity == (NO_SHIFT, NO_SHIFT) else {**whole, "graph_sensitivity": list(sensitivity)}
 
 
 def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:

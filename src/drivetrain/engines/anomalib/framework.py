@@ -26,10 +26,12 @@ from drivetrain.engines.anomalib.build import (
 from drivetrain.engines.anomalib.data import to_tensor
 from drivetrain.engines.anomalib.deploy import (
     Deployed,
+    at_sensitivity,
     crop_fraction,
     image_spec,
     is_answering_by_path,
     require_fitted,
+    sensitivity_of,
 )
 from drivetrain.engines.anomalib.effective_options import space_for
 from drivetrain.engines.anomalib.memory import within_memory
@@ -188,11 +190,15 @@ class AnomalibFramework(Framework):
         if is_answering_by_path(self.model) or not (dataset.anomalous >= 0).any():
             return {}
         size, spec = requirements.eval_batch_size(type(self.model), batch_size), image_spec(self.model)
-        return native.upstream_test(self.model, dataset, batch_size=size, spec=spec, device=self.setup.device)
+        with at_sensitivity(self.model, self._sensitivity()):
+            return native.upstream_test(self.model, dataset, batch_size=size, spec=spec, device=self.setup.device)
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         del batch_size  # the datamodule has its own
-        return native.upstream_test_of(self.model, data, subset, self.setup.device)
+        if self.sensitivity is None:
+            return native.upstream_test_of(self.model, data, subset, self.setup.device)
+        with at_sensitivity(self.model, self._sensitivity()):
+            return native.upstream_test_of(self.model, data, subset, self.setup.device)
 
     def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
         """The images of Anomalib's own datamodule, for the models that look at single images."""
@@ -210,7 +216,8 @@ class AnomalibFramework(Framework):
         spec = self._image_spec(model)
         device = train.torch_device(self.setup.device)
         deployed = Deployed(model).eval().to(device)
-        decoder = AnomalyDecoder({"crop": crop_fraction(model)}, self.label_names, spec)
+        how = {"crop": crop_fraction(model), "sensitivity": self._sensitivity()}
+        decoder = AnomalyDecoder(how, self.label_names, spec)
         stream, size = iter(images), requirements.eval_batch_size(type(model), batch_size)
         while group := list(islice(stream, size)):
             batch = torch.stack([to_tensor(resize_uint8(image, spec)) for _, image in group])
@@ -230,7 +237,20 @@ class AnomalibFramework(Framework):
         require_fitted(model)
         spec = self._image_spec(model)
         self._scratch = tempfile.TemporaryDirectory()
-        return export_source(model, spec, self.label_names, graph_format=format, scratch=Path(self._scratch.name))
+        scratch = Path(self._scratch.name)
+        return export_source(
+            model, spec, self.label_names, sensitivity=self._sensitivity(), graph_format=format, scratch=scratch
+        )
+
+    def _sensitivity(self) -> tuple[float, float]:
+        """Of the image and of the pixels: what the verb was given, else the model's own."""
+        given = self.sensitivity
+        return sensitivity_of(self.model) if given is None else (given, given)
+
+    def used_sensitivity(self) -> float | None:
+        if is_answering_by_path(self.model):
+            return None
+        return self._sensitivity()[0]
 
     def _image_spec(self, model: AnomalibModule) -> ImageSpec:
         spec = image_spec(model)

@@ -80,12 +80,15 @@ class OpenVINOFramework(Framework):
                 yield image
 
         threshold = confidence if self.task.has_objects else None
-        for answer in self.model.predict(pixels(), stream=True, confidence=threshold):
+        for answer in self.model.predict(pixels(), stream=True, confidence=threshold, sensitivity=self.sensitivity):
             yield replace(answer, path=paths.popleft())
 
     def default_confidence(self) -> float:
         chosen = self.model.artifact.decoder_args.get("confidence_threshold")
         return super().default_confidence() if chosen is None else float(chosen)
+
+    def used_sensitivity(self) -> float | None:
+        return self.model.sensitivity if self.sensitivity is None else self.sensitivity
 
     def find_task(self) -> Task:
         return self.model.task

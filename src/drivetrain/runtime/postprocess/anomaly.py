@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.runtime.postprocess.base import Decoder, Outputs
+from drivetrain.runtime.postprocess.sensitivity import shifted
 from drivetrain.types import ImageSpec, Prediction
+from drivetrain.types.options import NO_SHIFT
 
 THRESHOLD = 0.5
 
@@ -20,10 +22,13 @@ class AnomalyDecoder(Decoder):
     graph are for other clients.
 
     ``decoder_args``: ``crop`` (which part of the height and of the width the map covers, in the middle of the image;
-    the rest is 0; the whole image if not given).
+    the rest is 0; the whole image if not given); ``graph_sensitivity`` (what the scores of the graph were made with,
+    one number or those of image and pixels; 0.5 if not given); ``sensitivity`` (likewise, what the answers are to have;
+    that of the graph if not given).
     """
 
-    arguments: ClassVar[frozenset[str]] = frozenset({"crop"})
+    arguments: ClassVar[frozenset[str]] = frozenset({"crop", "graph_sensitivity", "sensitivity"})
+    takes_sensitivity: ClassVar[bool] = True
 
     def __init__(self, decoder_args: dict[str, Any], label_names: tuple[str, ...], image_spec: ImageSpec) -> None:
         super().__init__(decoder_args, label_names, image_spec)
@@ -31,15 +36,34 @@ class AnomalyDecoder(Decoder):
         self._crop = (float(height), float(width))
         if not all(0 < part <= 1 for part in self._crop):
             raise ValueError(f"crop={self._crop}; both must be in (0, 1]")
+        self._now = _pair(decoder_args.get("graph_sensitivity", NO_SHIFT))
+        self._wanted = _pair(decoder_args.get("sensitivity", self._now))
+
+    @property
+    def image_sensitivity(self) -> float:
+        """How readily an image is called anomalous, 0..1."""
+        return self._wanted[0]
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
         """The score, and the map in pixels of the original image."""
-        score = float(np.clip(np.ravel(outputs["pred_score"])[0], 0.0, 1.0))
+        given = np.clip(np.ravel(outputs["pred_score"])[:1].astype(np.float64), 0.0, 1.0)
+        score = float(shifted(given, self._now[0], self._wanted[0])[0])
         scores = outputs.get("anomaly_map")
         if scores is None:
             return Prediction(path, size, anomaly_score=score)
-        placed = place_map(scores.reshape(scores.shape[-2:]), size, self._crop)
+        # The pixels between those of the model are found at one sensitivity, whatever is asked for: so their order,
+        # and with it every metric that ranks them, does not depend on it.
+        plain = shifted(scores.reshape(scores.shape[-2:]), self._now[1], NO_SHIFT)
+        placed = np.asarray(shifted(place_map(plain, size, self._crop), NO_SHIFT, self._wanted[1]), np.float32)
         return Prediction(path, size, anomaly_score=score, anomaly_map=placed, anomaly_mask=placed >= THRESHOLD)
+
+
+def _pair(value: Any) -> tuple[float, float]:
+    """The sensitivity of the image and of the pixels."""
+    image, pixel = (value, value) if isinstance(value, int | float) else value
+    if not (0.0 <= image <= 1.0 and 0.0 <= pixel <= 1.0):
+        raise ValueError(f"sensitivity={value}; it must be between 0 and 1")
+    return float(image), float(pixel)
 
 
 def place_map(

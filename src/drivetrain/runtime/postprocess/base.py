@@ -21,10 +21,12 @@ class Decoder(ABC):
     Attributes:
         arguments: the names of ``decoder_args`` that it knows; any other is refused.
         takes_confidence: whether it has a ``confidence_threshold`` that a caller may set.
+        takes_sensitivity: whether it has a ``sensitivity`` that a caller may set.
     """
 
     arguments: ClassVar[frozenset[str]] = frozenset()
     takes_confidence: ClassVar[bool] = False
+    takes_sensitivity: ClassVar[bool] = False
 
     def __init__(self, decoder_args: dict[str, Any], label_names: tuple[str, ...], image_spec: ImageSpec) -> None:
         unknown = sorted(set(decoder_args) - self.arguments)
