@@ -64,7 +64,8 @@ def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:
         (name, *(counts[subset][name] for subset in subsets), *((objects[name],) if objects else ()))
         for name in data.label_names
     ]
-    page.table(head, rows[:_MOST_CLASSES])
+    if rows:
+        page.table(head, rows[:_MOST_CLASSES])
     if len(rows) > _MOST_CLASSES:
         page.line(f"... and {len(rows) - _MOST_CLASSES} more classes; --json shows all.")
     if facts["objects"]:

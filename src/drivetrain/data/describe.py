@@ -23,7 +23,7 @@ def describe(data: Dataset) -> dict[str, Any]:
     """Counts, labels and sizes as plain data.
 
     Returns:
-        ``format, task, images, subsets, label_names, images_per_class`` (subset -> label -> images),
+        ``format, task, annotated, images, subsets, label_names, images_per_class`` (subset -> label -> images),
         ``objects_per_class`` (empty without objects), ``image_sizes`` (``smallest, median, largest`` as height,
         width in pixels), ``objects``, ``fingerprint``, ``notes``, ``left_out`` (images that are no items, by folder
         and suffix, with the reason), ``skipped``.
@@ -32,6 +32,7 @@ def describe(data: Dataset) -> dict[str, Any]:
     return {
         "format": data.format,
         "task": data.task.value,
+        "annotated": data.is_annotated,
         "images": len(data),
         "subsets": dict(data.subsets),
         "label_names": data.label_names,

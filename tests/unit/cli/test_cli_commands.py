@@ -147,6 +147,16 @@ def test_data_lists_every_image_that_was_left_out(toy, colours: Path, tmp_path: 
     ]
 
 
+def test_data_tells_pictures_without_annotations(toy, colours: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(colours / "red", tmp_path / "images")
+    assert main(["data", str(tmp_path / "images")]) == 0
+    shown = capsys.readouterr().out
+    assert "read as unannotated, without annotations" in shown
+    assert "images with" not in shown
+    assert main(["data", str(tmp_path / "images"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["annotated"] is False
+
+
 def test_data_converts(toy, colours: Path, tmp_path: Path, capsys) -> None:
     target = tmp_path / "as coco"
     words = ["data", str(colours), "--output", str(target)]
