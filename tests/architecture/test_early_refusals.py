@@ -89,6 +89,10 @@ SLIPS = {
     "data pictures --output notes --output_format coco": "--output notes already has something in it. Name a folder "
     "that does not exist yet.",
     "repeat notes": "RUN notes is not the work dir of a run: it has no run.json.",
+    "tune --model timm:test_resnet --data pictures --work_dir ended": "--work_dir {here}/ended holds a run, and a "
+    "search needs a folder of its own. Give another --work_dir.",
+    "export --model ended": "The artefact '{here}/ended/artifacts/openvino-fp32' exists. Give another --name ..., or "
+    "--overwrite to replace it.",
     "train --resume": "--resume needs the work dir of the run that goes on: drivetrain train --work_dir RUN --resume",
     "predict --model timm:test_resnet --source pictures --checkpoint best": "--checkpoint best: the run has none. "
     "Train first, or give a path.",
@@ -148,6 +152,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "notes" / "config.yaml").write_text("mine: 1\n")
     (root / "ended").mkdir()
     (root / "ended" / "run.json").write_text('{"status": "finished", "engine": "lightning", "model": {"name": "x"}}')
+    (root / "ended" / "checkpoints").mkdir()
+    (root / "ended" / "checkpoints" / "best.ckpt").touch()
+    (root / "ended" / "artifacts" / "openvino-fp32").mkdir(parents=True)
     return root
 
 

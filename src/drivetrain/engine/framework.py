@@ -244,8 +244,8 @@ class Framework(ABC):
         return None
 
     def artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
-        """The folder of an artefact that the user does not name; some upstreams know theirs by it."""
-        return f"{format}-{precision}"
+        """The folder of an artefact that the user does not name: as the spec says."""
+        return self.spec.artifact_name(format, precision)
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
         """What the framework's own evaluation says of the same images, its names under ``upstream/``."""

@@ -17,12 +17,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.errors import ArtifactExistsError, OptionError, ParityError
+from drivetrain.errors import OptionError, ParityError
 from drivetrain.export.source import ExportSource
 from drivetrain.export.verify import FP16_FACTOR, FP16_TOLERANCE, compare_predictions
 from drivetrain.images.read import read_image
 from drivetrain.machine.files import explained, write_json
 from drivetrain.machine.packages import version_of
+from drivetrain.runs.place import require_new
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ParityReport, Predictions
 
@@ -108,10 +109,8 @@ def _check(
             raise OptionError(f"{name}={value!r}; allowed: {', '.join(allowed)}.")
     if reference is not None and not images:
         raise OptionError("images is empty; an artefact is compared with the model on real images: give at least one.")
-    if final.exists() and not overwrite:
-        raise ArtifactExistsError(
-            f"The artefact {str(final)!r} exists. Give another name=..., or overwrite=True to replace it."
-        )
+    if not overwrite:
+        require_new(final)
 
 
 @contextmanager

@@ -37,6 +37,8 @@ class EngineSpec:
         limits: ``"package.module:function"`` that refuses options which no model of the engine honours; called with
             :class:`~drivetrain.types.options.TrainOptions` and ``device`` before the framework is loaded, so it imports
             none.
+        artifact_names: format -> the folder of an artefact that the user does not name, where it is not
+            ``"{format}-{precision}"``; some upstreams know theirs by it.
         candidates: models that auto-configuration may choose.
         summary: one line.
     """
@@ -57,6 +59,7 @@ class EngineSpec:
     checkpoint_marks: tuple[str, ...] = ()
     upstream: Mapping[str, str] = field(default_factory=dict)
     limits: str = ""
+    artifact_names: Mapping[str, str] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     summary: str = ""
 
@@ -65,6 +68,10 @@ class EngineSpec:
             needs = (("train", "fit"), ("export", "export_source"), ("predict", "infer"))
             gone = {hook for verb, hook in needs if verb not in self.verbs}
             object.__setattr__(self, "hooks", tuple(hook for hook in self.hooks if hook not in gone))
+
+    def artifact_name(self, format: str, precision: str) -> str:  # noqa: A002  (the field's word)
+        """The folder of an artefact that the user does not name."""
+        return self.artifact_names.get(format, "{format}-{precision}").format(format=format, precision=precision)
 
     @property
     def missing(self) -> tuple[str, ...]:

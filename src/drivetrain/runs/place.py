@@ -1,11 +1,11 @@
-"""Whether a folder can be the work dir of a training, looked up without touching it."""
+"""Whether a folder can be that of a training, a search or an artefact, looked up without touching it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from drivetrain.errors import WorkDirError
+from drivetrain.errors import ArtifactExistsError, WorkDirError
 from drivetrain.runs.record import RunRecord, is_held
 
 #: What a run writes into its work dir.
@@ -41,6 +41,30 @@ def check_place(directory: Path, *, resume: bool, overwrite: bool) -> None:
         )
     if is_held(directory):
         raise held(directory)
+
+
+def check_for_search(directory: Path) -> None:
+    """Refuse a folder that holds a run for a search, which is kept in a folder of its own.
+
+    Raises:
+        WorkDirError: it holds one.
+    """
+    if (directory / "run.json").is_file():
+        raise WorkDirError(
+            f"work_dir={str(directory)!r} holds a run, and a search needs a folder of its own. Give another work_dir."
+        )
+
+
+def require_new(artifact: Path) -> None:
+    """Refuse the folder of an artefact that is there already.
+
+    Raises:
+        ArtifactExistsError: it is.
+    """
+    if artifact.exists():
+        raise ArtifactExistsError(
+            f"The artefact {str(artifact)!r} exists. Give another name=..., or overwrite=True to replace it."
+        )
 
 
 def held(directory: Path) -> WorkDirError:

@@ -14,6 +14,7 @@ from typing import Any
 from drivetrain.errors import DrivetrainError, OptionError, TrainingInterrupted, WorkDirError
 from drivetrain.launch.worker import Failure, Message, Worker, next_speaker
 from drivetrain.machine.resources import core_count
+from drivetrain.runs.place import check_for_search
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.run import Run, file_name, plain
 from drivetrain.tuning import outputs
@@ -64,6 +65,7 @@ def search(
         {**engine.fingerprint_of_run(), "options": options.given(), "space": dict(flat(given)), "metric": metric}
     )
     folder = folder or _default_folder(definition)
+    check_for_search(folder)
     lock = Run.open(folder, SilentProgress())
     try:
         if overwrite:

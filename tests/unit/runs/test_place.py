@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drivetrain.errors import WorkDirError
-from drivetrain.runs.place import check_place
+from drivetrain.errors import ArtifactExistsError, WorkDirError
+from drivetrain.runs.place import check_for_search, check_place, require_new
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.run import Run
 
@@ -63,6 +63,21 @@ def test_a_folder_that_a_training_holds_says_which(tmp_path: Path) -> None:
     with pytest.raises(WorkDirError, match=r"is held by a training of this process\. Wait for it"):
         check_place(tmp_path, resume=False, overwrite=False)
     run.release()
+
+
+def test_a_search_takes_no_folder_of_a_run(tmp_path: Path) -> None:
+    check_for_search(tmp_path)
+    (tmp_path / "run.json").touch()
+    with pytest.raises(WorkDirError, match="holds a run, and a search needs a folder of its own"):
+        check_for_search(tmp_path)
+
+
+def test_an_artefact_is_new(tmp_path: Path) -> None:
+    require_new(tmp_path / "onnx-fp32")
+    with pytest.raises(
+        ArtifactExistsError, match=r"exists\. Give another name=\.\.\., or overwrite=True to replace it"
+    ):
+        require_new(tmp_path)
 
 
 quiet = SilentProgress()

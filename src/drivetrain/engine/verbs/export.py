@@ -10,8 +10,9 @@ from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sen
 from drivetrain.engine.data import some_paths
 from drivetrain.engine.early import Start, check_checkpoint
 from drivetrain.engine.state import EngineState
-from drivetrain.errors import ArtifactExistsError, DataError, DataNotFoundError, DrivetrainError, OptionError
+from drivetrain.errors import DataError, DataNotFoundError, DrivetrainError, OptionError
 from drivetrain.machine.files import explained
+from drivetrain.runs.place import require_new
 from drivetrain.runs.tracking import open_trackers
 from drivetrain.types.options import ExportFormat, ExportPrecision, check_choice, check_sensitivity
 
@@ -31,19 +32,15 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
     check_early_sensitivity(start, given)
     check_choice("format", given["format"], get_args(ExportFormat))
     check_choice("precision", given["precision"], get_args(ExportPrecision))
-    name = given["name"]
-    if name is not None:
-        _check_name(name)
-        if start.given_work_dir is not None:
-            folder = start.given_work_dir / "artifacts" / name
-            if folder.exists() and not given["overwrite"]:
-                raise ArtifactExistsError(
-                    f"The artefact {str(folder)!r} exists. Give another name=..., or overwrite=True to replace it."
-                )
+    if given["name"] is not None:
+        _check_name(given["name"])
     for path in given["images"] or ():
         if not Path(path).expanduser().is_file():
             raise DataNotFoundError(f"images: {str(path)!r} does not exist.")
     check_checkpoint(start, given["checkpoint"])
+    if start.given_work_dir is not None and start.spec is not None and not given["overwrite"]:
+        name = given["name"] or start.spec.artifact_name(given["format"], given["precision"])
+        require_new(start.given_work_dir / "artifacts" / name)
 
 
 def _check_name(name: str) -> None:

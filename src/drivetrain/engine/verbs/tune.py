@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import effective_options, given_options
+from drivetrain.runs.place import check_for_search
 from drivetrain.types.options import Precision, Pruner, Sampler, TrainOptions
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
         space = parse_space(how.space)
         check_space(space, options, (), None)
         corners = [applied({name: item.corners[end] for name, item in space.items()}, options)[0] for end in (0, -1)]
+    if start.given_work_dir is not None:
+        check_for_search(start.given_work_dir)
     if options.checkpoint is not None:
         check_checkpoint(start, options.checkpoint)
     for corner in corners:

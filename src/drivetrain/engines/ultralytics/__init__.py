@@ -55,6 +55,7 @@ SPEC = EngineSpec(
     ),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("ultralytics.nn.tasks",),
+    artifact_names={"openvino": "{precision}_openvino_model"},  # it knows the folder of an IR by the end of its name
     limits="drivetrain.engines.ultralytics.limits:check",
     candidates=(
         _candidate("yolo11n", Task.DETECTION, 31.8, 15.6, 1.0),

@@ -24,7 +24,7 @@ from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionEr
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.types import Metrics, Prediction, Sample, Task
-from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
+from drivetrain.types.options import ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
@@ -315,8 +315,3 @@ class UltralyticsFramework(Framework):
         from drivetrain.engines.ultralytics.export import export_source
 
         return export_source(self.model, format)
-
-    def artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
-        """Ultralytics knows the folder of an IR by the end of its name."""
-        name = super().artifact_name(format, precision)
-        return f"{precision}_openvino_model" if format == "openvino" else name
