@@ -87,7 +87,7 @@ class ToyFramework(Framework):
             raise KeyboardInterrupt
         run.progress.start(epochs=options.max_epochs or 1, steps_per_epoch=1)
         for epoch in range(options.max_epochs or 1):
-            run.log_epoch(epoch, {"val/accuracy": (epoch + 1) / 10, "val/loss": float("nan")})
+            run.log_epoch(epoch, {"val/accuracy": (epoch + 1) / 10, "val/auroc": float("nan")})
         last = run.checkpoints / "last.json"
         last.write_text(json.dumps({"epochs": options.max_epochs}))
         return FitResult(None, last, overrides={"batch_size": (options.batch_size, 1)} if options.batch_size else {})

@@ -41,7 +41,7 @@ def test_train_hands_everything_on_and_prints_json(toy, calls, colours: Path, tm
     assert code == 0, captured.err
     result = json.loads(captured.out)
     assert result["work_dir"] == str(work)
-    assert result["metrics"] == {"val/accuracy": 0.2, "val/loss": None}
+    assert result["metrics"] == {"val/accuracy": 0.2, "val/auroc": None}
     assert [row["epoch"] for row in result["history"]] == [0, 1]
     assert result["overrides"] == {"batch_size": {"asked": 8, "used": 1}}
     assert Path(result["last_checkpoint"]).is_file()
@@ -59,7 +59,7 @@ def test_train_says_for_people_where_everything_is(toy, colours: Path, tmp_path:
     out, err = capsys.readouterr()
     assert "val/accuracy" in out
     assert "0.1000" in out
-    assert re.search(r"val/loss +\N{EN DASH}", out)
+    assert re.search(r"val/auroc +\N{EN DASH}", out)
     assert str(work / "checkpoints" / "last.json") in out
     assert f"drivetrain test --model {work}" in out
     assert "epoch 1/1: val/accuracy 0.1" in err
