@@ -448,3 +448,16 @@ def test_model_that_has_no_graph_is_not_exported(data: Path, tmp_path: Path, mon
     monkeypatch.setattr("drivetrain.engines.anomalib.framework.is_answering_by_path", lambda _: True)
     with pytest.raises(UnsupportedError, match="no graph"):
         engine.export()
+
+
+def test_the_report_has_recall_against_false_alarms_where_validation_has_both(data: Path, tmp_path: Path) -> None:
+    from drivetrain import load_dataset
+
+    mixed = load_dataset(data, task="anomaly").split(train=0.4, val=0.4, test=0.2)
+    assert set(mixed.subset("val").anomalous.tolist()) == {0, 1}
+    args = {"pretrained": False, "layers": ["layer1"], "n_features": 30}
+    engine = make("Padim", mixed, tmp_path / "run", **args)
+    engine.train(image_size=SIZE)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Recall against false alarms" in page
+    assert "for 0 missed with" in page

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.chosen_sensitivity import validation_thresholds
 from drivetrain.engine.data import SHOWN, describe_dataset
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
 from drivetrain.engine.framework import FitResult
@@ -315,12 +316,14 @@ def _draw_answers(engine: EngineState, run: Run) -> None:
 
 def _write_report(engine: EngineState, run: Run, result: TrainResult) -> None:
     from drivetrain.report import write_report
+    from drivetrain.types.results import Metrics
 
+    tables = {**result.metrics.tables, **validation_thresholds(engine)}
     write_report(
         run.directory / "report.html",
         title=f"{engine.setup.model_name} on {engine.data.name}",
         run=run.record,
-        metrics=result.metrics,
+        metrics=Metrics(dict(result.metrics), tables=tables),
         history=result.history,
         notes=result.notes,
     )
