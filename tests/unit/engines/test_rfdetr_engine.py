@@ -28,7 +28,14 @@ from drivetrain.engines.rfdetr.listing import models
 from drivetrain.engines.rfdetr.states import metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
 from drivetrain.engines.rfdetr.weights import set_labels
-from drivetrain.errors import CheckpointError, DataError, OptionError, UnsafeCheckpointError, UnsupportedOptionError
+from drivetrain.errors import (
+    CheckpointError,
+    DataError,
+    MissingDependencyError,
+    OptionError,
+    UnsafeCheckpointError,
+    UnsupportedOptionError,
+)
 from drivetrain.testing import data
 from drivetrain.types import Sample, Task
 from drivetrain.types.options import TrainOptions
@@ -98,6 +105,13 @@ def test_the_models_are_those_that_rfdetr_does_not_call_deprecated() -> None:
 @pytest.mark.parametrize("name", ["rfdetr:rfdetr-nano", "rfdetr:rfdetr-seg-nano"])
 def test_names_are_served(name: str) -> None:
     assert Engine(name).spec.name == "rfdetr"
+
+
+@pytest.mark.parametrize("version", ["1.7.1", "1.9.0", "1.11.2"])
+def test_another_release_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr("drivetrain.engines.rfdetr.quiet.version_of", lambda name: version)
+    with pytest.raises(MissingDependencyError, match=rf"rfdetr {version} is installed.*pip install 'rfdetr>=1.8,<1.9'"):
+        Engine("rfdetr:rfdetr-nano")
 
 
 def test_an_own_object_stays_itself(shapes: Path, tmp_path: Path) -> None:
@@ -315,10 +329,9 @@ def test_arguments_of_the_model_are_refused_by_name(shapes: Path, arguments: dic
         Engine("rfdetr:rfdetr-nano", shapes, model_args=arguments).predict()
 
 
-def test_another_task_is_refused(shapes: Path, tmp_path: Path) -> None:
-    engine = Engine("rfdetr:rfdetr-nano", shapes, task="instance_segmentation", work_dir=tmp_path / "work")
+def test_another_task_is_refused(shapes: Path) -> None:
     with pytest.raises(OptionError, match="is a model for the task 'detection'"):
-        engine.train(**QUICK)
+        Engine("rfdetr:rfdetr-nano", shapes, task="instance_segmentation").train(**QUICK)
 
 
 def test_metrics_are_those_of_the_weights_that_answer() -> None:

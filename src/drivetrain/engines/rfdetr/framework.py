@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
+from drivetrain.engine.data import EngineData
 from drivetrain.engines.rfdetr import build, train
 from drivetrain.engines.rfdetr.checkpoint import read
 from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, infer
-from drivetrain.engines.rfdetr.quiet import contained
+from drivetrain.engines.rfdetr.quiet import contained, require_release
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, default_metric, metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
 from drivetrain.engines.rfdetr.weights import set_labels
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
+from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import run_callback
@@ -42,6 +44,15 @@ class RFDETRFramework(Framework):
     _has_state: bool = False  # whether the weights were trained or loaded
     _notes: Sequence[str] = ()
     _folder: tempfile.TemporaryDirectory[str] | None = None  # what the last export needs on disk
+
+    def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
+        """Refuse at once a release of RF-DETR that the engine was not made for.
+
+        Raises:
+            MissingDependencyError: the installed one is too old or too new.
+        """
+        super().__init__(model, setup, data)
+        require_release()
 
     # --- what the engine knows -----------------------------------------------------------------------------------
 

@@ -9,8 +9,28 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
+from drivetrain.engines.rfdetr import SPEC
+from drivetrain.errors import MissingDependencyError
+from drivetrain.machine.packages import version_of
+
 _LOGGERS = ("rf-detr", "faster_coco_eval", "faster_coco_eval.core", "transformers")
 _MODULES = r"(rfdetr|pytorch_lightning|torchmetrics|albumentations|torch|faster_coco_eval|transformers|deprecate)\b.*"
+
+
+def require_release() -> None:
+    """Refuse a release that the engine was not made for; later ones score keypoints and change images otherwise.
+
+    Raises:
+        MissingDependencyError: the installed RF-DETR is too old or too new.
+    """
+    installed, wanted = version_of("rfdetr"), SPEC.upstream["rfdetr"]
+    if installed is not None and installed not in SpecifierSet(wanted, prereleases=True):
+        raise MissingDependencyError(
+            f"rfdetr {installed} is installed, and the engine 'rfdetr' holds for {wanted}. "
+            f"Install one of these: pip install 'rfdetr{wanted}'"
+        )
 
 
 def rfdetr() -> Any:
