@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-versions check dist sbom clean
+.PHONY: help setup demo test test-all test-gpu test-versions check dist sbom clean
 
 BIN := .venv/bin
 TEST_WORKERS ?= 2
@@ -28,6 +28,9 @@ test: .venv/.test-ready  ## the fast tests
 test-all: .venv/.test-ready  ## every test
 	@$(PYTEST)
 	@echo "make test-all: every test passed. Results: build/tests.xml"
+
+test-gpu:  ## the tests on a GPU, with the python that is active (PyTorch for its card is the user's choice)
+	PYTHONPATH=src python3 -m pytest tests/gpu -m gpu -p no:cacheprovider
 
 test-versions: .venv/.test-ready  ## the engines' tests with the oldest and the newest release of their upstreams
 	@env $(OFFLINE) $(BIN)/python tests/versions/run.py $(ENGINES)

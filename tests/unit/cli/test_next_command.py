@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drivetrain.cli.main import main
-from drivetrain.testing import data
+from drivetrain.testing import data, toy  # noqa: F401  (the toy engine announces itself when it is imported)
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_the_fields_are_the_arguments_of_train() -> None:
         ({"devices": 0}, "devices=0; give how many"),
         ({"resume": True, "checkpoint": "last"}, "Leave out one of them"),
         ({"resume": True, "overwrite": True}, "contradict"),
-        ({"hpo_config": {"trials": 3}}, "hpo_config is given but run_hpo is False"),
+        ({"hpo_config": {"trials": 3}}, "hpo_config is given without run_hpo"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_and_value(values: dict[str, Any], message: str) -> None:
