@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from drivetrain.errors import DataError, UnsupportedError
+from drivetrain.errors import DataError, ExportError, UnsupportedError
 from drivetrain.testing import Expectation, Never, NotYet
 
 # name of the case -> (engine, model)
@@ -49,6 +49,14 @@ EXPECTED_STEPS: dict[tuple[str, str, str], Expectation] = {
     ("anomalib", "CFM", "train"): Never(_DEPTH, raises=DataError),
     ("anomalib", "VlmAd", "export"): Never(
         "It asks a language model and has no graph of its own.", raises=UnsupportedError
+    ),
+}
+
+# (engine, model) -> why it cannot be exported by ``torch.export`` alone, without PyTorch's trace
+TRACE_ONLY: dict[tuple[str, str], Expectation] = {
+    ("anomalib", "Cflow"): NotYet(
+        "Its forward moves its decoders to the device of the images, which `torch.export` does not allow.",
+        raises=ExportError,
     ),
 }
 

@@ -300,7 +300,11 @@ class Trip:
 
 @pytest.mark.parametrize("name", MODELS["anomalib"])
 def test_model_from_images_to_the_artefact(
-    name: str, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    export_without_the_trace: Callable[[Engine, str, str], None],
 ) -> None:
     case = CASES.get(name, Case(pretrained=None))
     if case.prepare is not None:
@@ -313,6 +317,7 @@ def test_model_from_images_to_the_artefact(
                 getattr(trip, step)()
             return
         getattr(trip, step)()
+    export_without_the_trace(trip.engine, "anomalib", name)
 
 
 def test_pre_processor_that_no_client_could_follow_is_refused_before_training(data: Dataset, tmp_path: Path) -> None:

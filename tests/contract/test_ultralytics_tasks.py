@@ -68,7 +68,13 @@ CASES = [pytest.param(*row, id=row[0], marks=() if row[0] in EACH_TIME else pyte
 
 
 @pytest.mark.parametrize(("name", "task", "make"), CASES)
-def test_a_task_from_training_to_artefacts(name: str, task: Task, make: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_a_task_from_training_to_artefacts(
+    name: str,
+    task: Task,
+    make: Callable[[Path], Path],
+    tmp_path: Path,
+    export_without_the_trace: Callable[[Engine, str, str], None],
+) -> None:
     source = make(tmp_path / "data")
     engine = _engine(name, source, tmp_path / "work")
     result = engine.train(2, **OPTIONS)
@@ -91,6 +97,8 @@ def test_a_task_from_training_to_artefacts(name: str, task: Task, make: Callable
         assert {key: exported.test()[key] for key in METRICS[task]} == pytest.approx(
             {key: metrics[key] for key in METRICS[task]}, abs=1e-3
         )
+
+    export_without_the_trace(engine, "ultralytics", name)
 
     again = _engine(name, source, tmp_path / "work").train(3, **OPTIONS, resume=True)
     assert [row.epoch for row in again.history] == [0, 1, 2]

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     import torch
     from openvino import Model
 
+WAYS = ("trace", "torch.export")
+"""The ways from a module to a graph, in the order in which they are tried; this is the one place that sets it.
+
+PyTorch has deprecated TorchScript, of which the trace is a part. What converts by the trace only is in the table of
+``docs/support-matrix.md``.
+"""
 _RESERVED = ("graph", "code", "inlined_graph")
-"""Names that TorchScript's modules use for themselves."""
+"""Names that the modules of TorchScript and of ``torch.fx`` use for themselves."""
 
 
 def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
@@ -40,33 +46,57 @@ def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
     return duplicate.eval().cpu().requires_grad_(False)
 
 
-def convert_module(module: torch.nn.Module, example: torch.Tensor) -> Model:
-    """The graph of a module: by tracing, or by PyTorch's own export where the trace cannot be converted.
+def convert_module(module: torch.nn.Module, example: torch.Tensor, *, dynamic_batch: bool = False) -> Model:
+    """The graph of a module, by the first of :data:`WAYS` that OpenVINO can convert.
 
     Args:
-        module: a :func:`frozen_copy`; submodules that are named as TorchScript's own properties are renamed in it.
-        example: an input.
+        module: a :func:`frozen_copy`; submodules named as the properties of PyTorch's graphs are renamed in it.
+        example: ``(B, 3, height, width) float32``, one image where the batch is to stay open.
+        dynamic_batch: keep the number of images open where the module allows it. A trace always does.
 
     Raises:
         ExportError: OpenVINO cannot convert the model.
     """
     import torch
 
-    ov = openvino()
     _rename_reserved(module)
+    failures = []
     with warnings.catch_warnings(), torch.no_grad(), without_telemetry():
         warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
-        try:
-            return in_single_precision(ov.convert_model(module, example_input=example, extension=extensions()))
-        except Exception as error:
-            traced = error
-        try:
-            exported = torch.export.export(module, (example,))
-            return in_single_precision(ov.convert_model(exported, extension=extensions()))
-        except Exception as error:
-            raise ExportError(
-                f"OpenVINO cannot convert the model: {traced} By PyTorch's export neither: {error}"
-            ) from error
+        for way in WAYS:
+            try:
+                return in_single_precision(_CONVERT[way](module, example, dynamic_batch))
+            except Exception as error:
+                failures.append(f"By {way}: {error}")
+    raise ExportError(f"OpenVINO cannot convert the model. {' '.join(failures)}")
+
+
+def _by_trace(module: torch.nn.Module, example: torch.Tensor, _dynamic_batch: bool) -> Model:
+    return openvino().convert_model(module, example_input=example, extension=extensions())
+
+
+def _by_torch_export(module: torch.nn.Module, example: torch.Tensor, dynamic_batch: bool) -> Model:
+    import torch
+
+    program = _open_program(module, example) if dynamic_batch else None
+    if program is None:
+        program = torch.export.export(module, (example,), strict=False)
+    return openvino().convert_model(program, extension=extensions())
+
+
+def _open_program(module: torch.nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram | None:
+    """The program of a module for any number of images; nothing where the module has a number of its own built in."""
+    import torch
+
+    two = torch.cat((example, example))  # the size of one image alone would be taken for a constant
+    try:
+        program = torch.export.export(module, (two,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False)
+    except Exception:  # of any kind: a module may do whatever it likes with a batch
+        return None
+    return program if program.range_constraints else None
+
+
+_CONVERT = {"trace": _by_trace, "torch.export": _by_torch_export}
 
 
 def in_single_precision(graph: Model) -> Model:
@@ -90,7 +120,7 @@ def in_single_precision(graph: Model) -> Model:
 
 
 def _rename_reserved(module: torch.nn.Module) -> None:
-    """Keep submodules such as ``graph`` as plain attributes too, so that the tracer finds them under another name."""
+    """Keep submodules such as ``graph`` as plain attributes too, so that PyTorch finds them under another name."""
     for part in list(module.modules()):
         for name in _RESERVED:
             child = dict(part.named_children()).get(name)

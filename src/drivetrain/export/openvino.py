@@ -58,7 +58,8 @@ def _convert(source: ExportSource) -> Model:
         if source.module is not None:
             import torch
 
-            model = convert_module(frozen_copy(source.module), torch.zeros(1, 3, spec.height, spec.width))
+            example = torch.zeros(1, 3, spec.height, spec.width)
+            model = convert_module(frozen_copy(source.module), example, dynamic_batch=source.dynamic_batch)
         else:
             model = ov.Core().read_model(source.ir or source.onnx)
         if source.embed or source.module is not None:

@@ -13,8 +13,12 @@ def extensions() -> list[Any]:
     """What to give to ``openvino.convert_model`` as ``extension``."""
     from openvino.frontend.pytorch import ConversionExtension
 
-    names = {"softplus": _softplus, "cosine_similarity": _cosine_similarity}
-    return [ConversionExtension(f"aten::{name}", convert) for name, convert in names.items()]
+    names = {
+        "aten::softplus": _softplus,
+        "aten::cosine_similarity": _cosine_similarity,
+        "aten._upsample_bicubic2d_aa.default": _bicubic_smoothed,
+    }
+    return [ConversionExtension(name, convert) for name, convert in names.items()]
 
 
 def _softplus(node: Any) -> list[Any]:
@@ -39,3 +43,12 @@ def _cosine_similarity(node: Any) -> list[Any]:
 
     product = ops.multiply(unit(node.get_input(0)), unit(node.get_input(1)))
     return [ops.reduce_sum(product, axis, keep_dims=False).output(0)]
+
+
+def _bicubic_smoothed(node: Any) -> list[Any]:
+    """``(B, C, H, W)`` resized by Pillow's bicubic rule, which smooths what it makes smaller; corners not aligned."""
+    ops = openvino().opset14
+
+    sizes = ops.constant(np.array(node.get_values_from_const_input(1), np.int64))
+    rule = {"mode": "bicubic_pillow", "shape_calculation_mode": "sizes", "cube_coeff": -0.5, "antialias": True}
+    return [ops.interpolate(node.get_input(0), sizes, axes=ops.constant(np.array([2, 3], np.int64)), **rule).output(0)]

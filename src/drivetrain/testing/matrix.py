@@ -23,6 +23,11 @@ _HEAD = """# What each engine supports
 Made by `python -m drivetrain.testing.matrix` from the engines' specs and `tests/contract/expected_failures.py`; a test
 fails when it is stale. Every "yes" is a check of the contract that runs in `make test-all`.
 """
+_TRACED = """## Exported by PyTorch's trace only
+
+PyTorch has deprecated TorchScript, and the trace with it. Every model of the engines' own tests converts to OpenVINO by
+`torch.export` alone too, except for these.
+"""
 
 
 def matrix(
@@ -30,6 +35,7 @@ def matrix(
     expected: Mapping[tuple[str, str], Expectation],
     models: Mapping[str, Sequence[str]] | None = None,
     expected_steps: Mapping[tuple[str, str, str], Expectation] | None = None,
+    trace_only: Mapping[tuple[str, str], Expectation] | None = None,
 ) -> str:
     """The page as Markdown.
 
@@ -38,6 +44,7 @@ def matrix(
         expected: (case, check) -> why it fails.
         models: engine -> the models that are taken through :data:`STEPS`, each by itself.
         expected_steps: (engine, model, step) -> why it fails; the steps after it are not taken.
+        trace_only: (engine, model) -> why it is exported by PyTorch's trace and cannot be by ``torch.export``.
     """
     specs = dict(list_engines())
     parts = [_HEAD, _engines([specs[name] for name in sorted(specs) if name != "toy"])]
@@ -49,6 +56,8 @@ def matrix(
     if reasons:
         parts.append("\n".join(["## Why not", "", *reasons, ""]))
     parts.extend(_models(engine, names, expected_steps or {}) for engine, names in (models or {}).items())
+    if trace_only:
+        parts.append(_traced(trace_only))
     return "\n".join(parts)
 
 
@@ -101,6 +110,11 @@ def _models(engine: str, names: Sequence[str], expected: Mapping[tuple[str, str,
     return "\n".join([*rows, ""])
 
 
+def _traced(trace_only: Mapping[tuple[str, str], Expectation]) -> str:
+    rows = [f"| {engine} | `{model}` | {why.reason} |" for (engine, model), why in sorted(trace_only.items())]
+    return "\n".join([_TRACED, "| engine | model | why |", "|---|---|---|", *rows, ""])
+
+
 def _check_names() -> list[str]:
     names = [name for cls in reversed(EngineContract.__mro__) for name in vars(cls) if name.startswith("test_")]
     return [name.removeprefix("test_") for name in names]
@@ -115,9 +129,11 @@ def _words(check: str) -> str:
 
 
 def from_file(path: Path) -> str:
-    """The page for a file that defines ``CASES`` and ``EXPECTED``, and may define ``MODELS`` and ``EXPECTED_STEPS``."""
+    """The page for a file that defines ``CASES`` and ``EXPECTED``, and may define the other three tables."""
     found: dict[str, Any] = runpy.run_path(str(path))
-    return matrix(found["CASES"], found["EXPECTED"], found.get("MODELS"), found.get("EXPECTED_STEPS"))
+    return matrix(
+        found["CASES"], found["EXPECTED"], found.get("MODELS"), found.get("EXPECTED_STEPS"), found.get("TRACE_ONLY")
+    )
 
 
 def _main() -> None:

@@ -116,7 +116,7 @@ def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec, scratch:
     """
     torch.manual_seed(0)
     example = torch.rand(2, 3, spec.height, spec.width)
-    graph = convert_module(module, example[:1])
+    graph = convert_module(module, example[:1], dynamic_batch=True)
     for name, port in zip(names, graph.outputs, strict=True):
         port.get_tensor().set_names({name})
     graph.inputs[0].get_tensor().set_names({"input"})
