@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from expected_failures import TRACE_ONLY
 
 from drivetrain import Engine
+from drivetrain.export import conversion
 from drivetrain.testing import data
 
 SMALL = {"image_size": 32, "batch_size": 4, "num_workers": 0}
@@ -39,3 +41,20 @@ def test_a_classifier_is_exported_without_the_trace(
     engine = Engine(model, photos, work_dir=tmp_path / "run", model_args={"pretrained": False}, device="cpu")
     engine.train(max_epochs=1, **options)
     export_without_the_trace(engine, "lightning", model)
+
+
+@pytest.mark.slow
+def test_rfdetr_is_converted_by_the_trace_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from rfdetr import RFDETRNano
+
+    from drivetrain.engines.rfdetr.predict import deploy
+
+    small = {"dec_layers": 1, "group_detr": 1, "num_queries": 20, "num_select": 20}
+    deployed = deploy(RFDETRNano(pretrain_weights=None, device="cpu", **small))
+    module, example = conversion.frozen_copy(deployed.module), torch.zeros(1, 3, *deployed.spec.size)
+    monkeypatch.setattr(conversion, "WAYS", ("torch.export",))
+    with pytest.raises(TRACE_ONLY["rfdetr", "rfdetr-nano"].raises):
+        conversion.convert_module(module, example)
+    monkeypatch.setattr(conversion, "WAYS", ("trace",))
+    assert len(conversion.convert_module(module, example).outputs) == len(deployed.output_names)
