@@ -206,8 +206,10 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
     task, model_args = recipe.argument("task", given["task"]), recipe.argument("model_args", given["model_args"])
     data, data_args = recipe.data(given["data"], task)
     same = data is None or (isinstance(data, str | Path) and record.was_trained_on(str(data), ""))
+    if same and task is None:
+        task = record.data_task  # data that are read for another task are other data
     if record.data_args and same:
-        data = load_with(record.data, record.data_args, task or record.data_task)
+        data = load_with(record.data, record.data_args, task)
         data_args = record.data_args
     if plan is not None:
         task, model_args = plan["task"], plan.model_args

@@ -54,6 +54,8 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             super().check_resume(overrides)
             if self.resume and epochs is not None:
                 self.args.epochs = epochs
+            if self.resume:
+                self.args.amp = overrides["amp"]  # of the device that it goes on on, not of the one it began on
 
         def final_eval(self) -> None:
             """Fit the scale of depth; the best state was validated when it was reached, the last stays resumable."""

@@ -64,6 +64,7 @@ class InterruptChecks(Subject):
         for name in ("status", "model", "label_names", "effective_options"):
             assert ours.get(name) == whole.get(name), name
         assert [row.epoch for row in read_history(work / "metrics.csv")] == list(range(self.epochs))
+        assert not [note for note in ours["notes"] if "have changed" in note]
         if "a_resumed_run_equals_an_uninterrupted_one" not in self.expected_failures:
             assert_same_predictions(Engine(work).predict(), Engine(unbroken).predict(), self.same)
             if how == signal.SIGKILL:
