@@ -11,7 +11,6 @@ from typing import Any
 from drivetrain.engine.early import Start
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import UnsupportedOptionError
-from drivetrain.runtime.postprocess.sensitivity import sensitivity_for
 from drivetrain.types import Metrics
 from drivetrain.types.options import check_sensitivity
 from drivetrain.types.task import Task
@@ -99,6 +98,8 @@ def _between(scores: tuple[float | None, float], used: float) -> float | None:
 
     It lies in the middle between the two, so that new images have the same room on both sides.
     """
+    from drivetrain.runtime.postprocess.sensitivity import sensitivity_for
+
     lower, upper = scores
     least = max(0.0, sensitivity_for(upper, used))
     most = 1.0 if lower is None else min(1.0, sensitivity_for(lower, used))

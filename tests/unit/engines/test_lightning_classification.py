@@ -205,6 +205,7 @@ def test_a_given_network_must_fit_the_labels(colours: Path, tmp_path: Path) -> N
 
 
 def test_loaders_of_the_users_own_for_a_network(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     targets = torch.arange(16) % 2
     images = torch.rand(16, 3, 32, 32) * 0.1 + targets.view(-1, 1, 1, 1)
     loader = DataLoader(TensorDataset(images, targets), batch_size=8)

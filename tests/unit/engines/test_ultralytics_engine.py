@@ -261,7 +261,7 @@ def test_a_detector_becomes_an_artefact(detector: Engine, shapes: Path) -> None:
             {"engine_args": {"mosaic": -1.0}},
             "^engine_args: mosaic=-1.0 is not allowed by Ultralytics. Allowed values are",
         ),
-        ({"engine_args": {"nbs": 0}}, "^engine_args: nbs=0 is not allowed by Ultralytics. .*nbs' must be >= 1"),
+        ({"engine_args": {"nbs": 0}}, "^engine_args: nbs=0 is not allowed by Ultralytics. It must be >= 1"),
         ({"engine_args": {"cos_lr": "often"}}, "^engine_args: cos_lr='often' is not allowed by Ultralytics. .*a bool"),
         ({"engine_args": {"optimizer": "Adm"}}, "^engine_args: optimizer='Adm' is not allowed.*Did you mean 'Adam'"),
     ],

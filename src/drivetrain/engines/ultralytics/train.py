@@ -52,9 +52,8 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
 
         def check_resume(self, overrides: dict[str, Any]) -> None:
             super().check_resume(overrides)
-            if self.resume and epochs is not None:
-                self.args.epochs = epochs
             if self.resume:
+                self.args.epochs = epochs or self.args.epochs
                 self.args.amp = overrides["amp"]  # of the device that it goes on on, not of the one it began on
 
         def final_eval(self) -> None:
