@@ -12,7 +12,7 @@ REACHES = {
     ),
 }
 #: Modules with more than 350 lines.
-LONG_FILES = {"drivetrain.data.dataset": 437}
+LONG_FILES: dict[str, int] = {}
 #: Functions with more than 40 lines of body.
 LONG_FUNCTIONS = {
     "drivetrain.engines.lightning:_candidates": "a table of measured models",

@@ -2,13 +2,129 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.data.image_table import ImageTable
+from drivetrain.data.table import list_lengths, list_values
+from drivetrain.errors import DataError, OptionError
+from drivetrain.types import Task
+from drivetrain.types.options import check_seed
+
 #: Of fewer images a metric is rather luck than a measurement: one image is five percent of twenty.
 _FEWEST = 20
+
+
+def divide_all(data: ImageTable, shares: Mapping[str, float], seed: int) -> tuple[NDArray[np.object_], str]:
+    """A new subset for every image.
+
+    Args:
+        data: whose images are divided.
+        shares: of the images: of ``train``, ``val`` and ``test``.
+        seed: of the shuffle.
+
+    Returns:
+        ``(N,)`` the subset of each image, and a note about it.
+
+    Raises:
+        OptionError: a share is outside 0..1, they do not add up to 1, or the seed is out of its range.
+    """
+    if any(not 0 <= share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise OptionError(f"split shares {dict(shares)} must each be in 0..1 and add up to 1.")
+    check_seed(seed)
+    names = _divide(data, np.arange(len(data)), shares, seed)
+    return names, f"Split by seed {seed} into {_counted(names)}."
+
+
+def divide_train(
+    data: ImageTable, shares: Mapping[str, float], seed: int
+) -> tuple[NDArray[np.object_], list[str]] | None:
+    """The subsets with the missing ones split off ``train``.
+
+    Args:
+        data: whose training images are divided.
+        shares: of the training images: of ``val`` and ``test``.
+        seed: of the shuffle.
+
+    Returns:
+        ``(N,)`` the subset of each image, and notes about them; ``None`` where nothing is missing.
+
+    Raises:
+        OptionError: a share is outside 0..1, both together are 1 or more, or the seed is out of its range.
+        DataError: there are no training images.
+    """
+    val, test = shares["val"], shares["test"]
+    if not 0 <= val < 1 or not 0 <= test < 1 or val + test >= 1:
+        raise OptionError(f"val={val}, test={test}: each must be in 0..1 and both together below 1.")
+    check_seed(seed)
+    existing = data.subsets
+    if "train" not in existing:
+        raise DataError(
+            f"The data set has no training images; its subsets are: {', '.join(existing) or 'none'}. "
+            "To divide all of its images again give splits=..."
+        )
+    if "val" in existing:
+        return None
+    wanted = {"val": val, "test": 0.0 if "test" in existing else test}
+    wanted["train"] = 1 - sum(wanted.values())
+    names = data.subset_names.astype(object)
+    rows = np.flatnonzero(names == "train")
+    names[rows] = _divide(data, rows, wanted, seed)
+    lacking = "val" if "test" in existing else "val or test"
+    note = f"The source has no {lacking} subset: train was split by seed {seed} into {_counted(names[rows])}."
+    made = [name for name in ("val", "test") if wanted[name] > 0]
+    warning = small_parts({name: int((names[rows] == name).sum()) for name in made})
+    return names, [note, warning] if warning else [note]
+
+
+def _divide(data: ImageTable, rows: NDArray[np.int64], shares: Mapping[str, float], seed: int) -> NDArray[np.object_]:
+    """The new subset of each of the rows."""
+    groups = _groups(data)[rows]
+    paths = [_stable_name(data, row) for row in rows]
+    names = np.full(len(rows), "train", object)
+    anomalies = data.anomalous[rows] == 1
+    held_out = shares["val"] + shares["test"]
+    if data.task is Task.ANOMALY and anomalies.any() and held_out > 0:
+        part = np.flatnonzero(anomalies)
+        to_test = stratified_choice(groups[part], [paths[i] for i in part], shares["test"] / held_out, seed)
+        names[part] = np.where(to_test, "test", "val")
+    free = np.flatnonzero(~anomalies) if data.task is Task.ANOMALY and held_out > 0 else np.arange(len(rows))
+    for offset, name in enumerate(("test", "val")):
+        rest = sum(share for other, share in shares.items() if other != "test" or name == "test")
+        if shares[name] <= 0 or len(free) == 0:
+            continue
+        fraction = shares[name] / rest
+        if fraction >= 1 - 1e-9:
+            names[free] = name
+            free = free[:0]
+            continue
+        picked = stratified_choice(groups[free], [paths[i] for i in free], fraction, seed + offset)
+        names[free[picked]] = name
+        free = free[~picked]
+    return names
+
+
+def _groups(data: ImageTable) -> NDArray[np.int64]:
+    """``(N,)`` the label that each image counts for in the division."""
+    if data.table.column("box_labels").null_count < len(data) and data.task is not Task.CLASSIFICATION:
+        return rarest_labels(_rows_of(data, "box_labels"), len(data.label_names))
+    if data.task is Task.MULTILABEL_CLASSIFICATION:
+        return rarest_labels(_rows_of(data, "labels"), len(data.label_names))
+    return data.image_labels
+
+
+def _rows_of(data: ImageTable, column: str) -> list[NDArray[np.int64]]:
+    lengths = np.maximum(list_lengths(data.table, column), 0)
+    return np.split(list_values(data.table, column), np.cumsum(lengths)[:-1]) if len(data) else []
+
+
+def _stable_name(data: ImageTable, row: int) -> str:
+    """The path below the root, so that a moved data set is split the same way."""
+    root, path = data.facts.root, data.paths[row]
+    return path[len(root) :].replace(os.sep, "/") if root and path.startswith(root) else path
 
 
 def small_parts(counts: Mapping[str, int]) -> str:
@@ -101,3 +217,11 @@ def _leave_one(chosen: NDArray[np.bool_], groups: NDArray[np.int64], position: N
             if len(candidates):
                 chosen[candidates[np.argmin(position[candidates])]] = True
                 left[donor] -= 1
+
+
+def _counted(names: NDArray[np.object_]) -> str:
+    """``80 train, 10 val`` of an array of names."""
+    found, counts = np.unique(names.astype(np.str_), return_counts=True)
+    by_name = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    order = sorted(by_name, key=lambda name: ({"train": 0, "val": 1, "test": 2}.get(name, 3), name))
+    return ", ".join(f"{by_name[name]} {name}" for name in order)
