@@ -41,14 +41,16 @@ def check(parsed: Parsed, source: str, *, strict: bool = False) -> Parsed:
     complete_objects(parsed)
     _number_images(parsed)
     _note_unannotated(parsed)
-    if parsed.skipped and strict:
-        path, reason = parsed.skipped[0]
-        more = f" ({len(parsed.skipped)} images in all)" if len(parsed.skipped) > 1 else ""
-        raise ImageError(f"strict=True: {path} {reason}{more}. Repair or remove it, or load without strict.")
-    if parsed.skipped:
-        path, reason = parsed.skipped[0]
-        count = len(parsed.skipped)
-        parsed.notes.append(f"{count} {'image was' if count == 1 else 'images were'} skipped: {path} {reason}.")
+    count = len(parsed.skipped)
+    if count and strict:
+        what = "an image" if count == 1 else f"{count} images"
+        raise ImageError(
+            f"strict=True: {what} cannot be used: {_with_reasons(parsed.skipped)}. Repair or remove "
+            f"{'it' if count == 1 else 'them'}, or load without strict."
+        )
+    if count:
+        were = "image was" if count == 1 else "images were"
+        parsed.notes.append(f"{count} {were} skipped: {_with_reasons(parsed.skipped)}.")
     return parsed
 
 
@@ -196,6 +198,12 @@ def _note_unannotated(parsed: Parsed) -> None:
         empty = [record.path for record in parsed.records if not record.labels and record.mask_path is None]
     if empty and parsed.task is not Task.ANOMALY:
         parsed.notes.append(f"{len(empty)} of {len(parsed.records)} images have no annotations: {_named(empty)}.")
+
+
+def _with_reasons(skipped: Sequence[tuple[str, str]], most: int = 10) -> str:
+    """The first images that cannot be used, each with its reason, and how many more there are."""
+    more = f"; and {len(skipped) - most} more" if len(skipped) > most else ""
+    return "; ".join(f"{path} {reason}" for path, reason in skipped[:most]) + more
 
 
 def _named(paths: Sequence[str], most: int = 3) -> str:

@@ -119,13 +119,14 @@ def require_readable(answers: Sized, skipped: Sequence[tuple[str, str]]) -> None
         return
     path, reason = skipped[0]
     if len(skipped) == 1:
-        raise ImageError(f"The only image of the source cannot be read: {_with_path(path, reason)}")
+        raise ImageError(f"The only image of the source cannot be read: {with_path(path, reason)}")
     raise ImageError(
-        f"None of the {len(skipped)} images of the source can be read; the first: {_with_path(path, reason)}"
+        f"None of the {len(skipped)} images of the source can be read; the first: {with_path(path, reason)}"
     )
 
 
-def _with_path(path: str, reason: str) -> str:
+def with_path(path: str, reason: str) -> str:
+    """Why an image cannot be read, with its path, which most reasons have already."""
     return reason if not path or path in reason else f"{path}: {reason}"
 
 

@@ -128,9 +128,19 @@ def test_unreadable_and_truncated_images_are_skipped_with_their_paths(class_fold
     data = load_dataset(class_folders)
     assert len(data) == 33
     assert {Path(path).name for path, _ in data.skipped} == {"bad.jpg", "cut.jpg", "empty.png"}
-    assert any(note.startswith("3 images were skipped: ") and "bad.jpg" in note for note in data.notes)
-    with pytest.raises(ImageError, match=r"strict=True: .*bad\.jpg.*3 images in all"):
+    (note,) = (note for note in data.notes if note.startswith("3 images were skipped: "))
+    assert all(f"{path} {reason}" in note for path, reason in data.skipped)
+    with pytest.raises(ImageError, match=r"strict=True: 3 images .*bad\.jpg .*; .*cut\.jpg .*; .*empty\.png .*them"):
         load_dataset(class_folders, strict=True)
+
+
+def test_of_many_unreadable_images_ten_are_named_and_the_rest_counted(class_folders):
+    for number in range(12):
+        (class_folders / "cat" / f"bad{number:02}.jpg").write_bytes(b"not an image")
+    (note,) = (note for note in load_dataset(class_folders).notes if "were skipped" in note)
+    assert note.startswith("12 images were skipped: ")
+    assert note.count(".jpg ") == 10
+    assert note.endswith("; and 2 more.")
 
 
 def test_copies_between_subsets_are_told(tmp_path, make_image):

@@ -204,6 +204,24 @@ def test_a_given_network_must_fit_the_labels(colours: Path, tmp_path: Path) -> N
     assert engine.model.net is net
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (torch.zeros(8, 16, 16, dtype=torch.int64), "for the task 'semantic_segmentation', but test_resnet is a model"),
+        (torch.zeros(8, 3), "for the task 'multilabel_classification', but test_resnet is a model"),
+        (torch.full((8,), 7), "has the label number 7, but the model knows 0 to 1"),
+    ],
+)
+def test_a_loader_of_another_task_or_of_other_labels_is_told_apart(
+    targets: torch.Tensor, said: str, tmp_path: Path
+) -> None:
+    data = TensorDataset(torch.zeros(8, 3, 32, 32), targets)
+    data.classes = ["one", "two"]
+    engine = Engine("timm:test_resnet", DataLoader(data, batch_size=4), task="classification", work_dir=tmp_path / "w")
+    with pytest.raises(DataError, match=said):
+        engine.train(1)
+
+
 def test_loaders_of_the_users_own_for_a_network(tmp_path: Path) -> None:
     torch.manual_seed(0)
     targets = torch.arange(16) % 2

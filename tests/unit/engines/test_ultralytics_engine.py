@@ -437,6 +437,23 @@ def test_more_than_one_device_is_refused_by_name() -> None:
         train_args.check_options(TrainOptions(devices=[0, 1]), "cpu")
 
 
+@pytest.mark.parametrize(
+    ("model", "batch", "task"),
+    [
+        ("yolo11n", {"img": 0, "cls": 0}, "classification"),
+        ("yolo11n-cls", {"img": 0, "cls": 0, "bboxes": 0, "batch_idx": 0}, "detection"),
+    ],
+)
+def test_a_loader_of_another_task_is_named_by_its_task(
+    model: str, batch: dict[str, int], task: str, tmp_path: Path
+) -> None:
+    from torch.utils.data import DataLoader
+
+    items = [{name: torch.zeros(3, 32, 32) if name == "img" else torch.tensor(0) for name in batch} for _ in range(4)]
+    with pytest.raises(DataError, match=f"The loader is for the task '{task}', but "):
+        _engine(model, DataLoader(items), tmp_path / "work").train(1)
+
+
 def test_a_loader_of_other_batches_is_explained(tmp_path: Path) -> None:
     from torch.utils.data import DataLoader, TensorDataset
 

@@ -15,7 +15,7 @@ from drivetrain.engine.losses import require_numbers
 from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
-from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, TrialPruned
+from drivetrain.errors import CheckpointError, ImageError, OptionError, TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
 from drivetrain.runs.place import check_place
 from drivetrain.runs.progress import terminal_width
@@ -106,7 +106,7 @@ def train(
 
     Raises:
         OptionError: an option has a wrong value, or cannot be honoured by this engine.
-        DataError: the data cannot be used for training.
+        DataError: the data cannot be used for training, or images of them cannot be read.
         WorkDirError: the work dir is taken or cannot be written.
         CheckpointError: the checkpoint does not fit.
         TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
@@ -153,6 +153,7 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
 
     Raises:
         CheckpointError: the work dir that is to be resumed holds another run.
+        ImageError: images cannot be read; all of them are named.
     """
     if options.resume:
         _check_same_run(engine, run.record)
@@ -175,7 +176,15 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
         engine.framework.warm_start(start, run)
     asked = replace(inner, logger=options.logger)
     run.begin(_describe(engine, asked, run.record), config=_config_of(engine, asked, run, given))
-    return fit_surviving(engine, inner, run)
+    try:
+        return fit_surviving(engine, inner, run)
+    except ImageError as error:
+        if engine.has_native_data:
+            raise
+        from drivetrain.data.unreadable import all_unreadable
+
+        engine.progress.note("An image cannot be read, so the others are looked through before the training ends.")
+        raise all_unreadable(engine.dataset, error) from error
 
 
 def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from drivetrain.errors import DataError, UnsupportedError
+from drivetrain.torch_training.loader_task import require_task
 from drivetrain.types import Task
 
 _SUBSETS = ("train", "val", "test")
@@ -16,6 +17,8 @@ _CONTRACT = {
     Task.CLASSIFICATION: ("img", "cls"),
     Task.DETECTION: ("img", "cls", "bboxes", "batch_idx", "im_file", "ori_shape", "resized_shape", "ratio_pad"),
 }
+#: A detector learns from the boxes of these too.
+_SERVED = {Task.DETECTION: (Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION)}
 _EXPLAINED = {
     Task.CLASSIFICATION: "'img' (B, 3, H, W) float32 in 0..1 and 'cls' (B,) label numbers",
     Task.DETECTION: "'img' (B, 3, H, W) uint8 RGB, 'cls' (N, 1), 'bboxes' (N, 4) centre and size in 0..1, 'batch_idx' "
@@ -56,8 +59,8 @@ def fit_data(data: Any, task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
     loaders = loaders_of(data)
     if "train" not in loaders:
         raise DataError(f'The data have no loader for training, only {", ".join(loaders)}. Give {{"train": loader}}.')
-    names = names_of(loaders["train"])
     check_batch(loaders["train"], task)
+    names = names_of(loaders["train"])
     validation = loaders.get("val", loaders["train"])
     about = {"names": dict(enumerate(names)), "nc": len(names), "channels": 3}
     return {"train": loaders["train"], "val": validation}, about
@@ -88,9 +91,10 @@ def check_batch(loader: Any, task: Task) -> None:
     """Refuse a loader whose first batch Ultralytics' trainer could not use.
 
     Raises:
-        DataError: something is lacking; the message says what a batch has to be.
+        DataError: it is for another task, or something is lacking; the message says what a batch has to be.
     """
     batch = next(iter(loader), None)
+    require_task(batch, _SERVED.get(task, (task,)), "this")
     keys = set(batch) if isinstance(batch, Mapping) else set()
     lacking = [name for name in _CONTRACT[task] if name not in keys]
     if lacking:

@@ -12,6 +12,10 @@ import torch
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.limits import STRIDE
 from drivetrain.engines.ultralytics.states import RunCallback
+from drivetrain.errors import ImageError
+
+#: What the errors of Ultralytics' data sets say where OpenCV gives no pixels: of objects, and of classes.
+_UNREADABLE = ("Image Not Found", "!_src.empty()")
 
 
 def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: RunCallback, epochs: int | None) -> Any:
@@ -75,6 +79,15 @@ def _fit_scale(trainer: Any, keeper: RunCallback) -> None:
 
 
 def run(trainer: Any, threads: int) -> None:
-    """Train with as many threads as torch had; on the CPU Ultralytics would leave a core idle."""
+    """Train with as many threads as torch had; on the CPU Ultralytics would leave a core idle.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
     torch.set_num_threads(threads)
-    trainer.train()
+    try:
+        trainer.train()
+    except Exception as error:
+        if not any(mark in str(error) for mark in _UNREADABLE):
+            raise
+        raise ImageError(f"Ultralytics cannot read an image: {str(error).strip().splitlines()[-1]}") from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from drivetrain.errors import WorkDirError
+from drivetrain.data import load_dataset
+from drivetrain.errors import ImageError, WorkDirError
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.record import read_history, read_record
 from drivetrain.runs.run import Run
@@ -105,6 +107,19 @@ class TrainingChecks(Subject):
         finally:
             holder.release()
 
+    def test_every_unreadable_training_image_is_named(self, dataset: Path, tmp_path: Path) -> None:
+        """All at once, so that they can be repaired at once."""
+        self.needs("train")
+        copy = shutil.copytree(dataset, tmp_path / "data")
+        damaged = list(load_dataset(copy, task=self.task).subset("train").paths[:3])
+        for path in damaged:
+            _spoil(Path(path))
+        with pytest.raises(ImageError) as caught:
+            self.train(self.make_engine(copy, tmp_path / "work"), max_epochs=1)
+        assert str(caught.value).startswith("3 of the ")
+        assert [path for path in damaged if path not in str(caught.value)] == []
+        assert read_record(tmp_path / "work")["status"] == "failed"
+
     def test_nothing_is_written_elsewhere(self, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither beside the data, nor in the current folder, nor in the home."""
         self.needs("train")
@@ -121,6 +136,13 @@ class TrainingChecks(Subject):
         assert _tree(dataset) == before
         assert _tree(current) == {}
         assert {name for name in _tree(home) if not name.startswith(".cache")} == set()
+
+
+def _spoil(picture: Path) -> None:
+    """Damage the pixels of a PNG; its header and its end stay, so that only those who read it whole see it."""
+    content = bytearray(picture.read_bytes())
+    content[41:-16] = b"\xff" * (len(content) - 57)
+    picture.write_bytes(content)
 
 
 def _without_times(metrics: dict[str, float]) -> dict[str, float]:

@@ -13,8 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from drivetrain.engines.lightning.models.networks import Network
+from drivetrain.errors import DataError
+from drivetrain.torch_training.loader_task import require_task
 from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
 
+_IMAGE_AXES = 4
+_TARGETS = {
+    Task.CLASSIFICATION: "(B,) int64",
+    Task.MULTILABEL_CLASSIFICATION: "(B, labels) float32 of zeros and ones",
+}
 _WARM_UP = 0.05
 _WEIGHT_DECAY = 0.05
 _RATE_PRETRAINED = 3e-4
@@ -110,14 +117,14 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002  (the upstream's signature)
         """The loss of a batch."""
-        images, targets = batch
+        images, targets = self._pair(batch)
         loss = self._loss(self(self.normalised(images)), targets)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
         """Log the loss, keep the answers."""
-        images, targets = batch
+        images, targets = self._pair(batch)
         logits = self(self.normalised(images))
         several = self.trainer.world_size > 1
         loss = self._loss(logits, targets)
@@ -144,10 +151,36 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
 
+    def _pair(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The images and targets of a batch.
+
+        Raises:
+            DataError: the batch, of a loader that is not ours, is for another task or of another form.
+        """
+        require_task(batch, (self.task,), self.network.name)
+        is_pair = isinstance(batch, tuple | list) and len(batch) == 2
+        if not is_pair or not all(isinstance(part, Tensor) for part in batch) or batch[0].ndim != _IMAGE_AXES:
+            raise DataError(
+                f"A batch of the loader is a {type(batch).__name__}; {self.network.name} takes pairs of images "
+                f"(B, 3, H, W), uint8 or normalised, and targets {_TARGETS[self.task]}."
+            )
+        images, targets = batch
+        return images, targets
+
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         if self.task is Task.MULTILABEL_CLASSIFICATION:
+            if targets.shape != logits.shape:
+                raise DataError(
+                    f"The targets of the loader are {tuple(targets.shape)}, but the model has {logits.shape[1]} labels."
+                )
             return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
-        return nn.functional.cross_entropy(logits, targets)
+        try:
+            return nn.functional.cross_entropy(logits, targets)
+        except IndexError as error:
+            raise DataError(
+                f"The loader has the label number {int(targets.max())}, but the model knows 0 to "
+                f"{logits.shape[1] - 1}. Say in dataset.classes what all of its labels are called."
+            ) from error
 
     def _metrics(self) -> dict[str, float]:
         from drivetrain.metrics import evaluate
