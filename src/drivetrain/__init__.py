@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
     from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
     from drivetrain.engines.ultralytics.engine import UltralyticsEngine as UltralyticsEngine
+    from drivetrain.export.verification import verify as verify
     from drivetrain.models.registry import list_engines as list_engines
     from drivetrain.models.registry import list_models as list_models
     from drivetrain.models.registry import register_engine as register_engine
@@ -55,6 +56,7 @@ _PUBLIC = {
     "load": "drivetrain.runtime:load",
     "load_dataset": "drivetrain.data:load_dataset",
     "register_engine": "drivetrain.models.registry:register_engine",
+    "verify": "drivetrain.export.verification:verify",
 }
 
 __all__ = [*sorted(_PUBLIC), "__version__"]

@@ -119,7 +119,16 @@ class ArtifactExistsError(ExportError, FileExistsError):
 
 
 class ParityError(ExportError):
-    """The exported artefact does not give the answers of the model it came from."""
+    """The exported artefact does not give the answers of the model it came from.
+
+    Args:
+        message: what differs.
+        report: the :class:`~drivetrain.types.ParityReport` of the comparison, kept as :attr:`report`.
+    """
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class TrialPruned(DrivetrainError, RuntimeError):

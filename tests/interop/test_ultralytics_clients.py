@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from drivetrain import Engine, load
-from drivetrain.export.verify import box_iou
+from drivetrain.export.compare import box_iou
 from drivetrain.images.read import read_image
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.testing import data

@@ -16,6 +16,8 @@ from typing import Literal
 from drivetrain.cli.answer import Answer, Command
 
 Shell = Literal["bash", "zsh"]
+RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
+Backend = Literal["auto", "openvino", "onnxruntime"]
 DataOutputFormat = Literal["coco", "yolo", "voc", "cvat", "datumaro", "image_folder"]
 
 
@@ -109,6 +111,22 @@ def data(
     }
     options["allow_pickle"] = allow_pickle
     return look_at(path, options, output=output, output_format=output_format, save_media=save_media)
+
+
+def verify(
+    artifact: Path, *, device: str = "CPU", precision: RuntimePrecision = "f32", backend: Backend = "auto"
+) -> Answer:
+    """Check an artefact on this machine: its files, and its answers about the pictures that it holds.
+
+    Args:
+        artifact: its folder, or its .xml or .onnx file.
+        device: of OpenVINO: CPU, GPU, NPU, ...
+        precision: of the arithmetic: f32, f16, bf16, or auto for what the device likes best.
+        backend: openvino or onnxruntime; auto runs .onnx by ONNX Runtime if it is installed.
+    """
+    from drivetrain.cli.verify import verify_artifact
+
+    return verify_artifact(artifact, device=device, precision=precision, backend=backend)
 
 
 def doctor(*, quick: bool = False) -> Answer:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
+    from drivetrain.export.compare import compare_predictions
     from drivetrain.export.export import export_artifact
     from drivetrain.export.source import ExportSource
-    from drivetrain.export.verify import compare_predictions
+    from drivetrain.export.verification import verify
 
 _PUBLIC = {
     "ExportSource": "drivetrain.export.source:ExportSource",
-    "compare_predictions": "drivetrain.export.verify:compare_predictions",
+    "compare_predictions": "drivetrain.export.compare:compare_predictions",
     "export_artifact": "drivetrain.export.export:export_artifact",
+    "verify": "drivetrain.export.verification:verify",
 }
 
-__all__ = ["ExportSource", "compare_predictions", "export_artifact"]
+__all__ = ["ExportSource", "compare_predictions", "export_artifact", "verify"]
 
 
 def __getattr__(name: str) -> Any:

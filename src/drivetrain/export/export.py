@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import OptionError, ParityError
+from drivetrain.export.layers import write_layers
+from drivetrain.export.reference import pictures_to_keep, write_reference
 from drivetrain.export.source import ExportSource
-from drivetrain.export.verify import FP16_FACTOR, FP16_TOLERANCE, compare_predictions
+from drivetrain.export.verification import check_answers, in_words
 from drivetrain.images.read import read_image
 from drivetrain.machine.files import explained, write_json
 from drivetrain.machine.packages import version_of
 from drivetrain.runs.place import require_new
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.types import ParityReport, Predictions
+from drivetrain.types import Predictions
 
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
@@ -60,7 +61,7 @@ def export_artifact(
         images: files to compare on.
         engine: that exports.
         model_name: what is exported.
-        tolerance: quantity -> allowed difference, see :data:`drivetrain.export.verify.DEFAULT_TOLERANCE`.
+        tolerance: quantity -> allowed difference, see :data:`drivetrain.export.compare.DEFAULT_TOLERANCE`.
         overwrite: replace what is at ``directory``.
 
     Returns:
@@ -78,14 +79,17 @@ def export_artifact(
     report_beside = final.with_name(f"{final.name}.parity.json")
     with _building(final) as folder:
         artifact = _write(source, folder, format, engine, model_name)
+        pictures = [read_image(path) for path in images] if reference is not None else []
         expected = None
         if reference is not None:
-            expected = reference([read_image(path) for path in images])
-            artifact = _proven(artifact, expected, images, tolerance, report_beside)
+            expected = reference(pictures)
+            artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
         if precision == "fp16":  # only now: what is wrong with the conversion must not hide behind rounding
             artifact = _halved(artifact)
             if expected is not None:
-                artifact = _proven(artifact, expected, images, tolerance, report_beside)
+                artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
+        if reference is not None:
+            _keep_reference(artifact, reference, pictures)
         artifact = artifact.write_manifest()
         _take_name(folder, final)
         report_beside.unlink(missing_ok=True)
@@ -180,6 +184,7 @@ def _halved(artifact: Artifact) -> Artifact:
 def _proven(
     artifact: Artifact,
     expected: Predictions,
+    pictures: Sequence[NDArray[np.uint8]],
     images: Sequence[str | Path],
     tolerance: Mapping[str, float] | None,
     beside: Path,
@@ -189,62 +194,20 @@ def _proven(
     Raises:
         ParityError: it does not answer as expected; the report is at ``beside``.
     """
-    report = _verify(artifact, expected, images, tolerance)
+    report = check_answers(artifact, expected, pictures, tolerance, names=[str(path) for path in images])
     if not report.passed:
         write_json(beside, report.to_dict())
-        raise ParityError(_explain(report, beside))
+        cause = report.details.get("cause", "")
+        raise ParityError(f"{in_words(report)} {cause}{' ' * bool(cause)}All numbers: {beside}", report)
     write_json(artifact.path / PARITY_NAME, report.to_dict())
     return replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
 
 
-def _verify(
-    artifact: Artifact, expected: Predictions, images: Sequence[str | Path], tolerance: Mapping[str, float] | None
-) -> ParityReport:
-    """Compare the model with the artefact as our runtime runs it and, where raw images go in, as any client runs it."""
-    factor = 1.0
-    if artifact.precision == "fp16":
-        factor, tolerance = FP16_FACTOR, {**FP16_TOLERANCE, **(tolerance or {})}
-    report = compare_predictions(
-        artifact.task, expected, _answers(artifact, images, raw=False), tolerance, factor=factor
-    )
-    if not artifact.embedded:
-        return report
-    embedded = compare_predictions(
-        artifact.task, expected, _answers(artifact, images, raw=True), tolerance, factor=factor
-    )
-    details = {**report.details, "raw_images": embedded.to_dict()}
-    return replace(report, passed=report.passed and embedded.passed, details=details)
-
-
-def _answers(artifact: Artifact, images: Sequence[str | Path], *, raw: bool) -> Predictions:
-    from drivetrain.runtime.predictor import Predictor
-    from drivetrain.runtime.sessions import open_session
-
-    backend: Literal["auto", "openvino"] = "openvino" if raw else "auto"
-    opened = partial(open_session, artifact, precision="f32", raw=raw, backend=backend)
-    predictor = Predictor(artifact, opened, num_requests=1)
-    takes_confidence = predictor.takes_confidence and artifact.task.value != "multilabel_classification"
-    return predictor.predict(list(images), strict=True, confidence=0.0 if takes_confidence else None)
-
-
-def _explain(report: ParityReport, path: Path) -> str:
-    bad = [
-        f"{name} differ by {value:.3g} (allowed {report.tolerance[name]:.3g})"
-        for name, value in report.max_difference.items()
-        if not value <= report.tolerance[name]
-    ]
-    raw = report.details.get("raw_images", {})
-    if not bad and raw:
-        bad = [
-            f"with raw images {name} differ by {value:.3g} (allowed {raw['tolerance'][name]:.3g})"
-            for name, value in raw["max_difference"].items()
-            if not value <= raw["tolerance"][name]
-        ]
-    numbers = "; ".join(bad) or f"counts {report.details.get('counts')}"
-    return (
-        f"The artefact does not answer as the model does on {len(report.images)} images: {numbers}. "
-        f"Same decision in {report.agreement:.0%}. All numbers: {path}"
-    )
+def _keep_reference(artifact: Artifact, reference: Reference, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """Put a few pictures and the model's answers into the artefact, for ``verify``."""
+    kept = pictures_to_keep(pictures, artifact.image_spec)
+    write_reference(artifact.path, kept, reference(kept))
+    write_layers(artifact, kept[0])
 
 
 def _take_name(folder: Path, final: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from drivetrain.errors import OptionError
-from drivetrain.export.verify import box_iou, compare_predictions
+from drivetrain.export.compare import box_iou, compare_predictions
 from drivetrain.types import ParityReport, Prediction, Predictions, Task
 
 SIZE = (40, 60)
