@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from drivetrain.data.filtering import Size, fitting_rows, selected_rows
+from drivetrain.data.grouping import Group
 from drivetrain.data.image_table import ImageTable
+from drivetrain.data.merging import merged
+from drivetrain.data.remapping import Others, remapped
+from drivetrain.data.sampling import sampled_rows
 from drivetrain.data.saved import read_table, write_table
-from drivetrain.data.split import divide_all, divide_train
+from drivetrain.data.split import divide_all, divide_train, k_fold_rows
 from drivetrain.data.table import SampleReader
 from drivetrain.data.tree import fingerprint_of
-from drivetrain.errors import DataError, near
+from drivetrain.errors import DataError, OptionError, near
 from drivetrain.types import Sample, Task
+from drivetrain.types.data_findings import DataFindings
 
 
 class Dataset(ImageTable):
@@ -77,37 +83,97 @@ class Dataset(ImageTable):
         rows = self._table.filter(pc.equal(self._table.column("subset"), name))
         return self._derived(rows, f"subset {name}")
 
-    def select(self, indices: Iterable[int]) -> Dataset:
-        """The images at these positions, in this order.
+    def select(self, indices: Iterable[int] | Iterable[str]) -> Dataset:
+        """The images at these positions, or of these files, in this order.
+
+        Args:
+            indices: positions, negative ones from the end; or paths, as they are in ``paths`` or below the root.
 
         Raises:
             IndexError: a position is outside the data set.
+            DataError: a path is not in the data set.
         """
-        positions = np.fromiter(indices, np.int64)
-        if len(positions) and (positions.min() < -len(self) or positions.max() >= len(self)):
-            raise IndexError(f"a position is outside a data set of {len(self)} images.")
-        positions %= max(len(self), 1)
+        positions = selected_rows(self, indices)
         return self._derived(self._table.take(pa.array(positions)), "select " + fingerprint_of(map(str, positions)))
+
+    def filter(
+        self,
+        *,
+        labels: str | Sequence[str] | None = None,
+        subsets: str | Sequence[str] | None = None,
+        path: str | None = None,
+        min_size: Size | None = None,
+        max_size: Size | None = None,
+        where: Any = None,
+    ) -> Dataset:
+        """The images that fulfil every condition, with all of their annotations.
+
+        Args:
+            labels: images that have one of these labels, or an object of it.
+            subsets: images of these subsets.
+            path: a glob for the path below the root, such as ``"line3/*"``.
+            min_size: the smallest sides in pixels: one number, or ``(height, width)``.
+            max_size: the largest sides.
+            where: a ``pyarrow.compute`` expression on the columns of ``table``, a function from the data set to an
+                array of True and False, or that array.
+
+        Raises:
+            DataError: there is no such label or subset; the message has the nearest.
+            OptionError: a condition cannot be applied.
+
+        Example:
+            >>> data.filter(labels="cat", where=lambda data: data.object_counts > 3)  # doctest: +SKIP
+        """
+        rows = fitting_rows(
+            self, labels=labels, subsets=subsets, path=path, min_size=min_size, max_size=max_size, where=where
+        )
+        return self.select(rows)
+
+    def sample(self, size: int | float, *, seed: int = 0, stratified: bool = True) -> Dataset:
+        """Some images, chosen at random, in their order.
+
+        Args:
+            size: how many, or a float in 0..1 as their share.
+            seed: of the choice; the same images and seed give the same choice, whatever their order.
+            stratified: each label of each subset in its share.
+
+        Raises:
+            OptionError: there are not so many images, or the seed is out of its range.
+        """
+        return self.select(sampled_rows(self, size, seed=seed, stratified=stratified))
 
     # ------------------------------------------------------------------ splits
 
-    def split(self, train: float = 0.8, val: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
+    def split(
+        self,
+        train: float = 0.8,
+        val: float = 0.1,
+        test: float = 0.1,
+        seed: int = 0,
+        *,
+        group: Group | None = None,
+    ) -> Dataset:
         """Divide all images again, each label in its share; former subsets are forgotten.
 
-        Of images with several labels the rarest counts. Anomalies never go to ``train``: they are shared between the
-        other two. The same images and seed give the same split, whatever their order.
+        An image with several labels counts for each of them (iterative stratification). Anomalies never go to
+        ``train``: they are shared between the other two. The same images and seed give the same split, whatever their
+        order.
 
         Args:
             train: share of the images, 0..1.
             val: share of the images, 0..1.
             test: share of the images, 0..1.
             seed: of the shuffle.
+            group: what must not be divided, such as the pictures of one patient: a function from the path to the
+                group, the name of a column, a regular expression that is searched for in the path below the root (its
+                first bracket is the group), or a value for each image. The shares are then met as nearly as can be.
 
         Raises:
             OptionError: a share is outside 0..1, they do not add up to 1, or the seed is out of its range.
+            DataError: a path does not match the expression.
         """
-        names, note = divide_all(self, {"train": train, "val": val, "test": test}, seed)
-        return self._with_subsets(names, [note], f"split {train} {val} {test} {seed}")
+        names, note = divide_all(self, {"train": train, "val": val, "test": test}, seed, group)
+        return self.with_subsets(names).with_notes(note)
 
     def with_splits(self, val: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
         """Keep the subsets that the source gives and make the missing ones out of ``train``.
@@ -126,9 +192,70 @@ class Dataset(ImageTable):
             DataError: there are no training images.
         """
         divided = divide_train(self, {"val": val, "test": test}, seed)
-        return self if divided is None else self._with_subsets(*divided, f"with_splits {val} {test} {seed}")
+        return self if divided is None else self.with_subsets(divided[0]).with_notes(*divided[1])
+
+    def k_fold(self, folds: int = 5, *, seed: int = 0, group: Group | None = None) -> list[tuple[Dataset, Dataset]]:
+        """Divide the images into equal parts and leave out one after the other, each label in its share.
+
+        Images of ``test`` are in no fold. Anomalies are validated on and never trained on.
+
+        Args:
+            folds: how many.
+            seed: of the shuffle.
+            group: what must not be divided; see :meth:`split`.
+
+        Returns:
+            ``(train, val)`` for each fold; ``train.merge(val)`` is a data set to train with.
+
+        Raises:
+            OptionError: there are fewer than two folds, or more than images or groups.
+            DataError: a path does not match the expression.
+        """
+        return [
+            (self._named_part(train, "train"), self._named_part(val, "val"))
+            for train, val in k_fold_rows(self, folds, seed, group)
+        ]
+
+    def _named_part(self, rows: NDArray[np.int64], name: str) -> Dataset:
+        part = self.select(rows)
+        return part.with_subsets([name] * len(part))
 
     # ------------------------------------------------------------------ copies
+
+    def merge(self, *others: Dataset) -> Dataset:
+        """This data set and others as one, subset by subset.
+
+        Labels are matched by their names. Where two images have the same id, all of them are numbered again. What is
+        in several of the sets, in the same subset, is taken once; the notes say so.
+
+        Args:
+            others: for the same task.
+
+        Raises:
+            DataError: they are for another task, or their objects have other keypoints.
+        """
+        return Dataset(*merged((self, *others)))
+
+    def remap(self, labels: Mapping[str, str | None], *, others: Others = "keep") -> Dataset:
+        """Rename, join or drop labels.
+
+        Objects of a dropped label go with it, and the pixels of a dropped class become ignored ones (255). Images
+        stay, except those of a classifier that lose their only label.
+
+        Args:
+            labels: old name -> new name; several old names may have one new name; ``None`` drops the label.
+            others: ``"keep"`` the labels that are not named, or ``"drop"`` them.
+
+        Raises:
+            DataError: there is no such label, or none would be left.
+            OptionError: ``others`` is another word, or a new name is no text.
+
+        Example:
+            >>> data.remap({"kitty": "cat", "unsure": None})  # doctest: +SKIP
+        """
+        table, facts = remapped(self, labels, others)
+        action = f"remap {sorted(labels.items(), key=str)} {others}"
+        return Dataset(table, replace(facts, fingerprint=fingerprint_of([self.fingerprint, action])))
 
     def with_task(self, task: str | Task) -> Dataset:
         """The same images for another task that their annotations serve.
@@ -157,14 +284,42 @@ class Dataset(ImageTable):
         """The same images with more notes."""
         return Dataset(self._table, replace(self._facts, notes=(*self.notes, *notes)))
 
-    def _with_subsets(self, names: NDArray[np.object_], notes: Iterable[str], action: str) -> Dataset:
+    def with_subsets(self, names: Sequence[str] | NDArray[Any]) -> Dataset:
+        """The same images in other subsets.
+
+        Args:
+            names: the subset of each image.
+
+        Raises:
+            OptionError: there is not one name for each image.
+        """
+        if len(names) != len(self):
+            raise OptionError(f"names has {len(names)} entries; it needs one for each of the {len(self)} images.")
         position = self._table.schema.get_field_index("subset")
-        rows = self._table.set_column(position, "subset", pa.array(list(names), pa.string()))
-        return self._derived(rows, action).with_notes(*notes)
+        rows = self._table.set_column(position, "subset", pa.array([str(name) for name in names], pa.string()))
+        return self._derived(rows, f"subsets {fingerprint_of(map(str, names))}")
 
     def _derived(self, rows: pa.Table, action: str) -> Dataset:
         fingerprint = fingerprint_of([self.fingerprint, action])
         return Dataset(rows, replace(self._facts, fingerprint=fingerprint))
+
+    # ------------------------------------------------------------------ what is in it
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, labels, sizes and notes as plain data; see :func:`drivetrain.data.describe.describe`."""
+        from drivetrain.data.describe import describe
+
+        return describe(self)
+
+    def validate(self) -> DataFindings:
+        """What is wrong with the annotations, with the places: repeated and tiny objects, images in two subsets,
+        files that have gone, labels that never occur, that training lacks or that differ in their spelling alone.
+
+        No picture is opened; :func:`drivetrain.check_dataset` looks at the pictures, too.
+        """
+        from drivetrain.data.validation import validated
+
+        return validated(self)
 
     # ------------------------------------------------------------------ files
 

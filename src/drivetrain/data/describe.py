@@ -80,20 +80,26 @@ def _objects(data: Dataset) -> dict[str, float]:
 
 def problems_of(data: Dataset) -> list[str]:
     """What is likely to spoil a training, in sentences; what the readers noticed is in ``data.notes``."""
+    return [sentence for _, sentence in kinds_of_problems(data)]
+
+
+def kinds_of_problems(data: Dataset) -> list[tuple[str, str]]:
+    """The sentences of :func:`problems_of`, each with its kind of :data:`drivetrain.types.data_findings.KINDS`."""
     if data.task is Task.ANOMALY:
-        return _anomaly_problems(data) if data.is_annotated else []
+        return [("problem", sentence) for sentence in _anomaly_problems(data)] if data.is_annotated else []
     problems = []
     counts = data.class_counts() if any(data.class_counts().values()) else {}
     empty = [name for name, count in counts.items() if count == 0]
     if empty:
-        problems.append(f"{listed(empty)} of the labels never occur.")
+        problems.append(("unused_label", f"{listed(empty)} of the labels never occur."))
     present = {name: count for name, count in counts.items() if count}
     if present and max(present.values()) > _LARGEST_RATIO * min(present.values()):
         most, least = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
-        problems.append(
+        sentence = (
             f"The classes are unbalanced: {most!r} occurs {present[most]} times and {least!r} {present[least]} times."
         )
-    return problems + unseen_labels(data)
+        problems.append(("unbalanced", sentence))
+    return problems + [("unseen_label", sentence) for sentence in unseen_labels(data)]
 
 
 def _anomaly_problems(data: Dataset) -> list[str]:

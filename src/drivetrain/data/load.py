@@ -91,7 +91,7 @@ def load_dataset(
     data = _loaded(source, request, cache=cache)
     if wanted is not None:
         data = data.with_task(wanted)
-    return data if shares is None else data.split(**shares, seed=seed)
+    return data if shares is None else data.split(shares["train"], shares["val"], shares["test"], seed)
 
 
 def _loaded(source: Any, request: ReadRequest, *, cache: bool) -> Dataset:

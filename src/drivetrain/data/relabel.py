@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from drivetrain.data.class_maps import IGNORED
+from drivetrain.data.label_names import composed, folded
 from drivetrain.data.map_values import read_values, renumbered
 from drivetrain.data.table import mapped_lists
 from drivetrain.errors import DataError, near
@@ -26,16 +26,15 @@ def relabelled(data: Dataset, label_names: Sequence[str]) -> pa.Table:
     Raises:
         DataError: a label that occurs is not among the names.
     """
-    numbers = {unicodedata.normalize("NFC", name): number for number, name in enumerate(label_names)}
+    numbers = {composed(name): number for number, name in enumerate(label_names)}
     used = {name for name, count in data.class_counts().items() if count}
     for name in data.label_names:
-        if name in used and unicodedata.normalize("NFC", name) not in numbers:
+        if name in used and composed(name) not in numbers:
             raise DataError(
-                f"The label {name!r} of the data is not among those of the model.{near(name, numbers)} "
+                f"The label {name!r} of the data is not among those of the model.{_meant(name, label_names)} "
                 f"The model has: {', '.join(list(numbers)[:40])}."
             )
-    composed = [unicodedata.normalize("NFC", name) for name in data.label_names]
-    mapping = np.array([numbers.get(name, -1) for name in composed], np.int64)
+    mapping = np.array([numbers.get(composed(name), -1) for name in data.label_names], np.int64)
     rows = data.table
     if _has_class_maps(data) and (mapping != np.arange(len(mapping))).any():
         position = rows.schema.get_field_index("mask_path")
@@ -46,6 +45,14 @@ def relabelled(data: Dataset, label_names: Sequence[str]) -> pa.Table:
         position = rows.schema.get_field_index(column)
         rows = rows.set_column(position, rows.schema.field(column), mapped_lists(rows, column, mapping))
     return rows
+
+
+def _meant(name: str, label_names: Sequence[str]) -> str:
+    """What the label may have been meant to be, or ``""``."""
+    same = [other for other in label_names if folded(other) == folded(name)]
+    if same:
+        return f" Is it the model's {same[0]!r}? Then rename it: remap({{{name!r}: {same[0]!r}}})."
+    return near(name, label_names)
 
 
 def _has_class_maps(data: Dataset) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.data.grouping import Group, group_numbers, stable_names
 from drivetrain.data.image_table import ImageTable
+from drivetrain.data.label_pairs import pairs_of
+from drivetrain.data.stratify import divide_iteratively
 from drivetrain.data.table import list_lengths, list_values
 from drivetrain.errors import DataError, OptionError
 from drivetrain.types import Task
@@ -18,13 +20,16 @@ from drivetrain.types.options import check_seed
 _FEWEST = 20
 
 
-def divide_all(data: ImageTable, shares: Mapping[str, float], seed: int) -> tuple[NDArray[np.object_], str]:
+def divide_all(
+    data: ImageTable, shares: Mapping[str, float], seed: int, group: Group | None = None
+) -> tuple[NDArray[np.object_], str]:
     """A new subset for every image.
 
     Args:
         data: whose images are divided.
         shares: of the images: of ``train``, ``val`` and ``test``.
         seed: of the shuffle.
+        group: what keeps images together; see :func:`drivetrain.data.grouping.group_numbers`.
 
     Returns:
         ``(N,)`` the subset of each image, and a note about it.
@@ -35,8 +40,12 @@ def divide_all(data: ImageTable, shares: Mapping[str, float], seed: int) -> tupl
     if any(not 0 <= share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         raise OptionError(f"split shares {dict(shares)} must each be in 0..1 and add up to 1.")
     check_seed(seed)
-    names = _divide(data, np.arange(len(data)), shares, seed)
-    return names, f"Split by seed {seed} into {_counted(names)}."
+    if group is None:
+        names = _divide(data, np.arange(len(data)), shares, seed)
+        return names, f"Split by seed {seed} into {_counted(names)}."
+    numbers = group_numbers(data, group)
+    names = _divide_groups(data, shares, seed, numbers)
+    return names, f"Split by seed {seed}, {len(np.unique(numbers))} groups whole, into {_counted(names)}."
 
 
 def divide_train(
@@ -82,8 +91,11 @@ def divide_train(
 
 def _divide(data: ImageTable, rows: NDArray[np.int64], shares: Mapping[str, float], seed: int) -> NDArray[np.object_]:
     """The new subset of each of the rows."""
-    groups = _groups(data)[rows]
-    paths = [_stable_name(data, row) for row in rows]
+    if _has_several_labels(data):
+        return _divide_several(data, rows, shares, seed)
+    groups = image_groups(data)[rows]
+    stable = stable_names(data)
+    paths = [stable[row] for row in rows]
     names = np.full(len(rows), "train", object)
     anomalies = data.anomalous[rows] == 1
     held_out = shares["val"] + shares["test"]
@@ -107,24 +119,84 @@ def _divide(data: ImageTable, rows: NDArray[np.int64], shares: Mapping[str, floa
     return names
 
 
-def _groups(data: ImageTable) -> NDArray[np.int64]:
-    """``(N,)`` the label that each image counts for in the division."""
-    if data.table.column("box_labels").null_count < len(data) and data.task is not Task.CLASSIFICATION:
-        return rarest_labels(_rows_of(data, "box_labels"), len(data.label_names))
-    if data.task is Task.MULTILABEL_CLASSIFICATION:
-        return rarest_labels(_rows_of(data, "labels"), len(data.label_names))
+def _has_several_labels(data: ImageTable) -> bool:
+    """Whether one image counts for several labels."""
+    with_objects = data.table.column("box_labels").null_count < len(data)
+    return data.task is Task.MULTILABEL_CLASSIFICATION or (with_objects and data.task.has_objects)
+
+
+def _divide_several(
+    data: ImageTable, rows: NDArray[np.int64], shares: Mapping[str, float], seed: int
+) -> NDArray[np.object_]:
+    """As :func:`_divide`, where an image counts for each of its labels."""
+    order = [name for name in ("train", "val", "test") if shares[name] > 0]
+    stable = stable_names(data)
+    parts = divide_iteratively(
+        pairs_of(data, rows), [stable[row] for row in rows], [shares[name] for name in order], seed
+    )
+    return np.array(order, object)[parts]
+
+
+def _divide_groups(
+    data: ImageTable, shares: Mapping[str, float], seed: int, numbers: NDArray[np.int64]
+) -> NDArray[np.object_]:
+    """The new subset of each image, no group in two; groups with an anomaly stay out of ``train``."""
+    names = np.full(len(data), "train", object)
+    held = np.zeros(len(data), np.bool_)
+    if data.task is Task.ANOMALY and shares["val"] + shares["test"] > 0:
+        held = np.isin(numbers, numbers[data.anomalous == 1])
+    stable = stable_names(data)
+    for rows, allowed in ((np.flatnonzero(held), ("val", "test")), (np.flatnonzero(~held), ("train", "val", "test"))):
+        order = [name for name in allowed if shares[name] > 0]
+        if not len(rows):
+            continue
+        whole = sum(shares[name] for name in order)
+        part_shares = [shares[name] / whole for name in order]
+        _, local = np.unique(numbers[rows], return_inverse=True)
+        parts = divide_iteratively(pairs_of(data, rows), [stable[row] for row in rows], part_shares, seed, local)
+        names[rows] = np.array(order, object)[parts]
+    return names
+
+
+def k_fold_rows(
+    data: ImageTable, folds: int, seed: int, group: Group | None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The rows to train on and to validate on, for each fold; see :meth:`drivetrain.Dataset.k_fold`.
+
+    Raises:
+        OptionError: there are fewer than two folds, or more than images or groups.
+    """
+    check_seed(seed)
+    rows = np.flatnonzero(data.subset_names != "test")
+    numbers = np.arange(len(data)) if group is None else group_numbers(data, group)
+    _, local = np.unique(numbers[rows], return_inverse=True)
+    units = int(local.max()) + 1 if len(local) else 0
+    if not 2 <= folds <= units:
+        what = "images that are not for test" if group is None else "groups"
+        raise OptionError(f"folds={folds}: there are {units} {what}; give 2 to {max(units, 2)}.")
+    stable = stable_names(data)
+    parts = divide_iteratively(
+        pairs_of(data, rows),
+        [stable[row] for row in rows],
+        [1 / folds] * folds,
+        seed,
+        None if group is None else local,
+    )
+    trained = np.ones(len(rows), np.bool_) if data.task is not Task.ANOMALY else data.anomalous[rows] != 1
+    return [(rows[(parts != fold) & trained], rows[parts == fold]) for fold in range(folds)]
+
+
+def image_groups(data: ImageTable) -> NDArray[np.int64]:
+    """``(N,)`` the one label that each image counts for: its own, or the rarest of several; -1 without one."""
+    if _has_several_labels(data):
+        column = "labels" if data.task is Task.MULTILABEL_CLASSIFICATION else "box_labels"
+        return rarest_labels(_rows_of(data, column), len(data.label_names))
     return data.image_labels
 
 
 def _rows_of(data: ImageTable, column: str) -> list[NDArray[np.int64]]:
     lengths = np.maximum(list_lengths(data.table, column), 0)
     return np.split(list_values(data.table, column), np.cumsum(lengths)[:-1]) if len(data) else []
-
-
-def _stable_name(data: ImageTable, row: int) -> str:
-    """The path below the root, so that a moved data set is split the same way."""
-    root, path = data.facts.root, data.paths[row]
-    return path[len(root) :].replace(os.sep, "/") if root and path.startswith(root) else path
 
 
 def small_parts(counts: Mapping[str, int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from drivetrain.data.anomaly import ALL_ANOMALOUS
 from drivetrain.data.detect import NOT_READ
+from drivetrain.data.label_names import folded
 from drivetrain.errors import DataError, near
 from drivetrain.types import Task
 
@@ -92,11 +92,6 @@ def _spellings(unseen: list[str], trained: list[str]) -> str:
         pairs = ", ".join(f"{name!r} and {other!r}" for name, other in same[:_MOST_NAMES])
         return f" Are these two spellings of one class: {pairs}?"
     return near(unseen[0], trained) if len(unseen) == 1 else ""
-
-
-def folded(name: str) -> str:
-    """A name without its case and without what Unicode and blanks can write in several ways."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split()).replace("_", "").replace("-", "")
 
 
 def listed(names: list[str]) -> str:
