@@ -76,7 +76,12 @@ def data(
     format: str | None = None,  # noqa: A002  (the field's word)
     task: str | None = None,
     normal: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    subsets: Sequence[str] | None = None,
+    remap: Sequence[str] | None = None,
+    sample: str | None = None,
     splits: Sequence[float] | None = None,
+    group: str | None = None,
     seed: int = 0,
     strict: bool = False,
     allow_pickle: bool = False,
@@ -91,8 +96,13 @@ def data(
         format: to read it as; found out if not given.
         task: what the annotations are to be used for.
         normal: labels that are no anomalies.
+        labels: only these labels, and the images that have one of them.
+        subsets: only these subsets.
+        remap: new names of labels, OLD=NEW; OLD= drops a label.
+        sample: only so many images (100), or a share of them (0.1), chosen at random.
         splits: shares of train, val and test, to divide all images again.
-        seed: of the division.
+        group: what splits must not divide: a regular expression for the path, whose first bracket is the group.
+        seed: of the sample and the division.
         strict: make an image that cannot be used an error.
         allow_pickle: allow formats whose files may execute code when they are opened.
         output: a new folder to write the data set to.
@@ -101,16 +111,11 @@ def data(
     """
     from drivetrain.cli.data import look_at
 
-    options: dict[str, object] = {
-        "format": format,
-        "task": task,
-        "normal": normal,
-        "splits": splits,
-        "seed": seed,
-        "strict": strict,
-    }
-    options["allow_pickle"] = allow_pickle
-    return look_at(path, options, output=output, output_format=output_format, save_media=save_media)
+    reading = {"format": format, "task": task, "normal": normal, "strict": strict, "allow_pickle": allow_pickle}
+    choice = {"labels": labels, "subsets": subsets, "remap": remap, "sample": sample, "splits": splits, "group": group}
+    return look_at(
+        path, reading, {**choice, "seed": seed}, output=output, output_format=output_format, save_media=save_media
+    )
 
 
 def verify(

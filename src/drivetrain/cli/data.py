@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ _MOST_SKIPPED = 12
 def look_at(
     path: Path,
     options: Mapping[str, Any],
+    choice: Mapping[str, Any],
     *,
     output: Path | None = None,
     output_format: str | None = None,
@@ -29,7 +30,8 @@ def look_at(
 
     Args:
         path: of the data set.
-        options: of :func:`drivetrain.load_dataset`.
+        options: of :func:`drivetrain.load_dataset`, for reading.
+        choice: what of it to take, and how to divide it; see :func:`chosen`.
         output: a folder to write the data set to.
         output_format: to write it in.
         save_media: copy the images there.
@@ -45,11 +47,72 @@ def look_at(
         raise OptionError("output, output_format and save_media go together: --output FOLDER --output_format coco.")
     if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"--output {output} already has something in it. Name a folder that does not exist yet.")
-    data = load_dataset(path, **options)
+    data = chosen(load_dataset(path, **options), **choice)
     facts = {"kind": "dataset", "path": path, **describe(data), "problems": problems_of(data)}
     if output is not None and output_format is not None:
         facts["output"] = data.export(output, output_format, save_media=save_media)
     return Answer(facts, lambda page: _tell(page, data, facts))
+
+
+def chosen(
+    data: Dataset,
+    *,
+    labels: Sequence[str] | None = None,
+    subsets: Sequence[str] | None = None,
+    remap: Sequence[str] | None = None,
+    sample: str | None = None,
+    splits: Sequence[float] | None = None,
+    group: str | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """A part of a data set, in this order: subsets, labels, new names, a sample, a division.
+
+    Args:
+        data: the data set.
+        labels: these labels alone, and the images that have one of them.
+        subsets: to take.
+        remap: ``OLD=NEW`` or ``OLD=`` for each label with another name, or none.
+        sample: a number of images, or a share with a point in it.
+        splits: shares of train, val and test.
+        group: what ``splits`` must not divide.
+        seed: of the sample and the division.
+
+    Raises:
+        OptionError: a value is not allowed, or ``group`` stands without ``splits``.
+        DataError: there is no such label or subset, or no image is left.
+    """
+    from drivetrain.data import load_dataset
+
+    if subsets or labels:
+        data = data.filter(labels=labels, subsets=subsets)
+    if not len(data):
+        raise DataError(f"No image of {data.source} is left by subsets={subsets}, labels={labels}.")
+    if labels:
+        data = data.remap({name: name for name in labels}, others="drop")
+    if remap:
+        data = data.remap(dict(map(_renamed, remap)))
+    if sample is not None:
+        data = data.sample(_size_of_sample(sample), seed=seed)
+    if group is not None:
+        if splits is None or len(splits) != 3:
+            raise OptionError("--group needs --splits with three shares, of train, val and test: --splits 0.8 0.1 0.1.")
+        train, val, test = splits
+        return data.split(train, val, test, seed, group=group)
+    return data if splits is None else load_dataset(data, splits=splits, seed=seed)
+
+
+def _renamed(word: str) -> tuple[str, str | None]:
+    old, equals, new = word.partition("=")
+    if not equals or not old:
+        raise OptionError(f"--remap {word}: write OLD=NEW, or OLD= to drop the label.")
+    return old, new or None
+
+
+def _size_of_sample(text: str) -> int | float:
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise OptionError(f"--sample {text}: give a number of images (100) or a share of them (0.1).") from None
 
 
 def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:

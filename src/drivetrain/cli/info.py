@@ -33,7 +33,7 @@ def explain(path: Path | None) -> Answer:
         return _artifact(path)
     from drivetrain.cli.data import look_at
 
-    return look_at(path, {})
+    return look_at(path, {}, {})
 
 
 def _work_dir(path: Path) -> Answer:

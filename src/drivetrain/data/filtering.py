@@ -122,8 +122,7 @@ def _mask(data: ImageTable, where: Any) -> NDArray[np.bool_]:
     given = np.asarray(where(data) if callable(where) else where)
     if given.shape != (len(data),) or given.dtype != np.bool_:
         raise OptionError(
-            f"where gives {given.dtype} of the shape {given.shape}; it needs True or False for each of the {len(data)} "
-            "images: an array, a function from the data set to one, or an expression such as "
-            "pyarrow.compute.field('height') >= 100."
+            f"where is {given.dtype} of the shape {given.shape}; it needs True or False for each of the {len(data)} "
+            "images: an array, a function from the data set to one, or an expression of pyarrow.compute on the columns."
         )
     return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from drivetrain.data.class_maps import IGNORED
 from drivetrain.data.label_names import composed, folded
 from drivetrain.data.map_values import read_values, renumbered
 from drivetrain.data.table import mapped_lists
-from drivetrain.errors import DataError, near
+from drivetrain.errors import DataError, either, near
 from drivetrain.types import Task
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def _meant(name: str, label_names: Sequence[str]) -> str:
     """What the label may have been meant to be, or ``""``."""
     same = [other for other in label_names if folded(other) == folded(name)]
     if same:
-        return f" Is it the model's {same[0]!r}? Then rename it: remap({{{name!r}: {same[0]!r}}})."
+        rename = either(
+            f"data.remap({{{name!r}: {same[0]!r}}})",
+            f"drivetrain data FOLDER --remap {shlex.quote(f'{name}={same[0]}')} --output NEW --output_format coco",
+        )
+        return f" Is it the model's {same[0]!r}? Then rename it: {rename}."
     return near(name, label_names)
 
 

@@ -280,5 +280,5 @@ def test_what_cannot_be_remapped_is_refused() -> None:
 
 
 def test_a_spelling_of_a_label_of_the_model_is_named() -> None:
-    with pytest.raises(DataError, match=r"Is it the model's 'Cat'\? Then rename it: remap\(\{'cat': 'Cat'\}\)"):
+    with pytest.raises(DataError, match=r"Is it the model's 'Cat'\? Then rename it: `data.remap\(\{'cat': 'Cat'\}\)`"):
         pictures([[0]]).relabel(["Cat", "dog"])
