@@ -14,7 +14,7 @@ from drivetrain.errors import DataError
 from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
-_VERSION = 3  # to be raised whenever a reader or a check gives another table for the same files
+_VERSION = 4  # to be raised whenever a reader or a check gives another table for the same files
 
 
 def entry_path(source: Path, options: Mapping[str, Any]) -> Path:

@@ -150,7 +150,8 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
         try:
             parsed = _read(entry, tree, request)
         except DataError as error:
-            refusals.append(_Refusal(entry.name, entry.guess, error))
+            known = not isinstance(error, DataFormatError)  # the format was found, its data cannot be used
+            refusals.append(_Refusal(entry.name, entry.guess and not known, error))
             continue
         if parsed.records:
             found.append((entry.name, parsed))

@@ -51,8 +51,8 @@ def load_dataset(
         source: a folder; an annotation file (``.csv``, ``.tsv``, COCO ``.json``, YOLO ``.yaml``); a ``.zip``; a
             ``datumaro.Dataset``; or a :class:`Dataset`.
         format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"anomaly_folder"``,
-            ``"mask_folder"``, ``"kitti"``, ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``;
-            ``None`` to find out.
+            ``"mask_folder"``, ``"kitti"``, ``"labelme"``, ``"via"``, ``"label_studio"``, ``"market1501"``,
+            ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
         task: what the annotations are to be used for; ``None`` to infer it from them.
         splits: shares of ``train``, ``val`` and ``test`` to divide all images again; ``None`` keeps the subsets of
             the source.

@@ -49,7 +49,7 @@ def _values_of(path: str) -> MapValues | None:
     except DataError:
         return None
     if pixels.ndim == 2:
-        return MapValues(_few(pixels), coloured=False, has_channels=False)
+        return MapValues(_few(pixels), coloured=False, has_channels=_is_wide_colour(path))
     if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
         return MapValues(_few(pixels[..., 0]), coloured=False, has_channels=True)
     return MapValues(_few(_codes(pixels)), coloured=True, has_channels=True)
@@ -61,7 +61,12 @@ def _few(pixels: NDArray[np.generic]) -> frozenset[int]:
 
 
 def _pixels(path: str) -> NDArray[np.generic]:
-    """``(H, W)`` numbers or palette indices, or ``(H, W, 3)`` colours."""
+    """``(H, W)`` numbers or palette indices, or ``(H, W, 3)`` colours.
+
+    Of three channels of 16 bits the first has the numbers, as in SYNTHIA; Pillow would keep 8 bits of each.
+    """
+    if _is_wide_colour(path):
+        return _first_of_wide(path)
     try:
         with open_image(path) as image:
             target = _WITHOUT_ALPHA.get(image.mode)
@@ -70,6 +75,25 @@ def _pixels(path: str) -> NDArray[np.generic]:
         raise DataError(f"the mask {path!r} does not exist.") from error
     except NoImage as error:
         raise DataError(f"the mask {path!r} cannot be read: {error}.") from error
+
+
+def _is_wide_colour(path: str) -> bool:
+    """Whether it is a PNG file of several channels of 16 bits."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(26)
+    except OSError:  # told by who reads the pixels
+        return False
+    return start[1:4] == b"PNG" and start[24:26] in (b"\x10\x02", b"\x10\x06")
+
+
+def _first_of_wide(path: str) -> NDArray[np.generic]:
+    import cv2
+
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise DataError(f"the mask {path!r} cannot be read.")
+    return np.asarray(pixels[..., 2])  # blue, green, red
 
 
 def _codes(pixels: NDArray[np.generic]) -> NDArray[np.int64]:

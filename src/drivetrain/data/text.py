@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
 from pathlib import Path
+from typing import Any
+
+from drivetrain.errors import DataFormatError
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -13,6 +17,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+_GLANCE = 1 << 20  # bytes
+
 
 def read_text(path: Path) -> str:
     """The text of a file: by its byte order mark, else UTF-8, else UTF-16 if every other byte is 0, else Windows-1252.
@@ -21,6 +27,28 @@ def read_text(path: Path) -> str:
         OSError: it cannot be read.
     """
     return decoded(path.read_bytes())
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file of any usual encoding holds.
+
+    Raises:
+        DataFormatError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(read_text(Path(path)))
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataFormatError(f"{path} is not valid JSON: {error}.") from error
+
+
+def has_words(path: Path, *words: str) -> bool:
+    """Whether all of the words are at the beginning of a file: a glance that keeps most files from being parsed."""
+    try:
+        with path.open("rb") as file:
+            text = decoded(file.read(_GLANCE))
+    except OSError:
+        return False
+    return all(word in text for word in words)
 
 
 def decoded(content: bytes) -> str:

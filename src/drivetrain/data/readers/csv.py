@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivetrain.data.anomaly import mark_anomalies
+from drivetrain.data.folder_names import is_subset
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, is_image
@@ -63,7 +64,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """
     tables = _tables(tree, request)
     if not tables:
-        raise DataFormatError(f"{tree.root} has no .csv or .tsv file at its top.")
+        raise DataFormatError(f"{tree.root} has no .csv or .tsv file at its top or in its folders of subsets.")
     rows: list[_Row] = []
     one_hot_names: list[str] = []
     for table in tables:
@@ -78,7 +79,10 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
 def _tables(tree: Tree, request: ReadRequest) -> list[Path]:
     if request.file is not None:
         return [request.file]
-    return [tree.root / name for name in tree.with_suffix(".csv", ".tsv") if "/" not in name]
+    tables = tree.with_suffix(".csv", ".tsv")
+    at_top = [name for name in tables if "/" not in name]
+    of_subsets = [name for name in tables if name.count("/") == 1 and is_subset(name.partition("/")[0])]
+    return [tree.root / name for name in at_top or of_subsets]
 
 
 def _rows(path: Path) -> tuple[list[list[str]], str]:
@@ -135,8 +139,7 @@ def _read_table(tree: Tree, path: Path) -> tuple[list[_Row], list[str]]:
         raise DataFormatError(f"{path} is empty.")
     columns = _columns(rows, path)
     assert columns is not None
-    named = subset_name(path.stem)
-    default = named if named in ("train", "val", "test") else "train"
+    default = next((subset_name(name) for name in (path.stem, path.parent.name) if is_subset(name)), "train")
     body = rows if is_image(rows[0][0].strip()) and columns.path == 0 and columns.label == 1 else rows[1:]
     names = [rows[0][index].strip() for index in columns.one_hot]
     resolve = _Resolver(tree, path.parent)

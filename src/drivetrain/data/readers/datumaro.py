@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from drivetrain.data.anomaly import mark_anomalies
+from drivetrain.data.folder_names import is_for_readers, is_map_name
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
-from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints
-from drivetrain.data.tree import Tree, is_image, suffix_of
+from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints, drop_image_labels
+from drivetrain.data.readers.datumaro_pictures import Pictures
+from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.machine.packages import is_installed, require
 from drivetrain.types import Task
 
-# formats whose files are pickles, or are opened with numpy's pickle support
-PICKLED = frozenset({"cifar", "lfw", "datumaro_binary", "mpii", "mars", "brats_numpy", "celeba_numpy"})
+# formats whose files are pickles
+PICKLED = frozenset({"cifar", "brats_numpy"})
 # found in any folder with images or tables, so finding them means nothing
 _ANYTHING = frozenset({"image_dir", "imagenet", "imagenet_with_subset_dirs", "tabular", "video_frames", "image_zip"})
-_ANNOTATIONS = frozenset({".json", ".xml", ".txt", ".csv", ".tsv", ".mat", ".arrow", ".datum"})
 _OBJECTS = ("bbox", "polygon", "mask", "points", "rotated_bbox")
+_UNNAMED = "object"
+_OF_INSTANCES = frozenset({"mots", "mapillary_vistas_instances", "segment_anything", "voc_instance_segmentation"})
 
 
 def known_formats() -> list[str]:
@@ -34,13 +37,10 @@ def known_formats() -> list[str]:
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there are files that may be annotations and Datumaro is there to look at them."""
-    return any(_may_annotate(name) for name in tree.files) and is_installed("datumaro")
-
-
-def _may_annotate(name: str) -> bool:
-    stem = name.rpartition("/")[2].lower()
-    return suffix_of(name) in _ANNOTATIONS and not stem.startswith(("readme", "license", "licence"))
+    """Whether there are files beside images, and Datumaro is there to look at them."""
+    return any(not is_image(name) and not is_for_readers(name.rpartition("/")[2]) for name in tree.files) and (
+        is_installed("datumaro")
+    )
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
@@ -51,85 +51,122 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         DataFormatError: Datumaro knows no format for it, or cannot read it.
         DataError: the format is a pickle and ``allow_pickle`` is not set.
     """
-    names = [request.format] if request.format and request.format != "datumaro" else _detected(tree.root)
-    if request.format == "datumaro":
-        names = ["datumaro"]
+    names = [request.format] if request.format else _detected(tree.root)
     if not names:
         raise DataFormatError(f"{tree.root}: Datumaro knows no format for it.")
-    _refuse_pickles(names, request)
+    name, best, note = _most(request.file or tree.root, _without_pickles(names, request))
+    try:
+        parsed = from_datumaro(best, request, name, Pictures(f"{tree.root} {tree.fingerprint} {name}"))
+    except DataFormatError:
+        raise
+    except DataError as error:
+        raise DataFormatError(str(error)) from error
+    if not parsed.label_names and parsed.annotated and not request.format:
+        raise DataFormatError(f"{tree.root}: Datumaro took it for {name!r}, but found no labels.")
+    parsed.notes += note
+    parsed.left_out = {folder: "maps" for folder in tree.folders if is_map_name(folder.rpartition("/")[2])}
+    return parsed
+
+
+def _most(path: Path, names: Iterable[str]) -> tuple[str, Any, list[str]]:
+    """Of the formats the one that reads the most items, with what it read and a note if there was a choice.
+
+    Raises:
+        DataFormatError: none reads any.
+    """
     found: list[tuple[str, Any]] = []
     problems = []
     for name in names:
         try:
-            dataset = _quiet_import(request.file or tree.root, name)
+            dataset = _quiet_import(path, name)
         except Exception as error:
             problems.append(f"{name}: {_first_cause(error)}")
             continue
-        found.append((name, dataset))
-    usable = [(name, dataset) for name, dataset in found if len(dataset)]
-    if not usable:
-        tried = "; ".join(problems) or f"{', '.join(names)}: no items"
-        raise DataFormatError(f"{tree.root} could not be read by Datumaro ({tried}).")
-    name, best = max(usable, key=lambda item: len(item[1]))
-    parsed = from_datumaro(best, request, name)
-    if not parsed.label_names and not request.format:
-        raise DataFormatError(f"{tree.root}: Datumaro took it for {name!r}, but found no labels.")
-    if len(usable) > 1:
-        counts = ", ".join(f"{other} {len(dataset)}" for other, dataset in usable)
-        parsed.notes.append(f"Datumaro knows several formats for it (items read: {counts}); {name!r} was used.")
-    return parsed
+        if len(dataset):
+            found.append((name, dataset))
+        else:
+            problems.append(f"{name}: no items")
+    if not found:
+        raise DataFormatError(f"{path} could not be read by Datumaro ({'; '.join(problems)}).")
+    name, best = max(found, key=lambda item: len(item[1]))
+    if len(found) == 1:
+        return name, best, []
+    counts = ", ".join(f"{other} {len(dataset)}" for other, dataset in found)
+    note = f"Datumaro knows several formats for it (items read: {counts}); {name!r} was used (--data.format chooses)."
+    return name, best, [note]
 
 
-def from_datumaro(dataset: Any, request: ReadRequest, name: str = "datumaro") -> Parsed:
+def from_datumaro(
+    dataset: Any, request: ReadRequest, name: str = "datumaro", pictures: Pictures | None = None
+) -> Parsed:
     """The items of a classic ``datumaro.Dataset``.
 
     Args:
         dataset: what was read.
         request: what the user asked.
         name: of the format.
+        pictures: where images inside other files are written; ``None`` to leave them out.
 
     Raises:
-        DataError: no item has an image file.
+        DataError: no item has an image.
     """
+    pictures = pictures or Pictures()
     categories = {kind.name: value for kind, value in dataset.categories().items()}
     labels = [label.name for label in categories["label"].items] if "label" in categories else []
     parsed = Parsed([], labels, Task.DETECTION, name, keypoint_names=_keypoint_names(categories.get("points")))
     kinds: Counter[str] = Counter()
     items = list(dataset)
-    with_objects = any(_kind(annotation) in _OBJECTS for item in items for annotation in item.annotations)
+    objects = [a for item in items for a in item.annotations if _kind(a) in _OBJECTS]
+    unnamed = bool(objects) and all(getattr(annotation, "label", None) is None for annotation in objects)
     for item in items:
-        path = _path_of(item)
+        path = pictures.path_of(item)
         if path is None:
             parsed.skipped.append((str(item.id), "has no image file"))
             continue
         record = Record(path, subset_name(item.subset or ""), _size_of(item))
-        objects = collect(item.annotations, kinds)
-        record.labels = objects.labels
-        if with_objects:
-            objects.write(record)
+        found = collect(item.annotations, kinds, unnamed=0 if unnamed else None)
+        record.labels = [] if unnamed else found.labels
+        if objects:
+            found.write(record)
         parsed.records.append(record)
     if not parsed.records and parsed.skipped:
         raise DataError(
             f"None of the {len(items)} items of the Datumaro data set has an image file, such as "
             f"{parsed.skipped[0][0]!r}. Export it with save_media=True and load the folder."
         )
-    unused = {kind: count for kind, count in kinds.items() if kind not in (*_OBJECTS, "label")}
-    if unused:
-        counts = ", ".join(f"{count} {kind}" for kind, count in unused.items())
-        parsed.notes.append(f"Annotations of kinds that are not used here were left out: {counts}.")
+    _note(parsed, kinds, pictures, unnamed=unnamed)
     complete_keypoints(parsed)
     _set_task(parsed, request, kinds)
     return parsed
 
 
+def _note(parsed: Parsed, kinds: Counter[str], pictures: Pictures, *, unnamed: bool) -> None:
+    """Settle the labels of the objects, and note what was made of the annotations."""
+    if unnamed:
+        parsed.label_names = [_UNNAMED]
+        parsed.notes.append(f"The objects have no labels: all are {_UNNAMED!r}.")
+    elif any(record.boxes for record in parsed.records):
+        drop_image_labels(parsed)
+    if pictures.written:
+        parsed.notes.append(f"{pictures.written} images are inside another file; they were written into the cache.")
+    unused = {kind: count for kind, count in kinds.items() if kind not in (*_OBJECTS, "label")}
+    if unused:
+        counts = ", ".join(f"{count} {kind}" for kind, count in unused.items())
+        parsed.notes.append(f"Annotations of kinds that are not used here were left out: {counts}.")
+        parsed.annotated = bool(sum(kinds.values()) - sum(unused.values()))
+
+
 def _set_task(parsed: Parsed, request: ReadRequest, kinds: Counter[str]) -> None:
+    if not parsed.annotated:
+        parsed.task = Task.ANOMALY
+        return
     if kinds["points"]:
         parsed.task = Task.KEYPOINT_DETECTION
     elif kinds["rotated_bbox"]:
         parsed.task = Task.ORIENTED_DETECTION
-    elif kinds["mask"] and not kinds["polygon"] + kinds["bbox"] and _one_mask_for_each_class(parsed):
+    elif _is_semantic(parsed, kinds):
         parsed.task = Task.SEMANTIC_SEGMENTATION
-    elif kinds["mask"] + kinds["polygon"] > kinds["bbox"]:
+    elif _share_of_outlines(parsed) > 0.5:
         parsed.task = Task.INSTANCE_SEGMENTATION
     elif not kinds["bbox"]:
         several = any(len(record.labels) != 1 for record in parsed.records)
@@ -138,9 +175,21 @@ def _set_task(parsed: Parsed, request: ReadRequest, kinds: Counter[str]) -> None
         mark_anomalies(parsed, request)
 
 
-def _one_mask_for_each_class(parsed: Parsed) -> bool:
+def _is_semantic(parsed: Parsed, kinds: Counter[str]) -> bool:
+    """Whether there are masks alone, of each image one for each of its classes."""
+    if not kinds["mask"] or kinds["polygon"] + kinds["bbox"] or parsed.format in _OF_INSTANCES:
+        return False
     rows = [record.box_labels or [] for record in parsed.records]
     return all(len(set(row)) == len(row) for row in rows) and any(len(row) > 1 for row in rows)
+
+
+def _share_of_outlines(parsed: Parsed) -> float:
+    """How many of the objects have a polygon or a mask."""
+    objects = sum(len(record.box_labels or ()) for record in parsed.records)
+    outlined = sum(
+        sum(map(bool, record.polygons or ())) + sum(map(bool, record.rles or ())) for record in parsed.records
+    )
+    return outlined / max(objects, 1)
 
 
 def _datumaro() -> Any:
@@ -148,9 +197,27 @@ def _datumaro() -> Any:
 
 
 def _detected(root: Path) -> list[str]:
-    dm = _datumaro()
-    names = dm.Environment().detect_dataset(str(root))
+    environment = _datumaro().Environment()
+    try:
+        names = environment.detect_dataset(str(root))
+    except ImportError:  # one format lacks a package, which ends the search for all of them
+        _drop_unusable(environment.importers.extension_groups)
+        names = environment.detect_dataset(str(root))
     return [name for name in names if name not in _ANYTHING]
+
+
+def _drop_unusable(groups: dict[str, list[tuple[str, Any]]]) -> None:
+    """Leave out the formats whose packages are not installed."""
+    for found in groups.values():
+        found[:] = [entry for entry in found if _is_usable(entry[1])]
+
+
+def _is_usable(importer: Any) -> bool:
+    try:
+        importer.get_plugin_cls()
+    except ImportError:
+        return False
+    return True
 
 
 def _quiet_import(path: Path, name: str) -> Any:
@@ -172,22 +239,23 @@ def _first_cause(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _refuse_pickles(names: Iterable[str], request: ReadRequest) -> None:
-    pickled = [name for name in names if name in PICKLED]
-    if pickled and not request.allow_pickle:
+def _without_pickles(names: Sequence[str], request: ReadRequest) -> list[str]:
+    """The names, without those of pickles unless these are allowed.
+
+    Raises:
+        DataError: the files are pickles, whatever else they might be.
+    """
+    allowed = [name for name in names if request.allow_pickle or name not in PICKLED]
+    if not allowed:
         raise DataError(
-            f"format={pickled[0]!r}: its files are pickles, and opening a pickle can execute code. If you trust where "
+            f"format={names[0]!r}: its files are pickles, and opening a pickle can execute code. If you trust where "
             "the files come from, give allow_pickle=True."
         )
+    return allowed
 
 
 def _kind(annotation: Any) -> str:
     return str(annotation.type.name).lower()
-
-
-def _path_of(item: Any) -> str | None:
-    path = getattr(item.media, "path", None)
-    return str(Path(path).absolute()) if path and is_image(str(path)) and Path(path).is_file() else None
 
 
 def _size_of(item: Any) -> tuple[int, int] | None:

@@ -11,6 +11,8 @@ from drivetrain.data.geometry import polygon_box
 from drivetrain.data.read_record import Parsed, Record
 from drivetrain.images import rle as run_length
 
+_SHOWN = 5
+
 
 @dataclass(slots=True)
 class _Object:
@@ -51,14 +53,21 @@ class Objects:
             record.keypoints = [item.points for item in self.objects]
 
 
-def collect(annotations: Iterable[Any], kinds: Counter[str]) -> Objects:
-    """The labels and objects among the annotations of one item; ``kinds`` counts what was seen."""
+def collect(annotations: Iterable[Any], kinds: Counter[str], *, unnamed: int | None = None) -> Objects:
+    """The labels and objects among the annotations of one item.
+
+    Args:
+        annotations: of the item.
+        kinds: counts what was seen.
+        unnamed: the label of objects that have none; ``None`` to leave them out.
+    """
     result = Objects()
     groups: dict[tuple[int, int], _Object] = {}
     for annotation in annotations:
         kind = str(annotation.type.name).lower()
         kinds[kind] += 1
         label = getattr(annotation, "label", None)
+        label = unnamed if label is None else label
         if kind == "label":
             if label not in result.labels:
                 result.labels.append(int(annotation.label))
@@ -76,6 +85,25 @@ def collect(annotations: Iterable[Any], kinds: Counter[str]) -> Objects:
     for item in result.objects:
         _settle_box(item)
     return result
+
+
+def drop_image_labels(parsed: Parsed) -> None:
+    """Leave out the labels of whole images where the objects have others, such as the event of a photo of faces."""
+    of_objects = {label for record in parsed.records for label in record.box_labels or ()}
+    of_images = {label for record in parsed.records for label in record.labels}
+    if not of_images or of_images & of_objects:
+        return
+    kept = [number for number in range(len(parsed.label_names)) if number not in of_images]
+    dropped = [parsed.label_names[number] for number in sorted(of_images)]
+    renumbered = {old: new for new, old in enumerate(kept)}
+    parsed.label_names = [parsed.label_names[number] for number in kept]
+    for record in parsed.records:
+        record.labels = []
+        record.box_labels = [renumbered[label] for label in record.box_labels or ()]
+    more = ", ..." if len(dropped) > _SHOWN else ""
+    parsed.notes.append(
+        f"Labels of whole images beside those of objects were left out: {', '.join(dropped[:_SHOWN])}{more}."
+    )
 
 
 def complete_keypoints(parsed: Parsed) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from drivetrain.data.class_maps import as_class_map, is_coloured, voc_colours
 from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
+from drivetrain.data.readers.voc_labels import class_lists, read_labels
 from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataFormatError
@@ -19,17 +20,18 @@ _LAST = ("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "s
 VOC_NAMES = [*_FIRST, *_LAST]
 _ANNOTATIONS, _IMAGES, _SETS, _CLASS_MAPS = "Annotations", "JPEGImages", "ImageSets", "SegmentationClass"
 _LABEL_MAP = "labelmap.txt"
+_OF_IMAGES = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a VOC annotation, or class maps beside the images of VOC."""
-    if any(name.rpartition("/")[2] == _CLASS_MAPS for name in tree.folders):
+    """Whether there is a VOC annotation, or class maps or lists of the images of each class beside those of VOC."""
+    if any(name.rpartition("/")[2] in (_CLASS_MAPS, _SETS) for name in tree.folders):
         return any(name.rpartition("/")[2] == _IMAGES for name in tree.folders)
-    return any(_root_tag(tree.root / name) == "annotation" for name in tree.with_suffix(".xml")[:3])
+    return any(_is_annotation(tree.root / name) for name in tree.with_suffix(".xml")[:3])
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """Boxes, or class maps if they were asked for or there is nothing else.
+    """Boxes, or class maps or labels of images if they were asked for or there is nothing else.
 
     Raises:
         DataFormatError: there is no annotation, or one is malformed.
@@ -39,8 +41,14 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     maps = [name for name in tree.images if name.startswith(f"{prefix}{_CLASS_MAPS}/")]
     if maps and (request.task is Task.SEMANTIC_SEGMENTATION or not files):
         return _read_class_maps(tree, prefix, maps)
+    lists = class_lists(tree, f"{prefix}{_SETS}/Main/")
+    if lists and (request.task in _OF_IMAGES or not files):
+        order = list(dict.fromkeys([*_label_map(tree, prefix), *VOC_NAMES]))
+        return read_labels(tree, f"{prefix}{_IMAGES}", lists, _subsets(tree, prefix, "Main"), order)
     if not files:
-        raise DataFormatError(f"{tree.root} is not in the VOC format: it has no .xml files and no {_CLASS_MAPS}.")
+        raise DataFormatError(
+            f"{tree.root} is not in the VOC format: it has no .xml files, no {_CLASS_MAPS}, no lists in {_SETS}/Main."
+        )
     return _read_boxes(tree, prefix, files)
 
 
@@ -53,13 +61,13 @@ def _prefix(tree: Tree) -> str:
     return ""
 
 
-def _root_tag(file: Path) -> str:
+def _is_annotation(file: Path) -> bool:
+    """Whether the file is one of VOC; those of LabelMe are alike, but for other words around the size and source."""
     try:
-        for _, element in ET.iterparse(file, events=("start",)):  # noqa: S314 - expat bounds entity expansion
-            return str(element.tag)
+        root = ET.parse(file).getroot()  # noqa: S314 - expat bounds entity expansion
     except ET.ParseError:
-        return ""
-    return ""
+        return False
+    return root.tag == "annotation" and root.find("imagesize") is None and root.find("source/sourceImage") is None
 
 
 def _read_boxes(tree: Tree, prefix: str, files: list[str]) -> Parsed:
