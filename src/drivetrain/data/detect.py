@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivetrain.data.folder_names import is_for_readers
+from drivetrain.data.folder_names import is_for_readers, may_annotate
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
 from drivetrain.data.several import refuse_several
-from drivetrain.data.tree import Tree
+from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataError, DataFormatError, DrivetrainError, near
 from drivetrain.types import Task
 
@@ -41,12 +41,24 @@ def choose(tree: Tree, request: ReadRequest) -> Parsed:
             continue
         for refusal in refusals:
             if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
-                raise refusal.error
+                raise _of_tables(tree, request) or refusal.error
         if (inner := _only_folder(tree)) is not None:
             return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
     if silent is not None:
         return silent
     raise DataFormatError(_nothing_fits(tree))
+
+
+def _of_tables(tree: Tree, request: ReadRequest) -> DataError | None:
+    """The error of the tables beside the images, if they are all that may say something: it names the columns."""
+    files = [name for name in tree.files if may_annotate(name)]
+    if not files or any(suffix_of(name) not in (".csv", ".tsv") for name in files):
+        return None
+    try:
+        FORMATS["csv"].read(tree, request)
+    except DataError as error:
+        return error
+    return None
 
 
 def _is_taken(parsed: Parsed, silent: Parsed | None) -> bool:

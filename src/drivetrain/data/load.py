@@ -10,6 +10,7 @@ from typing import Any
 
 from drivetrain.data import cache as table_cache
 from drivetrain.data.account import close_account
+from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.check import check
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.detect import choose
@@ -21,6 +22,9 @@ from drivetrain.data.tree import Tree, fingerprint_of
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, OptionError, near
 from drivetrain.types import Task
 from drivetrain.types.options import check_seed
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+"""The ends of the names of archives that are unpacked."""
 
 Splits = Mapping[str, float] | Sequence[float]
 
@@ -48,8 +52,9 @@ def load_dataset(
     """Read a data set of any format.
 
     Args:
-        source: a folder; an annotation file (``.csv``, ``.tsv``, COCO ``.json``, YOLO ``.yaml``); a ``.zip``; a
-            ``datumaro.Dataset``; or a :class:`Dataset`.
+        source: a folder; an annotation file (``.csv``, ``.tsv``, COCO ``.json``, YOLO ``.yaml``); a ``.zip`` or
+            ``.tar``; a ``datumaro.Dataset``; a ``datasets.Dataset`` or ``DatasetDict`` of Hugging Face; a torch
+            ``Dataset`` of pairs; a pandas or polars ``DataFrame``; a list of ``(path, label)``; or a :class:`Dataset`.
         format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"anomaly_folder"``,
             ``"mask_folder"``, ``"kitti"``, ``"labelme"``, ``"via"``, ``"label_studio"``, ``"market1501"``,
             ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
@@ -105,11 +110,26 @@ def _loaded(source: Any, request: ReadRequest, *, cache: bool) -> Dataset:
         parsed = from_datumaro(source, request)
         return _finished(parsed, Facts((), parsed.task, "datumaro.Dataset"), request)
     if not isinstance(source, str | os.PathLike):
-        raise DataError(
-            f"source is a {type(source).__name__}; give a folder, a .csv, .json, .yaml or .zip file, "
-            "a datumaro.Dataset or a drivetrain Dataset."
-        )
+        return _from_memory(source, request)
     return _from_disk(Path(source).expanduser(), request, cache=cache)
+
+
+def _from_memory(source: Any, request: ReadRequest) -> Dataset:
+    from drivetrain.data.memory import reader_of
+
+    read = reader_of(source)
+    if read is None:
+        raise DataError(
+            f"source is a {type(source).__name__}; give a folder, a .csv, .json, .yaml, .zip or .tar file, a Dataset "
+            "of drivetrain, datumaro, torch or Hugging Face, a DataFrame of pandas or polars, or a list of pairs of an "
+            "image's path and its label."
+        )
+    if request.format:
+        raise OptionError(f"format={request.format!r} is for files; the source is a {type(source).__name__}.")
+    parsed = read(source, request)
+    if (request.task is Task.ANOMALY or request.normal) and parsed.task is not Task.ANOMALY:
+        mark_anomalies(parsed, request)
+    return _finished(parsed, Facts((), parsed.task, f"{type(source).__module__.partition('.')[0]} data"), request)
 
 
 def _from_disk(path: Path, request: ReadRequest, *, cache: bool) -> Dataset:
@@ -179,7 +199,7 @@ def _locate(path: Path) -> _Place:
             f"{path} does not exist.{near(path.name, siblings)} Looked in {path.parent.absolute()}."
         )
     suffix = path.suffix.lower()
-    if suffix == ".zip":
+    if is_archive(path):
         from drivetrain.data.archive import extracted
 
         return _Place(extracted(path), None)
@@ -188,9 +208,14 @@ def _locate(path: Path) -> _Place:
         folder = file.parent
         return _Place(folder.parent if suffix == ".json" and folder.name == "annotations" else folder, file)
     raise DataFormatError(
-        f"{path} is a file of a kind that is not read here; read are: a folder, .zip, "
+        f"{path} is a file of a kind that is not read here; read are: a folder, {', '.join(ARCHIVES)}, "
         f"{', '.join(sorted(FILE_SUFFIXES))}. An archive of another kind has to be unpacked first."
     )
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file has the name of an archive that is unpacked."""
+    return path.name.lower().endswith(ARCHIVES)
 
 
 def _shares(splits: Splits) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def detect(tree: Tree) -> bool:
             rows, delimiter = _rows(name)
         except DataFormatError:
             continue
-        if delimiter and rows and _columns(rows, name, guess=True) is not None:
+        if delimiter and rows and _columns(rows, str(name), guess=True) is not None:
             return True
     return False
 
@@ -93,7 +93,7 @@ def _rows(path: Path) -> tuple[list[list[str]], str]:
     return rows, delimiter if delimiter in first else ""
 
 
-def _columns(rows: list[list[str]], path: Path, *, guess: bool = False) -> _Columns | None:
+def _columns(rows: list[list[str]], path: str, *, guess: bool = False) -> _Columns | None:
     """Which column holds what; the first row is the header unless its first cell is an image."""
     header = [cell.strip().lower() for cell in rows[0]]
     if is_image(header[0]) and len(header) >= 2:
@@ -133,21 +133,46 @@ def _one_hot(rows: list[list[str]], header: list[str], columns: _Columns) -> lis
     ]
 
 
+def read_rows(rows: list[list[str]], request: ReadRequest, where: str) -> Parsed:
+    """A table in memory, its first row the names of the columns; paths are relative to the working directory.
+
+    Args:
+        rows: the cells as text.
+        request: what the user asked.
+        where: what the table is, for messages.
+
+    Raises:
+        DataFormatError: no column names the images, or none holds labels.
+        DataError: an image has contradictory labels.
+    """
+    if len(rows) < 2:
+        raise DataFormatError(f"{where} is empty.")
+    found, names = _read_body(rows, where, lambda name: str(Path(name).expanduser().absolute()), "train")
+    parsed = _assemble(found, names, request)
+    parsed.format = "table"
+    return parsed
+
+
 def _read_table(tree: Tree, path: Path) -> tuple[list[_Row], list[str]]:
     rows, _ = _rows(path)
     if not rows:
         raise DataFormatError(f"{path} is empty.")
-    columns = _columns(rows, path)
-    assert columns is not None
     default = next((subset_name(name) for name in (path.stem, path.parent.name) if is_subset(name)), "train")
+    return _read_body(rows, str(path), _Resolver(tree, path.parent), default)
+
+
+def _read_body(
+    rows: list[list[str]], where: str, resolve: Callable[[str], str], default: str
+) -> tuple[list[_Row], list[str]]:
+    columns = _columns(rows, where)
+    assert columns is not None
     body = rows if is_image(rows[0][0].strip()) and columns.path == 0 and columns.label == 1 else rows[1:]
     names = [rows[0][index].strip() for index in columns.one_hot]
-    resolve = _Resolver(tree, path.parent)
     result = []
     for line, row in enumerate(body, start=2):
         needed = max([columns.path, columns.label or 0, *columns.box])
         if len(row) <= needed:
-            raise DataFormatError(f"{path}, row {line}: {len(row)} cells, but column {needed + 1} is needed.")
+            raise DataFormatError(f"{where}, row {line}: {len(row)} cells, but column {needed + 1} is needed.")
         subset = subset_name(row[columns.subset]) if columns.subset is not None else default
         if columns.one_hot:
             hot = (row[index].strip().lower() in ("1", "1.0", "true") for index in columns.one_hot)
@@ -155,11 +180,11 @@ def _read_table(tree: Tree, path: Path) -> tuple[list[_Row], list[str]]:
         else:
             assert columns.label is not None
             labels = (row[columns.label].strip(),)
-        result.append(_Row(resolve(row[columns.path].strip()), subset, labels, _box(row, columns, path, line)))
+        result.append(_Row(resolve(row[columns.path].strip()), subset, labels, _box(row, columns, where, line)))
     return result, names
 
 
-def _box(row: list[str], columns: _Columns, path: Path, line: int) -> tuple[float, ...]:
+def _box(row: list[str], columns: _Columns, path: str, line: int) -> tuple[float, ...]:
     """The box of a row; empty cells mean an image without objects."""
     if not any(row[index].strip() for index in columns.box):
         return ()

@@ -25,6 +25,8 @@ _TASKS = {
 }
 _NAME_FILES = ("classes.txt", "obj.names", "names.txt", "data.names", "labels/classes.txt")
 _CORNERS = 8
+_EQUAL = 2e-3  # of the image's size: files round their numbers
+_MOSTLY = 0.9  # boxes at the border of an image are cut
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class _Lines:
 
     boxes: int = 0
     polygons: int = 0
+    parallelograms: int = 0
     faults: list[str] = field(default_factory=list)
 
 
@@ -85,7 +88,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         if request.strict:
             raise DataFormatError(f"strict=True: {text}.")
         parsed.notes.append(text + "; they were left out.")
-    parsed.task = _inferred(task, seen)
+    parsed.task = _inferred(task, seen, parsed.notes)
     if not names:
         count = 1 + max((label for r in parsed.records for label in r.box_labels or ()), default=-1)
         parsed.label_names = [f"class_{index}" for index in range(count)]
@@ -196,6 +199,7 @@ def _add(
         if task is Task.ORIENTED_DETECTION and len(values) != _CORNERS:
             raise ValueError(f"{len(values)} numbers, 8 expected for an oriented box")
         seen.polygons += 1
+        seen.parallelograms += _is_parallelogram(values)
         rings = [values]
         box = polygon_box(rings)
     else:
@@ -221,8 +225,21 @@ def _visible(values: list[float], dimensions: int) -> list[float]:
     return triples
 
 
-def _inferred(task: Task | None, seen: _Lines) -> Task:
+def _is_parallelogram(values: list[float]) -> bool:
+    """Whether an outline has four corners and equal opposite sides, as a turned rectangle has in any unit."""
+    if len(values) != _CORNERS:
+        return False
+    return all(abs(values[i] + values[i + 4] - values[i + 2] - values[i + 6]) < _EQUAL for i in (0, 1))
+
+
+def _inferred(task: Task | None, seen: _Lines, notes: list[str]) -> Task:
     if task in _TASKS.values():
         assert task is not None
         return task
+    if seen.polygons and not seen.boxes and seen.parallelograms >= _MOSTLY * seen.polygons:
+        notes.append(
+            "Every outline is a rectangle, so these are oriented boxes; if they are outlines of objects, give "
+            "task='instance_segmentation' (--task instance_segmentation)."
+        )
+        return Task.ORIENTED_DETECTION
     return Task.INSTANCE_SEGMENTATION if seen.polygons > seen.boxes else Task.DETECTION
