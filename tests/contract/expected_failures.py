@@ -12,6 +12,7 @@ from drivetrain.testing import Expectation, Never, NotYet
 CASES: dict[str, tuple[str, str]] = {
     "toy": ("toy", "toy:linear"),
     "lightning": ("lightning", "timm:mobilenetv3_small_050"),
+    "torchvision": ("lightning", "torchvision:ssdlite320_mobilenet_v3_large"),
     "ultralytics-cls": ("ultralytics", "yolo11n-cls"),
     "ultralytics-detect": ("ultralytics", "yolo11n"),
     "rfdetr": ("rfdetr", "rfdetr-nano"),

@@ -86,7 +86,8 @@ def _convert(source: ExportSource, path: Path) -> ModelProto:
     spec = source.image_spec
     example = torch.zeros(2 if source.dynamic_batch else 1, 3, spec.height, spec.width)
     options: dict[str, Any] = {"input_names": [INPUT_NAME], "output_names": list(source.output_names)}
-    if is_installed("onnxscript"):  # torch's present exporter; the one before it knows fewer operations
+    # torch's present exporter; the one before it knows fewer operations, but follows sizes that depend on values
+    if is_installed("onnxscript") and not source.traced:
         batch = {0: torch.export.Dim("batch")} if source.dynamic_batch else None
         options.update(dynamo=True, dynamic_shapes=(batch,), external_data=False, verbose=False, optimize=True)
     else:

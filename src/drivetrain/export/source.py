@@ -31,6 +31,7 @@ class ExportSource:
         decoder_args: plain data for the decoder.
         output_names: of the outputs, in their order; those of the graph if empty (``ir``, ``onnx``).
         dynamic_batch: whether the graph may take several images of one size at once.
+        traced: ONNX is written by PyTorch's trace, because the sizes of the outputs depend on their values.
         embed: put the preprocessing into the graph, so that raw images go in. Without it the graph keeps its input,
             which an upstream's own loader may need.
         planes: raw images go in as ``(B, 3, H, W) float32`` in 0..1, which some upstreams' own loaders give.
@@ -51,6 +52,7 @@ class ExportSource:
     decoder_args: Mapping[str, Any] = field(default_factory=dict)
     output_names: tuple[str, ...] = ()
     dynamic_batch: bool = False
+    traced: bool = False
     embed: bool = True
     planes: bool = False
     model_info: Mapping[str, str] = field(default_factory=dict)

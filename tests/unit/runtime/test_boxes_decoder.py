@@ -91,3 +91,17 @@ def test_manifests_cannot_name_just_anything() -> None:
     ):
         with pytest.raises(ArtifactError, match="decoder"):
             make_decoder(name, args, ("x",), spec)
+
+
+def test_scores_that_differ_in_the_last_bits_give_one_order() -> None:
+    boxes = np.array([[8, 0, 12, 4], [0, 0, 4, 4], [0, 8, 4, 12]], np.float32)
+    arguments = {"boxes": "boxes", "scores": "scores", "score_decimals": 5}
+    spec = ImageSpec(height=16, width=16)
+    found = [
+        make_decoder("boxes", arguments, ("a",), spec).decode(
+            {"boxes": boxes, "scores": np.array(scores, np.float32)}, (16, 16), "x.png"
+        )
+        for scores in ([0.3333333, 0.3333334, 0.9], [0.3333334, 0.3333333, 0.9])
+    ]
+    for prediction in found:
+        np.testing.assert_array_equal(prediction.boxes, boxes[[2, 1, 0]])

@@ -74,7 +74,14 @@ SPEC = EngineSpec(
         ),
     ),
     known_names=(r"(timm|torchvision):.+", r"(tf_)?efficientnet.*", r"resnet\d+", r"mobilenet.*", r"vit_.*"),
-    tasks=(Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION),
+    tasks=(
+        Task.CLASSIFICATION,
+        Task.MULTILABEL_CLASSIFICATION,
+        Task.DETECTION,
+        Task.INSTANCE_SEGMENTATION,
+        Task.SEMANTIC_SEGMENTATION,
+        Task.KEYPOINT_DETECTION,
+    ),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("drivetrain_model",),
     limits="drivetrain.torch_training.trainer_limits:check",
@@ -83,5 +90,5 @@ SPEC = EngineSpec(
         *_candidates(Task.MULTILABEL_CLASSIFICATION, "val/map", "val/f1"),
     ),
     upstream={"lightning": ">=2.4,!=2.6.2,!=2.6.3", "torch": ">=2.6", "timm": ">=1.0", "torchvision": ">=0.21"},
-    summary="Classification models of timm and torchvision, and any LightningModule with its own data.",
+    summary="Models of timm and torchvision, and any LightningModule with its own data.",
 )

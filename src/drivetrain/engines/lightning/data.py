@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -179,7 +179,7 @@ class ImageLoader:
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
         epoch = self.batch_sampler.sampler.epoch
         if self.num_workers == 0:
             for numbers in self.batch_sampler:
@@ -199,11 +199,11 @@ class ImageLoader:
 
     def _start(
         self, pool: ThreadPoolExecutor, numbers: NDArray[np.int64], epoch: int
-    ) -> tuple[NDArray[np.int64], list[Future[NDArray[np.uint8]]]]:
+    ) -> tuple[NDArray[np.int64], list[Future[Any]]]:
         parts = np.array_split(numbers, min(self.num_workers, len(numbers)))
         return numbers, [pool.submit(self._images, part, epoch) for part in parts]
 
-    def _images(self, numbers: NDArray[np.int64], epoch: int) -> NDArray[np.uint8]:
+    def _images(self, numbers: NDArray[np.int64], epoch: int) -> Any:
         images = np.empty((len(numbers), *self.spec.size, 3), np.uint8)
         for place, number in enumerate(numbers.tolist()):
             image = self.cache.get(number)
@@ -215,7 +215,7 @@ class ImageLoader:
             images[place] = image
         return images
 
-    def _join(self, images: list[NDArray[np.uint8]], numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def _join(self, images: list[Any], numbers: NDArray[np.int64]) -> tuple[Tensor, Any]:
         whole = images[0] if len(images) == 1 else np.concatenate(images)
         return torch.from_numpy(whole).permute(0, 3, 1, 2), torch.from_numpy(self.data.targets[numbers])
 

@@ -17,6 +17,10 @@ from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.models.classification import ClassificationModule
 from drivetrain.engines.lightning.predict import infer
+from drivetrain.engines.lightning.vision.scenes import scene_loaders
+from drivetrain.engines.lightning.vision.vision_build import VisionModels, is_vision
+from drivetrain.engines.lightning.vision.vision_module import VisionModule
+from drivetrain.engines.lightning.vision.vision_predict import ask
 from drivetrain.errors import CheckpointError, DataError
 from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.torch_training.process import own_randomness, untouched_process
@@ -40,7 +44,7 @@ _MAX_EPOCHS = 30
 
 
 class LightningFramework(Framework):
-    """Lightning's trainer over our classification module, or over a user-defined LightningModule."""
+    """Lightning's trainer over our module for a task, or over a user-defined LightningModule."""
 
     default_space: ClassVar = {
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -65,7 +69,12 @@ class LightningFramework(Framework):
         if self._module is not None and options is None:
             return
         with own_randomness(options.seed if options is not None else 0):
-            self._adopt(self._classifiers.build(options, self._wanted_labels(), self._task_of_data()))
+            models, labels = self._models, self._wanted_labels()
+            if isinstance(models, VisionModels):
+                keypoints = len(self.dataset.keypoint_names) if labels is not None else 0
+                self._adopt(models.build(options, labels, self.setup.task, keypoints))
+            else:
+                self._adopt(models.build(options, labels, self._task_of_data()))
         if options is not None and options.metric is not None:
             check_logged(options.metric, self._module.logged_names)
 
@@ -97,6 +106,8 @@ class LightningFramework(Framework):
     def infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
+        if isinstance(self._module, VisionModule):
+            return ask(self._module, images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
         del confidence  # classification answers with every probability
         spec, task, _ = native.image_facts(self._module, self.known_task)
         return infer(self._module, images, spec=spec, task=task, device=self.setup.device, batch_size=batch_size)
@@ -107,7 +118,7 @@ class LightningFramework(Framework):
             self.build()
             native.load_weights(self._module, content, str(checkpoint))
         else:
-            self._adopt(self._classifiers.open(content, checkpoint, self._module))
+            self._adopt(self._models.open(content, checkpoint, self._module))
 
     def warm_start(self, checkpoint: Path, run: Run) -> None:
         content = read_checkpoint(checkpoint)
@@ -115,7 +126,7 @@ class LightningFramework(Framework):
             native.load_weights(self._module, content, str(checkpoint))
             run.note(f"Started from {checkpoint.name}.")
             return
-        for note in self._classifiers.warm_start(self._module, content, checkpoint):
+        for note in self._models.warm_start(self._module, content, checkpoint):
             run.note(note)
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
@@ -137,6 +148,10 @@ class LightningFramework(Framework):
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002, ARG002
         from drivetrain.engines.lightning.predict import export_source
+        from drivetrain.engines.lightning.vision.vision_predict import vision_source
+
+        if isinstance(self._module, VisionModule):
+            return vision_source(self._module)
 
         spec, task, names = native.image_facts(self._module, self.known_task)
         return export_source(self._module, spec=spec, task=task, label_names=names)
@@ -156,10 +171,16 @@ class LightningFramework(Framework):
     def is_native(self, data: Any) -> bool:
         return native.is_native_data(data)
 
+    def task_to_read_for(self) -> Task | None:
+        """A model that finds objects or classifies pixels decides what it is for."""
+        return self.task if is_vision(self._origin) else self.known_task
+
     def find_task(self) -> Task:
         if self._is_own_module:
             return native.image_facts(self.model, self.known_task)[1]
-        return self._task_of_data() or self._classifiers.recorded_task or Task.CLASSIFICATION
+        if is_vision(self._origin):
+            return self._models.recorded_task or Task.DETECTION
+        return self._task_of_data() or self._models.recorded_task or Task.CLASSIFICATION
 
     def find_label_names(self) -> tuple[str, ...]:
         if self._is_own_module:
@@ -194,9 +215,16 @@ class LightningFramework(Framework):
         return native.is_lightning_module(self.given)
 
     @property
-    def _classifiers(self) -> Classifiers:
+    def _origin(self) -> Any:
         model: Any = self.given
-        return Classifiers(self.own_checkpoint if isinstance(model, Path) else model, self.setup.model_args)
+        return self.own_checkpoint if isinstance(model, Path) else model
+
+    @property
+    def _models(self) -> Classifiers | VisionModels:
+        """What makes the model, for its kind."""
+        if not is_vision(self._origin):
+            return Classifiers(self._origin, self.setup.model_args)
+        return VisionModels(self._origin, self.setup.model_args)
 
     def _take_own(self, options: TrainOptions | None) -> None:
         """The user's object as it is; of a class a new one for each training, with the random weights of its seed."""
@@ -207,7 +235,7 @@ class LightningFramework(Framework):
             with own_randomness(options.seed if options is not None else 0):
                 self._module = given(**self.setup.model_args)
 
-    def _adopt(self, module: ClassificationModule) -> None:
+    def _adopt(self, module: Any) -> None:
         self._module = module
         self.task, self.label_names = module.task, module.label_names
 
@@ -234,6 +262,8 @@ class LightningFramework(Framework):
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
         spec: ImageSpec = self._module.image_spec
+        if isinstance(self._module, VisionModule):
+            return dict(scene_loaders(dataset, spec, self.task, options, run))
         return loaders_for(dataset, spec, self.task, options, run)
 
     def _trainer(self, options: TrainOptions, callbacks: list[Any], folder: Path, *, package: str | None = None) -> Any:
@@ -249,8 +279,9 @@ class LightningFramework(Framework):
 
     def _describe_model(self) -> dict[str, Any]:
         """What a checkpoint says about the model."""
-        if isinstance(self._module, ClassificationModule):
-            return self._module.describe()
+        if isinstance(self._module, ClassificationModule | VisionModule):
+            described: dict[str, Any] = self._module.describe()
+            return described
         cls = type(self._module)
         return {"kind": "module", "class": f"{cls.__module__}.{cls.__qualname__}"}
 

@@ -46,10 +46,10 @@ def timm_models() -> dict[str, Any]:
 
 
 def torchvision_models() -> dict[str, Any]:
-    """The classification models of torchvision, each with the arguments of its own class."""
+    """The models of torchvision for images, each with the arguments of its own class."""
     import torchvision
 
-    entries, arguments = [], {}
+    entries, arguments = _vision_models()
     for name in torchvision.models.list_models(module=torchvision.models):
         builder = torchvision.models.get_model_builder(name)
         family = builder.__module__.rpartition(".")[2]
@@ -65,6 +65,36 @@ def torchvision_models() -> dict[str, Any]:
         if family not in arguments:
             arguments[family] = [_row(_PRETRAINED), *_class_arguments(builder)]
     return {"models": entries, "arguments": arguments}
+
+
+def _vision_models() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Its detectors and segmentation models, each with the arguments of its builder."""
+    from torchvision import models
+
+    entries, arguments = [], {}
+    for module, summary in ((models.detection, "torchvision detector"), (models.segmentation, "torchvision segmenter")):
+        for name in models.list_models(module=module):
+            builder = models.get_model_builder(name)
+            entries.append(
+                {
+                    "name": name,
+                    "tasks": [_task_of(name, builder.__module__).value],
+                    "class_path": f"{builder.__module__}:{builder.__name__}",
+                    "family": name,
+                    "summary": summary,
+                }
+            )
+            skip = ("weights", "weights_backbone", "progress", "num_classes", "kwargs")
+            arguments[name] = [_row(_PRETRAINED), *signature_arguments(builder, skip=skip)]
+    return entries, arguments
+
+
+def _task_of(name: str, module: str) -> Task:
+    if ".segmentation." in module:
+        return Task.SEMANTIC_SEGMENTATION
+    if name.startswith("maskrcnn"):
+        return Task.INSTANCE_SEGMENTATION
+    return Task.KEYPOINT_DETECTION if name.startswith("keypointrcnn") else Task.DETECTION
 
 
 def _class_arguments(builder: Any) -> list[dict[str, str]]:

@@ -13,6 +13,8 @@ from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import TrainOptions
 
 _ORDER = ("train", "val", "test")
+#: What a module of your own is asked about images for.
+_PREDICTED = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
 _DATA_OPTIONS = ("batch_size", "image_size", "num_workers")
 _MODULE_OPTIONS = ("learning_rate", "image_size")
 
@@ -136,9 +138,9 @@ def image_facts(module: Any, task: Task | None) -> tuple[ImageSpec, Task, tuple[
             f"{type(module).__name__} does not say what predicting on images needs. Give it the attributes "
             f"{'; '.join(absent)}; forward must then turn (B, 3, H, W) into (B, labels) logits."
         )
-    if task not in SPEC.tasks:
+    if task not in _PREDICTED:
         raise UnsupportedError(
-            f"{type(module).__name__} is for {task.value}; this engine predicts for {', '.join(SPEC.tasks)} only. "
+            f"{type(module).__name__} is for {task.value}; this engine predicts for {', '.join(_PREDICTED)} only. "
             "Its own training and test work."
         )
     return spec if isinstance(spec, ImageSpec) else ImageSpec.from_dict(dict(spec)), task, tuple(names)

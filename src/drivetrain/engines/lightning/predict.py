@@ -45,16 +45,16 @@ def infer(
     module.to(place)
     several = task is Task.MULTILABEL_CLASSIFICATION
     with ThreadPoolExecutor(core_count(), "drivetrain-images") as pool:
-        for batch in _prepared(iter(images), spec, batch_size or _BATCH_SIZE, pool):
+        for batch in prepared(iter(images), spec, batch_size or _BATCH_SIZE, pool):
             inputs = torch.from_numpy(np.stack([part.result() for _, _, part in batch]))
-            with torch.inference_mode(), _answering(module):
+            with torch.inference_mode(), answering(module):
                 logits = module(inputs.to(place, memory_format=torch.channels_last)).float()
                 rows = (logits.sigmoid() if several else logits.softmax(dim=1)).cpu().numpy()
             for (path, size, _), row in zip(batch, rows, strict=True):
                 yield make_prediction(path, size, row, task)
 
 
-def _prepared(
+def prepared(
     images: Iterator[tuple[str, NDArray[np.uint8]]], spec: ImageSpec, size: int, pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]]]:
     """Batches whose images are being prepared, one batch ahead."""
@@ -72,7 +72,7 @@ def _prepared(
 
 
 @contextmanager
-def _answering(module: Any) -> Iterator[None]:
+def answering(module: Any) -> Iterator[None]:
     """Evaluation mode for a while; each part goes back to its own mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.runtime.postprocess.base import Decoder, Outputs, activate, boxes_to_original
+from drivetrain.runtime.postprocess.base import Decoder, Outputs, activate, boxes_to_original, to_original
+from drivetrain.runtime.postprocess.regions import masks_of_regions, points_of_heatmaps
 from drivetrain.types import ImageSpec, Prediction
 
 
@@ -27,12 +28,18 @@ class BoxesDecoder(Decoder):
     - ``all_classes``: each class of a box is an answer of its own, as in DETR models (default: the best one only).
     - ``label_offset``: subtracted from the label numbers (default 0).
     - ``nms``: ``{"iou": 0.5, "class_agnostic": false}`` to suppress overlapping boxes (default: not).
+    - ``masks``: name of ``(N, 1, m, m)`` probabilities over each box; none by default.
+    - ``heatmaps``: name of ``(N, K, m, m)`` logits of the keypoints over each box; none by default.
+    - ``score_decimals``: scores are rounded to so many decimals, and equal ones ordered by the place of the box, so that
+      runtimes that differ in the last bits give one order (default: not).
     - ``confidence_threshold`` (0.25) and ``max_detections`` (300).
+
+    ``masks`` and ``heatmaps`` need one label for each box, so ``scores`` without classes.
     """
 
     arguments: ClassVar[frozenset[str]] = frozenset(
         {"boxes", "scores", "labels", "format", "normalised", "activation", "no_object", "all_classes"}
-        | {"label_offset", "nms", "confidence_threshold", "max_detections"}
+        | {"label_offset", "nms", "masks", "heatmaps", "score_decimals", "confidence_threshold", "max_detections"}
     )
     takes_confidence: ClassVar[bool] = True
 
@@ -50,6 +57,9 @@ class BoxesDecoder(Decoder):
         self._all_classes = bool(args.get("all_classes", False))
         self._label_offset = int(args.get("label_offset", 0))
         self._nms: Mapping[str, Any] | None = args.get("nms")
+        self._masks: str | None = args.get("masks")
+        self._heatmaps: str | None = args.get("heatmaps")
+        self._decimals: int | None = args.get("score_decimals")
         self._threshold = float(args.get("confidence_threshold", 0.25))
         self._most = int(args.get("max_detections", 300))
 
@@ -57,14 +67,32 @@ class BoxesDecoder(Decoder):
         """The boxes at or above the threshold, by falling score."""
         boxes, scores, labels = self._candidates(outputs)
         keep = np.flatnonzero(scores >= self._threshold)
-        keep = keep[np.argsort(-scores[keep], kind="stable")]
-        boxes, scores, labels = self._corners(boxes[keep]), scores[keep], labels[keep]
+        if self._decimals is None:
+            keep = keep[np.argsort(-scores[keep], kind="stable")]
+        else:
+            scores = scores.round(self._decimals)
+            keep = keep[_by_score_and_place(scores[keep], self._corners(boxes[keep]))]
         if self._nms is not None:
             agnostic = bool(self._nms.get("class_agnostic", False))
-            kept = non_maximum_suppression(boxes, None if agnostic else labels, float(self._nms.get("iou", 0.5)))
-            boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
-        boxes = boxes_to_original(boxes[: self._most], self.image_spec, size)
-        return Prediction(path, size, labels=labels[: self._most], scores=scores[: self._most], boxes=boxes)
+            best = self._corners(boxes[keep])
+            kept = non_maximum_suppression(best, None if agnostic else labels[keep], float(self._nms.get("iou", 0.5)))
+            keep = keep[kept]
+        keep = keep[: self._most]
+        corners = self._corners(boxes[keep])
+        found: dict[str, Any] = {"boxes": boxes_to_original(corners, self.image_spec, size)}
+        if self._masks is not None:
+            placed = to_original(corners.reshape(-1, 2, 2), self.image_spec, size).reshape(-1, 4)
+            found["masks"] = masks_of_regions(np.asarray(outputs[self._masks], np.float32)[keep, 0], placed, size)
+        if self._heatmaps is not None:
+            found["keypoints"] = self._points(np.asarray(outputs[self._heatmaps], np.float32)[keep], corners, size)
+        return Prediction(path, size, labels=labels[keep], scores=scores[keep], **found)
+
+    def _points(
+        self, heatmaps: NDArray[np.float32], corners: NDArray[np.float32], size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        points = points_of_heatmaps(heatmaps, corners)
+        points[..., :2] = to_original(points[..., :2], self.image_spec, size)
+        return points
 
     def _candidates(self, outputs: Outputs) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.int64]]:
         boxes = outputs[self._boxes]
@@ -105,6 +133,13 @@ class BoxesDecoder(Decoder):
             height, width = self.image_spec.size
             boxes = boxes * np.array([width, height, width, height], np.float32)
         return boxes
+
+
+def _by_score_and_place(scores: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.int64]:
+    """By falling score; among equals from the top, then from the left, in whole pixels."""
+    places = np.rint(boxes)
+    order: NDArray[np.int64] = np.lexsort((places[:, 3], places[:, 2], places[:, 0], places[:, 1], -scores))
+    return order
 
 
 def non_maximum_suppression(

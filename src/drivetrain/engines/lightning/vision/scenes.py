@@ -1,0 +1,127 @@
+"""Batches of images with objects or class maps, decoded ahead in threads."""
+
+# ruff: noqa: TID253  (loaded only by the engine)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drivetrain.engines.lightning.data import ImageLoader, Labelled
+from drivetrain.engines.lightning.vision.adapter import Target
+from drivetrain.engines.lightning.vision.placed import Placed, SceneAugmentation, place, usable_objects
+from drivetrain.errors import DataError
+from drivetrain.images.masks import IGNORED
+from drivetrain.images.read import read_image
+from drivetrain.types import ImageSpec, Task
+from drivetrain.types.options import TrainOptions
+
+if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+    from drivetrain.runs.run import Run
+
+_BATCH_SIZE = 8
+
+
+class SceneLoader(ImageLoader):
+    """Iterates over ``(images (B, 3, H, W) uint8, targets)`` with one :class:`Target` for each image.
+
+    Args:
+        dataset: the images of one subset.
+        spec: the size that images are brought to.
+        task: which annotations are wanted.
+        changes: how training images are changed; ``None`` leaves them as they are.
+        more: arguments of :class:`~drivetrain.engines.lightning.data.ImageLoader`.
+    """
+
+    def __init__(
+        self, dataset: Dataset, spec: ImageSpec, task: Task, *, changes: SceneAugmentation | None = None, **more: Any
+    ) -> None:
+        super().__init__(Labelled(dataset.paths, np.arange(len(dataset))), spec, **more)
+        self.dataset, self.task, self.changes = dataset, task, changes
+        names = [name.lower() for name in dataset.label_names]
+        self.background = names.index("background") if "background" in names else IGNORED
+
+    def _images(self, numbers: NDArray[np.int64], epoch: int) -> list[tuple[NDArray[np.uint8], Target]]:
+        scenes = []
+        for number in numbers.tolist():
+            scene = place(
+                read_image(self.data.paths[number]), self.dataset[number], self.spec, self.task, self.background
+            )
+            if self.changes is not None:
+                scene = self.changes.apply(scene, (self.seed, epoch, number), self.spec.pad_value)
+            scenes.append((scene.image, as_target(scene, number)))
+        return scenes
+
+    def _join(self, images: list[Any], numbers: NDArray[np.int64]) -> tuple[Tensor, list[Target]]:  # noqa: ARG002
+        scenes = [scene for part in images for scene in part]
+        whole = np.stack([image for image, _ in scenes])
+        return torch.from_numpy(whole).permute(0, 3, 1, 2), [target for _, target in scenes]
+
+
+def as_target(scene: Placed, number: int) -> Target:
+    """The annotations of a scene as tensors."""
+    target: Target = {"number": torch.tensor(number)}
+    if scene.class_map is not None:
+        target["class_map"] = torch.from_numpy(scene.class_map)
+        return target
+    target["boxes"], target["labels"] = torch.from_numpy(scene.boxes), torch.from_numpy(scene.labels)
+    if scene.masks is not None:
+        target["masks"] = torch.from_numpy(scene.masks)
+    if scene.keypoints is not None:
+        target["keypoints"] = torch.from_numpy(scene.keypoints)
+    return target
+
+
+def scene_loaders(
+    dataset: Dataset, spec: ImageSpec, task: Task, options: TrainOptions, run: Run
+) -> dict[str, SceneLoader | None]:
+    """The training and validation images as arguments of the upstream's ``fit``.
+
+    Without ``batch_size`` it is 8, or fewer for a small data set, so that an epoch has at least four steps.
+
+    Raises:
+        DataError: no training image has an object to learn from.
+    """
+    train = dataset.subset("train")
+    for note in _what_is_left_out(train, task):
+        run.note(note)
+    batch_size = options.batch_size or min(_BATCH_SIZE, max(2, len(train) // 4))
+    common: dict[str, Any] = {"batch_size": batch_size, "seed": options.seed, "num_workers": options.num_workers}
+    fit = SceneLoader(train, spec, task, changes=SceneAugmentation(), shuffle=True, drop_single=True, **common)
+    check = SceneLoader(dataset.subset("val"), spec, task, **common) if "val" in dataset.subsets else None
+    return {"train_dataloaders": fit, "val_dataloaders": check}
+
+
+def _what_is_left_out(dataset: Dataset, task: Task) -> list[str]:
+    """Notes about objects that cannot be learned from, and images without any.
+
+    Raises:
+        DataError: there is no object at all.
+    """
+    if not task.has_objects:
+        return []
+    objects = empty = crowds = without = 0
+    for sample in dataset:
+        count = len(sample.boxes) if sample.boxes is not None else 0
+        usable = len(usable_objects(sample))
+        crowd = int(sample.iscrowd.sum()) if sample.iscrowd is not None else 0
+        objects, crowds, without = objects + usable, crowds + crowd, without + (usable == 0)
+        empty += max(count - usable - crowd, 0)
+    if not objects:
+        raise DataError(
+            f"None of the {len(dataset)} training images has an object to learn from"
+            + (f"; {empty} have boxes without area inside the image" if empty else "")
+            + ". Check the annotations with: drivetrain data DATA"
+        )
+    notes = []
+    if empty:
+        notes.append(f"{empty} objects of the training images have a box without area inside the image: left out.")
+    if crowds:
+        notes.append(f"{crowds} objects of the training images are crowds: not learned from.")
+    if without:
+        notes.append(f"{without} of {len(dataset)} training images have no object: learned from as background.")
+    return notes

@@ -1,0 +1,142 @@
+"""Train a model that finds objects or classifies pixels, whatever source it comes from."""
+
+# ruff: noqa: TID253  (loaded only when a model is built)
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from torch import Tensor, nn
+
+from drivetrain.engines.lightning.models.classification import Schedule
+from drivetrain.engines.lightning.vision.adapter import Target, VisionAdapter
+from drivetrain.runtime.postprocess import Decoder, make_decoder
+from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
+
+_WEIGHT_DECAY = 1e-4
+_RATE_PRETRAINED = 2e-4
+
+#: Task -> the metrics that a validation logs.
+LOGGED = {
+    Task.DETECTION: ("map", "map_50", "map_75"),
+    Task.INSTANCE_SEGMENTATION: ("mask_map", "map"),
+    Task.KEYPOINT_DETECTION: ("keypoint_map", "map"),
+    Task.SEMANTIC_SEGMENTATION: ("miou", "dice", "pixel_accuracy"),
+}
+
+
+class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upstream class is untyped here
+    """Any network behind a :class:`VisionAdapter`, as a LightningModule.
+
+    A batch is ``(images, targets)``: images ``(B, 3, H, W) uint8``, and one :class:`Target` for each.
+
+    Args:
+        adapter: the network and what is particular to its source.
+        label_names: the name of each label.
+        image_spec: how an image becomes an input.
+        learning_rate: the peak; by default 2e-4 for a network with weights, the adapter's own for a new one.
+    """
+
+    def __init__(
+        self,
+        adapter: VisionAdapter,
+        *,
+        label_names: tuple[str, ...],
+        image_spec: ImageSpec,
+        learning_rate: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = adapter
+        self.net: nn.Module = adapter.net
+        self.task = adapter.task
+        self.label_names = label_names
+        self.image_spec = image_spec
+        self.learning_rate = learning_rate
+        self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
+        self._answers: list[tuple[Sample, Prediction]] = []
+
+    def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
+        """For each of the normalised images the outputs by name."""
+        return self.network.answers(images)
+
+    def describe(self) -> dict[str, Any]:
+        """All that is needed to build this module again, as plain data for the checkpoint."""
+        return {
+            "kind": "vision",
+            "source": self.network.source,
+            "name": self.network.name,
+            "args": self.network.args,
+            "task": self.task.value,
+            "label_names": list(self.label_names),
+            "image_spec": self.image_spec.to_dict(),
+        }
+
+    @property
+    def logged_names(self) -> tuple[str, ...]:
+        """The metrics that a training logs, beside the parts of the loss."""
+        return ("train/loss", *(f"val/{name}" for name in LOGGED[self.task]))
+
+    def decoder(self, confidence: float) -> Decoder:
+        """What turns the outputs into predictions."""
+        decoding = self.network.decoding
+        more = {"confidence_threshold": confidence} if self.task.has_objects else {}
+        return make_decoder(decoding.decoder, {**decoding.arguments, **more}, self.label_names, self.image_spec)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """``uint8`` images as the network takes them."""
+        return (images.float() - self._shift) * self._scale
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002  (the upstream's signature)
+        """The loss of a batch: the sum of its parts, each of which is logged."""
+        images, targets = batch
+        parts = self.network.losses(self.normalised(images), targets)
+        loss = torch.stack([part.float() for part in parts.values()]).sum()
+        logged = {"train/loss": loss, **{f"train/loss_{name}": value for name, value in parts.items()}}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
+        """Keep the answers, in pixels of the original images."""
+        images, targets = batch
+        found = self(self.normalised(images))
+        decoder, samples = self.decoder(0.0), self._samples()
+        for outputs, target in zip(found, targets, strict=True):
+            sample: Sample = samples[int(target["number"])]
+            arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
+            self._answers.append((sample, decoder.decode(arrays, sample.size, sample.path)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics, computed as everywhere in drivetrain."""
+        from drivetrain.metrics import evaluate
+
+        answers = Predictions([answer for _, answer in self._answers], task=self.task, label_names=self.label_names)
+        samples = [sample for sample, _ in self._answers]
+        self._answers.clear()
+        metrics = evaluate(samples, answers, task=self.task, label_names=self.label_names)
+        self.log_dict({f"val/{name}": metrics[name] for name in LOGGED[self.task] if name in metrics})
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, no decay on biases and norms; the schedule goes on with every step."""
+        from timm.optim import param_groups_weight_decay
+
+        default = _RATE_PRETRAINED if self.network.pretrained else self.network.rate
+        peak = self.learning_rate if self.learning_rate is not None else default
+        optimizer = torch.optim.AdamW(
+            param_groups_weight_decay(self.net, _WEIGHT_DECAY), lr=peak, fused=self.device.type in ("cpu", "cuda")
+        )
+        steps = self.trainer.estimated_stepping_batches
+        schedule = Schedule(int(steps) if math.isfinite(steps) else 1)
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+    def _samples(self) -> Sequence[Sample]:
+        loader: Any = self.trainer.val_dataloaders
+        found: Sequence[Sample] = loader.dataset
+        return found
+
+
+__all__ = ["LOGGED", "Target", "VisionModule"]
