@@ -1,5 +1,6 @@
 """Detectors and segmentation models of torchvision behind the Lightning engine."""
 
+# ruff: noqa: TID253  (the networks are made here)
 from __future__ import annotations
 
 from pathlib import Path

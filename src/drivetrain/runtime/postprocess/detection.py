@@ -30,8 +30,8 @@ class BoxesDecoder(Decoder):
     - ``nms``: ``{"iou": 0.5, "class_agnostic": false}`` to suppress overlapping boxes (default: not).
     - ``masks``: name of ``(N, 1, m, m)`` probabilities over each box; none by default.
     - ``heatmaps``: name of ``(N, K, m, m)`` logits of the keypoints over each box; none by default.
-    - ``score_decimals``: scores are rounded to so many decimals, and equal ones ordered by the place of the box, so that
-      runtimes that differ in the last bits give one order (default: not).
+    - ``score_decimals``: scores are rounded to so many decimals, and equal ones ordered by the place of the box, so
+      that runtimes that differ in the last bits give one order (default: not).
     - ``confidence_threshold`` (0.25) and ``max_detections`` (300).
 
     ``masks`` and ``heatmaps`` need one label for each box, so ``scores`` without classes.
