@@ -28,8 +28,8 @@ EXPECTED: dict[tuple[str, str], Expectation] = {
     ("ultralytics-cls", "a_resumed_run_equals_an_uninterrupted_one"): NotYet(_HALF, raises=AssertionError),
     ("ultralytics-detect", "a_resumed_run_equals_an_uninterrupted_one"): NotYet(_HALF, raises=AssertionError),
     ("torchvision", "export[openvino-fp16]"): Never(
-        "After two epochs the scores of its boxes are alike to 1e-4, and half precision puts them into another order. The "
-        "comparison within the export pairs boxes by their overlap, and passes.",
+        "After two epochs the scores of its boxes are alike to 1e-4, and half precision puts them into another order. "
+        "The comparison within the export pairs boxes by their overlap, and passes.",
         raises=AssertionError,
     ),
     ("toy", "export[onnx-fp32]"): Never("An example builds one graph; OpenVINO's.", raises=UnsupportedError),
