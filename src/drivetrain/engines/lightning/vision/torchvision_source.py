@@ -94,7 +94,7 @@ def _known_arguments(builder: Any) -> list[str]:
     """What the builder takes, and the classes to which it hands on the rest."""
     made = typing.get_type_hints(builder, vars(sys.modules[builder.__module__])).get("return")
     classes = made.__mro__ if isinstance(made, type) else ()
-    own = [cls.__init__ for cls in classes if cls.__module__.startswith("torchvision.")]
+    own = [cls for cls in classes if cls.__module__.startswith("torchvision.")]
     names = [name for item in (builder, *own) for name in inspect.signature(item).parameters]
     return [name for name in dict.fromkeys(names) if name not in _SET_HERE]
 
