@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 from drivetrain.data.facts import LeftOut
@@ -10,6 +11,7 @@ from drivetrain.data.read_record import Parsed
 from drivetrain.data.tree import Tree, suffix_of
 
 _UNNAMED = "no annotation names them"
+_ANNOTATIONS = (".txt", ".xml", ".json")
 _SHOWN = 4
 _READS_IMAGES_ALONE = ("image_folder", "unannotated")
 
@@ -36,9 +38,35 @@ def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
     found = tuple(LeftOut(folder, suffix, count, reason) for (folder, suffix, reason), count in sorted(counts.items()))
     if found:
         parsed.notes.append(_line(found, len(tree.images)))
+    parsed.notes += _orphans(tree, parsed)
+    if tree.closed:
+        parsed.notes.append(f"{len(tree.closed)} folders may not be opened: {', '.join(tree.closed[:_SHOWN])}.")
     if parsed.format in _READS_IMAGES_ALONE and (note := _other_files(tree)):
         parsed.notes.append(note)
     return found
+
+
+def _orphans(tree: Tree, parsed: Parsed) -> list[str]:
+    """A note about annotation files that are named after images which are not there.
+
+    Files are named after images where most of those with their suffix in their folder are.
+    """
+    known = {os.path.splitext(os.path.basename(record.path))[0] for record in parsed.records}  # noqa: PTH119, PTH122
+    told = {path for path, _ in parsed.skipped}
+    alone: list[str] = []
+    if parsed.format == "yolo":  # which tells them by itself
+        return []
+    for folder, names in tree.by_folder.items():
+        for suffix in _ANNOTATIONS:
+            files = [name for name in names if name.lower().endswith(suffix)]
+            rest = [name for name in files if name[: -len(suffix)].removeprefix("gt_") not in known]
+            if 2 * len(rest) < len(files):
+                alone += [f"{folder}/{name}".lstrip("/") for name in rest]
+    alone = [name for name in alone if tree.absolute(name) not in told and may_annotate(name)]
+    if not alone:
+        return []
+    more = ", ..." if len(alone) > _SHOWN else ""
+    return [f"{len(alone)} annotation files are of no image that is there: {', '.join(alone[:_SHOWN])}{more}."]
 
 
 def _other_files(tree: Tree) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from drivetrain.errors import DataError, DataFormatError, DrivetrainError, near
 from drivetrain.types import Task
 
 NOT_READ = "Not read as another format"
+_FAILED = "could not be read by Datumaro"
 _SHOWN = 8
 
 
@@ -41,12 +43,20 @@ def choose(tree: Tree, request: ReadRequest) -> Parsed:
             continue
         for refusal in refusals:
             if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
-                raise _of_tables(tree, request) or refusal.error
+                raise _of_tables(tree, request) or _with_guesses(refusal, refusals)
         if (inner := _only_folder(tree)) is not None:
             return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
     if silent is not None:
         return silent
     raise DataFormatError(_nothing_fits(tree))
+
+
+def _with_guesses(refusal: _Refusal, refusals: Sequence[_Refusal]) -> DataError:
+    """The error of the last reader, with what a format that was found before it fell over."""
+    failed = [other.error for other in refusals if other.guess and _FAILED in str(other.error)]
+    if refusal.format != "unannotated" or not failed:
+        return refusal.error
+    return DataFormatError(f"{refusal.error} {NOT_READ}: {failed[0]}")
 
 
 def _of_tables(tree: Tree, request: ReadRequest) -> DataError | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 from drivetrain.data.tree import Tree
+
+_DEEPEST = 6  # parts of a path of another computer that are looked for
 
 
 class ImageFinder:
@@ -39,6 +42,10 @@ class ImageFinder:
             if self._tree.exists(candidate := _join(base, name)):
                 self._last = base
                 return candidate
+        for tail in tails(name):
+            for base in bases:
+                if self._tree.exists(candidate := _join(base, tail)):
+                    return candidate
         found = self._by_name.get(name.rpartition("/")[2], [])
         if len(found) == 1:
             return self._tree.absolute(found[0])
@@ -62,6 +69,14 @@ class ImageFinder:
     @cached_property
     def _by_stem(self) -> dict[str, str]:
         return {path[: path.rfind(".")]: path for path in self._tree.images}
+
+
+def tails(name: str) -> list[str]:
+    """The last parts of an absolute path of another computer, the longest first; none of a relative path."""
+    if not (name.startswith("/") or re.match(r"[A-Za-z]:/", name)):
+        return []
+    parts = [part for part in name.split("/") if part][-_DEEPEST:]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
 def _join(base: Path, name: str) -> str:

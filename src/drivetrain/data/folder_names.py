@@ -131,8 +131,17 @@ def is_for_readers(file: str) -> bool:
 
 
 def may_annotate(name: str) -> bool:
-    """Whether a file may say something about images: it is none, no program, archive or video, and not for readers."""
-    return not (is_image(name) or suffix_of(name) in _HARMLESS or is_for_readers(name.rpartition("/")[2]))
+    """Whether a file may say something about images: it is none, no program, archive or video, and not for readers.
+
+    Captions say nothing that is used here.
+    """
+    file = name.rpartition("/")[2]
+    return not (is_image(name) or suffix_of(name) in _HARMLESS or is_for_readers(file) or is_of_captions(file))
+
+
+def is_of_captions(file: str) -> bool:
+    """Whether a file has the name of COCO's captions."""
+    return file.startswith("captions") and file.endswith(".json")
 
 
 def is_run(tree: Tree, folder: str) -> bool:

@@ -57,7 +57,7 @@ def load_dataset(
             ``Dataset`` of pairs; a pandas or polars ``DataFrame``; a list of ``(path, label)``; or a :class:`Dataset`.
         format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"anomaly_folder"``,
             ``"mask_folder"``, ``"kitti"``, ``"labelme"``, ``"via"``, ``"label_studio"``, ``"market1501"``,
-            ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
+            ``"dota"``, ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
         task: what the annotations are to be used for; ``None`` to infer it from them.
         splits: shares of ``train``, ``val`` and ``test`` to divide all images again; ``None`` keeps the subsets of
             the source.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +25,12 @@ SUBSET_SPELLINGS = {
 
 
 def subset_name(written: str) -> str:
-    """The canonical spelling of a subset: ``train``, ``val``, ``test``, or the name as it is written."""
-    return SUBSET_SPELLINGS.get(written.strip().lower(), written.strip())
+    """The canonical spelling of a subset: ``train``, ``val``, ``test``, or the name as it is written.
+
+    A year at its end does not count: ``val2017`` is ``val``.
+    """
+    name = written.strip()
+    return SUBSET_SPELLINGS.get(re.sub(r"(?<=[a-z])(19|20)\d\d$", "", name.lower()), name)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -33,13 +34,15 @@ class Tree:
         root: the folder, absolute.
         files: path below the root (with ``/``) -> ``(bytes, modification time in ns)``, sorted.
         folders: every folder below the root, sorted.
+        closed: folders below the root that may not be listed.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links out of the folder
         files: dict[str, tuple[int, int]] = {}
         folders: list[str] = []
-        for name, entry in _walk(str(self.root), "", {os.path.realpath(self.root)}):
+        self.closed: list[str] = []
+        for name, entry in _walk(str(self.root), "", {os.path.realpath(self.root)}, self.closed):
             if entry is None:
                 folders.append(name)
             else:
@@ -107,17 +110,27 @@ def fingerprint_of(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, tuple[int, int] | None]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_hidden(entry.name):
-                continue
-            name = prefix + entry.name
+def _walk(folder: str, prefix: str, seen: set[str], closed: list[str]) -> Iterator[tuple[str, tuple[int, int] | None]]:
+    """Files and folders below a folder; links that lead nowhere or in a circle are left out, closed folders noted."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        closed.append(prefix.rstrip("/"))
+        return
+    for entry in entries:
+        if is_hidden(entry.name):
+            continue
+        name = prefix + entry.name
+        try:
             if entry.is_dir():
                 real = os.path.realpath(entry.path)
                 if real not in seen:
                     yield name, None
-                    yield from _walk(entry.path, name + "/", seen | {real} if entry.is_symlink() else seen)
+                    inner = seen | {real} if entry.is_symlink() else seen
+                    yield from _walk(entry.path, name + "/", inner, closed)
             elif entry.is_file():
                 stat = entry.stat()
                 yield name, (stat.st_size, stat.st_mtime_ns)
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a link to itself
+                raise

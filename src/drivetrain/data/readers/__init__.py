@@ -56,6 +56,7 @@ FORMATS = {
         Format("voc", f"{_HERE}.voc", 3),
         Format("coco", f"{_HERE}.coco", 3),
         Format("yolo", f"{_HERE}.yolo", 3),
+        Format("dota", f"{_HERE}.dota", 3),
         Format("kitti", f"{_HERE}.kitti", 3),
         Format("labelme", f"{_HERE}.labelme", 3),
         Format("via", f"{_HERE}.via", 3),

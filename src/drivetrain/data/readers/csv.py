@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivetrain.data.anomaly import mark_anomalies
+from drivetrain.data.find_image import tails
 from drivetrain.data.folder_names import is_subset
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.text import read_text
@@ -203,14 +204,15 @@ class _Resolver:
 
     def __call__(self, written: str) -> str:
         name = written.replace("\\", "/")
-        if Path(name).is_absolute():
+        if Path(name).is_absolute() and self._tree.exists(name):
             return str(Path(name))
-        for position, base in enumerate(self._bases):
-            candidate = str(base / name)
-            if self._tree.exists(candidate):
-                if position:
-                    self._bases.insert(0, self._bases.pop(position))
-                return candidate
+        for tail in tails(name) or [name]:
+            for position, base in enumerate(self._bases):
+                candidate = str(base / tail)
+                if self._tree.exists(candidate):
+                    if position:
+                        self._bases.insert(0, self._bases.pop(position))
+                    return candidate
         return str(self._bases[0] / name)
 
 

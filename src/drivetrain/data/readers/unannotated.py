@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivetrain.data.folder_names import may_annotate, named_subsets, subset_in
+from drivetrain.data.folder_names import is_of_captions, may_annotate, named_subsets, subset_in
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
@@ -40,6 +40,9 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         for name in tree.images
     ]
     parsed = Parsed(records, [], Task.ANOMALY, "unannotated", annotated=False)
+    captions = [name for name in tree.files if is_of_captions(name.rpartition("/")[2])]
+    if captions:
+        parsed.notes.append(f"Captions are not used here: {', '.join(captions[:_SHOWN])}.")
     parsed.notes.append(
         "The images have no classes and no annotations: they can be predicted on and described; to learn from them "
         "what is normal, give task='anomaly'."

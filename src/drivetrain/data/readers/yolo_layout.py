@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from drivetrain.data.find_image import tails
 from drivetrain.data.read_record import subset_name
 from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, is_image
@@ -157,7 +158,8 @@ def _existing(file: Path, base: str, item: str) -> Path | None:
     for candidate in [*(folder / item for folder in folders), *(folder / stripped for folder in folders)]:
         if candidate.exists():
             return Path(os.path.normpath(candidate))
-    return None
+    known = (file.parent / tail for tail in tails(item))
+    return next((place for place in known if place.exists()), None)
 
 
 def _images_of(tree: Tree, place: Path) -> list[str]:
