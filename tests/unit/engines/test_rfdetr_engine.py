@@ -215,7 +215,9 @@ def test_objects_outside_the_image_and_crowds_are_not_learnt(tmp_path: Path) -> 
 def modules(shapes: Path, name: str, keypoints: int = 0) -> tuple[Any, Any]:
     detr = make(name, keypoints=keypoints)
     dataset = load_dataset(shapes, task=task_of(detr.model_config))
-    config = train.configuration(detr, TrainOptions(**QUICK), Path("unused"), dataset)
+    config = train.configuration(
+        detr, TrainOptions(**QUICK), Path("unused"), dataset.label_names, dataset.keypoint_names
+    )
     module = data_module(dataset, detr.model_config, config, 0)
     module.setup("fit")
     return module, dataset
@@ -286,9 +288,82 @@ def test_images_with_keypoints_are_not_mirrored(tmp_path: Path) -> None:
 def test_data_without_training_images_are_refused(shapes: Path) -> None:
     detr = make()
     dataset = load_dataset(shapes, task=Task.DETECTION)
-    config = train.configuration(detr, TrainOptions(**QUICK), Path("unused"), dataset)
+    config = train.configuration(
+        detr, TrainOptions(**QUICK), Path("unused"), dataset.label_names, dataset.keypoint_names
+    )
     with pytest.raises(DataError, match="no images in the subset 'train'"):
         data_module(dataset.subset("val"), detr.model_config, config, 0)
+
+
+# --- a data module of RF-DETR's own ----------------------------------------------------------------------------------
+
+
+def roboflow(shapes: Path, folder: Path) -> Path:
+    """The same images in the folders that RF-DETR itself reads."""
+    for ours, theirs in (("train", "train"), ("val", "valid"), ("test", "test")):
+        shutil.copytree(shapes / "images" / ours, folder / theirs)
+        (file,) = (shapes / "annotations").glob(f"*{ours}*")
+        content = json.loads(file.read_text(encoding="utf-8"))
+        for row in content["images"]:
+            row["file_name"] = Path(row["file_name"]).name
+        (folder / theirs / "_annotations.coco.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def own_module(detr: Any, folder: Path, **more: Any) -> Any:
+    from rfdetr.training import RFDETRDataModule
+
+    fields = {"batch_size": 2, "grad_accum_steps": 1, "num_workers": 0, "multi_scale": False, "use_ema": False, **more}
+    return RFDETRDataModule(detr.model_config, detr.get_train_config(dataset_dir=str(folder), **fields))
+
+
+@pytest.mark.slow
+def test_a_data_module_passes_through(shapes: Path, tmp_path: Path) -> None:
+    """It trains as it is, its TrainConfig is the training's, and RF-DETR's and our metrics stand side by side."""
+    folder = roboflow(shapes, tmp_path / "data")
+    detr = make(labels=None, num_classes=7)
+    module = own_module(detr, folder, lr=3e-4)
+    engine = Engine(detr, module, work_dir=tmp_path / "work")
+    result = engine.train(1)
+    assert engine.label_names == LABELS
+    used = json.loads((tmp_path / "work" / "run.json").read_text(encoding="utf-8"))["effective_options"]
+    assert (used["learning_rate"], used["batch_size"], used["use_ema"]) == (3e-4, 2, False)
+    assert "val/map" in result.history[0].metrics
+    metrics = engine.test()
+    assert metrics["map"] == pytest.approx(metrics["upstream/test/mAP_50_95"], abs=0.02)
+    assert Engine(result.last_checkpoint).predict(picture()).label_names == LABELS
+    by_name = Engine("rfdetr:rfdetr-nano", module, work_dir=tmp_path / "other", model_args={**SMALL, "resolution": 64})
+    assert by_name.label_names == LABELS
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "text"),
+    [
+        ({"batch_size": 3}, {}, "batch_size=3 cannot be honoured: your own RFDETRDataModule fixes it"),
+        ({"engine_args": {"multi_scale": True}}, {}, "multi_scale is a field of the TrainConfig of your own"),
+        ({}, {"early_stopping": True}, r"has early_stopping=True, which is set by train\(patience=...\)"),
+    ],
+)
+def test_what_a_data_module_fixes_is_refused(
+    shapes: Path, tmp_path: Path, options: dict[str, Any], fields: dict[str, Any], text: str
+) -> None:
+    detr = make()
+    engine = Engine(detr, own_module(detr, shapes, **fields), work_dir=tmp_path / "work")
+    with pytest.raises(UnsupportedOptionError, match=text):
+        engine.train(1, **options)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_data_module_for_another_model_is_refused(shapes: Path, tmp_path: Path) -> None:
+    module = own_module(make("RFDETRSegNano"), roboflow(shapes, tmp_path / "data"))
+    with pytest.raises(DataError, match=r"made for the task 'instance_segmentation', the model is for 'detection'"):
+        Engine(make(), module, work_dir=tmp_path / "work").train(1)
+
+
+def test_a_folder_that_rfdetr_reads_is_read(shapes: Path, tmp_path: Path) -> None:
+    engine = Engine(make(), roboflow(shapes, tmp_path / "data"))
+    assert engine.dataset.label_names == LABELS
+    assert dict(engine.dataset.subsets) == COUNTS
 
 
 # --- options ---------------------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ SPEC = EngineSpec(
     install='pip install "drivetrain[rfdetr]"',
     packages=("torch", "rfdetr", "pytorch_lightning", "albumentations", "torchmetrics", "faster_coco_eval"),
     claims=("rfdetr:RFDETR",),
+    data_claims=("rfdetr:RFDETRDataModule",),
     sources=(ModelSource("rfdetr", "rfdetr", "rfdetr", "drivetrain.engines.rfdetr.listing:models"),),
     known_names=(r"(?i)rf-?detr-[\w\-]+",),
     tasks=(Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION),
-    hooks=("infer", "fit", "load_state", "warm_start", "export_source"),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     # ours, those that RF-DETR's training writes, and those that it publishes
     checkpoint_marks=("drivetrain_rfdetr", "rfdetr_version", "lite_refpoint_refine"),
     upstream={"rfdetr": ">=1.8,<1.9"},

@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
 from drivetrain.engine.data import EngineData
-from drivetrain.engines.rfdetr import build, train
+from drivetrain.engines.rfdetr import build, native, train
 from drivetrain.engines.rfdetr.checkpoint import read
+from drivetrain.engines.rfdetr.data import data_module
 from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, infer
 from drivetrain.engines.rfdetr.quiet import contained, require_release
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, default_metric, metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
 from drivetrain.engines.rfdetr.weights import set_labels
-from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
+from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError, UnsupportedOptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import run_callback
-from drivetrain.types import Prediction, Task
+from drivetrain.types import Metrics, Prediction, Sample, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
@@ -75,8 +76,14 @@ class RFDETRFramework(Framework):
 
     def find_label_names(self) -> tuple[str, ...]:
         if self._is_new and self.data.source is not None:
-            return self.dataset.label_names
+            return self._labels_of_data()
         return build.names_of(self.model)
+
+    def _labels_of_data(self) -> tuple[str, ...]:
+        if self.has_native_data:
+            with contained():
+                return native.label_names(self.data.source)
+        return self.dataset.label_names
 
     @property
     def _is_new(self) -> bool:
@@ -104,6 +111,8 @@ class RFDETRFramework(Framework):
             )
         if not self._is_made_here:
             train.check_resolution(options, self.model.model_config)
+        if self.has_native_data:
+            native.check_options(options, self.data.source, train.SET_BY_ENGINE)
 
     def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
         """RF-DETR accumulates four batches where nothing else is asked for."""
@@ -127,20 +136,24 @@ class RFDETRFramework(Framework):
 
     def _make(self, options: TrainOptions | None) -> None:
         given: Any = self.given
-        with_data = self.data.source is not None
-        labels = self.dataset.label_names if with_data else None
-        points = len(self.dataset.keypoint_names) if with_data and self.find_task() is Task.KEYPOINT_DETECTION else 0
+        labels = self._labels_of_data() if self.data.source is not None else None
         self._has_state = False
         cls = given if isinstance(given, type) else class_of(given.class_path.partition(":")[2])
         made, self._notes = build.build(
             cls,
             self.setup.model_args,
             labels=labels,
-            keypoints=points,
+            keypoints=self._points_of_data(),
             resolution=train.resolution_of(options),
             seed=options.seed if options is not None else 0,
         )
         self._take(made)
+
+    def _points_of_data(self) -> int:
+        """How many keypoints an object of the data has; 0 for a model of another task, or without data."""
+        if self.data.source is None or self.find_task() is not Task.KEYPOINT_DETECTION:
+            return 0
+        return native.keypoints(self.data.source) if self.has_native_data else len(self.dataset.keypoint_names)
 
     def _load_own(self, given: Path) -> None:
         found = self.own_checkpoint
@@ -150,7 +163,9 @@ class RFDETRFramework(Framework):
 
     def _fit_to_data(self, options: TrainOptions) -> None:
         """Give the model the labels of the data and the size that was asked for."""
-        self.label_names = self.dataset.label_names
+        self.label_names = self._labels_of_data()
+        if self.has_native_data:
+            native.check_model(self.data.source, self._detr.model_config)
         if self._is_made_here:
             return
         with contained():
@@ -203,23 +218,35 @@ class RFDETRFramework(Framework):
         for note in self._notes:
             run.note(note)
         folder = run.directory / "upstream"
-        dataset = self.dataset
-        if dataset.label_names != self.label_names:
-            dataset = dataset.relabel(self.label_names)
         state = self._state_to_resume(run) if resume else None
         with untouched_process(), contained(), own_randomness(options.seed):
             self.model.model_config.model_name = self._class_name() or type(self.model).__name__
-            config = train.configuration(self.model, options, folder, dataset)
+            config = self._configuration(options, folder)
             module = train.make_module(self.model, config)
             keeper = self._keeper(options, run, module)
             trainer = train.make_trainer(module, config, options, device=self.setup.device, keeper=keeper)
-            train.run(module, trainer, dataset, options.seed, state)
+            train.run(module, trainer, self._fit_data(module, options.seed), state)
             module.trainer = None  # it holds the data, the optimiser and the run
             module.cpu()
         self._deployed = None
         if keeper.interrupted:
             raise KeyboardInterrupt
         return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch)
+
+    def _configuration(self, options: TrainOptions, folder: Path) -> Any:
+        if self.has_native_data:
+            given = native.given_fields(self.data.source, train.SET_BY_ENGINE)
+            return train.configuration(self.model, options, folder, self.label_names, None, given)
+        return train.configuration(self.model, options, folder, self.label_names, self.dataset.keypoint_names)
+
+    def _fit_data(self, module: Any, seed: int) -> Any:
+        """The data module: the given one, or RF-DETR's own over the data set."""
+        if self.has_native_data:
+            return self.data.source
+        dataset = self.dataset
+        if dataset.label_names != self.label_names:
+            dataset = dataset.relabel(self.label_names)
+        return data_module(dataset, module.model_config, module.train_config, seed)
 
     def _keeper(self, options: TrainOptions, run: Run, module: Any) -> RFDETRRunCallback:
         found: RFDETRRunCallback = run_callback(
@@ -259,6 +286,32 @@ class RFDETRFramework(Framework):
         if self._deployed is None or not self._is_made_here:  # the user may have trained an own object since
             self._deployed = deploy(self.model)
         return infer(self._deployed, images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
+
+    # --- a data module of RF-DETR's own --------------------------------------------------------------------------
+
+    def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
+        """The images of the folder that a data module reads."""
+        found = native.dataset_of(data, subset)
+        return found if found is None or found.label_names == self.label_names else found.relabel(self.label_names)
+
+    def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
+        """RF-DETR's own evaluation, by its own trainer."""
+        if batch_size is not None:
+            raise UnsupportedOptionError(
+                f"batch_size={batch_size} cannot be honoured: your own {type(data).__name__} fixes it. Set it there."
+            )
+        native.check_model(data, self.model.model_config)
+        with untouched_process(), contained(), tempfile.TemporaryDirectory() as folder:
+            given = native.given_fields(data, train.SET_BY_ENGINE)
+            options = TrainOptions(max_epochs=1)
+            config = train.configuration(self.model, options, Path(folder), self.label_names, None, given)
+            module = train.make_module(self.model, config)
+            trainer = train.make_trainer(module, config, options, device=self.setup.device, keeper=None)
+            try:
+                return Metrics(native.upstream_metrics(data, module, trainer, subset))
+            finally:
+                module.trainer = None
+                module.cpu()
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         from drivetrain.engines.rfdetr.export import export_source

@@ -5,19 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drivetrain.engines.rfdetr.build import require_resolution
-from drivetrain.engines.rfdetr.data import data_module
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, plain_module
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.torch_training.trainer import check_options as check_trainer_options
 from drivetrain.torch_training.trainer import effective_options, run_trainer, trainer_settings
 from drivetrain.torch_training.trainer import trainer_arguments as lightning_arguments
 from drivetrain.types.options import TrainOptions
-
-if TYPE_CHECKING:
-    from drivetrain.data import Dataset
 
 PACKAGE = "pytorch_lightning"
 _PERSON = 17  # keypoints of a person in COCO, whose sigmas are known
@@ -27,7 +23,7 @@ _MODEL = "model_args of the model"
 _STATES = "drivetrain, which keeps the best and the last state"
 _DEVICES = "Engine(device=...)"
 #: Fields of RF-DETR's TrainConfig that the engine sets: name -> what does it.
-_SET: dict[str, str] = {
+SET_BY_ENGINE: dict[str, str] = {
     "lr": "train(learning_rate=...)",
     "batch_size": "train(batch_size=...)",
     "epochs": "train(max_epochs=...)",
@@ -60,7 +56,7 @@ def argument_names(config_class: Any = None) -> tuple[str, ...]:
     """The names that ``engine_args`` may have: RF-DETR's training options, and arguments of Lightning's trainer."""
     config = config_class or importlib.import_module("rfdetr.config").TrainConfig
     names = dict.fromkeys((*config.model_fields, *lightning_arguments(PACKAGE)))
-    return tuple(name for name in names if name not in _SET)
+    return tuple(name for name in names if name not in SET_BY_ENGINE)
 
 
 def check_options(options: TrainOptions, *, device: str) -> None:
@@ -71,8 +67,8 @@ def check_options(options: TrainOptions, *, device: str) -> None:
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
     for name in options.engine_args or {}:
-        if name in _SET:
-            raise UnsupportedOptionError(f"engine_args: {name} is set by {_SET[name]}; leave it out.")
+        if name in SET_BY_ENGINE:
+            raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
     size = options.image_size_hw
     if size is not None and size[0] != size[1]:
         raise UnsupportedOptionError(
@@ -98,20 +94,30 @@ def check_resolution(options: TrainOptions, config: Any) -> None:
         require_resolution(config, side, "image_size")
 
 
-def configuration(detr: Any, options: TrainOptions, folder: Path, dataset: Dataset) -> Any:
+def configuration(
+    detr: Any,
+    options: TrainOptions,
+    folder: Path,
+    label_names: Sequence[str],
+    keypoint_names: Sequence[str] | None,
+    fields: Mapping[str, Any] | None = None,
+) -> Any:
     """RF-DETR's configuration of the training.
 
     Args:
         detr: the object that is trained.
         options: of ``train``.
         folder: where RF-DETR may write.
-        dataset: what is trained on.
+        label_names: of the classes.
+        keypoint_names: of the points of an object; ``None`` where a data module of RF-DETR's own knows them.
+        fields: of that data module's configuration, which the options replace.
 
     Raises:
         OptionError: one of the ``engine_args`` has a wrong value.
     """
     own = set(type(detr.get_train_config(dataset_dir=None)).model_fields)
     given = {name: value for name, value in (options.engine_args or {}).items() if name in own}
+    before = {name: value for name, value in (fields or {}).items() if name in own}
     asked = {
         "epochs": options.max_epochs,
         "batch_size": options.batch_size,
@@ -121,16 +127,16 @@ def configuration(detr: Any, options: TrainOptions, folder: Path, dataset: Datas
     fixed: dict[str, Any] = {
         "dataset_dir": None,
         "output_dir": str(folder),
-        "class_names": list(dataset.label_names),
+        "class_names": list(label_names),
         "run_test": False,
         "persistent_workers": False,  # workers that live on would not be told of the epoch
         **dict.fromkeys(("tensorboard", "wandb", "mlflow", "clearml"), False),
-        **_of_keypoints(detr, dataset.keypoint_names, given),
+        **(_of_keypoints(detr, keypoint_names, given) if keypoint_names is not None else {}),
     }
     error_class = importlib.import_module("pydantic").ValidationError
     try:
         return detr.get_train_config(
-            **fixed, **{name: value for name, value in asked.items() if value is not None}, **given
+            **{**fixed, **before, **{name: value for name, value in asked.items() if value is not None}, **given}
         )
     except error_class as error:
         first = error.errors()[0]
@@ -165,8 +171,17 @@ def make_module(detr: Any, config: Any) -> Any:
     return module
 
 
-def make_trainer(module: Any, config: Any, options: TrainOptions, *, device: str, keeper: RFDETRRunCallback) -> Any:
+def make_trainer(
+    module: Any, config: Any, options: TrainOptions, *, device: str, keeper: RFDETRRunCallback | None
+) -> Any:
     """RF-DETR's own trainer, with its averaging, its metrics and its schedules; the states are kept by the run.
+
+    Args:
+        module: RF-DETR's Lightning module.
+        config: RF-DETR's configuration of the training.
+        options: of ``train``.
+        device: as given to the engine.
+        keeper: keeps the states; ``None`` where nothing is trained.
 
     Raises:
         OptionError: the trainer refuses an option.
@@ -184,7 +199,7 @@ def make_trainer(module: Any, config: Any, options: TrainOptions, *, device: str
         raise OptionError(f"The trainer of {PACKAGE} refuses an option: {' '.join(str(error).split())}") from error
     unwanted = lightning.callbacks.Checkpoint
     kept = [item for item in trainer.callbacks if not isinstance(item, unwanted)]
-    trainer.callbacks = [*own, *kept, _silent_bar(lightning), keeper]
+    trainer.callbacks = [*own, *kept, _silent_bar(lightning), *([] if keeper is None else [keeper])]
     return trainer
 
 
@@ -209,7 +224,6 @@ def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, 
     }
 
 
-def run(module: Any, trainer: Any, dataset: Dataset, seed: int, state: Path | None) -> None:
-    """Train; a stop by the user comes back as a return."""
-    data = data_module(dataset, module.model_config, module.train_config, seed)
+def run(module: Any, trainer: Any, data: Any, state: Path | None) -> None:
+    """Train on a data module; a stop by the user comes back as a return."""
     run_trainer(trainer, module, {"datamodule": data}, state)
