@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
+import operator
 import sys
 import types
 import typing
@@ -106,7 +108,8 @@ def _kind(name: str, hint: Any) -> tuple[Kind, Any]:
         return "flag", hint
     origins = {get_origin(part) for part in _parts(hint)}
     if Mapping in origins:
-        return "mapping", dict | None
+        words = [part for part in _parts(hint) if get_origin(part) is Literal]
+        return "mapping", functools.reduce(operator.or_, words, dict | None)
     if origins & {Sequence, tuple, list}:
         return "list", hint
     return "value", hint

@@ -72,6 +72,8 @@ class Framework(ABC):
     default_space: ClassVar[Mapping[str, Any]] = {}
     #: Options of ``train`` that cannot be honoured: name -> why, and what to do instead.
     unsupported_options: ClassVar[Mapping[str, str]] = {}
+    #: Which of the options that few frameworks honour this one does: "class_weights", "sampler".
+    balancing_options: ClassVar[Sequence[str]] = ()
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
         self.given = model

@@ -12,6 +12,7 @@ from drivetrain.runs.tracking import framework_loggers
 from drivetrain.types.options import TrainOptions, check_names
 
 if TYPE_CHECKING:
+    from drivetrain.engine.framework import Framework
     from drivetrain.engine.state import EngineState
 
 _ANY_BATCH = 2
@@ -67,6 +68,7 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     for name, value in options.given().items():
         if name in framework.unsupported_options:
             raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {framework.unsupported_options[name]}.")
+    _check_balancing(framework, options)
     if options.adaptive_bs != "none":
         _check_adaptive(engine, options)
     if options.run_hpo:
@@ -76,6 +78,17 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     framework.check_options(options)
     allowed = framework.engine_arg_names()
     check_names(f"engine_args of {type(engine).__name__}", list(options.engine_args or {}), allowed)
+
+
+def _check_balancing(framework: Framework, options: TrainOptions) -> None:
+    """Refuse to weigh classes where the framework does not say that it does."""
+    for name in ("class_weights", "sampler"):
+        value = getattr(options, name)
+        if value is not None and name not in framework.balancing_options:
+            raise UnsupportedOptionError(
+                f"{name}={value!r} cannot be honoured: the engine {framework.spec.name!r} does not weigh classes. "
+                "Leave it out."
+            )
 
 
 def _check_adaptive(engine: EngineState, options: TrainOptions) -> None:

@@ -36,7 +36,7 @@ class Candidate:
         model_args: other arguments of the model's constructor.
         patience: stop after this many validations without a better one; ``None`` where there is nothing to stop.
         metrics: the validation metric for balanced classes and the one for unbalanced ones; empty for the engine's own.
-        class_weights: engine argument and value that weigh rare classes more; empty where the engine has none.
+        balances: whether the engine honours ``class_weights="balanced"`` for the task.
     """
 
     model: str
@@ -58,7 +58,7 @@ class Candidate:
     model_args: Mapping[str, Any] = field(default_factory=dict)
     patience: int | None = None
     metrics: tuple[str, ...] = ()
-    class_weights: Mapping[str, Any] = field(default_factory=dict)
+    balances: bool = False
 
     @property
     def is_one_pass(self) -> bool:

@@ -154,8 +154,8 @@ def _balance(facts: DataFacts, choice: ModelChoice) -> list[Decision]:
             decisions.append(Decision("metric", fair, f"{uneven}, and this counts each class alike"))
         else:
             decisions.append(Decision("metric", usual, "the classes are about even"))
-    if item.class_weights and facts.is_unbalanced:
-        decisions.append(Decision("engine_args", dict(item.class_weights), f"{uneven}, so rare ones weigh more"))
+    if item.balances and facts.is_unbalanced:
+        decisions.append(Decision("class_weights", "balanced", f"{uneven}, so that all count alike in the loss"))
     return decisions
 
 

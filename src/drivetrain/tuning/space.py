@@ -19,6 +19,8 @@ NOT_SEARCHED: Mapping[str, str] = {
     "callbacks": "objects cannot be written down",
     "logger": "it does not change what is learned",
     "metric": "trials are compared by one metric",
+    "class_weights": "it changes the loss that trials are compared by; compare two trainings instead",
+    "sampler": "compare two trainings instead",
     "adaptive_bs": "give batch sizes to search instead",
     "checkpoint": "it would be forgotten in which run it lies; start a search from each checkpoint",
     "engine_args": "name one of its options: engine_args.NAME",

@@ -15,6 +15,7 @@ from drivetrain.types.task import Task
 AdaptiveBatchSize = Literal["none", "safe", "full"]
 Pruner = Literal["halving", "median", "none"]
 Sampler = Literal["tpe", "random"]
+Balanced = Literal["balanced"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
@@ -88,6 +89,8 @@ class TrainOptions:
     callbacks: Sequence[Any] | None = None
     logger: Any = None
     metric: str | None = None
+    class_weights: Balanced | Mapping[str, float] | None = None
+    sampler: Balanced | None = None
     checkpoint: str | Path | None = None
     resume: bool = False
     overwrite: bool = False
@@ -111,6 +114,13 @@ class TrainOptions:
                 "nothing would ever be validated. Give at most max_epochs."
             )
         check_choice("precision", self.precision, get_args(Precision))
+        check_class_weights(self.class_weights)
+        if self.sampler is not None:
+            check_choice("sampler", self.sampler, get_args(Balanced))
+        if self.class_weights == "balanced" and self.sampler == "balanced":
+            raise OptionError(
+                "class_weights='balanced' and sampler='balanced' would count rare classes twice; leave out one of them."
+            )
         check_choice("adaptive_bs", self.adaptive_bs, get_args(AdaptiveBatchSize))
         check_image_size(self.image_size)
         check_devices(self.devices)
@@ -243,6 +253,25 @@ def check_learning_rate(value: float | None) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
         raise OptionError(f"learning_rate={value!r} must be a finite number greater than 0, such as 0.001.")
+
+
+def check_class_weights(value: Any) -> None:
+    """Refuse what is neither "balanced" nor positive weights by label; ``None`` is none.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if value is None or value == "balanced":
+        return
+    if not isinstance(value, Mapping) or not value:
+        raise OptionError(
+            f"class_weights={value!r} is not allowed.{near(str(value), ['balanced'])} Allowed: balanced, or weights by "
+            "label such as {'scratch': 5}."
+        )
+    for name, weight in value.items():
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight < math.inf:
+            raise OptionError(f"class_weights: {name}={weight!r} must be a finite number greater than 0.")
 
 
 def check_devices(value: int | Sequence[int]) -> None:

@@ -307,13 +307,13 @@ def test_the_sizes_of_objects_come_from_the_boxes(tmp_path: Path) -> None:
 def test_uneven_classes_change_the_metric_and_the_weights(
     engines: Callable[..., None], candidate: Make, spec: Spec, fill: Fill, tmp_path: Path
 ) -> None:
-    engines(spec("here", candidate(metrics=("val/accuracy", "val/f1"), class_weights={"weigh": 0.5})))
+    engines(spec("here", candidate(metrics=("val/accuracy", "val/f1"), balances=True)))
     for name, count in {"common": 60, "rare": 12}.items():
         fill(tmp_path / "uneven" / name, count)
         fill(tmp_path / "even" / name, 20)
     plan = recommend(tmp_path / "uneven", device="cpu")
-    assert (plan["metric"], plan["engine_args"]) == ("val/f1", {"weigh": 0.5})
+    assert (plan["metric"], plan["class_weights"]) == ("val/f1", "balanced")
     assert "'rare' is 5 times rarer than the most frequent one" in plan.reason("metric")
     plan = recommend(tmp_path / "even", device="cpu")
     assert plan["metric"] == "val/accuracy"
-    assert "engine_args" not in plan
+    assert "class_weights" not in plan

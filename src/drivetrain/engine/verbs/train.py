@@ -21,7 +21,7 @@ from drivetrain.runs.place import check_place
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord
 from drivetrain.runs.tracking import open_trackers, require_trackers
-from drivetrain.types.options import AdaptiveBatchSize, Precision, TrainOptions
+from drivetrain.types.options import AdaptiveBatchSize, Balanced, Precision, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.runs.run import Run
@@ -65,6 +65,8 @@ def train(
     callbacks: Sequence[Any] | None = None,
     logger: Any = None,
     metric: str | None = None,
+    class_weights: Balanced | Mapping[str, float] | None = None,
+    sampler: Balanced | None = None,
     checkpoint: str | Path | None = None,
     resume: bool | None = None,
     overwrite: bool | None = None,
@@ -92,6 +94,9 @@ def train(
         logger: where to follow the training: "tensorboard", "mlflow", "wandb", or an object of the framework's own
             loggers, or a list of these; the table "csv" is always written.
         metric: the validation metric that chooses the best state, such as "val/accuracy".
+        class_weights: how much each class counts in the loss: "balanced" makes rare classes count as much as frequent
+            ones; or weights by label, 1 for those left out.
+        sampler: "balanced" draws images of rare classes more often, so that each class is seen about equally often.
         checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
         resume: go on from the last state of the work dir.
         overwrite: replace the run that the work dir holds.
@@ -123,6 +128,7 @@ def train(
         from drivetrain.data.trainable import require_trainable
 
         require_trainable(self.dataset, self.task)
+        _check_class_weights(self, options)
     from drivetrain.runs.run import Run
 
     run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
@@ -146,6 +152,18 @@ def train(
     except BaseException as error:
         run.close("failed", error=f"{type(error).__name__}: {error}")
         raise
+
+
+def _check_class_weights(engine: EngineState, options: TrainOptions) -> None:
+    """Refuse weights of labels that the data do not have.
+
+    Raises:
+        OptionError: naming the label.
+    """
+    if isinstance(options.class_weights, Mapping):
+        from drivetrain.data.balance import require_labels
+
+        require_labels(engine.dataset.label_names, options.class_weights)
 
 
 def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mapping[str, Any]) -> FitResult:

@@ -23,7 +23,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
     from drivetrain.tuning import SearchOptions
     from drivetrain.tuning.space import applied, check_space, parse_space
 
-    options = TrainOptions(**{name: value for name, value in given_options(given).items() if name != "overwrite"})
+    options = TrainOptions(**_of_trials(given))
     how = SearchOptions(**{name: given[name] for name in SearchOptions.names()})
     corners = [options]
     if how.space is not None:
@@ -105,7 +105,7 @@ def tune(
         TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
     """
     arguments = locals()
-    given = {name: value for name, value in given_options(arguments).items() if name != "overwrite"}
+    given = _of_trials(arguments)
     self.require("tune", NEEDS)
     self.data.require(" to train on")
     from drivetrain.engine.search import default_space, search_options
@@ -114,3 +114,8 @@ def tune(
     searched = default_space(self, given) if space is None else space
     how = SearchOptions(**{**{name: arguments[name] for name in SearchOptions.names()}, "space": searched or None})
     return search_options(self, effective_options(self, given, searched=searched), how, overwrite=overwrite)
+
+
+def _of_trials(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the trainings; ``overwrite`` and ``sampler`` mean the search here."""
+    return {name: value for name, value in given_options(arguments).items() if name not in ("overwrite", "sampler")}

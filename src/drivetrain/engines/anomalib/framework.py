@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 class AnomalibFramework(Framework):
     """Makes, trains and asks the models of the installed Anomalib."""
 
+    unsupported_options: ClassVar = dict.fromkeys(
+        ("class_weights", "sampler"), "anomaly models learn from normal images, which are one class; leave it out"
+    )
     _model: AnomalibModule | None = None
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 

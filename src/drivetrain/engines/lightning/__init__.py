@@ -24,6 +24,7 @@ def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
         "measured_images": 240,
         "patience": 15,
         "metrics": (usual, fair),
+        "balances": True,
     }
     return (
         Candidate(

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from drivetrain.data.balance import image_weights
 from drivetrain.engines.lightning.augment import Augmentation
 from drivetrain.errors import DataError
 from drivetrain.images.read import read_image
@@ -64,10 +65,11 @@ class EpochSampler:
         count: number of images.
         shuffle: whether the order changes with each epoch.
         seed: of the order.
+        weights: ``(count,)`` how likely each image is to be drawn, again and again; ``None`` takes each once.
     """
 
-    def __init__(self, count: int, *, shuffle: bool, seed: int) -> None:
-        self.count, self.shuffle, self.seed = count, shuffle, seed
+    def __init__(self, count: int, *, shuffle: bool, seed: int, weights: NDArray[np.float64] | None = None) -> None:
+        self.count, self.shuffle, self.seed, self.weights = count, shuffle, seed, weights
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -77,8 +79,11 @@ class EpochSampler:
     def order(self) -> NDArray[np.int64]:
         """The numbers of the images of this process, in their order."""
         order = np.arange(self.count)
-        if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        random = np.random.default_rng((self.seed, self.epoch))
+        if self.weights is not None:
+            order = random.choice(self.count, self.count, p=self.weights)
+        elif self.shuffle:
+            order = random.permutation(self.count)
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             size, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
             order = np.resize(order, -(-self.count // size) * size)[rank::size]
@@ -155,6 +160,7 @@ class ImageLoader:
         seed: of the order and of the changes.
         num_workers: threads; 0 does all in the thread of the caller; ``None`` takes one for each core, 8 at most.
         drop_single: leave out a last batch of one image, which batch normalisation cannot use.
+        weights: ``(N,)`` how likely each image is to be drawn; ``None`` takes each once in an epoch.
     """
 
     def __init__(
@@ -168,11 +174,12 @@ class ImageLoader:
         seed: int = 0,
         num_workers: int | None = None,
         drop_single: bool = False,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         self.data, self.spec = data, spec
         self.augmentation, self.seed = augmentation, seed
         self.num_workers = min(8, core_count()) if num_workers is None else num_workers
-        sampler = EpochSampler(len(data.paths), shuffle=shuffle, seed=seed)
+        sampler = EpochSampler(len(data.paths), shuffle=shuffle, seed=seed, weights=weights)
         self.batch_sampler = BatchSampler(sampler, batch_size, drop_single=drop_single)
         self.cache = PixelCache(len(data.paths), spec)
 
@@ -238,6 +245,7 @@ def loaders_for(
         seed=options.seed,
         num_workers=options.num_workers,
         drop_single=True,
+        weights=image_weights(dataset) if options.sampler == "balanced" else None,
     )
     if not fit.cache.fits:
         run.note("The images do not fit in a quarter of the free memory, so they are decoded again in every epoch.")

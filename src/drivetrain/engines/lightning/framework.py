@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
-from drivetrain.engines.lightning import native
+from drivetrain.engines.lightning import balance, native
 from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.models.classification import ClassificationModule
@@ -50,6 +50,7 @@ class LightningFramework(Framework):
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "batch_size": [8, 16, 32],
     }
+    balancing_options: ClassVar = ("class_weights", "sampler")
     _module: Any = None
 
     @property
@@ -88,7 +89,10 @@ class LightningFramework(Framework):
             package_of(self._module),
             run,
             self._describe_model,
-            lambda trainer: effective_options(trainer, self._module, options),
+            lambda trainer: {
+                **effective_options(trainer, self._module, options),
+                **balance.used_balance(trainer, self._module),
+            },
             metric=options.metric,
             default_metric=None if self._is_own_module else f"val/{self.task.main_metric}",
             patience=options.patience,
@@ -97,6 +101,8 @@ class LightningFramework(Framework):
             trainer = self._trainer(options, [keeper], run.directory)
             state = self._state_to_resume(run) if resume else None
             self._module.train()
+            if not self._is_own_module and not self.has_native_data:
+                balance.weigh(self._module, self.dataset, options)
             run_trainer(trainer, self._module, self._fit_data(options, run), state)
             self._module.trainer = None  # it holds the data, the optimiser and the run
         if keeper.interrupted:

@@ -98,6 +98,12 @@ def check_options(options: TrainOptions, *, own_module: bool, own_data: bool) ->
             raise UnsupportedOptionError(
                 f"{name}={given[name]!r} cannot be honoured: your own loaders or datamodule fix it. Set it there."
             )
+    for name in ("class_weights", "sampler") if own_module or own_data else ():
+        if name in given:
+            raise UnsupportedOptionError(
+                f"{name}={given[name]!r} cannot be honoured: your own module and loaders have their own loss and "
+                "order. Weigh classes there."
+            )
     for name in _MODULE_OPTIONS if own_module else ():
         if name in given:
             raise UnsupportedOptionError(

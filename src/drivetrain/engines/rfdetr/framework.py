@@ -40,6 +40,10 @@ class RFDETRFramework(Framework):
         "learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
         "engine_args.weight_decay": {"low": 1e-5, "high": 1e-3, "log": True},
     }
+    unsupported_options: ClassVar = {
+        "class_weights": "the focal loss of RF-DETR has no weights of classes; add images of the rare classes",
+        "sampler": "RF-DETR draws its images itself; add images of the rare classes",
+    }
     _detr: Any = None
     _deployed: DeployedRFDETR | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
@@ -292,7 +296,7 @@ class RFDETRFramework(Framework):
     def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
         """The images of the folder that a data module reads."""
         found = native.dataset_of(data, subset)
-        return found if found is None or found.label_names == self.label_names else found.relabel(self.label_names)
+        return None if found is None else list(found.relabel(self.label_names))
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         """RF-DETR's own evaluation, by its own trainer."""

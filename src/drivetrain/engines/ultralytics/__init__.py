@@ -24,7 +24,7 @@ def _candidate(name: str, task: Task, train: float, predict: float, quality: flo
         least_epochs=20,
         memory_mb=35.0,
         patience=30,
-        class_weights={"cls_pw": 0.5} if boxes else {},
+        balances=boxes,
     )
 
 

@@ -22,6 +22,7 @@ from drivetrain.errors import (
     OptionError,
     UnsafeCheckpointError,
     UnsupportedError,
+    UnsupportedOptionError,
 )
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.checkpoint import require_file
@@ -276,3 +277,26 @@ def image_size_of(yolo: Any, default: int) -> int:
     args = yolo.model.args if isinstance(yolo.model.args, Mapping) else vars(yolo.model.args)
     size = args.get("imgsz") or default
     return int(size if isinstance(size, int) else max(size))
+
+
+def require_weighable(yolo: Any, asked: Any, *, own_loaders: bool) -> None:
+    """Refuse weights of classes where the loss of a model has none.
+
+    Args:
+        yolo: Ultralytics' object.
+        asked: the weights, for the message.
+        own_loaders: whether the data are loaders of the user's own.
+
+    Raises:
+        UnsupportedOptionError: the loss, or the trainer, does not use them.
+    """
+    trainer = yolo.task_map[yolo.task]["trainer"]
+    plain = importlib.import_module("ultralytics.engine.trainer").BaseTrainer.set_class_weights
+    without = trainer.set_class_weights is plain or "RTDETR" in trainer.__name__
+    if own_loaders or without:
+        reason = "your own loaders do not say how often each class occurs"
+        if without:
+            reason = f"Ultralytics' {trainer.__name__} has no weights of classes"
+        raise UnsupportedOptionError(
+            f"class_weights={asked!r} cannot be honoured: {reason}. Leave it out, or add images of the rare classes."
+        )

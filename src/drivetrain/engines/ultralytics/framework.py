@@ -39,6 +39,7 @@ class UltralyticsFramework(Framework):
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "engine_args.weight_decay": {"low": 1e-5, "high": 1e-2, "log": True},
     }
+    balancing_options: ClassVar = ("class_weights",)
     _yolo: Any = None
     _deployed: DeployedYolo | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
@@ -92,6 +93,8 @@ class UltralyticsFramework(Framework):
     def check_options(self, options: TrainOptions) -> None:
         train_args.check_options(options, self.setup.device)
         self._check_task()
+        if options.class_weights is not None:
+            build.require_weighable(self.model, options.class_weights, own_loaders=self.has_native_data)
         if not self._is_entry:
             build.require_trainable(self.model)
 
@@ -263,6 +266,8 @@ class UltralyticsFramework(Framework):
             events[event].append(function)
         for event, functions in yolo.callbacks.items():
             events[event] += [function for function in functions if function not in events[event]]
+        if isinstance(options.class_weights, Mapping):
+            events["on_pretrain_routine_end"].append(train.weigher(options.class_weights))
         for event, function in train_args.callbacks_of(options.callbacks):
             events[event].append(function)
         made = bound(overrides=overrides, _callbacks=events)

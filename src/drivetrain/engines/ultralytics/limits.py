@@ -52,6 +52,13 @@ def check(options: TrainOptions, *, device: str) -> None:
     for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    if options.sampler is not None:
+        raise UnsupportedOptionError(
+            f"sampler={options.sampler!r} cannot be honoured: Ultralytics draws each image once in an epoch. Give "
+            "class_weights='balanced', which its loss for objects and class maps honours."
+        )
+    if options.class_weights is not None and "cls_pw" in (options.engine_args or {}):
+        raise UnsupportedOptionError("engine_args: cls_pw is set by train(class_weights=...); leave out one of them.")
     if options.val_check_interval is not None:
         raise UnsupportedOptionError(
             f"val_check_interval={options.val_check_interval!r} cannot be honoured: Ultralytics validates after whole "

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -65,6 +65,16 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             _fit_scale(self, keeper)
 
     return BoundTrainer
+
+
+def weigher(weights: Mapping[str, float]) -> Callable[[Any], None]:
+    """An event of a trainer that gives its model weights by label, before the first step."""
+
+    def weigh(trainer: Any) -> None:
+        values = [float(weights.get(name, 1.0)) for name in trainer.data["names"].values()]
+        trainer.model.class_weights = torch.tensor(values, device=trainer.device)
+
+    return weigh
 
 
 def _fit_scale(trainer: Any, keeper: RunCallback) -> None:

@@ -35,6 +35,8 @@ OPTIONS = {
     "callbacks": "",  # among the events of its trainer
     "logger": "",  # names of trackers, which the run feeds
     "metric": "",  # the fitness
+    "class_weights": "cls_pw",  # weights by label are given to its model as they are
+    "sampler": "",  # refused: it draws each image once
     "checkpoint": "",  # the weights that the trainer's model begins with
     "resume": "resume",
     "overwrite": "",  # the work dir
@@ -56,6 +58,7 @@ _EFFECTIVE = {
         "num_workers",
     )
 }
+_FULLY = 1.0  # the power of the inverse frequency
 #: What ``build_optimizer`` of Ultralytics' trainer knows, in any case; its configuration takes any text.
 OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
@@ -214,6 +217,8 @@ def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path,
         "workers": options.num_workers,
     }
     settings.update({name: value for name, value in given.items() if value is not None})
+    if options.class_weights == "balanced":
+        settings["cls_pw"] = _FULLY
     if options.learning_rate is not None:
         # the choice of "auto" would replace the rate, and biases would begin far above it
         settings.update(lr0=options.learning_rate, optimizer="AdamW", warmup_bias_lr=0.0)
@@ -230,6 +235,9 @@ def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict
     args = vars(trainer.args)
     used = {ours: args[theirs] for ours, theirs in _EFFECTIVE.items()}
     used["precision"] = {False: "fp32", "fp32": "fp32", "bf16": "bf16"}.get(args["amp"], "fp16")
+    weights = getattr(getattr(trainer, "model", None), "class_weights", None)
+    if isinstance(weights, torch.Tensor):
+        used["class_weights"] = dict(zip(trainer.data["names"].values(), weights.tolist(), strict=True))
     used.update((options.engine_args and {name: args.get(name) for name in options.engine_args}) or {})
     asked: dict[str, Any] = {name: value for name, value in options.given().items() if name in _EFFECTIVE}
     if options.image_size_hw and "image_size" in asked:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.runs.record import read_record
 from drivetrain.testing.contract.base import Subject
 
 _SAMPLES: dict[str, Any] = {
@@ -26,6 +27,8 @@ _SAMPLES: dict[str, Any] = {
     "callbacks": [object()],
     "logger": object(),
     "metric": "val/something",
+    "class_weights": "balanced",
+    "sampler": "balanced",
     "checkpoint": "last",
     "resume": True,
     "overwrite": True,
@@ -75,3 +78,22 @@ class OptionChecks(Subject):
         with pytest.raises(OptionError, match="max_epochs=0"):
             self.train(self.make_engine(dataset, tmp_path / "work"), max_epochs=0)
         assert not (tmp_path / "work").exists()
+
+    @pytest.mark.parametrize("option", ["class_weights", "sampler"])
+    def test_rare_classes_are_weighed_or_refused(self, option: str, dataset: Path, tmp_path: Path) -> None:
+        """The framework's own objects have the weights, or the reason is said before anything is written."""
+        self.needs("train")
+        engine = self.make_engine(dataset, tmp_path / "work")
+        names = engine.dataset.label_names
+        value: Any = {names[0]: 3.0} if option == "class_weights" else "balanced"
+        refused = ""
+        try:
+            self.train(engine, max_epochs=1, **{option: value})
+        except UnsupportedOptionError as error:
+            refused = str(error)
+        if refused:
+            assert refused.startswith(f"{option}=")
+            assert not (tmp_path / "work").exists()
+            return
+        used = read_record(engine.work_dir)["effective_options"][option]
+        assert used == ({**dict.fromkeys(names, 1.0), **value} if option == "class_weights" else value)

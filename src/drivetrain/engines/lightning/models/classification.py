@@ -78,6 +78,8 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         self.learning_rate = learning_rate
         self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
+        #: ``(labels,)`` how much each counts in the loss of a training; ``None`` where all count alike.
+        self.class_weights: Tensor | None = None
         self._answers: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
@@ -118,7 +120,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002  (the upstream's signature)
         """The loss of a batch."""
         images, targets = self._pair(batch)
-        loss = self._loss(self(self.normalised(images)), targets)
+        loss = self._loss(self(self.normalised(images)), targets, self.class_weights)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
 
@@ -167,15 +169,18 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         images, targets = batch
         return images, targets
 
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        if weights is not None:
+            weights = weights.to(logits)
         if self.task is Task.MULTILABEL_CLASSIFICATION:
             if targets.shape != logits.shape:
                 raise DataError(
                     f"The targets of the loader are {tuple(targets.shape)}, but the model has {logits.shape[1]} labels."
                 )
-            return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+            wanted = targets.to(logits.dtype)
+            return nn.functional.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weights)
         try:
-            return nn.functional.cross_entropy(logits, targets)
+            return nn.functional.cross_entropy(logits, targets, weight=weights)
         except IndexError as error:
             raise DataError(
                 f"The loader has the label number {int(targets.max())}, but the model knows 0 to "

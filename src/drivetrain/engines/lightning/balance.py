@@ -1,0 +1,40 @@
+"""Rare classes that count as much as frequent ones, in the loss or in the order of the images."""
+
+# ruff: noqa: TID253  (loaded only when a model is built)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from drivetrain.data.balance import class_weights
+from drivetrain.types.options import TrainOptions
+
+if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+
+
+def weigh(module: Any, dataset: Dataset, options: TrainOptions) -> None:
+    """Give the module the weights of its classes, for the loss of the training that follows.
+
+    Args:
+        module: one that has ``class_weights`` and ``label_names``.
+        dataset: with a subset ``train``.
+        options: of ``train``.
+    """
+    module.class_weights = None
+    if options.class_weights is not None:
+        weights = class_weights(dataset.relabel(module.label_names), options.class_weights)
+        module.class_weights = torch.tensor(list(weights.values()))
+
+
+def used_balance(trainer: Any, module: Any) -> dict[str, Any]:
+    """What a trainer that has begun does for rare classes, by our names; empty if it does nothing."""
+    found: dict[str, Any] = {}
+    weights = getattr(module, "class_weights", None)
+    if isinstance(weights, torch.Tensor):
+        found["class_weights"] = dict(zip(module.label_names, weights.tolist(), strict=True))
+    batches = getattr(trainer.train_dataloader, "batch_sampler", None)
+    if getattr(getattr(batches, "sampler", None), "weights", None) is not None:
+        found["sampler"] = "balanced"
+    return found
