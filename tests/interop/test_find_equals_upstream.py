@@ -29,6 +29,32 @@ def offered(engine: str, prefix: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.parametrize(
+    ("engine", "prefix", "expected"),
+    [
+        (
+            "lightning",
+            "timm",
+            {"resnet18": ("Apache-2.0", "Apache-2.0"), "convnextv2_tiny": ("Apache-2.0", "CC-BY-NC-4.0")},
+        ),
+        (
+            "lightning",
+            "torchvision",
+            {"resnet18": ("BSD-3-Clause", "unknown"), "vit_h_14": ("BSD-3-Clause", "CC-BY-NC-4.0")},
+        ),
+        ("ultralytics", "ultralytics", {"yolo11n": ("AGPL-3.0", "AGPL-3.0")}),
+        ("rfdetr", "rfdetr", {"rfdetr-nano": ("Apache-2.0", "Apache-2.0")}),
+        ("anomalib", "anomalib", {"Padim": ("Apache-2.0", "Apache-2.0"), "WinClip": ("Apache-2.0", "unknown")}),
+    ],
+)
+def test_licences_are_those_that_each_upstream_states(
+    engine: str, prefix: str, expected: dict[str, tuple[str, str]]
+) -> None:
+    rows = {row["name"]: row for row in offered(engine, prefix)}
+    found = {name: (rows[name]["code_licence"], rows[name]["weights_licence"]) for name in expected}
+    assert found == expected
+
+
 def test_anomalib() -> None:
     import anomalib.models
 

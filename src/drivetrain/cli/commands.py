@@ -18,6 +18,7 @@ from drivetrain.cli.answer import Answer, Command
 Shell = Literal["bash", "zsh"]
 RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
 Backend = Literal["auto", "openvino", "onnxruntime"]
+Licence = Literal["permissive"]
 DataOutputFormat = Literal["coco", "yolo", "voc", "cvat", "datumaro", "image_folder"]
 
 
@@ -42,6 +43,7 @@ def find(
     *,
     engine: str | None = None,
     task: str | None = None,
+    licence: Licence | None = None,
     limit: int | None = None,
     names: bool = False,
 ) -> Answer:
@@ -51,12 +53,14 @@ def find(
         text: only models whose full name contains it.
         engine: only models of this engine.
         task: only models for this task.
+        licence: permissive leaves out models whose code or published weights are under another licence, or an unknown
+            one.
         limit: rows to show of each source; 40 for people, all for JSON.
         names: show nothing but the full names, one in each line.
     """
     from drivetrain.cli.find import find_models
 
-    return find_models(text, engine=engine, task=task, limit=limit, names=names)
+    return find_models(text, engine=engine, task=task, licence=licence, limit=limit, names=names)
 
 
 def info(path: Path | None = None) -> Answer:

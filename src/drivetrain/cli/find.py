@@ -8,25 +8,31 @@ from drivetrain.cli.answer import Answer
 from drivetrain.cli.render import Page
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.registry import engine_specs, list_models
+from drivetrain.types.options import check_choice
 
 _LIMIT = 40
 _EXAMPLES = 4
 
 
-def find_models(text: str, *, engine: str | None, task: str | None, limit: int | None, names: bool) -> Answer:
+def find_models(
+    text: str, *, engine: str | None, task: str | None, licence: str | None, limit: int | None, names: bool
+) -> Answer:
     """The models by source with what they can be trained for.
 
     Args:
         text: only those whose full name contains it.
         engine: only those of this engine.
         task: only those for this task.
+        licence: "permissive" leaves out those whose code or weights are under another licence, or an unknown one.
         limit: rows to show of each source; the usual number for people and all for JSON if not given.
         names: show nothing but the full names, one in each line.
 
     Raises:
         OptionError: there is no such engine or task.
     """
-    models = list_models(engine, task=task, text=text)
+    if licence is not None:
+        check_choice("licence", licence, ("permissive",))
+    models = list_models(engine, task=task, text=text, permissive=licence is not None)
 
     def tell(page: Page) -> None:
         if names:
@@ -54,14 +60,19 @@ def _row(entry: ModelEntry, engine: str) -> dict[str, object]:
         "family": entry.family,
         "class_path": entry.class_path,
         "summary": entry.summary,
+        "licences": entry.licences,
     }
 
 
 def _show_models(page: Page, source: str, entries: list[ModelEntry], limit: int) -> None:
-    rows = ((entry.full_name, ", ".join(entry.tasks), entry.summary) for entry in entries[:limit])
-    page.table(("model", "tasks", "what it is"), rows)
+    rows = ((entry.full_name, ", ".join(entry.tasks), entry.summary, _licence(entry)) for entry in entries[:limit])
+    page.table(("model", "tasks", "what it is", "licence of code, weights"), rows)
     if len(entries) > limit:
         page.line(f"... and {len(entries) - limit} more of {source}; --limit {len(entries)} shows all.")
+
+
+def _licence(entry: ModelEntry) -> str:
+    return f"{entry.code_licence}, {entry.weights_licence}"
 
 
 def _show_families(page: Page, source: str, entries: list[ModelEntry]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from drivetrain.cli.answer import Answer
-from drivetrain.cli.render import Page, artifact_json, artifact_text
+from drivetrain.cli.render import Page, artifact_json, artifact_text, licences_text
 from drivetrain.cli.wording import command, reworded_note
 from drivetrain.errors import DataNotFoundError
 
@@ -53,6 +54,8 @@ def _work_dir(path: Path) -> Answer:
         page.line(f"model        {model.get('name')} (engine {record.get('engine')}), {record.get('task')}")
         page.line(f"data         {data.get('source') if isinstance(data, dict) else data}")
         page.line(f"drivetrain   {record.get('drivetrain')}")
+        if record.get("licences"):
+            page.line(f"licences     {licences_text(record['licences'])}")
         for part in record.get("parts", []):
             held = state.startswith("running") and part is record["parts"][-1]
             open_end = "now: running" if held else "an end that was not recorded"
@@ -111,6 +114,10 @@ def _some(names: Sequence[str]) -> str:
     return (", ".join(names[:_MOST_NAMES]) or "nothing") + more
 
 
+def _said(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["summary"], row["licence"]
+
+
 def _installation() -> Answer:
     from drivetrain._version import __version__
     from drivetrain.cli.doctor import opencv_wheels
@@ -125,6 +132,7 @@ def _installation() -> Answer:
             "install": spec.install,
             "holds_for": dict(spec.upstream),
             "summary": spec.summary,
+            "licence": spec.licence,
         }
         for name, spec in sorted(engine_specs().items())
     }
@@ -141,9 +149,14 @@ def _installation() -> Answer:
         page.line(f"drivetrain {facts['drivetrain']}, Python {facts['python']}, {facts['platform']}")
         page.table(("package", "version"), facts["versions"].items())
         page.table(
-            ("engine", "state", "what it does"),
+            ("engine", "state", "what it does", "licence of its upstream"),
             (
-                (name, "installed" if row["installed"] else f"install with: {row['install']}", row["summary"])
+                (
+                    name,
+                    "installed" if row["installed"] else f"install with: {row['install']}",
+                    row["summary"],
+                    row["licence"],
+                )
                 for name, row in engines.items()
             ),
         )

@@ -206,6 +206,11 @@ def artifact_json(artifact: Artifact) -> dict[str, Any]:
     return {"path": artifact.path, "model_path": artifact.model_path, **artifact.to_dict()}
 
 
+def licences_text(licences: Mapping[str, str]) -> str:
+    """The licences of a model in words."""
+    return f"code {licences['code']}, published weights {licences['weights']}"
+
+
 def artifact_text(artifact: Artifact, page: Page) -> None:
     """Where the artefact lies, what it is, and how it compares with the model it came from."""
     size = artifact.size_bytes / 1e6
@@ -214,6 +219,8 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
     page.line(f"what      {artifact.format} {artifact.precision}, {artifact.task.value}, {size:.1f} MB")
     if artifact.engine:
         page.line(f"from      {artifact.model_name} by the engine {artifact.engine}")
+    if artifact.licences:
+        page.line(f"licences  {licences_text(artifact.licences)}")
     parity = artifact.parity
     if not parity:
         page.line("It was not compared with the model it came from.")

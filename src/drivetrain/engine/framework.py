@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from drivetrain.engine.data import SHOWN, EngineData, spread
 from drivetrain.errors import OptionError, UnsupportedError
 from drivetrain.launch.setup import Setup
+from drivetrain.models.catalog import ModelEntry
+from drivetrain.models.licence import UNKNOWN
 from drivetrain.models.spec import EngineSpec, claimed_by
 from drivetrain.runs.record import RunRecord, own_checkpoint
 from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
@@ -248,6 +250,13 @@ class Framework(ABC):
     def artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
         """The folder of an artefact that the user does not name: as the spec says."""
         return self.spec.artifact_name(format, precision)
+
+    def licences(self) -> dict[str, str]:
+        """Of the ``code`` and the published ``weights`` of the model, as its upstream states them, else "unknown"."""
+        given: Any = self.given
+        if isinstance(given, ModelEntry):
+            return given.licences
+        return dict(self.record.content.get("licences") or {"code": self.spec.licence, "weights": UNKNOWN})
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
         """What the framework's own evaluation says of the same images, its names under ``upstream/``."""

@@ -162,6 +162,7 @@ def _write(source: ExportSource, folder: Path, format: ExportFormat, engine: str
         dynamic_batch=source.dynamic_batch,
         output_names=names,
         versions={**_versions(), **source.versions},
+        licences=dict(source.licences),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         drivetrain_version=_drivetrain_version(),
     )

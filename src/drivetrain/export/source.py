@@ -40,6 +40,7 @@ class ExportSource:
         extra_files: name in the artefact -> file that is copied there, such as an upstream's ``metadata.yaml``.
         extra_texts: name in the artefact -> content of a text file that is written there.
         versions: package -> version, beside those that the exporter adds.
+        licences: of the ``code`` and the published ``weights`` of the model; the verb fills them in.
     """
 
     image_spec: ImageSpec
@@ -60,6 +61,7 @@ class ExportSource:
     extra_files: Mapping[str, Path] = field(default_factory=dict)
     extra_texts: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = [name for name in ("module", "ir", "onnx") if getattr(self, name) is not None]

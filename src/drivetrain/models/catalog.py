@@ -17,8 +17,9 @@ from drivetrain.errors import ModelError
 from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 from drivetrain.machine.packages import import_object, is_installed, version_of
+from drivetrain.models.licence import UNKNOWN
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class ModelEntry:
         class_path: the class or function that makes it, ``"package.module:Name"``.
         family: models of one family share their arguments.
         summary: one line.
+        code_licence: of the code, as the upstream states it; "unknown" where it does not.
+        weights_licence: of the weights that the upstream publishes; "unknown" where it does not state it, "none" where
+            it publishes none.
     """
 
     name: str
@@ -71,6 +75,13 @@ class ModelEntry:
     class_path: str
     family: str = ""
     summary: str = ""
+    code_licence: str = UNKNOWN
+    weights_licence: str = UNKNOWN
+
+    @property
+    def licences(self) -> dict[str, str]:
+        """Both, for a record."""
+        return {"code": self.code_licence, "weights": self.weights_licence}
 
     @property
     def full_name(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from drivetrain.errors import ModelError, OptionError, near
 from drivetrain.machine.packages import import_object
 from drivetrain.models.catalog import Listing, ModelEntry, listing
+from drivetrain.models.licence import is_permissive
 from drivetrain.models.spec import EngineSpec
 from drivetrain.types.task import Task
 
@@ -94,13 +95,16 @@ def list_engines() -> dict[str, EngineSpec]:
     return engine_specs()
 
 
-def list_models(engine: str | None = None, *, task: str | Task | None = None, text: str = "") -> list[ModelEntry]:
+def list_models(
+    engine: str | None = None, *, task: str | Task | None = None, text: str = "", permissive: bool = False
+) -> list[ModelEntry]:
     """The models of every installed upstream.
 
     Args:
         engine: only those of this engine.
         task: only those for this task.
         text: only those whose full name contains it, without regard to case.
+        permissive: only those whose code and published weights are known to be under permissive licences.
 
     Raises:
         OptionError: there is no such engine or task.
@@ -113,6 +117,7 @@ def list_models(engine: str | None = None, *, task: str | Task | None = None, te
         for source in listings(spec)
         for entry in source.models
         if (wanted is None or wanted in entry.tasks) and text.lower() in entry.full_name.lower()
+        if not permissive or is_permissive(entry)
     ]
 
 

@@ -10,6 +10,7 @@ from drivetrain.errors import MissingDependencyError
 from drivetrain.machine.packages import is_installed
 from drivetrain.models.candidate import Candidate
 from drivetrain.models.catalog import ModelSource
+from drivetrain.models.licence import UNKNOWN
 from drivetrain.types.task import Task
 
 
@@ -41,6 +42,7 @@ class EngineSpec:
             ``"{format}-{precision}"``; some upstreams know theirs by it.
         candidates: models that auto-configuration may choose.
         summary: one line.
+        licence: of the upstream's code, by its SPDX name; "unknown" for models that users bring.
     """
 
     name: str
@@ -62,6 +64,7 @@ class EngineSpec:
     artifact_names: Mapping[str, str] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     summary: str = ""
+    licence: str = UNKNOWN
 
     def __post_init__(self) -> None:
         if self.verbs is not None:

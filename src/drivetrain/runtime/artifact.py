@@ -46,6 +46,8 @@ class Artifact:
         dynamic_batch: whether the graph takes more than one image at a time.
         output_names: of the graph, in its order.
         versions: package -> version, at export.
+        licences: of the ``code`` and the published ``weights`` of the model it came from; "unknown" where its upstream
+            does not state it, empty where an older drivetrain wrote it.
         files: name -> ``{"size": bytes, "sha256": hex}`` of every file of the folder but the manifest.
         parity: the report of the comparison with the source model, as plain data.
         created: ISO time in UTC.
@@ -69,6 +71,7 @@ class Artifact:
     dynamic_batch: bool = False
     output_names: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     created: str = ""

@@ -28,8 +28,10 @@ LISTING = {
             "class_path": "toys:Mean",
             "family": "mean",
             "summary": "The mean colour.",
+            "code_licence": "MIT",
+            "weights_licence": weights,
         }
-        for size in ("Small", "Large")
+        for size, weights in (("Small", "unknown"), ("Large", "none"))
     ],
     "arguments": {"mean": [{"name": "depth", "type": "int", "default": "3", "help": "How deep it looks."}]},
 }

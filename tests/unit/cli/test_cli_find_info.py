@@ -46,8 +46,14 @@ def test_find_lists_filters_and_counts(toy, capsys) -> None:
             "family": "mean",
             "class_path": "toys:Mean",
             "summary": "The mean colour.",
+            "licences": {"code": "MIT", "weights": "unknown"},
         }
     ]
+
+
+def test_find_leaves_out_what_is_not_known_to_be_permissive(toy, capsys) -> None:
+    assert "MIT, unknown" in output_of(capsys, "find", "small")
+    assert output_of(capsys, "find", "--licence", "permissive", "--names") == "toy:MeanLarge\n"
 
 
 def test_a_long_list_is_shown_by_family(toy, monkeypatch, capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -92,7 +93,7 @@ def export(
         return _reference(self, pictures)
 
     with explained(self.work_dir), at_sensitivity(self, sensitivity):
-        source = self.framework.export_source(format)
+        source = replace(self.framework.export_source(format), licences=self.framework.licences())
         compared = [str(path) for path in images] if images is not None else _images(self)
         artifact = export_artifact(
             source,

@@ -270,6 +270,7 @@ def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, A
         "model": {"name": engine.setup.model_name, "args": engine.model_args},
         "task": engine.task.value if known.known_task is not None or not native else None,
         "label_names": names,
+        "licences": known.licences(),
         "options": {name: getattr(options, name) for name in TrainOptions.names()},
         "data": engine.data.name if native else describe_dataset(engine.dataset, _data_args(engine), engine.setup.task),
         **({"plan": before["plan"]} if "plan" in before else {}),

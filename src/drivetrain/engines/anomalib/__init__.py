@@ -57,6 +57,7 @@ def _candidates() -> tuple[Candidate, ...]:
 
 SPEC = EngineSpec(
     name="anomalib",
+    licence="Apache-2.0",
     class_path="drivetrain.engines.anomalib.engine:AnomalibEngine",
     install='pip install "drivetrain[anomalib]"',
     packages=("torch", "lightning", "anomalib"),

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from drivetrain.models.catalog import signature_arguments
+from drivetrain.models.licence import UNKNOWN, spelt
 
 EXTRA_ARGUMENTS: tuple[dict[str, str], ...] = (
     {
@@ -22,6 +23,17 @@ EXTRA_ARGUMENTS: tuple[dict[str, str], ...] = (
         "help": "How readily an image or a pixel is called anomalous, 0..1; 0.5 is the threshold found in validation.",
     },
 )
+
+
+def _backbone_licence(cls: type) -> str:
+    """What the card of the usual backbone states; unknown for backbones that are not timm's."""
+    import timm
+
+    usual = inspect.signature(cls).parameters.get("backbone")
+    if usual is None or not isinstance(usual.default, str):
+        return UNKNOWN
+    known = timm.is_model(usual.default) and timm.is_model_pretrained(usual.default)
+    return spelt(timm.get_pretrained_cfg(usual.default).license) if known else UNKNOWN
 
 
 def list_models() -> dict[str, list[dict[str, Any]] | dict[str, list[dict[str, str]]]]:
@@ -43,6 +55,8 @@ def list_models() -> dict[str, list[dict[str, Any]] | dict[str, list[dict[str, s
                 "class_path": f"anomalib.models:{name}",
                 "family": name,
                 "summary": text[0] if text else "",
+                "code_licence": "Apache-2.0",  # the metadata of the package
+                "weights_licence": _backbone_licence(cls),
             }
         )
         own = signature_arguments(cls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drivetrain.models.catalog import Argument, signature_arguments
+from drivetrain.models.licence import NONE, spelt
 from drivetrain.types.task import Task
 
 _TASKS = [Task.CLASSIFICATION.value, Task.MULTILABEL_CLASSIFICATION.value]
@@ -38,11 +39,34 @@ def timm_models() -> dict[str, Any]:
             "class_path": "timm:create_model",
             "family": "timm",
             "summary": "timm image classifier",
+            "code_licence": "Apache-2.0",  # the metadata of the package
+            "weights_licence": timm_licence(name),
         }
         for name in timm.list_models()
     ]
     rows = [row for row in signature_arguments(timm.create_model) if row["name"] not in ("model_name", "pretrained")]
     return {"models": entries, "arguments": {"timm": [*map(_row, (_PRETRAINED, *TIMM_COMMON)), *rows]}}
+
+
+def timm_licence(name: str) -> str:
+    """What the card of the usual weights of a model states."""
+    import timm
+
+    if not timm.is_model_pretrained(name):
+        return NONE
+    card = timm.get_pretrained_cfg(name)
+    return spelt(card.license if card is not None else None)
+
+
+def _torchvision_licence(name: str) -> str:
+    """What the metadata of the usual weights of a model state; most state nothing."""
+    import torchvision
+
+    weights = list(torchvision.models.get_model_weights(name))
+    if not weights:
+        return NONE
+    text = str(torchvision.models.get_model_weights(name).DEFAULT.meta.get("license") or "")
+    return "CC-BY-NC-4.0" if "/SWAG/" in text else spelt(text)  # the licence behind the address that it states
 
 
 def torchvision_models() -> dict[str, Any]:
@@ -60,6 +84,8 @@ def torchvision_models() -> dict[str, Any]:
                 "class_path": f"{builder.__module__}:{builder.__name__}",
                 "family": family,
                 "summary": "torchvision image classifier",
+                "code_licence": "BSD-3-Clause",  # the LICENSE of its repository; the metadata say "BSD"
+                "weights_licence": _torchvision_licence(name),
             }
         )
         if family not in arguments:

@@ -8,6 +8,7 @@ from drivetrain.types.task import Task
 
 SPEC = EngineSpec(
     name="rfdetr",
+    licence="Apache-2.0",
     class_path="drivetrain.engines.rfdetr.engine:RFDETREngine",
     install='pip install "drivetrain[rfdetr]"',
     packages=("torch", "rfdetr", "pytorch_lightning", "albumentations", "torchmetrics", "faster_coco_eval"),

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from drivetrain.engines.rfdetr.variants import Variant, variants
+from drivetrain.models.licence import spelt
 from drivetrain.types.task import Task
 
 #: Fields that the engine sets itself.
@@ -31,6 +32,8 @@ def _row(variant: Variant) -> dict[str, Any]:
         "tasks": [variant.task.value],
         "class_path": f"rfdetr:{variant.class_name}",
         "family": variant.class_name,
+        "code_licence": spelt(variant.config.license),  # each variant states its own; it holds for its weights too
+        "weights_licence": spelt(variant.config.license),
         "summary": f"{variant.class_name}, {_WORDS[variant.task]}, {variant.config.resolution} px",
     }
 

@@ -30,6 +30,7 @@ def _candidate(name: str, task: Task, train: float, predict: float, quality: flo
 
 SPEC = EngineSpec(
     name="ultralytics",
+    licence="AGPL-3.0",
     class_path="drivetrain.engines.ultralytics.engine:UltralyticsEngine",
     install='pip install "drivetrain[ultralytics]"',
     packages=("torch", "ultralytics"),

@@ -11,6 +11,8 @@ import yaml
 
 from drivetrain.types.task import Task
 
+#: Of all its code and weights: https://www.ultralytics.com/license and the first line of each of its files.
+LICENCE = "AGPL-3.0"
 #: The last module of an architecture -> what it is trained for.
 _HEADS = (
     ("classify", Task.CLASSIFICATION),
@@ -51,6 +53,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             "tasks": [task] if task else [],
             "class_path": f"ultralytics:{class_name(name)}",
             "family": path.stem,
+            "code_licence": LICENCE,
+            "weights_licence": LICENCE,
             "summary": f"{class_name(name)} {path.stem}" + (f" in size {size}" if size else ""),
         }
         for size, name in ((size, _scaled(path.stem, size)) for size in sizes)
