@@ -12,7 +12,6 @@ from drivetrain.runs.tracking import framework_loggers
 from drivetrain.types.options import TrainOptions, check_names
 
 if TYPE_CHECKING:
-    from drivetrain.engine.framework import Framework
     from drivetrain.engine.state import EngineState
 
 _ANY_BATCH = 2
@@ -68,7 +67,7 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     for name, value in options.given().items():
         if name in framework.unsupported_options:
             raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {framework.unsupported_options[name]}.")
-    _check_balancing(framework, options)
+    _check_balancing(engine, options)
     if options.adaptive_bs != "none":
         _check_adaptive(engine, options)
     if options.run_hpo:
@@ -80,8 +79,9 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     check_names(f"engine_args of {type(engine).__name__}", list(options.engine_args or {}), allowed)
 
 
-def _check_balancing(framework: Framework, options: TrainOptions) -> None:
-    """Refuse to weigh classes where the framework does not say that it does."""
+def _check_balancing(engine: EngineState, options: TrainOptions) -> None:
+    """Refuse to weigh classes where the framework does not say that it does, and classes that the data do not have."""
+    framework = engine.framework
     for name in ("class_weights", "sampler"):
         value = getattr(options, name)
         if value is not None and name not in framework.balancing_options:
@@ -89,6 +89,10 @@ def _check_balancing(framework: Framework, options: TrainOptions) -> None:
                 f"{name}={value!r} cannot be honoured: the engine {framework.spec.name!r} does not weigh classes. "
                 "Leave it out."
             )
+    if isinstance(options.class_weights, Mapping) and engine.data.source is not None and not engine.has_native_data:
+        from drivetrain.data.balance import require_labels
+
+        require_labels(engine.dataset.label_names, options.class_weights)
 
 
 def _check_adaptive(engine: EngineState, options: TrainOptions) -> None:

@@ -128,7 +128,6 @@ def train(
         from drivetrain.data.trainable import require_trainable
 
         require_trainable(self.dataset, self.task)
-        _check_class_weights(self, options)
     from drivetrain.runs.run import Run
 
     run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
@@ -152,18 +151,6 @@ def train(
     except BaseException as error:
         run.close("failed", error=f"{type(error).__name__}: {error}")
         raise
-
-
-def _check_class_weights(engine: EngineState, options: TrainOptions) -> None:
-    """Refuse weights of labels that the data do not have.
-
-    Raises:
-        OptionError: naming the label.
-    """
-    if isinstance(options.class_weights, Mapping):
-        from drivetrain.data.balance import require_labels
-
-        require_labels(engine.dataset.label_names, options.class_weights)
 
 
 def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mapping[str, Any]) -> FitResult:
@@ -264,6 +251,7 @@ def _config_of(
 def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, Any]) -> dict[str, Any]:
     """What ``run.json`` says about the run before it starts."""
     native, known = engine.has_native_data, engine.framework
+    read_with = (engine.config or {}).get("data_args") or engine.setup.data_args
     names = list(engine.label_names) if known.known_label_names is not None or not native else None
     return {
         "engine": engine.spec.name,
@@ -272,15 +260,10 @@ def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, A
         "label_names": names,
         "licences": known.licences(),
         "options": {name: getattr(options, name) for name in TrainOptions.names()},
-        "data": engine.data.name if native else describe_dataset(engine.dataset, _data_args(engine), engine.setup.task),
+        "data": engine.data.name if native else describe_dataset(engine.dataset, read_with, engine.setup.task),
         **({"plan": before["plan"]} if "plan" in before else {}),
         **({"plan": engine.plan.to_dict()} if engine.plan is not None else {}),
     }
-
-
-def _data_args(engine: EngineState) -> Mapping[str, Any]:
-    """The arguments that the data were read with, as far as they are known."""
-    return (engine.config or {}).get("data_args") or engine.setup.data_args
 
 
 def _compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
-from drivetrain.engines.lightning import balance, native
+from drivetrain.engines.lightning import native, rare_classes
 from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.models.classification import ClassificationModule
@@ -91,7 +91,7 @@ class LightningFramework(Framework):
             self._describe_model,
             lambda trainer: {
                 **effective_options(trainer, self._module, options),
-                **balance.used_balance(trainer, self._module),
+                **rare_classes.used_balance(trainer, self._module),
             },
             metric=options.metric,
             default_metric=None if self._is_own_module else f"val/{self.task.main_metric}",
@@ -102,7 +102,7 @@ class LightningFramework(Framework):
             state = self._state_to_resume(run) if resume else None
             self._module.train()
             if not self._is_own_module and not self.has_native_data:
-                balance.weigh(self._module, self.dataset, options)
+                rare_classes.weigh(self._module, self.dataset, options)
             run_trainer(trainer, self._module, self._fit_data(options, run), state)
             self._module.trainer = None  # it holds the data, the optimiser and the run
         if keeper.interrupted:
