@@ -168,6 +168,7 @@ class LightningFramework(Framework):
     def check_options(self, options: TrainOptions) -> None:
         check_options(options, device=self.setup.device, package=package_of(self.given))
         native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
+        rare_classes.check_task(options, self.find_task)
         if self._is_own_module and self.data.source is not None and not self.has_native_data:
             raise DataError(
                 f"{self.setup.model_name} is a LightningModule of your own, which is trained on its own data. Give a "

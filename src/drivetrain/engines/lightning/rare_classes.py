@@ -3,15 +3,33 @@
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from drivetrain.data.balance import class_weights
+from drivetrain.errors import UnsupportedOptionError
+from drivetrain.types import Task
 from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
+
+
+def check_task(options: TrainOptions, find_task: Callable[[], Task]) -> None:
+    """Refuse to weigh classes for a task whose loss and order of images have no weights here.
+
+    Raises:
+        UnsupportedOptionError: naming the option.
+    """
+    for name in ("class_weights", "sampler"):
+        value = getattr(options, name)
+        if value is not None and find_task() not in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION):
+            raise UnsupportedOptionError(
+                f"{name}={value!r} cannot be honoured: the Lightning engine weighs classes for classification only. "
+                "Leave it out."
+            )
 
 
 def weigh(module: Any, dataset: Dataset, options: TrainOptions) -> None:
