@@ -93,7 +93,8 @@ def test_a_task_from_training_to_artefacts(
         assert artifact.parity["passed"] is True
         _assert_close(load(artifact.path, precision="f32").predict(images), answers)
     if task is not Task.DEPTH:
-        exported = Engine(engine.work_dir / "artifacts" / "fp32_openvino_model", source, task=task.value)
+        artifact = load(engine.work_dir / "artifacts" / "fp32_openvino_model", precision="f32")
+        exported = Engine(artifact, source, task=task.value)
         assert {key: exported.test()[key] for key in METRICS[task]} == pytest.approx(
             {key: metrics[key] for key in METRICS[task]}, abs=1e-3
         )

@@ -235,8 +235,12 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
 
 
 def describe_model(model: Any) -> str:
-    """The path or name of a model, else its class."""
+    """The path or name of a model, the path of a loaded artefact, else the class."""
     if isinstance(model, str | Path):
         path = Path(model).expanduser()
         return str(path.absolute()) if path.exists() else str(model)
+    from drivetrain.runtime.predictor import Predictor
+
+    if isinstance(model, Predictor):
+        return str(model.artifact.path)
     return f"{type(model).__module__}.{type(model).__qualname__}"

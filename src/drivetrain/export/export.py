@@ -20,7 +20,7 @@ from drivetrain.errors import OptionError, ParityError
 from drivetrain.export.layers import write_layers
 from drivetrain.export.reference import pictures_to_keep, write_reference
 from drivetrain.export.source import ExportSource
-from drivetrain.export.verification import check_answers, in_words
+from drivetrain.export.verification import check_answers, in_words, with_usual_precision
 from drivetrain.images.read import read_image
 from drivetrain.machine.files import explained, write_json
 from drivetrain.machine.packages import version_of
@@ -200,6 +200,7 @@ def _proven(
         write_json(beside, report.to_dict())
         cause = report.details.get("cause", "")
         raise ParityError(f"{in_words(report)} {cause}{' ' * bool(cause)}All numbers: {beside}", report)
+    report = with_usual_precision(report, artifact, expected, pictures)
     write_json(artifact.path / PARITY_NAME, report.to_dict())
     return replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
 

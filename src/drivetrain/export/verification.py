@@ -17,7 +17,7 @@ from drivetrain.export.layers import INPUT, first_difference
 from drivetrain.export.reference import read_reference
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.predictor import Predictor
-from drivetrain.runtime.sessions import Backend, RuntimePrecision, open_session
+from drivetrain.runtime.sessions import Backend, RuntimePrecision, open_session, usual_precision
 from drivetrain.types import ParityReport, Predictions
 
 Images = Sequence[NDArray[np.uint8]]
@@ -126,6 +126,22 @@ def check_answers(
         details = {**report.details, "raw_images": foreign.to_dict()}
         report = replace(report, passed=foreign.passed, details=details)
     return replace(report, images=tuple(names) or report.images)
+
+
+def with_usual_precision(
+    report: ParityReport, artifact: Artifact, expected: Predictions, images: Images
+) -> ParityReport:
+    """Add how far the answers are off in the precision that the processor chooses by itself, where that is not f32.
+
+    It is reported as ``details["usual_precision"]`` and decides nothing: a wrong conversion shows at f32.
+    """
+    usual = usual_precision(artifact)
+    if usual == "f32":
+        return report
+    predictor = Predictor(artifact, partial(open_session, artifact, precision="auto"), num_requests=1)
+    found = compare_predictions(artifact.task, expected, _answers(predictor, images), factor=FP16_FACTOR)
+    details = {**report.details, "usual_precision": {"precision": usual, **found.to_dict()}}
+    return replace(report, details=details)
 
 
 def _answers(predictor: Predictor, images: Images) -> Predictions:

@@ -80,6 +80,17 @@ def open_session(
     return OpenVinoSession(artifact, device=device, precision=precision, hint=hint, raw=raw)
 
 
+def usual_precision(artifact: Artifact) -> str:
+    """What a session on the CPU computes in where ``precision`` is not given.
+
+    Returns:
+        ``"f32"``, or ``"bf16"`` or ``"f16"`` on a processor that has units for it.
+    """
+    if artifact.format == "onnx" and is_installed("onnxruntime"):
+        return "f32"
+    return str(openvino().Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name())
+
+
 class OpenVinoSession:
     """A model in OpenVINO.
 

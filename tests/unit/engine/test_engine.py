@@ -25,6 +25,7 @@ from drivetrain.models.catalog import ModelEntry
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.record import read_record
 from drivetrain.runs.run import Run
+from drivetrain.runtime import load
 from drivetrain.testing import data, toy
 from drivetrain.types.options import TrainOptions
 from drivetrain.types.task import Task
@@ -421,6 +422,18 @@ def test_an_artefact_opens_as_an_engine_that_tests_and_predicts(dataset: Path, t
         Engine(artifact.path, dataset, device="cuda").predict()
     with pytest.raises(UnsupportedError, match="OpenVINOEngine runs artefact folders"):
         Engine(toy.ToyModel(), dataset, engine="openvino").predict()
+
+
+def test_a_loaded_artefact_is_a_model_too(dataset: Path, tmp_path: Path) -> None:
+    engine = toy_engine(dataset, tmp_path / "work")
+    engine.train(max_epochs=1)
+    path = engine.export().path
+    opened = Engine(load(path, precision="f32"), dataset)
+    assert opened.spec.name == "openvino"
+    assert opened.setup.model_name == str(path)
+    assert dict(opened.test()) == dict(engine.test())
+    with pytest.raises(OptionError, match="device='cpu' cannot be given together with a loaded artefact"):
+        Engine(load(path), dataset, device="cpu").predict()
 
 
 def test_drawings_go_into_the_work_dir(dataset: Path, tmp_path: Path) -> None:

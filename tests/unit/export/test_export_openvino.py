@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -19,12 +20,13 @@ from PIL import Image
 from torch import nn
 
 from drivetrain.errors import ArtifactError, ArtifactExistsError, ExportError, OptionError, ParityError
-from drivetrain.export import ExportSource, export_artifact
+from drivetrain.export import ExportSource, export_artifact, verification
 from drivetrain.images.read import read_image
 from drivetrain.runtime import load
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.runtime.preprocess import preprocess
+from drivetrain.runtime.sessions import RuntimePrecision, Session
 from drivetrain.types import ImageSpec, Predictions, Task
 
 LABELS = ("cat", "traffic light", "dog")
@@ -117,6 +119,25 @@ def test_artefact_answers_as_the_model_for_odd_sizes(
     assert report["details"]["raw_images"]["passed"]
     assert max(report["max_difference"].values()) < 1e-4
     assert json.loads((artifact.path / "parity.json").read_text())["passed"]
+
+
+def test_what_a_processor_computes_in_by_itself_is_compared_as_well(
+    tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor with units for bf16 rounds where it is left to choose; the comparison that decides is at f32."""
+    asked: list[str] = []
+    real = verification.open_session
+
+    def opened(artifact: Artifact, *, precision: RuntimePrecision, **more: Any) -> Session:
+        asked.append(precision)
+        return real(artifact, precision=precision, **more)
+
+    monkeypatch.setattr(verification, "open_session", opened)
+    monkeypatch.setattr(verification, "usual_precision", lambda _: "bf16")
+    report = _export(tmp_path, images, _source(TinyNet().eval())).parity
+    assert asked == ["f32", "f32", "auto"]
+    assert report["details"]["usual_precision"]["precision"] == "bf16"
+    assert set(report["details"]["usual_precision"]["max_difference"]) == {"probabilities"}
 
 
 def test_any_client_feeds_raw_images_of_any_size(tmp_path: Path, images: list[Path]) -> None:

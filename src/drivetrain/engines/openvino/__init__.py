@@ -10,9 +10,10 @@ SPEC = EngineSpec(
     class_path="drivetrain.engines.openvino.engine:OpenVINOEngine",
     install="pip install drivetrain",
     packages=("openvino",),
+    claims=("drivetrain:Predictor",),
     tasks=tuple(Task),
     hooks=("infer",),
     suffixes=(".xml", ".onnx"),
     upstream={"openvino": ">=2025.0"},
-    summary="Exported models: the folders that export writes, and .xml and .onnx files.",
+    summary="Exported models: the folders that export writes, .xml and .onnx files, and what load returns.",
 )

@@ -39,14 +39,26 @@ class OpenVINOFramework(Framework):
     def build(self, options: TrainOptions | None = None) -> None:  # noqa: ARG002  (it never trains)
         if self._predictor is not None:
             return
-        path: Any = self.given
-        if not isinstance(path, Path):
+        given: Any = self.given
+        if isinstance(given, Predictor):
+            self._predictor = self._as_loaded(given)
+        elif isinstance(given, Path):
+            self._predictor = load(given, device=self._openvino_device())
+        else:
             raise UnsupportedError(
-                f"OpenVINOEngine runs artefact folders, .xml and .onnx files, not a {type(path).__name__}. "
+                f"OpenVINOEngine runs artefact folders, .xml and .onnx files, not a {type(given).__name__}. "
                 "Export the model first: "
                 f"{either('Engine(model, data).export()', 'drivetrain export --model MODEL')}."
             )
-        self._predictor = load(path, device=self._openvino_device())
+
+    def _as_loaded(self, predictor: Predictor) -> Predictor:
+        """The artefact that ``load`` returned: its device and precision are chosen already."""
+        if self.setup.device != "auto":
+            raise OptionError(
+                f"device={self.setup.device!r} cannot be given together with a loaded artefact. Choose the device when "
+                "it is loaded: load(path, device=...)."
+            )
+        return predictor
 
     def _openvino_device(self) -> str:
         name, dot, rest = self.setup.device.partition(".")

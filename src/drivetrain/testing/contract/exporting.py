@@ -41,7 +41,7 @@ class ExportChecks(Subject):
         images = [item.path for item in before]
         predictor = load(artifact.path, precision="f32")
         assert_same_predictions(predictor.predict(images), before, _WITHIN[precision])
-        exported = Engine(artifact.path, dataset, task=self.task)
+        exported = Engine(predictor, dataset, task=self.task)
         assert exported.spec.name == "openvino"
         ours, theirs = engine.test(), exported.test()
         wanted = {metric: ours[metric] for metric in METRICS[self.task]}
