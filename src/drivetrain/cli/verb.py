@@ -68,7 +68,7 @@ def run_verb(verb: str, request: Request) -> tuple[Any, str | None]:
     values = effective(verb, request)
     check_early(Engine, verb, Asked(values), {name: values[name] for name in _own_names(verb)})
     with fitting_recipe(request.recipe, values["task"], values["data"]):
-        openmp = set_openmp()
+        openmp = set_openmp(repeatable=bool(values.get("deterministic")))
         engine = make_engine(values, quiet="quiet" in request.flags)
         if openmp:
             engine.progress.note(openmp)

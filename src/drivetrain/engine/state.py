@@ -12,6 +12,7 @@ from drivetrain.engine.recipe import Recipe
 from drivetrain.engine.verbs import require_hooks
 from drivetrain.engine.weights import Weights
 from drivetrain.launch.setup import Setup
+from drivetrain.machine.openmp import bound_spinning
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.spec import EngineSpec, Resolution
 from drivetrain.runs.progress import Progress
@@ -107,12 +108,13 @@ class EngineState:
         return self.framework.dataset
 
     def require(self, verb: str, hooks: Sequence[str]) -> None:
-        """Refuse a verb whose hooks the framework does not have.
+        """Refuse a verb whose hooks the framework does not have; else make ready for the framework to be loaded.
 
         Raises:
             UnsupportedError: with the verbs that there are.
         """
         require_hooks(type(self), verb, hooks, self.spec, f" The model is {self.setup.model_name}.")
+        bound_spinning()
 
     def select(self, checkpoint: str | Path | None) -> None:
         """Bring the model into the state that a verb is asked to use: "best", "last", a path, or the usual one.

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from drivetrain.errors import DrivetrainError, OptionError
+from drivetrain.machine.openmp import child_environment
 from drivetrain.machine.packages import import_object
 from drivetrain.machine.resources import is_out_of_memory, yield_memory_first
 
@@ -93,12 +94,14 @@ class Worker:
 
     Args:
         log: file that what the child prints is added to.
-        threads: of numerical libraries in the child; ``None`` leaves it to them.
+        environment: variables for the child beside those of this process; by default those by which its numerical
+            libraries use the cores that are free.
         needs: objects ``"package.module:name"`` that the child imports before its first job.
     """
 
-    def __init__(self, log: Path, *, threads: int | None = None, needs: Sequence[str] = ()) -> None:
-        self.log, self.threads, self.needs = log, threads, tuple(needs)
+    def __init__(self, log: Path, *, environment: Mapping[str, str] | None = None, needs: Sequence[str] = ()) -> None:
+        self.log, self.needs = log, tuple(needs)
+        self.environment = child_environment() if environment is None else environment
         self.busy = False
         self._process: subprocess.Popen[bytes] | None = None
         self.connection: Connection | None = None
@@ -175,7 +178,7 @@ class Worker:
                 stderr=log,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env=_environment(self.threads),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **self.environment},
             )
         theirs.close()
         self.connection = ours
@@ -202,14 +205,6 @@ def next_speaker(workers: Sequence[Worker], timeout: float | None) -> list[Worke
     return [
         listening[connection] for connection in wait(list(listening), timeout) if isinstance(connection, Connection)
     ]
-
-
-def _environment(threads: int | None) -> dict[str, str]:
-    """That of this process, with what it can import and how many threads to use."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    if threads is not None:
-        environment.setdefault("OMP_NUM_THREADS", str(threads))
-    return environment
 
 
 def _unsendable(error: Exception) -> OptionError:

@@ -1,9 +1,10 @@
-"""How OpenMP runs in the processes that drivetrain starts: on the cores that are free, and without spinning for long.
+"""How OpenMP runs in the processes that compute: on the cores that are free, and without spinning for long.
 
 PyTorch's threads spin while they wait for each other. On a quiet machine this costs nothing; beside another busy
 process they spin away the time of the one thread that still has work, and training gets many times slower. A bound
 on the spinning costs a quiet machine nothing that can be measured, and a thread for each free core does the rest
-(``benchmarks/contended.py``). It must be said before OpenMP is loaded, hence only in processes of our own.
+(``benchmarks/contended.py``). OpenMP reads the bound when it is loaded, with PyTorch; the number of threads can be
+changed later too. What the user has set is kept: a variable of OpenMP's own, or ``torch.set_num_threads``.
 """
 
 from __future__ import annotations
@@ -11,53 +12,129 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from drivetrain.machine.resources import core_count
+from drivetrain.machine.resources import core_count, physical_cores, visible_cores
 
 _SPINS = "2000"
 _SECONDS = 0.1
 _STAT = Path("/proc/stat")
-#: What a user sets to decide it alone.
-_OF_THE_USER = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "GOMP_CPU_AFFINITY", "OMP_PROC_BIND")
+_SPIN_COUNT = "GOMP_SPINCOUNT"
+_THREADS = "OMP_NUM_THREADS"
+_OF_THE_USER = (_THREADS, "OMP_WAIT_POLICY", _SPIN_COUNT, "GOMP_CPU_AFFINITY", "OMP_PROC_BIND")
+#: What this module has set, to tell it from what the user has set.
+_SET_HERE: dict[str, str] = {}
 
 
-def set_openmp() -> str:
-    """Bound the spinning of OpenMP's threads, and take as many as there are free cores; for a process of our own.
+def set_by_user() -> bool:
+    """Whether the user has set one of OpenMP's own variables, and so decides alone."""
+    return any(name in os.environ and os.environ[name] != _SET_HERE.get(name) for name in _OF_THE_USER)
 
-    Nothing is changed where the user has set any of OpenMP's own variables, or where PyTorch is loaded already.
+
+def bound_spinning() -> None:
+    """Bound the spinning of OpenMP's threads, unless the user has set something or PyTorch is loaded already."""
+    if not set_by_user() and "torch" not in sys.modules:
+        _set(_SPIN_COUNT, _SPINS)
+
+
+def set_openmp(*, repeatable: bool = False) -> str:
+    """Bound the spinning and choose the number of threads, in a process of our own that has not loaded PyTorch.
+
+    Args:
+        repeatable: do not look at what else is running: sums depend on the number of threads in their last digits.
 
     Returns:
-        What was chosen and why, where other processes keep cores busy; else ``""``.
+        What was chosen and why, where PyTorch would choose otherwise; else ``""``.
     """
-    if any(name in os.environ for name in _OF_THE_USER) or "torch" in sys.modules:
+    if set_by_user() or "torch" in sys.modules:
         return ""
-    os.environ["GOMP_SPINCOUNT"] = _SPINS
-    cores = core_count()
-    free = max(1, min(cores, round(idle_cores())))
-    if free == cores:
+    bound_spinning()
+    count = _threads(repeatable=repeatable)
+    if count is None:
         return ""
-    os.environ["OMP_NUM_THREADS"] = str(free)
-    return (
-        f"{free} of {cores} cores are free, so PyTorch computes with {free} thread{'s' if free > 1 else ''}; "
-        "OMP_NUM_THREADS=... overrides this."
-    )
+    _set(_THREADS, str(count))
+    return f"{_reason(count)}; {_THREADS}=... overrides this."
+
+
+@contextmanager
+def free_threads(note: Callable[[str], None], *, repeatable: bool = False) -> Iterator[None]:
+    """Let PyTorch, where it is loaded, compute on the cores that are free; afterwards it has its threads back.
+
+    Args:
+        note: called with what was chosen and why, where it is not what PyTorch had.
+        repeatable: as in :func:`set_openmp`.
+    """
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch is not None else 0
+    if before not in (visible_cores(), physical_cores()) or set_by_user() or _THREADS in _SET_HERE:
+        yield  # no PyTorch, or a number that somebody chose
+        return
+    count = _threads(repeatable=repeatable)
+    if count is None:
+        yield
+        return
+    note(f"{_reason(count)}; {_THREADS}=... or torch.set_num_threads(...) overrides this.")
+    torch.set_num_threads(count)  # type: ignore[union-attr]  # it is loaded, for it has threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)  # type: ignore[union-attr]
+
+
+def child_environment(*, processes: int = 1, repeatable: bool = False) -> Mapping[str, str]:
+    """The variables for each of several processes that we start and that compute at the same time.
+
+    Args:
+        processes: how many share the machine.
+        repeatable: as in :func:`set_openmp`.
+    """
+    if set_by_user():
+        return {}
+    count = _threads(repeatable=repeatable, processes=processes)
+    return {_SPIN_COUNT: _SPINS} | ({} if count is None else {_THREADS: str(count)})
 
 
 def idle_cores(seconds: float = _SECONDS) -> float:
-    """How many cores had nothing to do for a moment in which this process waits; all where that cannot be seen."""
+    """How many of the cores that this process may run on had nothing to do for a moment in which it waits.
+
+    All of them where that cannot be seen.
+    """
     before = _times()
     time.sleep(seconds)
     after = _times()
     if before is None or after is None or after[1] <= before[1]:
-        return float(core_count())
-    return (os.cpu_count() or 1) * (after[0] - before[0]) / (after[1] - before[1])
+        return float(visible_cores())
+    return visible_cores() * (after[0] - before[0]) / (after[1] - before[1])
+
+
+def _set(name: str, value: str) -> None:
+    os.environ[name] = _SET_HERE[name] = value
+
+
+def _threads(*, repeatable: bool, processes: int = 1) -> int | None:
+    """How many threads each process should have; ``None`` for as many as PyTorch takes by itself."""
+    cores = core_count() if repeatable else min(core_count(), round(idle_cores()))
+    count = max(1, cores // processes)
+    return count if count < physical_cores() else None
+
+
+def _reason(count: int) -> str:
+    cores = core_count()
+    if count == cores:
+        why = f"This process may use the time of {cores} of {visible_cores()} cores"
+    else:
+        why = f"{count} of {cores} cores {'is' if count == 1 else 'are'} free"
+    return f"{why}, so PyTorch computes with {count} thread{'s' if count > 1 else ''}"
 
 
 def _times() -> tuple[int, int] | None:
-    """Idle and all time of the machine so far, in ticks."""
+    """Idle and all time so far of the cores that this process may run on, in ticks."""
+    own = {f"cpu{number}" for number in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
     try:
-        fields = [int(field) for field in _STAT.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+        lines = [line.split() for line in _STAT.read_text(encoding="ascii").splitlines()]
+        rows = [[int(field) for field in line[1:9]] for line in lines if line and line[0] in own]
+        return sum(row[3] + row[4] for row in rows), sum(map(sum, rows))
     except (OSError, ValueError, IndexError):
         return None
-    return fields[3] + fields[4], sum(fields)

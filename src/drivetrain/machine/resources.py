@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import math
 import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
+_CORES = Path("/sys/devices/system/cpu")
 #: How libraries say that memory ran out without an exception class for it.
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -25,9 +27,27 @@ _OUT_OF_MEMORY = (
 )
 
 
-def core_count() -> int:
-    """How many cores this process may use."""
+def visible_cores() -> int:
+    """How many cores this process may run on; what libraries count when they choose their number of threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def core_count() -> int:
+    """How many cores this process may use: those it may run on, or fewer if its control groups allow less time.
+
+    A container with ``--cpus 2`` sees every core of the machine, and is stopped for a while when it uses more than two.
+    """
+    return max(1, min([visible_cores(), *(math.ceil(share) for share in _shares_in_groups())]))
+
+
+def physical_cores() -> int:
+    """How many cores this process may run on, those that are two for one counted once: as PyTorch counts them."""
+    numbers = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    files = [_CORES / f"cpu{number}" / "topology" / "thread_siblings_list" for number in numbers]
+    try:
+        return len({file.read_text(encoding="ascii") for file in files}) or visible_cores()
+    except OSError:
+        return visible_cores()
 
 
 def available_memory(*, ulimit: bool = True) -> int:
@@ -128,28 +148,42 @@ def _status_bytes() -> dict[str, int]:
 
 def _left_in_groups() -> Iterator[int]:
     """What is left in each control group that holds this process and has a limit; cached files can be given back."""
-    for folder, names in _groups():
-        limit, used = _number(folder / names[0]), _number(folder / names[1])
+    names = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
+    for folder, version in _groups("memory"):
+        limit, used = (_number(folder / name) for name in names[version])
         if limit is not None and used is not None:
             yield limit - used + _cached_files(folder)
 
 
-def _groups() -> Iterator[tuple[Path, tuple[str, str]]]:
-    """Folders of the control groups of this process, from its own to the root, with the names of their two files."""
-    version_2 = ("memory.max", "memory.current")
-    version_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+def _shares_in_groups() -> Iterator[float]:
+    """How many cores' worth of time each control group that holds this process allows it, where that is limited."""
+    for folder, version in _groups("cpu"):
+        if version == 2:
+            quota, period = [*_numbers(folder / "cpu.max"), None, None][:2]
+        else:
+            quota, period = (_number(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        if quota and period:
+            yield quota / period
+
+
+def _groups(kind: str) -> Iterator[tuple[Path, int]]:
+    """Folders of the control groups of this process, from its own to the root, with the version (1 or 2) of each.
+
+    Args:
+        kind: ``"memory"`` or ``"cpu"``; version 1 has a tree of groups for each.
+    """
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
     except OSError:
         lines = []
     inside = {parts[1]: parts[2] for parts in (line.split(":", 2) for line in lines) if len(parts) == 3}
-    memory = next((path for kinds, path in inside.items() if "memory" in kinds.split(",")), "/")
-    for root, own, names in ((_GROUPS, inside.get("", "/"), version_2), (_GROUPS / "memory", memory, version_1)):
+    of_kind = next((path for kinds, path in inside.items() if kind in kinds.split(",")), "/")
+    for root, own, version in ((_GROUPS, inside.get("", "/"), 2), (_GROUPS / kind, of_kind, 1)):
         folder = root / own.lstrip("/")
         while folder != root and folder.is_relative_to(root):
-            yield folder, names
+            yield folder, version
             folder = folder.parent
-        yield root, names
+        yield root, version
 
 
 def _cached_files(folder: Path) -> int:
@@ -163,8 +197,13 @@ def _cached_files(folder: Path) -> int:
 
 
 def _number(path: Path) -> int | None:
+    return next(iter(_numbers(path)), None)
+
+
+def _numbers(path: Path) -> list[int | None]:
+    """The numbers in a file, ``None`` for a word; none where there is no such file."""
     try:
-        text = path.read_text(encoding="ascii").strip()
+        words = path.read_text(encoding="ascii").split()
     except OSError:
-        return None
-    return int(text) if text.isdigit() else None
+        return []
+    return [int(word) if word.isdigit() else None for word in words]

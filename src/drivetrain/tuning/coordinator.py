@@ -13,7 +13,7 @@ from typing import Any
 
 from drivetrain.errors import DrivetrainError, OptionError, TrainingInterrupted, WorkDirError
 from drivetrain.launch.worker import Failure, Message, Worker, next_speaker
-from drivetrain.machine.resources import core_count
+from drivetrain.machine.openmp import child_environment
 from drivetrain.runs.place import check_for_search
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.run import Run, file_name, plain
@@ -70,7 +70,8 @@ def search(
     try:
         if overwrite:
             outputs.clear(folder)
-        with _open_workers(folder, how.workers, needs=(_TRIAL, setup.engine)) as workers:
+        repeatable = bool(options.deterministic)
+        with _open_workers(folder, how.workers, repeatable=repeatable, needs=(_TRIAL, setup.engine)) as workers:
             epochs = options.max_epochs
             study = Study(folder / outputs.JOURNAL, space, metric, how, seed=options.seed, max_epochs=epochs)
             _require_same(study.definition, definition, folder)
@@ -81,10 +82,11 @@ def search(
 
 
 @contextlib.contextmanager
-def _open_workers(folder: Path, count: int, *, needs: Sequence[str]) -> Iterator[list[Worker]]:
-    """Processes that share the cores and import what they need while this one opens the study; ended at the end."""
-    threads = max(1, core_count() // count) if count > 1 else None
-    workers = [Worker(folder / "workers" / f"{number}.log", threads=threads, needs=needs) for number in range(count)]
+def _open_workers(folder: Path, count: int, *, repeatable: bool, needs: Sequence[str]) -> Iterator[list[Worker]]:
+    """Processes that share the free cores, and that import what they need while this one opens the study."""
+    environment = child_environment(processes=count, repeatable=repeatable)
+    logs = [folder / "workers" / f"{number}.log" for number in range(count)]
+    workers = [Worker(log, environment=environment, needs=needs) for log in logs]
     try:
         for worker in workers:
             worker.open()
@@ -179,6 +181,8 @@ class _Search:
         self.engine.progress.note(
             f"The search {state}: {self.how.trials} trials by {self.study.metric} in {self.folder}"
         )
+        if threads := self.workers[0].environment.get("OMP_NUM_THREADS"):
+            self.engine.progress.note(f"Threads in each of {len(self.workers)} worker processes: {threads}.")
         if pruning := self.how.what_pruning_does(self.options.max_epochs):
             self.engine.progress.note(pruning)
 

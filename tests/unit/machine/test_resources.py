@@ -21,6 +21,16 @@ def test_core_count_is_at_least_one() -> None:
     assert 1 <= core_count() <= (os.cpu_count() or 1)
 
 
+def test_cores_that_are_two_for_one_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "_CORES", tmp_path)
+    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    for number, pair in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        write(tmp_path / f"cpu{number}" / "topology", thread_siblings_list=pair)
+    assert resources.physical_cores() == 2
+    monkeypatch.setattr(resources, "_CORES", tmp_path / "none")
+    assert resources.physical_cores() == 4
+
+
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tree of control groups in which this process is in ``/outer/inner``."""
@@ -50,6 +60,27 @@ def test_control_groups_of_version_1_count(groups: Path) -> None:
     write(inner, memory__limit_in_bytes="4000", memory__usage_in_bytes="1000", memory__stat="total_inactive_file 7")
     write(groups / "memory", memory__limit_in_bytes="9223372036854771712", memory__usage_in_bytes="5000")
     assert available_memory() == 3007
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "expected"),
+    [("max 100000", "max 100000", 64), ("max 100000", "250000 100000", 3), ("50000 100000", "max 100000", 1)],
+)
+def test_the_time_that_control_groups_of_version_2_allow_counts(
+    inner: str, outer: str, expected: int, groups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "visible_cores", lambda: 64)
+    write(groups / "outer" / "inner", cpu__max=f"{inner}\n")
+    write(groups / "outer", cpu__max=f"{outer}\n")
+    assert core_count() == expected
+
+
+def test_the_time_that_control_groups_of_version_1_allow_counts(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "visible_cores", lambda: 64)
+    write(groups / "cpu", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
+    assert core_count() == 64
+    write(groups / "cpu", cpu__cfs_quota_us="200000", cpu__cfs_period_us="100000")
+    assert core_count() == 2
 
 
 def test_the_limit_of_the_address_space_counts_unless_it_is_left_out() -> None:

@@ -35,7 +35,7 @@ def end(channel):
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "jobs_of_the_test.py").write_text(JOBS, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    made = Worker(tmp_path / "log", threads=1)
+    made = Worker(tmp_path / "log", environment={"OMP_NUM_THREADS": "1"})
     yield made
     made.stop()
 

@@ -17,6 +17,7 @@ from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.errors import CheckpointError, ImageError, OptionError, TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
+from drivetrain.machine.openmp import free_threads
 from drivetrain.runs.place import check_place
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord
@@ -182,7 +183,8 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
     asked = replace(inner, logger=options.logger)
     run.begin(_describe(engine, asked, run.record), config=_config_of(engine, asked, run, given))
     try:
-        return fit_surviving(engine, inner, run)
+        with free_threads(run.note, repeatable=bool(options.deterministic)):
+            return fit_surviving(engine, inner, run)
     except ImageError as error:
         if engine.has_native_data:
             raise
