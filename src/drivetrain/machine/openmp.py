@@ -75,7 +75,7 @@ def free_threads(note: Callable[[str], None], *, repeatable: bool = False) -> It
     if count is None:
         yield
         return
-    note(f"{_reason(count)}; {_THREADS}=... or torch.set_num_threads(...) overrides this.")
+    note(f"{_reason(count)}; {_THREADS}=... overrides this.")
     torch.set_num_threads(count)  # type: ignore[union-attr]  # it is loaded, for it has threads
     try:
         yield

@@ -107,8 +107,9 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
         forced.require_installed()
         if forced.claims and claimed_by(cls, forced.claims) is None:
             taken = ", ".join(claim.replace(":", ".") for claim in forced.claims)
+            files = f" or a file ending in {', '.join(forced.suffixes)}" if forced.suffixes else ""
             raise ModelError(
-                f"engine={forced.name!r} takes {taken}, and not a "
+                f"engine={forced.name!r} takes {taken}{files}, and not a "
                 f"{cls.__module__}.{cls.__qualname__}. Leave engine out, and the one that serves it is chosen."
             )
         return Resolution(forced, inner, f"engine={forced.name!r} was asked for")

@@ -84,10 +84,7 @@ def test_loaded_pytorch_computes_on_the_free_cores_and_has_its_threads_back(monk
     with openmp.free_threads(notes.append):
         assert torch.threads == 1
     assert torch.threads == 4
-    assert notes == [
-        "1 of 4 cores is free, so PyTorch computes with 1 thread; OMP_NUM_THREADS=... or torch.set_num_threads(...) "
-        "overrides this."
-    ]
+    assert notes == ["1 of 4 cores is free, so PyTorch computes with 1 thread; OMP_NUM_THREADS=... overrides this."]
 
 
 def test_threads_come_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

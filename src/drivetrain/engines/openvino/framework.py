@@ -56,7 +56,7 @@ class OpenVINOFramework(Framework):
         if self.setup.device != "auto":
             raise OptionError(
                 f"device={self.setup.device!r} cannot be given together with a loaded artefact. Choose the device when "
-                "it is loaded: load(path, device=...)."
+                "it is loaded."
             )
         return predictor
 
