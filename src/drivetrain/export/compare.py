@@ -156,7 +156,7 @@ def _compare_objects(ours: Prediction, theirs: Prediction) -> dict[str, float]:
 
 
 def _match(ours: Prediction, theirs: Prediction) -> list[tuple[int, int]]:
-    """Pairs of the same object, best overlap first, each object once; by falling score of ours."""
+    """Pairs of the same object, matched by best overlap, each object once; in the order of our objects."""
     mine, other = _extent(ours), _extent(theirs)
     if mine is None or other is None or not len(mine) or not len(other):
         return []

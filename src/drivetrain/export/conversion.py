@@ -34,7 +34,7 @@ def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
     """
     import torch
 
-    computed: dict[int, object] = {}  # tensors that hang on a computation cannot be copied as they are
+    computed: dict[int, object] = {}  # tensors that are part of a computation cannot be copied as they are
     for part in module.modules():
         for value in (*vars(part).values(), *part.buffers(recurse=False)):
             if isinstance(value, torch.Tensor) and not value.is_leaf:
@@ -51,7 +51,7 @@ def convert_module(module: torch.nn.Module, example: torch.Tensor, *, dynamic_ba
 
     Args:
         module: a :func:`frozen_copy`; submodules named as the properties of PyTorch's graphs are renamed in it.
-        example: ``(B, 3, height, width) float32``, one image where the batch is to stay open.
+        example: ``(B, 3, height, width) float32``, with one image if the batch size is to stay open.
         dynamic_batch: keep the number of images open where the module allows it. A trace always does.
 
     Raises:
@@ -62,7 +62,7 @@ def convert_module(module: torch.nn.Module, example: torch.Tensor, *, dynamic_ba
     _rename_reserved(module)
     failures = []
     with warnings.catch_warnings(), torch.no_grad(), without_telemetry():
-        warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
+        warnings.simplefilter("ignore")  # the tracer's warnings about constants mean nothing to the user
         for way in WAYS:
             try:
                 return in_single_precision(_CONVERT[way](module, example, dynamic_batch))

@@ -53,7 +53,7 @@ def export_artifact(
 
     Args:
         source: the model.
-        directory: the folder of the artefact; made at the very end, so that nothing half-done is ever found there.
+        directory: the folder of the artefact; made at the very end, so that it is never incomplete.
         format: ``"openvino"`` or ``"onnx"``.
         precision: of the stored weights.
         reference: gives the model's own predictions for ``(H, W, 3) uint8`` images; ``None`` leaves the comparison out,

@@ -13,7 +13,7 @@ _RESIZE_TYPES = {"stretch": "standard", "crop": "crop", "letterbox": "fit_to_win
 
 
 def model_info(source: ExportSource) -> dict[str, str]:
-    """The keys below ``model_info``; what the source gives itself goes first.
+    """The keys below ``model_info``; what the source itself gives takes precedence.
 
     Labels are separated by spaces there, so a space inside a label is written as ``_``.
     """

@@ -95,7 +95,7 @@ def _convert(source: ExportSource, path: Path) -> ModelProto:
         options.update(dynamo=False, dynamic_axes=axes if source.dynamic_batch else None)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
+            warnings.simplefilter("ignore")  # the tracer's warnings about constants mean nothing to the user
             torch.onnx.export(frozen_copy(source.module), (example,), str(path), opset_version=_OPSET, **options)
         return onnx.load(str(path))
     except Exception as error:

@@ -1,7 +1,7 @@
 """What a user may give as images: expanded into a series of items that are read when their turn comes.
 
 Folders are read with everything below them, but for what is hidden; videos in them frame by frame. In a series a path
-that cannot be read is an item that says so when its turn comes, whatever it was to be.
+that cannot be read is an item that says so when its turn comes.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class ImageOverlap:
         return float(np.mean(each))
 
     def _found(self, above: NDArray[np.int64], below: NDArray[np.int64]) -> _Floats:
-        """The share of the rates at which pixels are found; so many normal ones are above them, so many not below."""
+        """The share of the rates at which pixels are found, given the normal ones above them and those not below."""
         first, last = (np.log(np.clip(count / self._pixels, _LOWEST, _HIGHEST)) for count in (above, below))
         return np.asarray((np.log(_HIGHEST) - (first + last) / 2) / np.log(_HIGHEST / _LOWEST), np.float64)
 

@@ -25,7 +25,7 @@ def area_under_roc(truth: NDArray[np.bool_], scores: Scores) -> float:
 
 
 def area_under_counts(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float:
-    """The same from the numbers of positives and negatives at or above each distinct score, by falling score."""
+    """The same from the numbers of positives and negatives at or above each distinct score, highest first."""
     if not positives.size or not positives[-1] or not negatives[-1]:
         return float("nan")
     width = np.diff(negatives, prepend=0)
@@ -34,7 +34,7 @@ def area_under_counts(positives: NDArray[np.int64], negatives: NDArray[np.int64]
 
 
 def _cumulative(truth: NDArray[np.bool_], scores: Scores) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many positives and negatives are at or above each distinct score, by falling score."""
+    """How many positives and negatives are at or above each distinct score, highest first."""
     order = np.argsort(scores, kind="stable")[::-1]
     ranked = scores[order]
     last_of_score = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))

@@ -86,7 +86,7 @@ def quad_overlaps(
 
 @dataclass(slots=True)
 class _Image:
-    """Matches of one class in one image, by falling score."""
+    """Matches of one class in one image, highest score first."""
 
     scores: NDArray[np.float32]
     hit: NDArray[np.bool_]
@@ -101,7 +101,7 @@ class _Tally:
         self._true = 0
 
     def add(self, overlaps: NDArray[np.float64], crowd: NDArray[np.bool_], scores: NDArray[np.float32]) -> None:
-        """Match greedily by falling score, each threshold on its own; ``overlaps`` is ``(found, true)``."""
+        """Match greedily, highest score first, each threshold on its own; ``overlaps`` is ``(found, true)``."""
         self._true += int((~crowd).sum())
         hit = np.zeros((len(_THRESHOLDS), len(scores)), np.bool_)
         ignored = np.zeros_like(hit)

@@ -131,7 +131,7 @@ def _column_matrices(columns: int, width: int, interpolation: Any, antialias: bo
 
 
 def _even_step(length: int, multiplications: int) -> int:
-    """The length of equal parts of which each costs no more than is allowed, at so many multiplications a place."""
+    """The length of equal parts that cost no more than is allowed, given the multiplications for each position."""
     return -(-length // -(-length * multiplications // _MULTIPLICATIONS))
 
 

@@ -60,7 +60,7 @@ class FailingDisk:
 
     @contextlib.contextmanager
     def mounted(self) -> Iterator[FailingDisk]:
-        """While it is open, the operations of this process go through the disk."""
+        """Within the block, let the operations of this process go through the disk."""
         real_open, real_os_open, real_sync, real_mkdir = io.open, os.open, os.fsync, os.mkdir
 
         def opened(file: Any, mode: str = "r", *args: Any, **more: Any) -> Any:

@@ -174,7 +174,7 @@ def test_a_release_without_a_hook_is_refused(
     hook: str, parameters: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(build._HOOKS, hook, parameters)
-    wanted = rf"lacks {re.escape(hook)}, which this engine takes hold of. Releases that serve: >=8.4"
+    wanted = rf"lacks {re.escape(hook)}, which this engine needs. Releases that work: >=8.4"
     with pytest.raises(MissingDependencyError, match=wanted):
         build.require_hooks()
 

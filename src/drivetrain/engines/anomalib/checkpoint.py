@@ -156,7 +156,7 @@ def fill_model(model: AnomalibModule, content: Mapping[str, Any], path: Path) ->
 
 
 def take_over(model: AnomalibModule, content: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Take the learned weights that fit by name and shape; banks, thresholds and the like are found again.
+    """Take the learned weights that fit by name and shape; memory banks and thresholds are computed again.
 
     Returns:
         How many tensors were taken, and the names of those that were not.

@@ -193,7 +193,7 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
         """The split is given."""
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Training batches, in an order of its own for each epoch."""
+        """Training batches, in a different order in each epoch."""
         return DataLoader(
             self.train_data,
             sampler=_Shuffled(len(self.train_data), self._order_seed),

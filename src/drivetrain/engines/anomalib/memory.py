@@ -26,7 +26,7 @@ _BUFFER = 2**20
 
 @contextlib.contextmanager
 def within_memory() -> Iterator[None]:
-    """While it is open, features are compared with banks in pieces that fit the memory there is.
+    """Within the block, compare features with memory banks in pieces that fit into the memory that is free.
 
     Anomalib compares a fixed number of features at a time with all of a bank, however large that is, and thins a bank
     out with a new copy of all features for each chosen one. Here only the pieces are other ones; the arithmetic is the

@@ -33,7 +33,7 @@ from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
 def upstream_test(
     model: AnomalibModule, dataset: Dataset, *, batch_size: int, spec: ImageSpec | None, device: str
 ) -> dict[str, float]:
-    """What Anomalib's own evaluator says, its names under ``upstream/``."""
+    """The metrics of Anomalib's own evaluator, under ``upstream/``."""
     module = prepare_test(dataset, batch_size=batch_size, spec=spec)
     visualizer, model.visualizer = model.visualizer, None
     try:

@@ -78,7 +78,7 @@ class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not 
     """Tells the run about steps and epochs, and makes every epoch depend on the seed and its number alone.
 
     It is of the kind that Lightning calls last, so that an epoch is reported when its state is saved; a run that is
-    broken off and resumed then gives what an unbroken one gives.
+    interrupted and resumed then ends as an uninterrupted one does.
 
     Args:
         run: receives steps, epochs and metrics.

@@ -20,7 +20,7 @@ ThresholdSource = Literal["auto", "val", "synthetic", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A datamodule and what is to be said about it.
+    """A datamodule and the notes on it.
 
     Attributes:
         module: for Anomalib's engine.

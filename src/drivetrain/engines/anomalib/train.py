@@ -181,7 +181,7 @@ def _prepare(model: AnomalibModule, data: Dataset | AnomalibDataModule, options:
 
 
 def _warnings(model: AnomalibModule, data: AnomalibDataModule) -> tuple[str, ...]:
-    """What is to be said about a user's own datamodule, which is left as it is."""
+    """The notes on a user's own datamodule, which is left as it is."""
     size = getattr(data, "eval_batch_size", 1)
     if not need_of(type(model)).alone or size == 1:
         return ()
@@ -303,7 +303,7 @@ def _trainer_of(upstream: UpstreamEngine) -> Any:
 
 
 def _drop_empty(folder: Path) -> None:
-    """Take away the folders that Anomalib made and put nothing in."""
+    """Remove the folders that Anomalib made and left empty."""
     if folder.is_dir() and not any(path.is_file() for path in folder.rglob("*") if not path.is_symlink()):
         shutil.rmtree(folder)
 

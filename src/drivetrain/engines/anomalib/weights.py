@@ -68,7 +68,7 @@ def _read_pickle(path: Path) -> Any:
 
 @contextlib.contextmanager
 def given_weights(state: State | None, name: str = "") -> Iterator[None]:
-    """While it is open, backbones that timm, torchvision or OpenCLIP make get these weights and nothing is loaded.
+    """Within the block, give these weights to the backbones that timm, torchvision or OpenCLIP make; load nothing.
 
     Args:
         state: the weights; ``None`` leaves every backbone random.
@@ -96,7 +96,7 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """While it is open, an attribute of an upstream module or class is another; held under :data:`_BUILDING`."""
+    """Within the block, replace an attribute of an upstream module or class; one at a time, by :data:`_BUILDING`."""
     own = name in vars(owner)
     before = vars(owner)[name] if own else None
     setattr(owner, name, value)
@@ -111,7 +111,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def caches_only() -> Iterator[None]:
-    """While it is open, weights are taken from the local caches and nothing is downloaded."""
+    """Within the block, take weights from the local caches and download nothing."""
     from urllib.error import URLError
 
     def refuse(*args: Any, **_: Any) -> None:

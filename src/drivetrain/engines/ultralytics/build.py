@@ -38,7 +38,7 @@ TASKS = {
     "semantic": Task.SEMANTIC_SEGMENTATION,
     "depth": Task.DEPTH,
 }
-#: What is overridden or called of Ultralytics' inner parts -> the parameters that it must have.
+#: What the engine overrides or calls of Ultralytics' inner parts -> the parameters that it must have.
 _HOOKS: dict[str, tuple[str, ...]] = {
     "nn.tasks:_SafeLoad.SUPPORTED": (),  # false where torch is too old for it
     "nn.tasks:torch_safe_load": ("safe_only",),
@@ -221,7 +221,7 @@ def is_complete(checkpoint: Path, epochs: int | None) -> bool:
 
 
 def require_hooks() -> None:
-    """Refuse a release without the places that the engine takes hold of.
+    """Refuse a release that lacks something this engine overrides or calls.
 
     Raises:
         MissingDependencyError: the installed Ultralytics is too old or too new, or torch is too old.
@@ -231,7 +231,7 @@ def require_hooks() -> None:
     if lacking:
         raise MissingDependencyError(
             f"ultralytics {package.__version__} with torch {torch.__version__} lacks {', '.join(lacking)}, which this "
-            f"engine takes hold of. Releases that serve: {SPEC.upstream['ultralytics']}. "
+            f"engine needs. Releases that work: {SPEC.upstream['ultralytics']}. "
             f"pip install -U 'ultralytics{SPEC.upstream['ultralytics']}' torch"
         )
 

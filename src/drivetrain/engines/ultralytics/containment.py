@@ -132,7 +132,7 @@ def _unchanged_process() -> Iterator[None]:
 
 @contextmanager
 def _silent_package() -> Iterator[None]:
-    """No telemetry, trackers, update checks or installations, also where the user imported the package himself.
+    """No telemetry, trackers, update checks or installations, even if the user imported the package first.
 
     Its settings are changed in memory only, and put back.
     """

@@ -79,7 +79,7 @@ class UltralyticsFramework(Framework):
 
     @property
     def _is_new(self) -> bool:
-        """Whether the model is made here and was not trained yet, so that the data say what its labels are."""
+        """Whether the model is made here and is still untrained, so that its labels come from the data."""
         return isinstance(self.given, ModelEntry | type) and not self._has_state
 
     def engine_arg_names(self) -> Sequence[str]:

@@ -42,7 +42,7 @@ class RunCallback:
         run: told of every step and epoch.
         task: decides the names of the metrics.
         metric: chooses the best state, such as ``"val/map_50"``; the main metric of the task if ``None``.
-        every: validate after so many epochs; the last epoch is always validated.
+        every: validate after every this many epochs, and always after the last one.
     """
 
     def __init__(self, run: Run, task: Task, metric: str | None, every: int = 1) -> None:

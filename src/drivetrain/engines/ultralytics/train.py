@@ -58,7 +58,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             super().check_resume(overrides)
             if self.resume:
                 self.args.epochs = epochs or self.args.epochs
-                self.args.amp = overrides["amp"]  # of the device that it goes on on, not of the one it began on
+                self.args.amp = overrides["amp"]  # for the device that it resumes on, not the one that it began on
 
         def final_eval(self) -> None:
             """Fit the scale of depth; the best state was validated when it was reached, the last stays resumable."""

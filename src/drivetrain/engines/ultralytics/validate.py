@@ -25,7 +25,7 @@ _SUBSET = "test"
 def upstream_metrics(
     yolo: Any, given: list[Any], about: Mapping[str, Any], *, device: str, batch_size: int | None
 ) -> dict[str, float]:
-    """The metrics of Ultralytics, its names under ``upstream/``.
+    """Ultralytics' own metrics, under ``upstream/``.
 
     Args:
         yolo: Ultralytics' object; it is not changed.

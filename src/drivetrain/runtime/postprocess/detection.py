@@ -14,7 +14,7 @@ from drivetrain.types import ImageSpec, Prediction
 
 
 class BoxesDecoder(Decoder):
-    """Boxes with labels and scores, by falling score.
+    """Boxes with labels and scores, highest score first.
 
     ``decoder_args``:
 
@@ -64,7 +64,7 @@ class BoxesDecoder(Decoder):
         self._most = int(args.get("max_detections", 300))
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
-        """The boxes at or above the threshold, by falling score."""
+        """The boxes at or above the threshold, highest score first."""
         boxes, scores, labels = self._candidates(outputs)
         keep = np.flatnonzero(scores >= self._threshold)
         if self._decimals is None:
@@ -145,7 +145,7 @@ def _by_score_and_place(scores: NDArray[np.float32], boxes: NDArray[np.float32])
 def non_maximum_suppression(
     boxes: NDArray[np.float32], labels: NDArray[np.int64] | None, iou: float, *, most: int | None = None
 ) -> NDArray[np.int64]:
-    """Which of the boxes, sorted by falling score, are not covered by a better one of their label.
+    """Which of the boxes, given highest score first, are not covered by a better one of their label.
 
     Args:
         boxes: ``(N, 4)`` xyxy.

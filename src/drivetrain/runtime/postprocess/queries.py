@@ -18,7 +18,7 @@ _TINY = 1e-12
 
 
 class QueriesDecoder(Decoder):
-    """Objects, by falling score; each class of a query is an answer of its own, as in DETR models.
+    """Objects, highest score first; each class of a query is an answer of its own, as in DETR models.
 
     ``decoder_args``:
 
@@ -52,7 +52,7 @@ class QueriesDecoder(Decoder):
         self._most = int(args.get("max_detections", 300))
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
-        """The objects at or above the threshold, by falling score."""
+        """The objects at or above the threshold, highest score first."""
         logits = np.asarray(outputs[self._scores][0], np.float32)
         values = sigmoid(logits[:, :-1] if self._no_object else logits)
         best = np.argsort(-values, axis=None, kind="stable")[: self._most]

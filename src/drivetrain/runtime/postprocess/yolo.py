@@ -16,14 +16,14 @@ _LEAST_SCORE = 0.001
 """Below this a detector says nothing; thousands of such boxes would only cost time."""
 
 _MOST_CANDIDATES = 30_000
-"""So many, by falling score, take part in suppression."""
+"""How many boxes, highest score first, take part in suppression."""
 
 _SCORE_DECIMALS = 5
 """Neighbours often score alike to the last bits, where runtimes differ; rounded, all of them choose the same one."""
 
 
 class YoloDecoder(Decoder):
-    """Objects, by falling score; scores are rounded to five decimals, and among equals the order is the model's.
+    """Objects, highest score first; scores are rounded to five decimals, and among equals the order is the model's.
 
     ``decoder_args``:
 
@@ -57,7 +57,7 @@ class YoloDecoder(Decoder):
         self._most = int(decoder_args.get("max_detections", 300))
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
-        """The objects at or above the threshold, by falling score."""
+        """The objects at or above the threshold, highest score first."""
         values = list(outputs.values())
         boxes, scores, labels, extra = self._candidates(np.asarray(values[0][0], np.float32))
         scores = scores.round(_SCORE_DECIMALS)

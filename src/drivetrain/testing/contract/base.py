@@ -41,7 +41,7 @@ class Trained:
         engine: the engine.
         result: what ``train`` gave back.
         spy: what it told while it trained.
-        tracker: what reached those who follow it by ``logger=``.
+        tracker: what its trackers (``logger=``) were given.
     """
 
     engine: Engine

@@ -48,7 +48,7 @@ class ExportChecks(Subject):
         assert {metric: theirs[metric] for metric in wanted} == pytest.approx(wanted, abs=0.02)
 
     def test_an_artefact_is_not_replaced_by_accident(self, trained: Trained) -> None:
-        """A second export of the same name needs a word."""
+        """A second export of the same name must be asked for with ``overwrite``."""
         self.needs("export")
         trained.engine.export(name="once", overwrite=True)
         with pytest.raises(ExportError, match="overwrite=True"):

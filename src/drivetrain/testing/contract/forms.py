@@ -79,7 +79,7 @@ def _probabilities(prediction: Prediction, classes: int) -> None:
 def _objects(prediction: Prediction, classes: int) -> None:
     count = _labelled(prediction, classes)
     assert prediction.scores is not None
-    assert (np.diff(prediction.scores) <= 0).all(), "objects come by falling score"
+    assert (np.diff(prediction.scores) <= 0).all(), "objects are in order of falling score"
     assert prediction.boxes is not None
     assert prediction.boxes.shape == (count, 4)
 

@@ -39,7 +39,7 @@ _ENDS = {signal.SIGKILL: (-9, "killed"), signal.SIGINT: (130, "interrupted"), si
 
 
 class InterruptChecks(Subject):
-    """A training that is broken off and resumed."""
+    """A training that is interrupted and resumed."""
 
     @pytest.fixture(scope="class")
     @classmethod
