@@ -26,23 +26,23 @@ SMOKE = [["--images", "40", "--repeats", "1"]]
 def write_coco(root: Path, images: int, objects: int = 5) -> Path:
     """Small JPEG files with boxes and polygons, 5 for each image."""
     random = np.random.default_rng(0)
-    (root / "train").mkdir(parents=True)
+    (root / "images" / "train").mkdir(parents=True)
     (root / "annotations").mkdir()
     document: dict[str, Any] = {
         "images": [],
         "annotations": [],
-        "categories": [{"id": i, "name": f"c{i}"} for i in range(9)],
+        "categories": [{"id": i + 1, "name": f"c{i}"} for i in range(9)],
     }
     for index in range(images):
         name = f"{index:06}.jpg"
-        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(root / "train" / name)
+        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(root / "images" / "train" / name)
         document["images"].append({"id": index, "file_name": name, "height": 32, "width": 32})
         for x, y, w, h in random.integers(1, 15, (objects, 4)).tolist():
             document["annotations"].append(
                 {
                     "id": len(document["annotations"]) + 1,
                     "image_id": index,
-                    "category_id": x % 9,
+                    "category_id": x % 9 + 1,
                     "bbox": [x, y, w, h],
                     "area": w * h,
                     "iscrowd": 0,

@@ -120,6 +120,7 @@ def _turn(parsed: Parsed, headers: Sequence[Header]) -> None:
             scale_record(record, header.size)
         elif record.size is not None and record.size != header.size:
             if record.size == header.stored_size:
+                parsed.spread_objects()
                 turn_record(record, header)
                 turned += 1
             else:
@@ -191,8 +192,10 @@ def _number_images(parsed: Parsed) -> None:
 
 def _note_unannotated(parsed: Parsed) -> None:
     """Tell of images without annotations, where such images are not the rule."""
-    with_boxes = any(record.boxes is not None for record in parsed.records)
-    if with_boxes:
+    if parsed.objects is not None:
+        counts = parsed.objects.counts.tolist()
+        empty = [record.path for record, count in zip(parsed.records, counts, strict=True) if not count]
+    elif any(record.boxes is not None for record in parsed.records):
         empty = [record.path for record in parsed.records if not record.boxes]
     else:
         empty = [record.path for record in parsed.records if not record.labels and record.mask_path is None]

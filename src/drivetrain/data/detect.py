@@ -90,6 +90,8 @@ def _instead_of(silent: Parsed | None, parsed: Parsed) -> Parsed:
 
 def says_something(parsed: Parsed) -> bool:
     """Whether any image has a label, an object, a mask, or is known to be normal or not."""
+    if parsed.objects is not None and len(parsed.objects.labels):
+        return True
     return any(
         record.labels or record.boxes or record.rles or record.mask_path or record.anomalous is not None
         for record in parsed.records

@@ -21,7 +21,7 @@ class ImageFinder:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._last: Path | None = None
+        self._last: tuple[Path, str] | None = None  # and its name below the root, with a slash
 
     def find(self, written: str, bases: Sequence[Path]) -> str:
         """The absolute path of an image.
@@ -34,13 +34,16 @@ class ImageFinder:
             The path; if there is no such file, where it was expected first.
         """
         name = written.replace("\\", "/")
+        if self._last is not None and self._last[0] in bases and (near := f"{self._last[1]}{name}") in self._tree.files:
+            return self._tree.absolute(near)
         if Path(name).is_absolute() and self._tree.exists(name):
             return str(Path(name))
-        if self._last is not None and self._last in bases and self._tree.exists(candidate := _join(self._last, name)):
-            return candidate
         for base in bases:
             if self._tree.exists(candidate := _join(base, name)):
-                self._last = base
+                if base == self._tree.root:
+                    self._last = (base, "")
+                elif (below := self._tree.relative(base)) is not None:
+                    self._last = (base, f"{below}/")
                 return candidate
         for tail in tails(name):
             for base in bases:

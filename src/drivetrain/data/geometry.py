@@ -46,6 +46,9 @@ def turn_record(record: Record, header: Header) -> None:
 
 def complete_objects(parsed: Parsed) -> None:
     """Clip boxes to the image, leave out objects without an extent, and compute the areas that are not given."""
+    if parsed.objects is not None:
+        _complete_columns(parsed)
+        return
     clipped = empty = 0
     width_of_keypoints = 3 * len(parsed.keypoint_names)
     for record in parsed.records:
@@ -63,6 +66,21 @@ def complete_objects(parsed: Parsed) -> None:
         if record.keypoints is not None:
             absent = [0.0] * width_of_keypoints
             record.keypoints = [points or absent for points in record.keypoints]
+    _note_changes(parsed, clipped, empty)
+
+
+def _complete_columns(parsed: Parsed) -> None:
+    """The same for objects in columns; afterwards they are those of the records, in their order."""
+    assert parsed.objects is not None
+    columns = parsed.objects.take_images([record.row or 0 for record in parsed.records])
+    sizes = np.array([record.size for record in parsed.records], np.int64)
+    parsed.objects, clipped, empty = columns.completed(sizes)
+    for row, record in enumerate(parsed.records):
+        record.row = row
+    _note_changes(parsed, clipped, empty)
+
+
+def _note_changes(parsed: Parsed, clipped: int, empty: int) -> None:
     if clipped:
         parsed.notes.append(f"{clipped} boxes reached over the edge of their image and were clipped to it.")
     if empty:
@@ -115,6 +133,9 @@ def _remove(record: Record, unwanted: Sequence[int]) -> None:
         values = getattr(record, name)
         if values is not None:
             setattr(record, name, [values[index] for index in kept])
+    for name in ("polygons", "rles"):  # the last outline may have gone with its object
+        if not any(getattr(record, name) or ()):
+            setattr(record, name, None)
 
 
 def _complete_areas(record: Record) -> None:

@@ -6,13 +6,15 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import SEEK_END, FileIO
 
 from PIL import Image
 
+from drivetrain.data.quick_header import quick_size
 from drivetrain.images.file import NoImage, orientation_of, reading, stored_size
 
 _CHUNK = 256
+_HEAD = 8192
 _TAIL = 4096
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 _MARKS = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
@@ -54,10 +56,14 @@ def read_header(path: str) -> Header | str:
     A file that lacks the end mark of its format is decoded once, to know whether it is whole.
     """
     try:
-        with open(path, "rb") as file, reading(path):  # noqa: PTH123 - the fast way, and it is called for each image
+        with open(path, "rb", buffering=0) as file, reading(path):  # noqa: PTH123 - the fast way; called for each image
+            head = file.read(_HEAD)
+            length, tail = _tail(file, head)
+            if (size := quick_size(head, tail)) is not None:
+                return Header(size, 1, (length, zlib.crc32(tail)))
+        with open(path, "rb") as file, reading(path):  # noqa: PTH123
             image = Image.open(file)
             width, height = stored_size(image)
-            length, tail = _tail(file)
             orientation = _orientation(image, tail)
             if not tail.endswith(_ENDS.get(image.format or "", b"")):
                 file.seek(0)
@@ -78,8 +84,10 @@ def _orientation(image: Image.Image, tail: bytes) -> int:
     return orientation_of(image)
 
 
-def _tail(file: BinaryIO) -> tuple[int, bytes]:
-    """The length of the file and its last bytes."""
-    length = file.seek(0, 2)
+def _tail(file: FileIO, head: bytes) -> tuple[int, bytes]:
+    """The length of the file and its last bytes; a small file was read whole with its head."""
+    if len(head) < _HEAD:
+        return len(head), head[-_TAIL:]
+    length = file.seek(0, SEEK_END)
     file.seek(max(length - _TAIL, 0))
     return length, file.read()

@@ -161,7 +161,7 @@ def _from_disk(path: Path, request: ReadRequest, *, cache: bool) -> Dataset:
 
 def _finished(parsed: Parsed, facts: Facts, request: ReadRequest) -> Dataset:
     check(parsed, facts.source, strict=request.strict)
-    table = build_table(parsed.records)
+    table = build_table(parsed.records, parsed.objects)
     facts = replace(
         facts,
         label_names=tuple(parsed.label_names),

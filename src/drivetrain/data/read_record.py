@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drivetrain.data.object_columns import ObjectColumns
 from drivetrain.types import Task
 
 SUBSET_SPELLINGS = {
@@ -54,6 +55,7 @@ class Record:
         mask_path: the class map or the defect mask.
         anomalous: whether the image shows an anomaly.
         normalised: whether the coordinates are fractions of the image size.
+        row: where the objects of the image are, if the reader hands them over as columns.
     """
 
     path: str
@@ -72,6 +74,7 @@ class Record:
     mask_path: str | None = None
     anomalous: bool | None = None
     normalised: bool = False
+    row: int | None = None
 
 
 @dataclass(slots=True)
@@ -90,6 +93,7 @@ class Parsed:
         used: image files beside those of the records that were read, such as masks.
         left_out: folder below the root -> why the images in it were not read.
         annotated: whether anything is known of the images.
+        objects: the objects of the images as columns, by the ``row`` of each record, if the records do not have them.
     """
 
     records: list[Record]
@@ -103,6 +107,19 @@ class Parsed:
     used: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
     annotated: bool = True
+    objects: ObjectColumns | None = None
+
+    def spread_objects(self) -> None:
+        """Give each record its objects, for those who have to look at single ones."""
+        if self.objects is None:
+            return
+        lists = self.objects.lists()
+        for record in self.records:
+            assert record.row is not None
+            for name, values in lists[record.row].items():
+                setattr(record, name, values)
+            record.row = None
+        self.objects = None
 
 
 @dataclass(frozen=True, slots=True)

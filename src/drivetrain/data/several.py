@@ -47,7 +47,7 @@ def _marked_folders(tree: Tree) -> set[str]:
             marked.add(folder)
         if folder.rpartition("/")[2] == "annotations" and any(name.endswith(".json") for name in names):
             marked.add(folder.rpartition("/")[0])
-    filled = {name[:end] for name in tree.images for end, letter in enumerate(name) if letter == "/"}
+    filled = {"/".join(parts[:end]) for parts in map(_parts, tree.image_folders) for end in range(1, len(parts) + 1)}
     for folder, inner in subfolders.items():
         name = folder.rpartition("/")[2]
         held = [part for part in inner if is_subset(part) and f"{folder}/{part}".lstrip("/") in filled]
@@ -55,3 +55,7 @@ def _marked_folders(tree: Tree) -> set[str]:
         if inner >= _VOC or (divided and not is_image_name(name) and not is_mask_name(name)):
             marked.add(folder)
     return marked
+
+
+def _parts(folder: str) -> list[str]:
+    return folder.split("/") if folder else []

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from drivetrain.data.object_arrays import object_arrays
+from drivetrain.data.object_columns import ObjectColumns
 from drivetrain.data.read_record import Record
 from drivetrain.types import Sample
 
@@ -43,8 +45,13 @@ _NUMBERS: dict[str, type] = {
 }
 
 
-def build_table(records: Sequence[Record]) -> pa.Table:
-    """The table of checked records: sizes and image ids set, areas computed, coordinates in pixels."""
+def build_table(records: Sequence[Record], objects: ObjectColumns | None = None) -> pa.Table:
+    """The table of checked records: sizes and image ids set, areas computed, coordinates in pixels.
+
+    Args:
+        records: one for each image.
+        objects: of the images, in their order, where the records do not have them.
+    """
     columns = {
         "path": [r.path for r in records],
         "height": [r.size[0] if r.size else None for r in records],
@@ -58,9 +65,12 @@ def build_table(records: Sequence[Record]) -> pa.Table:
         "anomalous": [r.anomalous for r in records],
         "rles": [None if r.rles is None else [_rle_row(rle) for rle in r.rles] for r in records],
     }
+    given = {} if objects is None else object_arrays(objects, SCHEMA)
     arrays = []
     for field in SCHEMA:
-        if field.name in _NUMBERS:
+        if field.name in given:
+            arrays.append(given[field.name])
+        elif field.name in _NUMBERS:
             rows = [getattr(record, field.name) for record in records]
             arrays.append(_number_lists(rows, _NUMBERS[field.name], field.type))
         else:

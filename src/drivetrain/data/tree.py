@@ -47,13 +47,13 @@ class Tree:
                 folders.append(name)
             else:
                 files[name] = entry
-        self.files = dict(sorted(files.items()))
+        self.files = {name: files[name] for name in sorted(files)}
         self.folders = sorted(folders)
 
     @cached_property
     def images(self) -> list[str]:
         """The image files, sorted."""
-        return [name for name in self.files if is_image(name)]
+        return self.with_suffix(*IMAGE_SUFFIXES)
 
     @cached_property
     def image_folders(self) -> dict[str, list[str]]:
@@ -61,6 +61,14 @@ class Tree:
         found: dict[str, list[str]] = {}
         for name in self.images:
             found.setdefault(name.rpartition("/")[0], []).append(name)
+        return found
+
+    @cached_property
+    def _by_suffix(self) -> dict[str, list[str]]:
+        """The names of the files by their suffix: each reader asks for some, of all files."""
+        found: dict[str, list[str]] = {}
+        for name in self.files:
+            found.setdefault(suffix_of(name), []).append(name)
         return found
 
     @cached_property
@@ -85,7 +93,8 @@ class Tree:
 
     def with_suffix(self, *suffixes: str) -> list[str]:
         """The files with one of the lower-case suffixes, sorted."""
-        return [name for name in self.files if suffix_of(name) in suffixes]
+        held = [self._by_suffix[suffix] for suffix in suffixes if suffix in self._by_suffix]
+        return list(held[0]) if len(held) == 1 else sorted(name for names in held for name in names)
 
     def absolute(self, name: str) -> str:
         """The absolute path of a file below the root."""

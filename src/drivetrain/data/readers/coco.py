@@ -12,12 +12,17 @@ from drivetrain.data.damage import Damage, box_of, mask_of, numbers, rings_of
 from drivetrain.data.damage import number as number_of
 from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.geometry import polygon_box
+from drivetrain.data.object_columns import ObjectColumns, joined
 from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
+from drivetrain.data.readers.coco_categories import label_numbers, name_keypoints, number_keypoints
+from drivetrain.data.readers.coco_columns import CocoColumns, all_columns
 from drivetrain.data.readers.coco_files import chosen_files, looks_right, read_document
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.images import rle as run_length
 from drivetrain.types import Task
+
+_ORPHANS = "{} annotations of {} are of images that it does not list."
 
 
 def detect(tree: Tree) -> bool:
@@ -33,14 +38,23 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """
     parsed = Parsed([], [], Task.DETECTION, "coco")
     files = [request.file] if request.file else chosen_files(tree, request, parsed)
+    if (plain := all_columns(files)) and (found := _of_columns(files, plain, tree)) is not None:
+        found.notes[:0] = parsed.notes
+        return found
     documents = [(file, read_document(file)) for file in files]
     if not documents:
         raise DataFormatError(f"{tree.root} has no .json file with the lists 'images' and 'annotations' of COCO.")
-    names, numbers = _categories([document for _, document in documents], parsed)
+    used = Counter(
+        category
+        for _, document in documents
+        for a in document.get("annotations") or []
+        if isinstance(a, dict) and not isinstance(category := a.get("category_id"), dict | list)
+    )
+    names, numbers = label_numbers([document.get("categories") or [] for _, document in documents], used, parsed)
     parsed.label_names = names
     finder, damage = ImageFinder(tree), Damage(strict=request.strict)
     annotations = [a for file, document in documents for a in _annotations(file, document, damage)]
-    _name_keypoints(annotations, parsed)
+    name_keypoints(annotations, parsed)
     with_objects = not annotations or any("bbox" in a or a.get("segmentation") for a in annotations)
     for (file, document), number in zip(documents, numbers, strict=True):
         _read_document(file, document, tree, parsed, number, finder, damage, with_objects=with_objects)
@@ -70,16 +84,6 @@ def _annotations(file: Path, document: dict[str, Any], damage: Damage) -> list[d
     return kept
 
 
-def _name_keypoints(annotations: Sequence[Mapping[str, Any]], parsed: Parsed) -> None:
-    """Number the keypoints where the categories do not name them."""
-    if parsed.keypoint_names:
-        return
-    counts = [len(points) // 3 for a in annotations if isinstance(points := a.get("keypoints"), list) and points]
-    if counts:
-        parsed.keypoint_names = tuple(f"point_{index}" for index in range(max(counts)))
-        parsed.notes.append(f"The categories do not name their {max(counts)} keypoints; they are numbered.")
-
-
 def _subset(file: Path) -> str:
     """The subset that the name of the file, or of its folder, speaks of."""
     for text in (file.stem, file.parent.name):
@@ -87,34 +91,6 @@ def _subset(file: Path) -> str:
             if token and token != "default" and token in SUBSET_SPELLINGS:  # noqa: S105 - not a password
                 return subset_name(token)
     return "train"
-
-
-def _categories(documents: Sequence[dict[str, Any]], parsed: Parsed) -> tuple[list[str], list[dict[Any, int]]]:
-    """The label names by category id, and for each document the number of each of its category ids."""
-    merged: dict[str, Any] = {}
-    used = Counter(
-        category
-        for document in documents
-        for a in document.get("annotations") or []
-        if isinstance(a, dict) and not isinstance(category := a.get("category_id"), dict | list)
-    )
-    for document in documents:
-        categories = document.get("categories") or []
-        parents = {category.get("supercategory") for category in categories}
-        for category in sorted(categories, key=lambda c: (not isinstance(c["id"], int), c["id"], str(c["name"]))):
-            name = str(category["name"])
-            if name in parents and not used[category["id"]] and category.get("supercategory") in (None, "none", ""):
-                parsed.notes.append(f"The category {name!r} only groups others and is not a label.")
-                continue
-            merged.setdefault(name, category["id"])
-            if isinstance(category.get("keypoints"), list) and category["keypoints"] and not parsed.keypoint_names:
-                parsed.keypoint_names = tuple(str(point) for point in category["keypoints"])
-    parsed.notes[:] = list(dict.fromkeys(parsed.notes))
-    number = {name: index for index, name in enumerate(merged)}
-    return list(merged), [
-        {c["id"]: number[str(c["name"])] for c in d.get("categories") or [] if str(c["name"]) in number}
-        for d in documents
-    ]
 
 
 def _read_document(
@@ -130,10 +106,7 @@ def _read_document(
 ) -> None:
     subset = _subset(file)
     annotations = document.get("annotations") or []
-    suffix = re.sub(r"^(instances|person_keypoints|stuff|labels|image_info)_", "", file.stem)
-    bases = [file.parent, tree.root, *(tree.root / name for name in ("images", f"images/{suffix}", suffix, subset))]
-    if file.parent != tree.root:
-        bases += [file.parent / "images", file.parent.parent, file.parent.parent / "images"]
+    bases = _bases(file, tree, subset)
     records = _records(file, document, [finder.find(str(image["file_name"]), bases) for image in document["images"]])
     for record in records.values():
         record.subset = subset
@@ -141,10 +114,55 @@ def _read_document(
             record.boxes, record.box_labels, record.area, record.iscrowd = [], [], [], []
     orphans = _add_annotations(file, annotations, records, number, damage, with_objects=with_objects)
     if orphans:
-        parsed.notes.append(f"{orphans} annotations of {file.name} are of images that it does not list.")
+        parsed.notes.append(_ORPHANS.format(orphans, file.name))
     for record in records.values():
         _complete(record, 3 * len(parsed.keypoint_names))
     parsed.records += records.values()
+
+
+def _bases(file: Path, tree: Tree, subset: str) -> list[Path]:
+    """Where the images of a file may be, the likeliest first."""
+    suffix = re.sub(r"^(instances|person_keypoints|stuff|labels|image_info)_", "", file.stem)
+    bases = [file.parent, tree.root, *(tree.root / name for name in ("images", f"images/{suffix}", suffix, subset))]
+    if file.parent != tree.root:
+        bases += [file.parent / "images", file.parent.parent, file.parent.parent / "images"]
+    return bases
+
+
+def _of_columns(files: Sequence[Path], plain: Sequence[CocoColumns], tree: Tree) -> Parsed | None:
+    """The data of documents without a fault; ``None`` if they do not fit together, or have no objects."""
+    parsed = Parsed([], [], Task.DETECTION, "coco")
+    used = sum((columns.used for columns in plain), Counter[int]())
+    parsed.label_names, numbers = label_numbers([columns.categories for columns in plain], used, parsed)
+    values = max(columns.keypoint_values for columns in plain)
+    if values and not parsed.keypoint_names:
+        number_keypoints(values // 3, parsed)
+    parts = [columns.labelled(number) for columns, number in zip(plain, numbers, strict=True)]
+    labelled = [part for part in parts if part is not None]
+    if len(labelled) < len(plain) or not used or values not in (0, 3 * len(parsed.keypoint_names)):
+        return None
+    finder = ImageFinder(tree)
+    for file, columns in zip(files, plain, strict=True):
+        subset = _subset(file)
+        bases = _bases(file, tree, subset)
+        for name, identity, (height, width) in zip(
+            columns.names, columns.ids.tolist(), columns.sizes.tolist(), strict=True
+        ):
+            record = Record(finder.find(name, bases), subset, (height, width) if height else None, identity)
+            record.row = len(parsed.records)
+            parsed.records.append(record)
+        if columns.orphans:
+            parsed.notes.append(_ORPHANS.format(columns.orphans, file.name))
+    parsed.objects = joined(labelled, 3 * len(parsed.keypoint_names))
+    parsed.task = _task_of(plain, parsed.objects)
+    return parsed
+
+
+def _task_of(plain: Sequence[CocoColumns], objects: ObjectColumns) -> Task:
+    if objects.keypoints is not None and objects.keypoints.any():
+        return Task.KEYPOINT_DETECTION
+    outlined = sum(columns.outlined for columns in plain)
+    return Task.INSTANCE_SEGMENTATION if 2 * outlined >= len(objects.labels) > 0 else Task.DETECTION
 
 
 def _records(file: Path, document: Mapping[str, Any], paths: Sequence[str]) -> dict[Any, Record]:
@@ -221,7 +239,7 @@ def _add_object(record: Record, annotation: Mapping[str, Any], label: int, damag
     if rle:
         record.rles = _padded(record.rles, index, None)
         record.rles.append(rle)
-    if "score" in annotation:
+    if annotation.get("score") is not None:
         record.scores = _padded(record.scores, index, 0.0)
         record.scores.append(number_of(annotation["score"]) or 0.0)
     if points := annotation.get("keypoints"):

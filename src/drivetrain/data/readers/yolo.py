@@ -43,6 +43,8 @@ def detect(tree: Tree) -> bool:
     """Whether there is a ``data.yaml``, or label files beside images or in ``labels/`` beside ``images/``."""
     if config_file(tree) is not None:
         return True
+    if not tree.with_suffix(".txt"):
+        return False
     return any(sets.labels for sets in image_sets(tree, None, {}, []))
 
 

@@ -1,0 +1,86 @@
+"""The size of plain JPEG and PNG files from their first bytes, several times as fast as opening them with Pillow.
+
+Only what holds no surprise is answered: no EXIF or XMP, which may turn the image, no marker or chunk that is not known
+here, and nothing that is damaged. All else is Pillow's to judge.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from PIL import Image
+
+_ICC = b"ICC_PROFILE\0"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SKIPPED_MARKERS = frozenset({0xDD, 0xE0, 0xEE, 0xFE})  # restarts, JFIF, Adobe, comments
+_SIZES = frozenset({0xC0, 0xC1, 0xC2})
+_SCAN, _PROFILE, _QUANTISATION, _HUFFMAN = 0xDA, 0xE2, 0xDB, 0xC4
+_MOST_CODES = 2 + 8 * (17 + 256)  # bytes of all Huffman tables that there can be
+_TABLE = 65  # bytes of a quantisation table of 8 bits, with its number
+_SKIPPED_CHUNKS = frozenset({b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"bKGD", b"sBIT", b"tIME", b"hIST"})
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+
+
+def quick_size(head: bytes, tail: bytes) -> tuple[int, int] | None:
+    """``(height, width)`` of an upright and whole JPEG or PNG file; ``None`` if Pillow has to say.
+
+    Args:
+        head: the first bytes of the file, some thousand.
+        tail: its last bytes.
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        size = _jpeg(head) if tail.endswith(b"\xff\xd9") else None
+    elif head.startswith(_PNG):
+        size = _png(head) if tail.endswith(b"IEND\xaeB`\x82") and b"eXIf" not in tail else None
+    else:
+        return None
+    if size is None or not 0 < size[0] * size[1] <= (Image.MAX_IMAGE_PIXELS or 0):
+        return None
+    return size
+
+
+def _jpeg(head: bytes) -> tuple[int, int] | None:
+    """From marker to marker, until the scan begins."""
+    size, place = None, 2
+    while place + 10 <= len(head) and head[place] == 0xFF:
+        marker, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
+        if marker in _SIZES:
+            if size is not None or head[place + 4] != 8 or head[place + 9] not in (1, 3, 4):
+                return None
+            size = struct.unpack_from(">HH", head, place + 5)
+        elif marker == _SCAN:
+            return size
+        elif marker == _QUANTISATION:
+            if (length - 2) % _TABLE or any(number > 15 for number in head[place + 4 : place + 2 + length : _TABLE]):
+                return None
+        elif marker == _HUFFMAN:
+            if length > _MOST_CODES:
+                return None
+        elif marker not in _SKIPPED_MARKERS and not (marker == _PROFILE and head.startswith(_ICC, place + 4)):
+            return None
+        if length < 2:
+            return None
+        place += 2 + length
+    return None
+
+
+def _png(head: bytes) -> tuple[int, int] | None:
+    """From chunk to chunk with their checksums, until the pixels begin."""
+    size, place = None, len(_PNG)
+    while place + 12 <= len(head):
+        length, kind = int.from_bytes(head[place : place + 4], "big"), head[place + 4 : place + 8]
+        if kind == b"IDAT":
+            return size
+        end = place + 8 + length
+        if end + 4 > len(head) or zlib.crc32(head[place + 4 : end]) != int.from_bytes(head[end : end + 4], "big"):
+            return None
+        if kind == b"IHDR" and size is None and length == 13:
+            width, height, depth, colour, packing, filtering, lacing = struct.unpack_from(">IIBBBBB", head, place + 8)
+            if depth not in _DEPTHS.get(colour, ()) or packing or filtering or lacing > 1:
+                return None
+            size = (height, width)
+        elif kind not in _SKIPPED_CHUNKS or size is None:
+            return None
+        place = end + 4
+    return None
