@@ -13,10 +13,9 @@ from PIL import Image
 
 _ICC = b"ICC_PROFILE\0"
 _PNG = b"\x89PNG\r\n\x1a\n"
-_SKIPPED_MARKERS = frozenset({0xDD, 0xE0, 0xEE, 0xFE})  # restarts, JFIF, Adobe, comments
+_SKIPPED_MARKERS = frozenset({0xC4, 0xDD, 0xE0, 0xEE, 0xFE})  # Huffman tables, restarts, JFIF, Adobe, comments
 _SIZES = frozenset({0xC0, 0xC1, 0xC2})
-_SCAN, _PROFILE, _QUANTISATION, _HUFFMAN = 0xDA, 0xE2, 0xDB, 0xC4
-_MOST_CODES = 2 + 8 * (17 + 256)  # bytes of all Huffman tables that there can be
+_SCAN, _PROFILE, _QUANTISATION = 0xDA, 0xE2, 0xDB
 _TABLE = 65  # bytes of a quantisation table of 8 bits, with its number
 _SKIPPED_CHUNKS = frozenset({b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"bKGD", b"sBIT", b"tIME", b"hIST"})
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -45,24 +44,26 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
     size, place = None, 2
     while place + 10 <= len(head) and head[place] == 0xFF:
         marker, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
+        content = head[place + 4 : place + 2 + length]
+        if length < 2 or len(content) != length - 2:
+            return None
         if marker in _SIZES:
-            if size is not None or head[place + 4] != 8 or head[place + 9] not in (1, 3, 4):
+            if size is not None or length < 8 or content[0] != 8 or content[5] not in (1, 3, 4):
                 return None
-            size = struct.unpack_from(">HH", head, place + 5)
+            size = struct.unpack_from(">HH", content, 1)
         elif marker == _SCAN:
             return size
-        elif marker == _QUANTISATION:
-            if (length - 2) % _TABLE or any(number > 15 for number in head[place + 4 : place + 2 + length : _TABLE]):
-                return None
-        elif marker == _HUFFMAN:
-            if length > _MOST_CODES:
-                return None
-        elif marker not in _SKIPPED_MARKERS and not (marker == _PROFILE and head.startswith(_ICC, place + 4)):
-            return None
-        if length < 2:
+        elif not _is_known(marker, content):
             return None
         place += 2 + length
     return None
+
+
+def _is_known(marker: int, content: bytes) -> bool:
+    """Whether a segment may be passed over: Pillow would find no fault in it, and it turns no image."""
+    if marker == _QUANTISATION:
+        return len(content) % _TABLE == 0 and all(number < 16 for number in content[::_TABLE])
+    return marker in _SKIPPED_MARKERS or (marker == _PROFILE and content.startswith(_ICC))
 
 
 def _png(head: bytes) -> tuple[int, int] | None:
