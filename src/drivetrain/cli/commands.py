@@ -19,7 +19,9 @@ Shell = Literal["bash", "zsh"]
 RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Licence = Literal["permissive"]
-DataOutputFormat = Literal["coco", "yolo", "voc", "cvat", "datumaro", "image_folder"]
+DataOutputFormat = Literal[
+    "coco", "yolo", "voc", "cvat", "dota", "mvtec", "label_studio", "parquet", "datumaro", "image_folder"
+]
 
 
 @cache

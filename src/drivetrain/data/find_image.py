@@ -40,10 +40,7 @@ class ImageFinder:
             return str(Path(name))
         for base in bases:
             if self._tree.exists(candidate := _join(base, name)):
-                if base == self._tree.root:
-                    self._last = (base, "")
-                elif (below := self._tree.relative(base)) is not None:
-                    self._last = (base, f"{below}/")
+                self._remember(base)
                 return candidate
         for tail in tails(name):
             for base in bases:
@@ -53,6 +50,13 @@ class ImageFinder:
         if len(found) == 1:
             return self._tree.absolute(found[0])
         return _join(bases[0], name)
+
+    def _remember(self, base: Path) -> None:
+        """The folder where the next image is looked for first."""
+        if base == self._tree.root:
+            self._last = (base, "")
+        elif (below := self._tree.relative(base)) is not None:
+            self._last = (base, f"{below}/")
 
     def find_stem(self, stem: str, folders: Sequence[str]) -> str | None:
         """The absolute path of the image with this name without suffix in one of the folders of the tree."""

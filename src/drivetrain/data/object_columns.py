@@ -84,7 +84,7 @@ class ObjectColumns:
         columns = replace(self, boxes=np.concatenate([low, high], axis=1))
         if not whole.all():
             columns = columns.take_objects(whole, np.bincount(self.image_rows[whole], minlength=len(self.counts)))
-        return columns._with_areas(), clipped, int((~whole).sum())
+        return columns.with_areas(), clipped, int((~whole).sum())
 
     @property
     def image_rows(self) -> NDArray[np.int64]:
@@ -115,7 +115,8 @@ class ObjectColumns:
             found["keypoints"] = self.keypoints[part].tolist()
         return found
 
-    def _with_areas(self) -> ObjectColumns:
+    def with_areas(self) -> ObjectColumns:
+        """The same objects, each with an area: of its outline, or of its box where it has none."""
         missing = np.isnan(self.area)
         if not missing.any():
             return self

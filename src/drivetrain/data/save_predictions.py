@@ -33,9 +33,15 @@ HOLDS = {
     "json": _ALL,
     "csv": _MAPPED,
     "coco": _MAPPED,
-    "yolo": _BOXED - {Task.INSTANCE_SEGMENTATION},  # predicted masks are no polygons
+    "yolo": (_BOXED - {Task.INSTANCE_SEGMENTATION}) | {Task.CLASSIFICATION},  # predicted masks are no polygons
     "voc": _BOXED,
     "cvat": _MAPPED,
+    "dota": frozenset({Task.DETECTION, Task.ORIENTED_DETECTION}),
+    "mvtec": frozenset({Task.ANOMALY}),
+    "label_studio": frozenset(
+        {Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION, Task.DETECTION, Task.ORIENTED_DETECTION}
+    ),
+    "parquet": _MAPPED,
     "datumaro": _MAPPED,
     "image_folder": frozenset({Task.CLASSIFICATION}),
     _IMAGES: _ALL,

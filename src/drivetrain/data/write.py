@@ -30,8 +30,8 @@ def write_dataset(
     Args:
         data: what to write.
         path: a folder that does not exist yet, or is empty.
-        format: ``"coco"`` (keeps masks, crowds, keypoints and scores), ``"yolo"``, ``"voc"``, ``"cvat"``,
-            ``"datumaro"`` or ``"image_folder"``.
+        format: ``"coco"`` (keeps masks, crowds, keypoints and scores), ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``,
+            ``"mvtec"``, ``"label_studio"``, ``"parquet"`` (keeps all), ``"datumaro"`` or ``"image_folder"``.
         save_media: copy the images; otherwise links to them are made, which break when the images move.
 
     Returns:

@@ -294,9 +294,9 @@ class Predictions(Sequence[Prediction]):
         Args:
             path: a file (``.json``, ``.csv``), which is replaced if it is there, or a folder.
             format: ``"json"`` (everything), ``"csv"`` (a table), ``"coco"`` (one file with scores if ``path`` ends in
-                ``.json``, else a folder), a folder of ``"yolo"``, ``"voc"``, ``"cvat"``, ``"datumaro"`` or
-                ``"image_folder"``, or ``"images"`` (drawn pictures). By the suffix of ``path`` if not given; a folder
-                without a format takes drawn pictures.
+                ``.json``, else a folder), a folder of ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``, ``"mvtec"``,
+                ``"label_studio"``, ``"parquet"``, ``"datumaro"`` or ``"image_folder"``, or ``"images"`` (drawn
+                pictures). By the suffix of ``path`` if not given; a folder without a format takes drawn pictures.
             save_media: copy the images into the folder; otherwise links to them are made. Frames and arrays, which have
                 no file to link to, are always written.
 

@@ -200,6 +200,9 @@ def _add_annotations(
             _add_object(target, annotation, label, damage, f"{file}, annotation {annotation.get('id')}")
         elif label not in target.labels:
             target.labels.append(label)
+            if annotation.get("score") is not None:
+                target.scores = _padded(target.scores, len(target.labels) - 1, 0.0)
+                target.scores.append(number_of(annotation["score"]) or 0.0)
     return orphans
 
 
@@ -265,7 +268,7 @@ def _complete(record: Record, keypoint_values: int) -> None:
     if record.rles is not None:
         _padded(record.rles, count, None)
     if record.scores is not None:
-        _padded(record.scores, count, 0.0)
+        _padded(record.scores, count or len(record.labels), 0.0)
     if keypoint_values and record.boxes is not None:
         record.keypoints = _padded(record.keypoints, count, [])
         wrong = next((points for points in record.keypoints if points and len(points) != keypoint_values), None)

@@ -126,6 +126,8 @@ def from_datumaro(
         record = Record(path, subset_name(item.subset or ""), _size_of(item))
         found = collect(item.annotations, kinds, unnamed=0 if unnamed else None)
         record.labels = [] if unnamed else found.labels
+        if len(found.scores) == len(record.labels) > 0:
+            record.scores = found.scores
         if objects:
             found.write(record)
         parsed.records.append(record)

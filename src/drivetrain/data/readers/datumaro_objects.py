@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from drivetrain.data.damage import number
 from drivetrain.data.geometry import polygon_box
 from drivetrain.data.read_record import Parsed, Record
 from drivetrain.images import rle as run_length
@@ -24,6 +25,7 @@ class _Object:
     rle: dict[str, object] | None = None
     points: list[float] = field(default_factory=list)
     crowd: bool = False
+    score: float | None = None
 
 
 @dataclass(slots=True)
@@ -32,11 +34,13 @@ class Objects:
 
     Attributes:
         labels: of the image itself.
+        scores: of these, where they have some.
         objects: on the image.
     """
 
     labels: list[int] = field(default_factory=list)
     objects: list[_Object] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
 
     def write(self, record: Record) -> None:
         """Fill in the columns of objects; those that no object has stay empty."""
@@ -45,6 +49,8 @@ class Objects:
             record.boxes += item.box or (0.0, 0.0, 0.0, 0.0)
             record.box_labels.append(item.label)
             record.iscrowd.append(item.crowd)
+        if any(item.score is not None for item in self.objects):
+            record.scores = [item.score or 0.0 for item in self.objects]
         if any(item.rings for item in self.objects):
             record.polygons = [item.rings for item in self.objects]
         if any(item.rle for item in self.objects):
@@ -71,6 +77,8 @@ def collect(annotations: Iterable[Any], kinds: Counter[str], *, unnamed: int | N
         if kind == "label":
             if label not in result.labels:
                 result.labels.append(int(annotation.label))
+                if (score := number(annotation.attributes.get("score"))) is not None:
+                    result.scores.append(score)
             continue
         if label is None or kind not in _TAKERS:
             kinds["unlabelled " + kind if label is None else kind] += label is None
@@ -81,6 +89,8 @@ def collect(annotations: Iterable[Any], kinds: Counter[str], *, unnamed: int | N
             target = groups[key] = _Object(int(label))
             result.objects.append(target)
         _TAKERS[kind](target, annotation)
+        if (score := number(annotation.attributes.get("score"))) is not None:
+            target.score = score
         target.crowd = target.crowd or bool(annotation.attributes.get("is_crowd", False))
     for item in result.objects:
         _settle_box(item)

@@ -8,5 +8,9 @@ WRITERS = {
     "image_folder": "drivetrain.data.writers.image_folder:write",
     "voc": "drivetrain.data.writers.datumaro:write_voc",
     "cvat": "drivetrain.data.writers.datumaro:write_cvat",
+    "dota": "drivetrain.data.writers.dota:write",
+    "mvtec": "drivetrain.data.writers.mvtec:write",
+    "label_studio": "drivetrain.data.writers.label_studio:write",
+    "parquet": "drivetrain.data.writers.parquet:write",
     "datumaro": "drivetrain.data.writers.datumaro:write_datumaro",
 }

@@ -1,4 +1,4 @@
-"""VOC, CVAT and Datumaro's own format, written by Datumaro."""
+"""VOC, CVAT and Datumaro's own format, written by Datumaro; the last two keep scores, as an attribute."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.data.tasks import has_corners
 from drivetrain.errors import DataError
 from drivetrain.images import rle as run_length
 from drivetrain.machine.packages import require
-from drivetrain.types import Sample
+from drivetrain.types import Sample, Task
 
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
     from drivetrain.data.write import ImagePlacer
+
+SCORE = "score"
+"""The attribute that has the score of a predicted object or label."""
 
 
 def write_voc(data: Dataset, folder: Path, images: ImagePlacer) -> None:
@@ -30,14 +34,14 @@ def write_voc(data: Dataset, folder: Path, images: ImagePlacer) -> None:
 
 
 def write_cvat(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one ``.xml`` for each subset, as CVAT exports it."""
+    """Write one ``.xml`` for each subset, as CVAT exports it; the parts of an object are shapes of one group."""
     _export(data, folder, images, "cvat")
     for row in range(len(data)):
         images.place(row, folder / "images")
 
 
 def write_datumaro(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one ``.json`` for each subset, which keeps everything that Datumaro knows."""
+    """Write one ``.json`` for each subset; oriented boxes are polygons there, for Datumaro writes no others."""
     _export(data, folder, images, "datumaro")
     for row, subset in enumerate(data.subset_names.tolist()):
         images.place(row, folder / "images" / subset, hard=True)
@@ -47,13 +51,18 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
     dm = require("datumaro", "lightning", purpose=f"Writing format={name!r}")
     kind = dm.AnnotationType
     categories: dict[Any, Any] = {kind.label: dm.LabelCategories.from_iterable(data.label_names)}
+    scores = None if boxes_only else data.scores
+    if scores is not None:
+        categories[kind.label].attributes.add(SCORE)
     if data.keypoint_names and not boxes_only:
         rows = [(index, list(data.keypoint_names)) for index in range(len(data.label_names))]
         categories[kind.points] = dm.PointsCategories.from_iterable(rows)
+    oriented = name == "cvat" and data.task is Task.ORIENTED_DETECTION and has_corners(data)
     items = []
     for row, sample in enumerate(data):
         media = dm.Image.from_file(path=images.name(row), size=sample.size)  # relative: where it will lie
-        annotations = _annotations(dm, sample, boxes_only=boxes_only)
+        given = scores[row] if scores else None
+        annotations = _annotations(dm, sample, given, boxes_only=boxes_only, oriented=oriented)
         items.append(dm.DatasetItem(images.stems[row], subset=sample.subset, media=media, annotations=annotations))
     logger = logging.getLogger("datumaro")
     level = logger.level
@@ -64,16 +73,20 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
         logger.setLevel(level)
 
 
-def _annotations(dm: Any, sample: Sample, *, boxes_only: bool) -> list[Any]:
+def _annotations(dm: Any, sample: Sample, scores: list[float] | None, *, boxes_only: bool, oriented: bool) -> list[Any]:
     """The labels of the image, and each object as a group of annotations."""
-    found = [] if boxes_only else [dm.Label(int(label)) for label in sample.labels]
     if sample.boxes is None or sample.box_labels is None:
-        return found
+        attributes = [{} if scores is None else {SCORE: score} for score in scores or [0.0] * len(sample.labels)]
+        labels = zip(sample.labels, attributes, strict=True)
+        return [] if boxes_only else [dm.Label(int(label), attributes=given) for label, given in labels]
+    found = [] if boxes_only else [dm.Label(int(label)) for label in sample.labels]
     for index, ((x1, y1, x2, y2), label) in enumerate(zip(sample.boxes.tolist(), sample.box_labels, strict=True)):
-        shared: dict[str, Any] = {"label": int(label), "group": index + 1}
+        shared: dict[str, Any] = {"label": int(label), "group": index + 1, "attributes": {}}
         if sample.iscrowd is not None and sample.iscrowd[index]:
-            shared["attributes"] = {"is_crowd": True}
-        parts = [] if boxes_only else _outlines(dm, sample, index, shared)
+            shared["attributes"]["is_crowd"] = True
+        if scores is not None:
+            shared["attributes"][SCORE] = scores[index]
+        parts = [] if boxes_only else _outlines(dm, sample, index, shared, oriented=oriented)
         if not parts:
             parts = [dm.Bbox(x1, y1, x2 - x1, y2 - y1, **shared)]
         if not boxes_only and sample.keypoints is not None and sample.keypoints[index, :, 2].any():
@@ -86,7 +99,9 @@ def _annotations(dm: Any, sample: Sample, *, boxes_only: bool) -> list[Any]:
     return found
 
 
-def _outlines(dm: Any, sample: Sample, index: int, shared: dict[str, Any]) -> list[Any]:
+def _outlines(dm: Any, sample: Sample, index: int, shared: dict[str, Any], *, oriented: bool) -> list[Any]:
+    if oriented and sample.polygons is not None:
+        return [dm.components.annotation.RotatedBbox.from_rectangle(sample.polygons[index][0].tolist(), **shared)]
     if sample.rles is not None and (rle := sample.rles[index]) is not None:
         return [dm.Mask(run_length.decode_mask(rle), **shared)]
     if sample.polygons is not None:

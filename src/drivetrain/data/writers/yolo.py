@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from drivetrain.data.writers import image_folder
 from drivetrain.errors import DataError
 from drivetrain.types import Sample, Task
 
@@ -28,14 +29,21 @@ _TASKS = {
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
     """Write one text file for each image with objects, coordinates as fractions of the upright image.
 
+    Labels of whole images are folders, ``<subset>/<label>``, as Ultralytics wants them.
+
     YOLO has no crowds, so these are left out. An object of several parts is written as one ring, which is all that the
     format can hold: it goes from part to part and back on the same line, so that it covers what the parts cover.
 
     Raises:
         DataError: the task has no YOLO format, or an object has a mask instead of a polygon.
     """
+    if data.task is Task.CLASSIFICATION:
+        image_folder.write(data, folder, images)
+        return
     if data.task not in _TASKS:
-        raise DataError(f"format='yolo' cannot hold task={data.task.value!r}; it can: {', '.join(_TASKS)}.")
+        raise DataError(
+            f"format='yolo' cannot hold task={data.task.value!r}; it can: classification, {', '.join(_TASKS)}."
+        )
     for row, sample in enumerate(data):
         images.place(row, folder / "images" / sample.subset)
         labels = folder / "labels" / sample.subset

@@ -77,8 +77,9 @@ def predict(
         strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
-        output_format: json, csv, coco (a file if output ends in .json, else a folder), yolo, voc, cvat, datumaro,
-            image_folder, or images (drawn); by the suffix of output if not given.
+        output_format: json, csv, coco (a file if output ends in .json, else a folder), yolo, voc, cvat, dota,
+            mvtec, label_studio, parquet, datumaro, image_folder, or images (drawn); by the suffix of output if not
+            given.
         save_media: copy the images into the folder of output.
 
     Returns:

@@ -1,0 +1,37 @@
+"""Parquet: ``annotations.parquet`` with a row for each image, and the images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from drivetrain.data.dataset import Dataset
+    from drivetrain.data.write import ImagePlacer
+
+FILE = "annotations.parquet"
+
+
+def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
+    """Write all columns of the data set as they are, scores too; ``path`` is that of the image below the folder.
+
+    The names of the labels and the other facts are in the metadata of the file, as JSON under ``drivetrain``; the
+    columns ``label_names`` and ``box_label_names`` say the names for readers of plain tables.
+    """
+    paths = []
+    for row, subset in enumerate(data.subset_names.tolist()):
+        images.place(row, folder / "images" / subset)
+        paths.append(f"images/{subset}/{images.name(row)}")
+    table = data.table.set_column(data.table.schema.get_field_index("path"), "path", pa.array(paths))
+    for column, target in (("labels", "label_names"), ("box_labels", "box_label_names")):
+        rows = table.column(column).to_pylist()
+        names = [None if row is None else [data.label_names[label] for label in row] for row in rows]
+        table = table.append_column(target, pa.array(names, pa.list_(pa.string())))
+    pq.write_table(
+        table.replace_schema_metadata({b"drivetrain": json.dumps(asdict(data.facts)).encode()}), folder / FILE
+    )
