@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.data import Dataset as Dataset
     from drivetrain.data import load_dataset as load_dataset
     from drivetrain.engine import Engine as Engine
+    from drivetrain.engine.check_dataset import check_dataset as check_dataset
     from drivetrain.engines.anomalib.engine import AnomalibEngine as AnomalibEngine
     from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
     from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
@@ -50,6 +51,7 @@ _PUBLIC = {
     "TrainResult": "drivetrain.types:TrainResult",
     "TuneResult": "drivetrain.types:TuneResult",
     "UltralyticsEngine": "drivetrain.engines.ultralytics.engine:UltralyticsEngine",
+    "check_dataset": "drivetrain.engine.check_dataset:check_dataset",
     "explain_dispatch": "drivetrain.models.resolve:explain_dispatch",
     "list_engines": "drivetrain.models.registry:list_engines",
     "list_models": "drivetrain.models.registry:list_models",

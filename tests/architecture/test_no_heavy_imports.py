@@ -68,7 +68,7 @@ def test_naming_a_thing_loads_no_framework(code: str) -> None:
     run_fresh(code + "\n" + REPORT)
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in (*verbs(), *commands()))])
+@pytest.mark.parametrize("words", [[], *(name.split() for name in (*verbs(), *commands()))])
 def test_help_loads_no_framework(words: list[str]) -> None:
     call = ", ".join(map(repr, [*words, "--help"]))
     run_fresh(f"{HELP}\nask({call})\n{REPORT}")

@@ -29,14 +29,14 @@ def _commands() -> dict[str, Command]:
     module = sys.modules[__name__]
     found = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     return {
-        name: value
+        name.replace("_", " "): value
         for name, value in found.items()
         if inspect.isfunction(value) and value.__module__ == __name__ and value.__annotations__["return"] == "Answer"
     }
 
 
 def commands() -> dict[str, Command]:
-    """Every command by name, in the order in which they are written."""
+    """Every command by name, in the order in which they are written; ``data_check`` is the command "data check"."""
     return _commands()
 
 
@@ -91,6 +91,7 @@ def data(
     seed: int = 0,
     strict: bool = False,
     allow_pickle: bool = False,
+    html: Path | None = None,
     output: Path | None = None,
     output_format: DataOutputFormat | None = None,
     save_media: bool = False,
@@ -111,6 +112,7 @@ def data(
         seed: of the sample and the division.
         strict: make an image that cannot be used an error.
         allow_pickle: allow formats whose files may execute code when they are opened.
+        html: a page to write, with pictures and their annotations.
         output: a new folder to write the data set to.
         output_format: to write it in.
         save_media: copy the images to the output; otherwise links to them are made.
@@ -120,8 +122,48 @@ def data(
     reading = {"format": format, "task": task, "normal": normal, "strict": strict, "allow_pickle": allow_pickle}
     choice = {"labels": labels, "subsets": subsets, "remap": remap, "sample": sample, "splits": splits, "group": group}
     return look_at(
-        path, reading, {**choice, "seed": seed}, output=output, output_format=output_format, save_media=save_media
+        path,
+        reading,
+        {**choice, "seed": seed},
+        html=html,
+        output=output,
+        output_format=output_format,
+        save_media=save_media,
     )
+
+
+def data_check(
+    path: Path,
+    *,
+    model: str | None = None,
+    checkpoint: str | None = None,
+    batch_size: int | None = None,
+    html: Path | None = None,
+    format: str | None = None,  # noqa: A002  (the field's word)
+    task: str | None = None,
+    normal: Sequence[str] | None = None,
+    allow_pickle: bool = False,
+    limit: int = 10,
+) -> Answer:
+    """Look at every picture of a data set: copies, leaks, odd pictures, outliers, probable label errors.
+
+    Args:
+        path: a folder, file or zip in any format; a folder named "check" is written ./check.
+        model: a run, checkpoint or artefact, whose answers are compared with the annotations.
+        checkpoint: of the model: best, last or a path.
+        batch_size: images in a step of the model.
+        html: a page to write, with the pictures.
+        format: to read the data as; found out if not given.
+        task: what the annotations are used for.
+        normal: labels that are no anomalies.
+        allow_pickle: allow formats whose files may execute code when they are opened.
+        limit: findings of each kind to show; --json and the page have all.
+    """
+    from drivetrain.cli.data_check import check_pictures
+
+    reading = {"format": format, "task": task, "normal": normal, "allow_pickle": allow_pickle}
+    asking = {"model": model, "checkpoint": checkpoint, "batch_size": batch_size}
+    return check_pictures(path, reading, asking, html=html, limit=limit)
 
 
 def verify(

@@ -40,6 +40,8 @@ def completion_script(shell: str, commands: Mapping[str, Command]) -> Answer:
     for verb in verbs():
         _add_verb(below.add_parser(verb, allow_abbrev=False, help=_plain(summary_of(verb))), verb, shtab)
     for name, command in commands.items():
+        if " " in name:  # shtab knows no second word that may as well be a path
+            continue
         made = parser_of(name, command, mark=lambda action: _complete(action, action.dest, shtab))
         text = _plain(made.description or "")
         below.add_parser(name, allow_abbrev=False, add_help=False, parents=[made], help=text)

@@ -12,9 +12,11 @@ from drivetrain.errors import DataError, OptionError
 if TYPE_CHECKING:
     from drivetrain.cli.render import Page
     from drivetrain.data import Dataset
+    from drivetrain.types.data_findings import DataFindings
 
 _MOST_CLASSES = 30
 _MOST_SKIPPED = 12
+_MOST_PICTURES = 36
 
 
 def look_at(
@@ -22,6 +24,7 @@ def look_at(
     options: Mapping[str, Any],
     choice: Mapping[str, Any],
     *,
+    html: Path | None = None,
     output: Path | None = None,
     output_format: str | None = None,
     save_media: bool = False,
@@ -32,6 +35,7 @@ def look_at(
         path: of the data set.
         options: of :func:`drivetrain.load_dataset`, for reading.
         choice: what of it to take, and how to divide it; see :func:`chosen`.
+        html: a page to write about it.
         output: a folder to write the data set to.
         output_format: to write it in.
         save_media: copy the images there.
@@ -47,8 +51,11 @@ def look_at(
         raise OptionError("output, output_format and save_media go together: --output FOLDER --output_format coco.")
     if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise DataError(f"--output {output} already has something in it. Name a folder that does not exist yet.")
+    require_page(html)
     data = chosen(load_dataset(path, **options), **choice)
     facts = {"kind": "dataset", "path": path, **describe(data), "problems": problems_of(data)}
+    if html is not None:
+        facts["html"] = write_page_of(data, data.validate(), html)
     if output is not None and output_format is not None:
         facts["output"] = data.export(output, output_format, save_media=save_media)
     return Answer(facts, lambda page: _tell(page, data, facts))
@@ -147,8 +154,37 @@ def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:
         page.table(("left out in", "suffix", "images", "reason"), rows)
     for problem in facts["problems"]:
         page.line(f"problem: {problem}")
+    _tell_written(page, facts)
+
+
+def _tell_written(page: Page, facts: Mapping[str, Any]) -> None:
+    if "html" in facts:
+        page.line(f"page      {facts['html']}")
     if "output" in facts:
         page.line(f"Written to {facts['output']}.")
+
+
+def require_page(html: Path | None) -> None:
+    """Refuse a page that a browser would not open as one.
+
+    Raises:
+        OptionError: it has another suffix than .html.
+    """
+    if html is not None and html.suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"--html {html} must end in .html.")
+
+
+def write_page_of(data: Dataset, findings: DataFindings, html: Path) -> Path:
+    """Write the page of a data set, with pictures out of every subset and of every label.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    from drivetrain.data.examples import example_rows
+    from drivetrain.report import write_data_page
+
+    samples = list(data.select(example_rows(data, _MOST_PICTURES)))
+    return write_data_page(html, findings, samples=samples, label_names=data.label_names)
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -137,7 +137,7 @@ def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str
         traceback.print_exception(error)
     from drivetrain.cli.wording import reworded
 
-    print(f"drivetrain: {reworded(message, own=own_options(*arguments[:1]))}", file=sys.stderr)
+    print(f"drivetrain: {reworded(message, own=own_options(*_command_of(arguments)[:1]))}", file=sys.stderr)
     return code
 
 
@@ -157,7 +157,7 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments:
         print(overview(), file=sys.stderr)
         return 2
-    command, rest = arguments[0], arguments[1:]
+    command, rest = _command_of(arguments)
     if command in ("-h", "--help", "help"):
         print(overview())
         return 0
@@ -178,6 +178,14 @@ def _dispatch(arguments: list[str]) -> int:
         return run(command, rest, verbs())
     known = [*verbs(), *commands()]
     raise OptionError(f"{command!r} is not a command.{near(command, known)} Commands: {', '.join(known)}.")
+
+
+def _command_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The command, which may be of two words such as "data check", and what follows it."""
+    longest = " ".join(arguments[:2])
+    if len(arguments) > 1 and longest in commands():
+        return longest, list(arguments[2:])
+    return (arguments[0] if arguments else ""), list(arguments[1:])
 
 
 def overview() -> str:

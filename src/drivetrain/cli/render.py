@@ -236,7 +236,7 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
 # --- predictions -----------------------------------------------------------------------------------------------------
 
 
-def _from_here(path: str) -> str:
+def from_here(path: str) -> str:
     """The path from the current folder if it is below it, so that a row stays short."""
     here = os.getcwd() + os.sep  # noqa: PTH109 - links are not followed
     return path.removeprefix(here)
@@ -248,7 +248,7 @@ def _predictions_text(predictions: Predictions, page: Page) -> None:
     truth = predictions.truth
     rows = []
     for index, item in enumerate(predictions[:_MOST_ROWS]):
-        row = [_from_here(item.path) or f"#{index}", summary_of(item)]
+        row = [from_here(item.path) or f"#{index}", summary_of(item)]
         if truth is not None:
             sample = truth.get(item.path)
             row.append(truth_in_words(sample, truth.label_names) if sample else "")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drivetrain.data.label_pairs import label_pairs
 from drivetrain.data.table import list_values
 from drivetrain.data.trainable import listed, unseen_labels
 from drivetrain.types import Task
@@ -52,7 +53,9 @@ def describe(data: Dataset) -> dict[str, Any]:
 
 
 def _images_per_class(data: Dataset) -> dict[str, int]:
-    return dict(zip(data.label_names, data.label_matrix.sum(axis=0).tolist(), strict=True))
+    """Images that have the label, or an object of it."""
+    counts = np.bincount(label_pairs(data)[1], minlength=len(data.label_names))
+    return dict(zip(data.label_names, counts.tolist(), strict=True))
 
 
 def _image_sizes(data: Dataset) -> dict[str, tuple[int, int]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def validated(data: Dataset) -> DataFindings:
     """What the columns tell; see :meth:`drivetrain.Dataset.validate`."""
     items = [*_files(data), *_images(data), *_objects(data), *_labels(data)]
-    methods = {"annotations": "the columns of the data set, and whether its files are there; no picture was opened"}
+    methods = {"annotations": "the columns of the data set, and whether its files are there"}
     return DataFindings.of(items, source=data.source, images=len(data), methods=methods, statistics=describe(data))
 
 

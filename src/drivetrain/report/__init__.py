@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
+    from drivetrain.report.data_page import write_data_page
     from drivetrain.report.draw import draw
     from drivetrain.report.page import write_report
     from drivetrain.report.save import save_drawings
@@ -24,10 +25,11 @@ __all__ = [
     "metrics_markdown",
     "metrics_table",
     "save_drawings",
+    "write_data_page",
     "write_report",
 ]
 
-_HOMES = {"draw": "draw", "save_drawings": "save", "write_report": "page"}
+_HOMES = {"draw": "draw", "save_drawings": "save", "write_data_page": "data_page", "write_report": "page"}
 
 
 def __getattr__(name: str) -> object:

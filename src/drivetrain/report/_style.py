@@ -60,6 +60,7 @@ tbody th { font-weight:500; }
 .pictures img { width:100%; display:block; border-radius:6px; }
 .pictures figcaption { color:var(--soft); font-size:13px; overflow-wrap:anywhere; }
 details { margin-top:8px; }
+a { color:var(--accent); }
 summary { cursor:pointer; color:var(--accent); }
 details table td, section > table td { text-align:left; }
 pre { white-space:pre-wrap; overflow-wrap:anywhere; font-size:13px; }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, overload
 
 #: Kind of finding -> what it is, in words; in the order in which they are shown.
@@ -148,3 +150,20 @@ class DataFindings(Sequence[DataFinding]):
     def to_json(self, *, indent: int | None = None) -> str:
         """:meth:`to_dict` as a JSON document."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write a page with pictures (``.html``) or the findings as data (``.json``).
+
+        Args:
+            path: the file; one of that name is replaced.
+
+        Returns:
+            The file.
+
+        Raises:
+            OptionError: the suffix is another.
+            StorageError: it cannot be written.
+        """
+        # a page is made in a higher room, which is looked up when it is needed; see docs/adr/0003
+        saved: Path = importlib.import_module("drivetrain.report.data_page").save_findings(self, Path(path))
+        return saved

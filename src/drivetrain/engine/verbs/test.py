@@ -127,19 +127,20 @@ def _other_data(engine: EngineState, data: Any) -> Dataset:
         return dataset
     divided = engine.dataset
     same = Path(dataset.source).absolute() == Path(divided.source).absolute() if dataset.source else False
-    return divided if same and _was_trained_on(engine, divided) else dataset
+    return divided if same and was_trained_on(engine, divided) else dataset
 
 
 def _own_data(engine: EngineState) -> Dataset:
     """The engine's data: as they were given, unless the model was trained on a part of them."""
     divided = engine.dataset
     given = engine.data.as_given
-    if given is None or len(given.subsets) > 1 or _was_trained_on(engine, divided):
+    if given is None or len(given.subsets) > 1 or was_trained_on(engine, divided):
         return divided
     return given
 
 
-def _was_trained_on(engine: EngineState, dataset: Dataset) -> bool:
+def was_trained_on(engine: EngineState, dataset: Dataset) -> bool:
+    """Whether the weights of the engine were trained on a part of these data."""
     places = [engine.weights.loaded, engine.resolution.model]
     records = [engine.weights.run, *(RunRecord.around(place) for place in places if isinstance(place, Path))]
     return any(record.was_trained_on(dataset.source, dataset.fingerprint) for record in records)

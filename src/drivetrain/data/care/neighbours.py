@@ -1,0 +1,63 @@
+"""The nearest neighbours of each row of a table of numbers, exactly, in blocks of one matrix product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK = 16_000_000  # distances at a time
+_COMPONENTS = 64
+_FIT_ON = 20_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbours:
+    """The nearest rows of each row, itself left out.
+
+    Attributes:
+        rows: ``(N, k) int64``, the nearest first.
+        distances: ``(N, k) float32``.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+
+def reduced(features: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """The features on their 64 main axes (principal components), which keeps nearly all of their distances.
+
+    Of very many rows, equally spaced ones settle the axes.
+    """
+    values = features.astype(np.float32)
+    sample = values[:: max(1, len(values) // _FIT_ON)]
+    mean = sample.mean(axis=0) if len(sample) else np.zeros(values.shape[1], np.float32)
+    values -= mean
+    if values.shape[1] <= _COMPONENTS:
+        return values
+    centred = sample - mean
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    return np.asarray(values @ axes[:, ::-1][:, :_COMPONENTS], np.float32)
+
+
+def nearest(points: NDArray[np.float32], count: int) -> Neighbours:
+    """The ``count`` nearest rows of each row, by Euclidean distance; fewer if there are no more."""
+    total = len(points)
+    count = min(count, total - 1)
+    rows = np.zeros((total, max(count, 0)), np.int64)
+    squares = np.zeros((total, max(count, 0)), np.float32)
+    if count < 1:
+        return Neighbours(rows, squares)
+    lengths = np.einsum("ij,ij->i", points, points)
+    step = max(1, _BLOCK // total)
+    for start in range(0, total, step):
+        part = slice(start, min(start + step, total))
+        found = lengths[None] - 2 * (points[part] @ points.T) + lengths[part, None]
+        found[np.arange(len(found)), np.arange(part.start, part.stop)] = np.inf
+        near = np.argpartition(found, count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(found, near, axis=1)
+        order = np.argsort(values, axis=1, kind="stable")
+        rows[part] = np.take_along_axis(near, order, axis=1)
+        squares[part] = np.take_along_axis(values, order, axis=1)
+    return Neighbours(rows, np.sqrt(np.maximum(squares, 0)))
