@@ -261,7 +261,9 @@ def test_images_that_the_model_has_learned_are_judged_by_their_neighbours(colour
     (colours / "train" / "blue" / "5.png").rename(colours / "train" / "red" / "moved.png")
     (colours / "val" / "blue" / "0.png").rename(colours / "val" / "green" / "moved.png")
     data = read(colours)
-    right = np.array([0 if "moved" in path else label for path, label in zip(data.paths, data.image_labels, strict=True)])
+    right = np.array(
+        [0 if "moved" in path else label for path, label in zip(data.paths, data.image_labels, strict=True)]
+    )
     probabilities = (0.02 + 0.94 * np.eye(3)[right]).astype(np.float32)
     learned = data.subset_names == "train"
     found = examine(data, predictions=answered(data, probabilities), learned=learned)
@@ -301,9 +303,7 @@ def test_a_detector_finds_what_is_missing_spurious_mislabelled_and_off() -> None
         boxes=np.array(good[:2], np.float32),
         label_names=names,
     )
-    other = Sample(
-        "b.png", (100, 100), boxes=np.array(good[:2], np.float32), box_labels=np.array([1, 0]), iscrowd=None
-    )
+    other = Sample("b.png", (100, 100), boxes=np.array(good[:2], np.float32), box_labels=np.array([1, 0]), iscrowd=None)
     found = list(object_errors({"a.png": annotated, "b.png": other}, [answers, extra], names))
     kinds = {item.kind: item for item in found}
     assert set(kinds) == {"wrong_label", "missing_object", "misplaced_object", "spurious_object"}

@@ -113,7 +113,9 @@ def test_copies_are_shown_side_by_side_and_boxes_are_drawn(shapes: Dataset, tmp_
 
 
 def test_many_findings_of_a_kind_are_folded(shapes: Dataset, tmp_path: Path) -> None:
-    items = [DataFinding("outlier", f"Number {n}.", shapes.paths[n % 24], "train", score=1 - n / 100) for n in range(40)]
+    items = [
+        DataFinding("outlier", f"Number {n}.", shapes.paths[n % 24], "train", score=1 - n / 100) for n in range(40)
+    ]
     page = Page(DataFindings.of(items).save(tmp_path / "found.html"))
     assert len(page.pictures) == 24
     assert "<summary>16 more</summary>" in page.text
