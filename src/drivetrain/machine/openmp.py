@@ -125,7 +125,7 @@ def _reason(count: int) -> str:
     if count == cores:
         why = f"This process may use the time of {cores} of {visible_cores()} cores"
     else:
-        why = f"{count} of {cores} cores {'is' if count == 1 else 'are'} free"
+        why = f"Other programs keep some of the {cores} cores busy"
     return f"{why}, so PyTorch computes with {count} thread{'s' if count > 1 else ''}"
 
 
