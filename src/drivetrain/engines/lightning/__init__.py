@@ -73,8 +73,21 @@ SPEC = EngineSpec(
         ModelSource(
             "torchvision", "torchvision", "torchvision", "drivetrain.engines.lightning.listing:torchvision_models"
         ),
+        ModelSource(
+            "transformers",
+            "transformers",
+            "transformers",
+            "drivetrain.engines.lightning.listing:transformers_models",
+            install='pip install "drivetrain[lightning,transformers]"',
+        ),
     ),
-    known_names=(r"(timm|torchvision):.+", r"(tf_)?efficientnet.*", r"resnet\d+", r"mobilenet.*", r"vit_.*"),
+    known_names=(
+        r"(timm|torchvision|transformers):.+",
+        r"(tf_)?efficientnet.*",
+        r"resnet\d+",
+        r"mobilenet.*",
+        r"vit_.*",
+    ),
     tasks=(
         Task.CLASSIFICATION,
         Task.MULTILABEL_CLASSIFICATION,
@@ -91,5 +104,5 @@ SPEC = EngineSpec(
         *_candidates(Task.MULTILABEL_CLASSIFICATION, "val/map", "val/f1"),
     ),
     upstream={"lightning": ">=2.4,!=2.6.2,!=2.6.3", "torch": ">=2.6", "timm": ">=1.0", "torchvision": ">=0.21"},
-    summary="Models of timm and torchvision, and any LightningModule with its own data.",
+    summary="Models of timm, torchvision and transformers, and any LightningModule with its own data.",
 )

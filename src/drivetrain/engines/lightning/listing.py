@@ -26,6 +26,7 @@ TIMM_COMMON: tuple[Argument, ...] = (
 _PRETRAINED = Argument(
     "pretrained", "bool | str", "False", "True fetches the upstream's weights; a path loads that file."
 )
+_FOLDER = Argument("pretrained", "str", "None", "A folder that save_pretrained wrote, with configuration and weights.")
 
 
 def timm_models() -> dict[str, Any]:
@@ -90,6 +91,34 @@ def torchvision_models() -> dict[str, Any]:
         )
         if family not in arguments:
             arguments[family] = [_row(_PRETRAINED), *_class_arguments(builder)]
+    return {"models": entries, "arguments": arguments}
+
+
+def transformers_models() -> dict[str, Any]:
+    """The detectors and semantic segmentation models of transformers, each with the fields of its configuration."""
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    entries, arguments = [], {}
+    for task, table in (
+        (Task.DETECTION, modeling_auto.MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
+        (Task.SEMANTIC_SEGMENTATION, modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
+    ):
+        for kind, name in table.items():
+            try:
+                fields = getattr(transformers, name).config_class().to_dict()
+            except (ImportError, AttributeError, TypeError, ValueError, OSError):
+                continue  # it needs a package that is not installed, or an argument that has no default
+            entries.append(
+                {
+                    "name": name,
+                    "tasks": [task.value],
+                    "class_path": f"transformers:{name}",
+                    "family": name,
+                    "summary": f"transformers {kind}",
+                }
+            )
+            arguments[name] = [_row(_FOLDER), *(_row(Argument(key)) for key in sorted(fields))]
     return {"models": entries, "arguments": arguments}
 
 

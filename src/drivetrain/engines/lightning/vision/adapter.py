@@ -79,6 +79,11 @@ class VisionAdapter(ABC):
         self.notes: list[str] = []
 
     @property
+    def recorded_args(self) -> dict[str, Any]:
+        """Plain arguments, enough to make the network again without its weights; for checkpoints."""
+        return self.args
+
+    @property
     @abstractmethod
     def spec(self) -> ImageSpec:
         """How an image becomes the input, at the source's own size."""
@@ -90,7 +95,10 @@ class VisionAdapter(ABC):
 
     @abstractmethod
     def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
-        """The parts of the loss of ``(B, 3, H, W)`` normalised images, to be added up; in training mode."""
+        """The parts of the loss of ``(B, 3, H, W)`` normalised images, in training mode.
+
+        They are added up, unless there is a part ``"total"``: then it is the loss, and the others are logged only.
+        """
 
     @abstractmethod
     def answers(self, images: Tensor) -> list[dict[str, Tensor]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.engines.lightning.models.weights import named_tensors
-from drivetrain.engines.lightning.vision import torchvision_source
+from drivetrain.engines.lightning.vision import torchvision_source, transformers_source
 from drivetrain.engines.lightning.vision.adapter import VisionAdapter
 from drivetrain.engines.lightning.vision.class_weights import give_weights
 from drivetrain.engines.lightning.vision.vision_module import VisionModule
@@ -20,7 +20,7 @@ from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import TrainOptions
 
 _CLASSIFICATION = (Task.CLASSIFICATION.value, Task.MULTILABEL_CLASSIFICATION.value)
-_SOURCES: dict[str, Any] = {"torchvision": torchvision_source}
+_SOURCES: dict[str, Any] = {"torchvision": torchvision_source, "transformers": transformers_source}
 
 
 def is_vision(origin: Any) -> bool:
@@ -31,7 +31,7 @@ def is_vision(origin: Any) -> bool:
         there = read_checkpoint(origin).get("drivetrain_model")
         return isinstance(there, dict) and there.get("kind") == "vision"
     cls = origin if isinstance(origin, type) else type(origin)
-    return claimed_by(cls, torchvision_source.CLAIMS) is not None
+    return claimed_by(cls, (*torchvision_source.CLAIMS, *transformers_source.CLAIMS)) is not None
 
 
 class VisionModels:
@@ -140,12 +140,16 @@ class VisionModels:
             made: VisionAdapter = _SOURCES[source].build(name, arguments, labels, keypoints)
             return made
         adapter = self._wrapped()
-        if labels is not None:
+        if labels is not None and adapter.source == "transformers":
+            transformers_source.fit_labels(adapter, labels)
+        elif labels is not None:
             adapter.check_labels(len(labels))
         return adapter
 
     def _wrapped(self) -> VisionAdapter:
         net = self.origin(**self.model_args) if isinstance(self.origin, type) else self.origin
+        if claimed_by(type(net), transformers_source.CLAIMS) is not None:
+            return transformers_source.wrap(net)
         return torchvision_source.wrap(net)
 
     def _check_architecture(self, there: Mapping[str, Any], path: Path) -> None:

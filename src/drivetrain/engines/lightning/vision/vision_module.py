@@ -69,7 +69,7 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
             "kind": "vision",
             "source": self.network.source,
             "name": self.network.name,
-            "args": self.network.args,
+            "args": self.network.recorded_args,
             "task": self.task.value,
             "label_names": list(self.label_names),
             "image_spec": self.image_spec.to_dict(),
@@ -91,10 +91,11 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         return (images.float() - self._shift) * self._scale
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002  (the upstream's signature)
-        """The loss of a batch: the sum of its parts, each of which is logged."""
+        """The loss of a batch, and its parts, each of which is logged."""
         images, targets = batch
         parts = self.network.losses(self.normalised(images), targets)
-        loss = torch.stack([part.float() for part in parts.values()]).sum()
+        total = parts.pop("total", None)
+        loss = torch.stack([part.float() for part in parts.values()]).sum() if total is None else total
         logged = {"train/loss": loss, **{f"train/loss_{name}": value for name, value in parts.items()}}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
