@@ -160,3 +160,12 @@ def test_a_model_for_another_task_is_refused() -> None:
     net = SegformerForImageClassification(SegformerConfig(**SEGFORMER))
     with pytest.raises(UnsupportedError, match="of transformers those are whose names end in ForObjectDetection"):
         transformers_source.wrap(net)
+
+
+def test_a_head_without_names_takes_those_of_the_data() -> None:
+    net = SegformerForSemanticSegmentation(SegformerConfig(**SEGFORMER, num_labels=3))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    transformers_source.fit_labels(transformers_source.wrap(net), LABELS)
+    assert net.config.id2label == dict(enumerate(LABELS))
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, before[name])

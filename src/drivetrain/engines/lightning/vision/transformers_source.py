@@ -88,6 +88,10 @@ def fit_labels(adapter: VisionAdapter, labels: Sequence[str]) -> None:
     before = _names(net.config)
     if before == tuple(labels):
         return
+    if before == tuple(f"LABEL_{number}" for number in range(len(labels))):  # transformers' own names for numbers
+        _set_labels(net.config, labels)
+        adapter.label_names = tuple(labels)
+        return
     config = type(net.config).from_dict(json.loads(net.config.to_json_string(use_diff=False)))
     _set_labels(config, labels)
     pretrained = adapter.pretrained
