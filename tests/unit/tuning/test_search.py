@@ -157,13 +157,34 @@ def test_a_search_without_hope_ends(folder: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_the_time_budget_ends_trials(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivetrain.tuning.coordinator._GRACE_SECONDS", 0.5)
     engine = troubled(folder, tmp_path, monkeypatch)
+
+    class Clock:
+        """Stands still until the first trial is done, however long this machine takes for it."""
+
+        @staticmethod
+        def monotonic() -> float:
+            return 1000.0 if any(" finished:" in note for note in engine.progress.said) else 0.0
+
+    monkeypatch.setattr("drivetrain.tuning.coordinator.time", Clock)
     result = engine.tune(1, space={"batch_size": [2, 9]}, trials=2, workers=2, time_budget=4.0)
     trials = by_batch(result)
     assert trials[2].state == "finished"
     assert trials[9].state == "pruned"
     assert trials[9].error == "the time budget is used up, in the middle of an epoch"
+
+
+def test_the_workers_share_the_free_cores_and_it_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make(folder, tmp_path / "search")
+    engine.progress = notes = Notes()
+    shares = "drivetrain.tuning.coordinator.child_environment"
+    monkeypatch.setattr(shares, lambda *, processes, repeatable: {"OMP_NUM_THREADS": str(7 - processes)})
+    engine.tune(1, space={"learning_rate": [0.1, 0.2]}, trials=2, workers=2)
+    assert "Threads in each of 2 worker processes: 5." in notes.said
+    records = [read_record(run) for run in (tmp_path / "search" / "trials").iterdir()]
+    assert {record["environment"]["openmp"]["OMP_NUM_THREADS"] for record in records} == {"5"}
 
 
 def test_bad_trials_are_ended_early(folder: Path, tmp_path: Path) -> None:
