@@ -14,13 +14,14 @@ from drivetrain.data.text import has_words
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 
+_GLANCES = 20  # files that are looked into: there is one, or one for each subset
 _PROJECT = "_via_img_metadata"
 _NAMES = ("class", "label", "name", "type", "category")
 
 
 def detect(tree: Tree) -> bool:
     """Whether a ``.json`` file speaks of regions."""
-    return any(has_words(tree.root / name, '"filename"', '"regions"') for name in tree.with_suffix(".json"))
+    return any(has_words(tree.root / name, '"filename"', '"regions"') for name in tree.with_suffix(".json")[:_GLANCES])
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
