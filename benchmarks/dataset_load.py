@@ -1,6 +1,6 @@
-"""How long a COCO data set takes to load: at first, from the cache, and in pycocotools.
+"""How long a COCO data set takes to load: at first, from the cache, in classic Datumaro and in pycocotools.
 
-python benchmarks/dataset_load.py --images 10000
+python benchmarks/dataset_load.py --images 1000 10000 100000 --repeats 1
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from pycocotools.coco import COCO
+
+from drivetrain.data import load_dataset
 
 #: The smallest runs, by which the tests see that the script still works.
-SMOKE = [["--images", "40", "--repeats", "1"]]
+SMOKE = [["--images", "20", "40", "--repeats", "1"]]
 
 
 def write_coco(root: Path, images: int, objects: int = 5) -> Path:
@@ -54,46 +60,86 @@ def write_coco(root: Path, images: int, objects: int = 5) -> Path:
     return file
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """CPU and wall time are close here; the wall is what a user waits for."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def in_process(call: Callable[[Path], object], root: Path) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and peak MB of a call in a process of its own, after its imports."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            start, cpu = time.perf_counter(), time.process_time()
+            call(root)
+            result = (time.perf_counter() - start, time.process_time() - cpu)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        os.write(write, json.dumps([*result, peak]).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        content = pipe.read()
+    os.waitpid(child, 0)
+    wall, cpu, peak = json.loads(content)
+    return wall, cpu, peak
+
+
+def by_drivetrain(root: Path) -> object:
+    """The first read: nothing is in the cache."""
+    return load_dataset(root, cache=False)
+
+
+def from_cache(root: Path) -> object:
+    """The second start."""
+    return load_dataset(root)
+
+
+def by_pycocotools(root: Path) -> object:
+    """The annotations alone."""
+    return COCO(str(root / "annotations" / "instances_train.json"))
+
+
+def by_datumaro(root: Path) -> object:
+    """Classic Datumaro, items and annotations."""
+    import datumaro
+
+    logging.disable(logging.ERROR)
+    return len(datumaro.Dataset.import_from(str(root), "coco"))
+
+
+READERS = {
+    "first read": by_drivetrain,
+    "Datumaro": by_datumaro,
+    "pycocotools": by_pycocotools,
+    "second start": from_cache,
+}
 
 
 def main() -> None:
-    """Print the times and their ratios."""
+    """Print the times and their ratios for each size, and how the time of the first read grows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["DRIVETRAIN_CACHE"] = str(Path(folder) / "cache")
-        root = Path(folder) / "coco"
-        file = write_coco(root, arguments.images)
-        from pycocotools.coco import COCO
-
-        from drivetrain.data import load_dataset
-
-        def peer() -> None:
-            with contextlib.redirect_stdout(io.StringIO()):
-                COCO(str(file))
-
-        load_dataset(root, cache=False)  # imports and the disk cache of the system
-        best = {
-            "first load": min(seconds(lambda: load_dataset(root, cache=False)) for _ in range(arguments.repeats)),
-            "pycocotools": min(seconds(peer) for _ in range(arguments.repeats)),
-        }
-        data = load_dataset(root)
-        best["cached load"] = min(seconds(lambda: load_dataset(root)) for _ in range(arguments.repeats))
-        best["iterate"] = min(seconds(lambda: sum(1 for _ in data)) for _ in range(arguments.repeats))
-        best["split"] = min(seconds(lambda: data.with_splits()) for _ in range(arguments.repeats))
-    print(f"{arguments.images} images, best of {arguments.repeats}, load {os.getloadavg()[0]:.1f}")
-    for name, value in best.items():
-        print(f"{name:12} {value:7.3f} s")
-    print(f"cached / first load: {best['cached load'] / best['first load']:.3f}")
-    print(f"cached / pycocotools: {best['cached load'] / best['pycocotools']:.3f}")
-    print(f"first load (checks every image) / pycocotools: {best['first load'] / best['pycocotools']:.2f}")
+    import_module("datumaro")  # before the clock runs
+    firsts = []
+    for images in arguments.images:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["DRIVETRAIN_CACHE"] = str(Path(folder) / "cache")
+            root = Path(folder) / "coco"
+            write_coco(root, images)
+            load_dataset(root)  # fills both caches, ours and that of the disk
+            found = {
+                name: min(in_process(reader, root) for _ in range(arguments.repeats))
+                for name, reader in READERS.items()
+            }
+        print(f"{images} images, {5 * images} objects, best of {arguments.repeats}, load {os.getloadavg()[0]:.1f}")
+        for name, (wall, cpu, peak) in found.items():
+            print(f"  {name:12} {wall:8.3f} s  {cpu:8.3f} s CPU  {peak:6.0f} MB at most")
+        first = found["first read"][0]
+        print(f"  Datumaro / first read: {found['Datumaro'][0] / first:.2f}")
+        print(f"  first read, with every image checked / pycocotools: {first / found['pycocotools'][0]:.2f}")
+        print(f"  second start / first read: {found['second start'][0] / first:.3f}")
+        firsts.append(first)
+    if len(firsts) > 1:
+        slope = np.polyfit(np.log(arguments.images), np.log(firsts), 1)[0]
+        print(f"time of the first read grows as the number of images to the power of {slope:.2f}")
 
 
 if __name__ == "__main__":
