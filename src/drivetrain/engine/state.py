@@ -16,6 +16,7 @@ from drivetrain.machine.openmp import bound_spinning
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.spec import EngineSpec, Resolution
 from drivetrain.runs.progress import Progress
+from drivetrain.types.options import Tile
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class EngineState:
         batch_size: int | None = None,
         confidence: float | None = None,
         truth: Truth | None = None,
+        tile: Tile | None = None,
     ) -> Predictions:
         """The model's answers about images, in their order, with those that could not be read on the side.
 
@@ -151,11 +153,15 @@ class EngineState:
             batch_size: images in a step.
             confidence: objects with a lower score are left out; the framework's own value if not given.
             truth: what the data say about the images.
+            tile: how images are cut into tiles; they are looked at as they are if not given.
         """
+        from drivetrain.images.tiling import Cutter, Tiling
         from drivetrain.types.prediction import Predictions
 
         threshold = self.framework.default_confidence() if confidence is None else confidence
-        items = images.with_images(
-            list(self.framework.infer(iter(images), batch_size=batch_size, confidence=threshold))
-        )
+        tiling = Tiling.of(tile)
+        cutter = Cutter(tiling, self.task) if tiling is not None else None
+        looked_at = iter(images) if cutter is None else cutter.crops(iter(images))
+        found = self.framework.infer(looked_at, batch_size=batch_size, confidence=threshold)
+        items = images.with_images(list(found if cutter is None else cutter.join(found)))
         return Predictions(items, task=self.task, label_names=self.label_names, skipped=images.skipped, truth=truth)

@@ -10,8 +10,9 @@ from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sen
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.images.tiling import check_tile
 from drivetrain.machine.files import explained
-from drivetrain.types.options import check_at_least, check_sensitivity
+from drivetrain.types.options import Tile, check_at_least, check_sensitivity
 
 if TYPE_CHECKING:
     from drivetrain.types import Predictions, Task
@@ -34,6 +35,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 
 def _check_values(given: Mapping[str, Any]) -> None:
     check_at_least("batch_size", given["batch_size"], 1)
+    check_tile(given["tile"])
     confidence, output, output_format = given["confidence"], given["output"], given["output_format"]
     if confidence is not None and not 0.0 <= confidence <= 1.0:
         raise OptionError(f"confidence={confidence} must be between 0 and 1.")
@@ -58,6 +60,7 @@ def predict(
     batch_size: int | None = None,
     confidence: float | None = None,
     sensitivity: float | None = None,
+    tile: Tile | None = None,
     strict: bool = False,
     save_images: bool = False,
     output: str | Path | None = None,
@@ -74,6 +77,9 @@ def predict(
         confidence: leave out objects with a lower score (0..1).
         sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
             validation); the model's own if not given.
+        tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image, or
+            (side, overlap) with the share that neighbours overlap, 0.2 if not given. Objects are also looked for in
+            the image as a whole.
         strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
@@ -97,9 +103,11 @@ def predict(
     check_sensitivity(sensitivity)
     self.select(checkpoint)
     _check_task(confidence, self.task)
+    check_tile(tile, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
     with at_sensitivity(self, sensitivity):
-        predictions = _predicted(self, source, batch_size, confidence, strict=strict, keep=save_images or needs_pixels)
+        asked = {"batch_size": batch_size, "confidence": confidence, "tile": tile}
+        predictions = _predicted(self, source, asked, strict=strict, keep=save_images or needs_pixels)
     if save_images:
         folder = self.work_dir / "predictions"
         with explained(folder):
@@ -120,16 +128,13 @@ def _check_output(output: str | Path | None, output_format: str | None, save_med
     return needs_pixels(output, check_output(output, output_format, task, save_media=save_media, name="output"))
 
 
-def _predicted(
-    engine: EngineState, source: Any, batch_size: int | None, confidence: float | None, *, strict: bool, keep: bool
-) -> Predictions:
+def _predicted(engine: EngineState, source: Any, how: Mapping[str, Any], *, strict: bool, keep: bool) -> Predictions:
     """The answers about a source, with their truth if it is a data set.
 
     Args:
         engine: what answers.
         source: what to ask about; the test images of the engine's data if ``None``.
-        batch_size: images in a step.
-        confidence: objects with a lower score are left out.
+        how: arguments of :meth:`EngineState.answer`.
         strict: an unreadable image is an error.
         keep: keep images in memory with their answers, also those of a passing series.
     """
@@ -140,6 +145,6 @@ def _predicted(
     asked = engine.dataset.subset("test") if source is None else source
     truth = Truth.of(asked)
     images = ImageStream(asked if truth is None else asked.paths, strict=strict, keep=keep or is_held(asked))
-    predictions = engine.answer(images, batch_size=batch_size, confidence=confidence, truth=truth)
+    predictions = engine.answer(images, truth=truth, **how)
     require_readable(predictions, predictions.skipped)
     return predictions

@@ -10,8 +10,9 @@ from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sen
 from drivetrain.engine.early import Start, check_checkpoint, check_data
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError
+from drivetrain.images.tiling import check_tile
 from drivetrain.runs.record import RunRecord
-from drivetrain.types.options import check_at_least, check_sensitivity
+from drivetrain.types.options import Tile, check_at_least, check_sensitivity
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ NEEDS = ("infer",)
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     check_at_least("batch_size", given["batch_size"], 1)
+    check_tile(given["tile"])
     check_early_sensitivity(start, given)
     check_data(start)
     check_checkpoint(start, given["checkpoint"])
@@ -37,6 +39,7 @@ def test(
     checkpoint: str | Path | None = None,
     batch_size: int | None = None,
     sensitivity: float | None = None,
+    tile: Tile | None = None,
 ) -> Metrics:
     """Measure the model on images with known answers.
 
@@ -48,6 +51,9 @@ def test(
         batch_size: images in a step.
         sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
             validation); the model's own if not given.
+        tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image, or
+            (side, overlap) with the share that neighbours overlap, 0.2 if not given. Objects are also looked for in
+            the image as a whole.
 
     Returns:
         The metrics of the task, the same for every engine; the upstream's own are under "upstream/...". Of an anomaly
@@ -62,16 +68,17 @@ def test(
     check_at_least("batch_size", batch_size, 1)
     check_sensitivity(sensitivity)
     self.select(checkpoint)
+    check_tile(tile, self.task)
     self.warn_if_untrained()
     with at_sensitivity(self, sensitivity):
         if self.has_native_data if data is None else self.framework.is_native(data):
-            return _test_native(self, self.data.source if data is None else data, subset, batch_size)
-        return _test_dataset(self, _dataset(self, data, subset), batch_size)
+            return _test_native(self, self.data.source if data is None else data, subset, batch_size, tile)
+        return _test_dataset(self, _dataset(self, data, subset), batch_size, tile)
 
 
-def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None) -> Metrics:
+def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None, tile: Tile | None) -> Metrics:
     """Our metrics, and the framework's own on the images that could be read."""
-    metrics, predictions = _measured(engine, dataset, dataset.paths, batch_size)
+    metrics, predictions = _measured(engine, dataset, dataset.paths, batch_size, tile)
     unread = {path for path, _ in predictions.skipped}
     if unread:
         dataset = dataset.select(number for number, path in enumerate(dataset.paths) if path not in unread)
@@ -79,24 +86,28 @@ def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None)
 
 
 def _measured(
-    engine: EngineState, samples: Dataset | Sequence[Sample], paths: Sequence[str], batch_size: int | None
+    engine: EngineState,
+    samples: Dataset | Sequence[Sample],
+    paths: Sequence[str],
+    batch_size: int | None,
+    tile: Tile | None,
 ) -> tuple[Metrics, Predictions]:
     """The metrics of the answers about samples, and these answers, none of them left out for its low score."""
     from drivetrain.images.stream import ImageStream
     from drivetrain.metrics import evaluate
 
-    answers = engine.answer(ImageStream(paths), batch_size=batch_size, confidence=0.0)
+    answers = engine.answer(ImageStream(paths), batch_size=batch_size, confidence=0.0, tile=tile)
     metrics = evaluate(samples, answers, task=engine.task, label_names=engine.label_names)
     return with_sensitivities(metrics, engine.framework.used_sensitivity()), answers
 
 
-def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | None) -> Metrics:
+def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | None, tile: Tile | None) -> Metrics:
     """The framework's own numbers, with ours in front where its data can be read from outside."""
     own = engine.framework.test_native(data, subset, batch_size)
     samples = engine.framework.native_samples(data, subset)
     if samples is None:
         return own
-    return _measured(engine, samples, [sample.path for sample in samples], batch_size)[0].merged(own)
+    return _measured(engine, samples, [sample.path for sample in samples], batch_size, tile)[0].merged(own)
 
 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
