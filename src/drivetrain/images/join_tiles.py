@@ -39,10 +39,10 @@ def join_objects(path: str, size: tuple[int, int], views: Sequence[View], parts:
         parts: the answers about the tiles, in pixels of each.
     """
     offsets = [np.array([view.left, view.top] * 2, np.float32) for view in views]
-    boxes = np.concatenate([part.boxes + offset for part, offset in zip(parts, offsets, strict=True)])
-    labels = np.concatenate([part.labels for part in parts])
-    scores = np.concatenate([part.scores for part in parts])
-    of_view = np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts])
+    boxes = np.concatenate([np.asarray(part.boxes) + offset for part, offset in zip(parts, offsets, strict=True)])
+    labels = np.concatenate([np.asarray(part.labels) for part in parts])
+    scores = np.concatenate([np.asarray(part.scores) for part in parts])
+    of_view = np.repeat(np.arange(len(parts)), [len(np.asarray(part.labels)) for part in parts])
     pieces = _are_pieces(boxes, of_view, views, size)
     groups = _groups(boxes, labels, scores, pieces)
     kept = [group[0] for group in groups]

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.images.sources import SourceItem, expand_source, is_held, read_or_reason, require_readable
 from drivetrain.images.threads import run_ordered
+from drivetrain.images.tiling import Cutter, Tiling, check_tile
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.sessions import Backend, Hint, InferenceRequest, RuntimePrecision, Session, open_session
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
-from drivetrain.types.options import check_sensitivity
+from drivetrain.types.options import Tile, check_sensitivity
 from drivetrain.types.truth import Truth
 
 #: Sessions that were copied by a fork: to destroy one would wait for threads that are not there.
@@ -167,6 +168,7 @@ class Predictor:
         stream: Literal[False] = False,
         confidence: float | None = None,
         sensitivity: float | None = None,
+        tile: Tile | None = None,
         strict: bool = False,
     ) -> Predictions: ...
 
@@ -178,6 +180,7 @@ class Predictor:
         stream: Literal[True],
         confidence: float | None = None,
         sensitivity: float | None = None,
+        tile: Tile | None = None,
         strict: bool = False,
     ) -> PredictionStream: ...
 
@@ -188,6 +191,7 @@ class Predictor:
         stream: bool = False,
         confidence: float | None = None,
         sensitivity: float | None = None,
+        tile: Tile | None = None,
         strict: bool = False,
     ) -> Predictions | PredictionStream:
         """Answer about images; they are read in threads while others are in the device.
@@ -200,6 +204,9 @@ class Predictor:
             confidence: leave out what has a lower score (0..1); for tasks whose answer can be left out.
             sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1); that of ``load``, else
                 of the export, if not given.
+            tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image,
+                or (side, overlap) with the share that neighbours overlap, 0.2 if not given. Objects are also looked
+                for in the image as a whole.
             strict: an unreadable image is an error; otherwise it is left out and named in ``skipped``.
 
         Returns:
@@ -213,8 +220,10 @@ class Predictor:
         """
         plain = confidence is None and sensitivity is None
         decoder = self._decoder if plain else self._make_decoder(confidence, sensitivity)
-        items = expand_source(source)
-        results = PredictionStream(self._run(items, decoder, strict=strict, keep=stream or is_held(source)))
+        check_tile(tile, self.task)
+        items, keep, tiling = expand_source(source), stream or is_held(source), Tiling.of(tile)
+        run = self._run if tiling is None else partial(self._run_tiled, tiling)
+        results = PredictionStream(run(items, decoder, strict=strict, keep=keep))
         if stream:
             return results
         answers = list(results)
@@ -232,6 +241,29 @@ class Predictor:
             workers=self._threads,
             window=self._threads * (_IN_FLIGHT + 2),
         )
+
+    def _run_tiled(
+        self, tiling: Tiling, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
+    ) -> Iterator[Prediction | tuple[str, str]]:
+        """As :meth:`_run`, with every image in tiles; those that cannot be read come at the end."""
+        cutter = Cutter(tiling, self.task)
+        given: deque[Any] = deque()
+        unread: list[tuple[str, str]] = []
+
+        def images() -> Iterator[tuple[str, NDArray[np.uint8]]]:
+            for item in items:
+                image = read_or_reason(item, strict=strict)
+                if isinstance(image, str):
+                    unread.append((item.path, image))
+                else:
+                    given.append(item.given if keep else None)
+                    yield item.path, image
+
+        crops = (SourceItem(path, partial(np.asarray, crop)) for path, crop in cutter.crops(images()))
+        answers = self._run(crops, decoder, strict=strict, keep=False)
+        for answer in cutter.join(item for item in answers if isinstance(item, Prediction)):
+            yield replace(answer, image=given.popleft())
+        yield from unread
 
     def _make_decoder(self, confidence: float | None, sensitivity: float | None) -> Decoder:
         artifact = self.artifact
