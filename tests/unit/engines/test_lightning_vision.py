@@ -14,7 +14,7 @@ from drivetrain import Engine
 from drivetrain.engines.lightning.vision import torchvision_source
 from drivetrain.engines.lightning.vision.adapter import Target, VisionAdapter
 from drivetrain.engines.lightning.vision.class_weights import give_weights
-from drivetrain.errors import CheckpointError, ModelError, OptionError
+from drivetrain.errors import CheckpointError, DataError, ModelError, OptionError
 from drivetrain.testing.data import class_folders, coco
 
 DETECTORS = (
@@ -154,3 +154,11 @@ def test_the_answers_are_those_of_torchvision(tmp_path: Path) -> None:
         ours = adapter.answers(ready[None])[0]
     for key in ours:
         torch.testing.assert_close(ours[key], theirs[key])
+
+
+def test_loaders_of_a_user_are_refused_for_a_detector(tmp_path: Path) -> None:
+    from torch.utils.data import DataLoader, TensorDataset
+
+    loader = DataLoader(TensorDataset(torch.zeros(4, 3, 8, 8)))
+    with pytest.raises(DataError, match="on a data set that drivetrain reads, and not on a DataLoader"):
+        Engine("torchvision:ssdlite320_mobilenet_v3_large", loader, work_dir=tmp_path / "work").train(max_epochs=1)

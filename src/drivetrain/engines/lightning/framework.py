@@ -137,6 +137,7 @@ class LightningFramework(Framework):
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         native.check_options(TrainOptions(batch_size=batch_size), own_module=False, own_data=True)
+        self._refuse_loaders()
         arguments = native.evaluation_arguments(data, subset)
         package = package_of(self._module)
         own = self._is_own_module
@@ -169,6 +170,8 @@ class LightningFramework(Framework):
         check_options(options, device=self.setup.device, package=package_of(self.given))
         native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
         rare_classes.check_task(options, self.find_task)
+        if self.has_native_data:
+            self._refuse_loaders()
         if self._is_own_module and self.data.source is not None and not self.has_native_data:
             raise DataError(
                 f"{self.setup.model_name} is a LightningModule of your own, which is trained on its own data. Give a "
@@ -232,6 +235,19 @@ class LightningFramework(Framework):
         if not is_vision(self._origin):
             return Classifiers(self._origin, self.setup.model_args)
         return VisionModels(self._origin, self.setup.model_args)
+
+    def _refuse_loaders(self) -> None:
+        """Loaders of a user say nothing of how their targets are written, where they are more than a number.
+
+        Raises:
+            DataError: the model finds objects or classifies pixels.
+        """
+        if is_vision(self._origin):
+            raise DataError(
+                f"{self.setup.model_name} is trained and tested on a data set that drivetrain reads, and not on a "
+                "DataLoader or LightningDataModule. Give a folder or file (COCO, YOLO, VOC, ...), or wrap the model in "
+                "a LightningModule of your own."
+            )
 
     def _take_own(self, options: TrainOptions | None) -> None:
         """The user's object as it is; of a class a new one for each training, with the random weights of its seed."""
