@@ -20,6 +20,7 @@ Every error derives from :class:`DrivetrainError` and from the built-in error on
     │   └── UnsafeCheckpointError                opening it could execute code
     ├── WorkDirError (OSError)                   the work dir cannot be used
     ├── StorageError (OSError)                   a file cannot be written: disk full, read-only, forbidden
+    ├── OutOfMemoryError (MemoryError)           the memory of the machine or of its accelerator did not suffice
     ├── ArtifactError (ValueError)               the exported artefact cannot be used
     ├── ExportError (RuntimeError)               the model could not be exported
     │   ├── ArtifactExistsError (FileExistsError)  an artefact has this name already
@@ -104,6 +105,10 @@ class WorkDirError(DrivetrainError, OSError):
 
 class StorageError(DrivetrainError, OSError):
     """A file cannot be written: the disk is full, read-only, broken, or closed to this user."""
+
+
+class OutOfMemoryError(DrivetrainError, MemoryError):
+    """The memory of the machine, or of its accelerator, did not suffice for what was asked."""
 
 
 class ArtifactError(DrivetrainError, ValueError):

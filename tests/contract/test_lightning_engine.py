@@ -31,7 +31,9 @@ class TestLightning(EngineContract):
 
     @classmethod
     def train(cls, engine: Engine, **changes: Any) -> TrainResult:
-        return super().train(engine, callbacks=[_watch(cls.seen)], **changes)
+        if "callbacks" not in changes:
+            changes["callbacks"] = [_watch(cls.seen)]
+        return super().train(engine, **changes)
 
     def effective_options(self, engine: Engine) -> Mapping[str, Any]:
         return self.seen

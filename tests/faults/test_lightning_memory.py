@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drivetrain.engine import Engine
+from drivetrain.errors import OutOfMemoryError
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.record import read_record
 from drivetrain.testing import data
@@ -75,7 +76,7 @@ def test_lightning_goes_on_with_half_the_batch(tmp_path: Path) -> None:
     assert (used["batch_size"], used["accumulate_grad_batches"]) == (6, 2)
 
 
-def test_without_adaptive_bs_the_error_is_the_upstreams(tmp_path: Path) -> None:
+def test_without_adaptive_bs_the_error_says_what_to_do(tmp_path: Path) -> None:
     import torch
     from lightning.pytorch.callbacks import Callback
 
@@ -86,7 +87,7 @@ def test_without_adaptive_bs_the_error_is_the_upstreams(tmp_path: Path) -> None:
     folder = data.class_folders(tmp_path / "toys")
     engine = Engine("timm:test_resnet", folder, work_dir=tmp_path / "work", device="cpu")
     engine.progress = SilentProgress()
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(OutOfMemoryError, match=r"Memory ran out in train: CUDA out of memory\. Give a smaller batch"):
         engine.train(1, batch_size=12, image_size=32, num_workers=0, callbacks=[Full()])
 
 

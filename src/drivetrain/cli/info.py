@@ -118,14 +118,11 @@ def _said(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["summary"], row["licence"]
 
 
-def _installation() -> Answer:
-    from drivetrain._version import __version__
-    from drivetrain.cli.doctor import opencv_wheels
-    from drivetrain.machine.files import cache_dir
-    from drivetrain.machine.versions import environment
+def _engines() -> dict[str, dict[str, Any]]:
+    """What there is to say of each engine, installed or not."""
     from drivetrain.models.registry import engine_specs
 
-    engines = {
+    return {
         name: {
             "installed": not spec.missing,
             "missing": spec.missing,
@@ -136,7 +133,15 @@ def _installation() -> Answer:
         }
         for name, spec in sorted(engine_specs().items())
     }
-    clash = opencv_wheels()
+
+
+def _installation() -> Answer:
+    from drivetrain._version import __version__
+    from drivetrain.cli.doctor import opencv_wheels
+    from drivetrain.machine.files import cache_dir
+    from drivetrain.machine.versions import environment
+
+    engines, clash = _engines(), opencv_wheels()
     facts = {
         "drivetrain": __version__,
         **environment(),

@@ -23,6 +23,7 @@ from drivetrain.errors import (
     ExportError,
     MissingDependencyError,
     OptionError,
+    OutOfMemoryError,
     StorageError,
     near,
 )
@@ -126,7 +127,7 @@ def exit_code(error: DrivetrainError) -> int:
     """The exit code of an error: 3 for a missing package, 1 for work that failed, 2 for wrong input."""
     if isinstance(error, MissingDependencyError):
         return 3
-    failed = isinstance(error, StorageError) or (
+    failed = isinstance(error, StorageError | OutOfMemoryError) or (
         isinstance(error, ExportError) and not isinstance(error, ArtifactExistsError)
     )
     return 1 if failed or type(error) is DrivetrainError else 2

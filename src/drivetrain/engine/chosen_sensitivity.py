@@ -56,7 +56,7 @@ def with_sensitivities(metrics: Metrics, used: float | None) -> Metrics:
     """Metrics whose table of thresholds says which sensitivity each row takes, and which to choose.
 
     Args:
-        metrics: with ``tables["thresholds"]``, see :func:`drivetrain.metrics.anomaly.anomaly`; others stay as they are.
+        metrics: with ``tables["thresholds"]``, see :func:`drivetrain.metrics.anomaly.anomaly`; others stay as is.
         used: the sensitivity that the scores were made with; ``None`` if the model has none.
     """
     rows = metrics.tables.get("thresholds")

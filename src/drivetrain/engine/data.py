@@ -22,7 +22,7 @@ class EngineData:
 
     Args:
         source: a path, a data set, the framework's own data, or ``None``.
-        recipe: the recipe that the model was given as; ``""`` if it was none.
+        recipe: the name of the recipe that was given as the model; ``""`` without one.
         dataset: the data set, where it was read before.
         recorded: where the data of the run were, that the model was given as.
         normal: labels that this run took for normal, if they do not have one of the usual names.

@@ -29,7 +29,7 @@ class Start(Protocol):
 
     @property
     def device(self) -> str:
-        """Where to compute, as it was asked for."""
+        """Where to compute, as requested."""
 
     @property
     def task(self) -> Task | None:
@@ -88,7 +88,7 @@ class Asked:
 
     @property
     def device(self) -> str:
-        """Where to compute, as it was asked for."""
+        """Where to compute, as requested."""
         device: str | None = self._recipe.argument("device", self._given.get("device"))
         return device or "auto"
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from drivetrain.errors import OptionError
+from drivetrain.machine.packages import import_class
 from drivetrain.models.registry import engine_specs
 from drivetrain.models.spec import claimed_by
 from drivetrain.types.options import check_names
@@ -67,18 +65,14 @@ def _make(name: str, value: Any) -> Any:
 
 
 def _find_class(name: str, path: str) -> type:
-    """Import the class; modules of the standard library hold no such class and are not looked into."""
-    module, _, attribute = path.replace(":", ".").rpartition(".")
-    top = module.partition(".")[0]
-    if not top.isidentifier() or top in sys.stdlib_module_names or importlib.util.find_spec(top) is None:
-        raise OptionError(f"{name}: {path!r} is not a class of an installed package; nothing was imported or called.")
     try:
-        cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        return import_class(path)
+    except ImportError as error:
         raise OptionError(f"{name}: {path!r} cannot be imported: {error}.") from error
-    if not isinstance(cls, type):
-        raise OptionError(f"{name}: {path!r} is not a class but a {type(cls).__name__}; it was not called.")
-    return cls
+    except LookupError as error:
+        raise OptionError(f"{name}: {error.args[0]}; nothing was imported or called.") from error
+    except TypeError as error:
+        raise OptionError(f"{name}: {error}; it was not called.") from error
 
 
 def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None) -> Any:

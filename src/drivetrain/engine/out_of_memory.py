@@ -25,7 +25,7 @@ def fit_surviving(engine: EngineState, options: TrainOptions, run: Run) -> FitRe
     Args:
         engine: whose model is built.
         options: with the batch size that was found to fit.
-        run: told what happened.
+        run: notes what happened.
     """
     try:
         return engine.framework.fit(options, run, resume=options.resume)
@@ -63,7 +63,7 @@ def _smaller(engine: EngineState, options: TrainOptions) -> tuple[TrainOptions, 
 
 
 def _forget(error: BaseException | None) -> None:
-    """Let go of the tensors that the frames of an error hold."""
+    """Release the tensors that the frames of an error hold."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error.__traceback__ = None

@@ -31,7 +31,7 @@ class Recipe:
 
     @classmethod
     def of(cls, model: Any) -> Self | None:
-        """The recipe that the model was given as, if it was.
+        """The recipe that was given as the model, if one was.
 
         Raises:
             OptionError: it is not YAML, has a key that is no option, names no model, or is of a newer drivetrain.

@@ -1,4 +1,4 @@
-"""The search for options and for a batch size, over the engine at hand."""
+"""Searching options and a batch size for an engine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from drivetrain.errors import OptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.machine.files import explained
 from drivetrain.models.catalog import argument_names
-from drivetrain.runs.progress import Progress
-from drivetrain.tuning import SearchOptions, applied, search
+from drivetrain.tuning import SearchOptions, SearchSubject, applied, search
 from drivetrain.tuning.batch_size import choose
-from drivetrain.types import Task, TuneResult
+from drivetrain.types import TuneResult
 from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -28,75 +27,62 @@ _ONCE = ("resume", "overwrite", "run_hpo", "hpo_config")
 _NOT_IN_TRIALS = (*_ONCE, "callbacks", "logger", "adaptive_bs")
 
 
-class Tuned:
-    """What a search needs of an engine; see :class:`drivetrain.tuning.Tunable`.
-
-    Args:
-        engine: whose model and data are used.
-    """
-
-    def __init__(self, engine: EngineState) -> None:
-        self._engine = engine
-
-    @property
-    def progress(self) -> Progress:
-        """Where notes are shown."""
-        return self._engine.progress
-
-    @property
-    def task(self) -> Task:
-        """What the model is trained for.
-
-        Raises:
-            OptionError: it is not known.
-        """
-        return self._engine.task
-
-    @property
-    def search_space(self) -> Mapping[str, Any]:
-        """What is searched where the user says nothing."""
-        return self._engine.framework.search_space()
-
-    def setup(self) -> Setup:
-        """How another process makes the engine."""
-        known = self._engine.framework.known_task
-        return replace(self._engine.setup, task=known.value if known is not None else None)
-
-    def check_train_options(self, options: TrainOptions) -> None:
-        """Refuse options that the engine cannot honour.
-
-        Raises:
-            OptionError: naming the first of them.
-        """
-        check_options(self._engine, for_framework(options))
-
-    def model_argument_names(self) -> Sequence[str] | None:
-        """The arguments of the model's constructor; ``None`` if they are not known."""
-        engine = self._engine
-        if not engine.setup.takes_model_args:
-            return ()
-        return argument_names(engine.resolution.model, engine.spec.sources)
-
-    def repeatable_config(self, options: TrainOptions) -> dict[str, Any]:
-        """The options as a config that ``--config`` takes, with model and data where they can be written down."""
-        engine = self._engine
-        known = {**(engine.config or repeatable(engine, options) or {}), **options.given()}
-        names = {*_OF_THE_ENGINE, *TrainOptions.names()} - set(_ONCE)
-        return {name: value for name, value in known.items() if name in names and value is not None}
-
-    def fingerprint_of_run(self) -> dict[str, Any]:
-        """Model and data as plain data, to tell whether a search is the same as an earlier one."""
-        engine = self._engine
-        return {
+def search_subject(engine: EngineState) -> SearchSubject:
+    """The engine as a search sees it."""
+    return SearchSubject(
+        setup=setup_of(engine),
+        space=engine.framework.search_space(),
+        model_arguments=_model_arguments(engine),
+        identity={
             "engine": engine.spec.name,
             "model": engine.setup.model_name,
             "model_args": engine.model_args,
             "data": engine.data.name if engine.has_native_data else engine.dataset.fingerprint,
-        }
+        },
+        progress=engine.progress,
+        main_metric=lambda: _main_metric(engine),
+        check=lambda options: check_options(engine, for_framework(options)),
+        config=lambda options: _config(engine, options),
+    )
+
+
+def setup_of(engine: EngineState) -> Setup:
+    """How another process makes the engine, for the task that it is known to be for."""
+    known = engine.framework.known_task
+    return replace(engine.setup, task=known.value if known is not None else None)
+
+
+def _model_arguments(engine: EngineState) -> Sequence[str] | None:
+    """The arguments of the model's constructor; ``None`` if they are not known."""
+    if not engine.setup.takes_model_args:
+        return ()
+    return argument_names(engine.resolution.model, engine.spec.sources)
+
+
+def _main_metric(engine: EngineState) -> str:
+    """The metric that trials are compared by where none is asked for.
+
+    Raises:
+        OptionError: the task is not known.
+    """
+    try:
+        return f"val/{engine.task.main_metric}"
+    except OptionError as error:
+        raise OptionError(
+            "metric=... is needed: the name of a validation metric that the model logs, such as 'val_loss', to compare "
+            "the trials by."
+        ) from error
+
+
+def _config(engine: EngineState, options: TrainOptions) -> dict[str, Any]:
+    """The options as a config that ``--config`` takes, with model and data where they can be written down."""
+    known = {**(engine.config or repeatable(engine, options) or {}), **options.given()}
+    names = {*_OF_THE_ENGINE, *TrainOptions.names()} - set(_ONCE)
+    return {name: value for name, value in known.items() if name in names and value is not None}
 
 
 def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the engine searches by itself, without what the user fixed by giving a value.
+    """The engine's own search space, without the options that the user gave a value for.
 
     Raises:
         OptionError: nothing is left of it.
@@ -116,7 +102,7 @@ def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, An
 def search_options(engine: EngineState, options: TrainOptions, how: SearchOptions, *, overwrite: bool) -> TuneResult:
     """Search in the work dir of the engine, or, without one, in a folder that is the same for the same search."""
     with explained(engine.given_work_dir or Path("runs")):
-        return search(Tuned(engine), options, how, engine.given_work_dir, overwrite=overwrite)
+        return search(search_subject(engine), options, how, engine.given_work_dir, overwrite=overwrite)
 
 
 def search_before(engine: EngineState, given: Mapping[str, Any], options: TrainOptions, run: Run) -> TrainOptions:
@@ -137,12 +123,11 @@ def search_before(engine: EngineState, given: Mapping[str, Any], options: TrainO
     same = {name: value for name, value in given.items() if name not in _NOT_IN_TRIALS}
     shared = effective_options(engine, same, searched=how.space or ())
     shared = replace(shared, callbacks=None, logger=None, adaptive_bs="none")
-    tuned = Tuned(engine)
-    result = search(tuned, shared, how, run.directory / "tuning", overwrite=options.overwrite)
+    result = search(search_subject(engine), shared, how, run.directory / "tuning", overwrite=options.overwrite)
     final, model_args = applied(result.best, final)
     engine.use_model_args(model_args)
     named = {"model_args": engine.model_args} if engine.model_args else {}
-    engine.config = {**tuned.repeatable_config(final), **named}
+    engine.config = {**_config(engine, final), **named}
     values = ", ".join(f"{name}={value!r}" for name, value in result.best.items())
     run.note(f"The search of {len(result.trials)} trials chose {values} ({result.metric} {result.value:.4g}).")
     return final
@@ -151,6 +136,6 @@ def search_before(engine: EngineState, given: Mapping[str, Any], options: TrainO
 def with_fitting_batch(engine: EngineState, options: TrainOptions, run: Run) -> TrainOptions:
     """The options with the batch size that ``adaptive_bs`` finds; the run notes how it was found."""
     with tempfile.NamedTemporaryFile(prefix="drivetrain-", suffix=".log") as log:
-        found = choose(Tuned(engine).setup(), engine.dataset, options, log=Path(log.name))
+        found = choose(setup_of(engine), engine.dataset, options, log=Path(log.name))
     run.note(f"adaptive_bs={options.adaptive_bs!r}: {found}.")
     return replace(options, batch_size=found.batch_size)

@@ -39,7 +39,7 @@ class EngineState:
     resolution: Resolution
     #: What was chosen by the data and why, if no model was given.
     plan: Plan | None = None
-    #: What the model was given as, if it was a recipe.
+    #: The recipe that was given as the model, if one was.
     recipe: Recipe | None = None
     #: What repeats the run on the command line; ``train`` saves it as ``config.yaml`` before it begins.
     config: Mapping[str, Any] | None = None

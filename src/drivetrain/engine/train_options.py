@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.machine.resources import available_memory, core_count
 from drivetrain.runs.record import RunRecord
 from drivetrain.runs.tracking import framework_loggers
 from drivetrain.types.options import TrainOptions, check_names
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from drivetrain.engine.state import EngineState
 
 _ANY_BATCH = 2
+#: Three colours as float32, with their gradients and what the first layer makes of them: less no network needs.
+_BYTES_OF_A_PIXEL = 3 * 4 * 4
+_MOST_WORKERS = 64
+_WORKERS_OF_A_CORE = 8
 
 
 def given_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,7 +31,7 @@ def effective_options(engine: EngineState, given: Mapping[str, Any], *, searched
     """The options of a training.
 
     What was given comes first, then what an earlier run of the work dir was begun with (where it is resumed), then the
-    recipe, then the plan, and the defaults of :class:`TrainOptions` last. The plan of the engine is brought up to date.
+    recipe, then the plan, and the defaults of :class:`TrainOptions` last. The plan of the engine is updated.
 
     Args:
         engine: whose recipe and plan are used.
@@ -74,6 +79,8 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
         from drivetrain.tuning import SearchOptions
 
         SearchOptions.from_config(options.hpo_config)
+    _check_size(options)
+    _check_workers(options)
     framework.check_options(options)
     allowed = framework.engine_arg_names()
     check_names(f"engine_args of {type(engine).__name__}", list(options.engine_args or {}), allowed)
@@ -93,6 +100,34 @@ def _check_balancing(engine: EngineState, options: TrainOptions) -> None:
         from drivetrain.data.balance import require_labels
 
         require_labels(engine.dataset.label_names, options.class_weights)
+
+
+def _check_size(options: TrainOptions) -> None:
+    """Refuse an image size at which not even one image can be trained on, before the machine is brought to its knees.
+
+    Raises:
+        OptionError: it is too large for the memory.
+    """
+    if options.image_size_hw is None:
+        return
+    height, width = options.image_size_hw
+    needed, free = height * width * _BYTES_OF_A_PIXEL, available_memory()
+    if needed > free:
+        raise OptionError(
+            f"image_size={options.image_size!r}: training on a single image of {height}x{width} pixels takes more than "
+            f"{needed / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are free. Give a smaller image_size."
+        )
+
+
+def _check_workers(options: TrainOptions) -> None:
+    """Refuse more processes than any machine of so many cores can use; starting them would bring it down.
+
+    Raises:
+        OptionError: there are too many.
+    """
+    most = max(_MOST_WORKERS, _WORKERS_OF_A_CORE * core_count())
+    if options.num_workers is not None and options.num_workers > most:
+        raise OptionError(f"num_workers={options.num_workers} must be at most {most} on {core_count()} cores.")
 
 
 def _check_adaptive(engine: EngineState, options: TrainOptions) -> None:

@@ -22,8 +22,8 @@ class Setup:
         takes_model_args: whether the model is made here, so that it has arguments at all.
         data: as they are given to the engine.
         data_args: the arguments that they were read with, where a recipe named a path or class and arguments.
-        task: what to train for, if it was said.
-        device: to compute on; ``"auto"`` if it was not said.
+        task: what to train for; ``None`` if not given.
+        device: to compute on; ``"auto"`` if not given.
     """
 
     engine: str

@@ -31,7 +31,7 @@ class Failure:
     """Why a job did not end well.
 
     Attributes:
-        kind: class of the error; ``"died"`` if the process is gone.
+        kind: class of the error; ``"died"`` if the process has ended.
         text: its message.
         out_of_memory: whether the memory did not suffice.
         traceback: for the record.
@@ -89,7 +89,7 @@ class Channel:
 class Worker:
     """A child process, started with the first job and again after it died.
 
-    It ends by itself when this process is gone, and it is not stopped by a Ctrl-C in the terminal: the process that
+    It ends by itself when this process has ended, and it is not stopped by a Ctrl-C in the terminal: the process that
     started it decides.
 
     Args:
@@ -218,7 +218,7 @@ def _unsendable(error: Exception) -> OptionError:
 
 
 def serve(descriptor: int, needs: Sequence[str] = ()) -> None:
-    """Do jobs until the other side of the connection is gone.
+    """Do jobs until the other side closes the connection.
 
     Args:
         descriptor: of the connection.
@@ -259,7 +259,7 @@ def _do(connection: Connection) -> Message:
 
 
 def _leave_with(parent: int) -> None:
-    """End this process when the one that started it is gone, even if it was killed."""
+    """End this process when the one that started it has ended, even if it was killed."""
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
     os._exit(1)

@@ -71,7 +71,7 @@ def accelerator_peak() -> tuple[int | None, int | None]:
 
 
 def free_accelerator() -> None:
-    """Give back what the accelerator holds for nobody, after an error for want of its memory."""
+    """Release cached memory of the accelerator, after it has run out."""
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -24,7 +24,7 @@ _PROBE = bytes(64 * 1024)
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write into, which takes its name when the block ends and goes away when it fails.
+    """A file next to ``path`` to write into, which is renamed to it when the block ends and removed when it fails.
 
     A reader sees the old or the new content, never a part, whatever happens in between.
 

@@ -29,6 +29,36 @@ def import_object(path: str) -> Any:
     return target
 
 
+def import_class(path: str) -> type:
+    """Import the class that a dotted path names (``package.module.Class``); it is not called.
+
+    Modules of the standard library are not looked into: they hold no class of a framework, and some act when imported.
+
+    Raises:
+        LookupError: no installed package has such a module.
+        ImportError: the module cannot be imported, or has no such name.
+        TypeError: what has the name is not a class.
+    """
+    module, _, name = path.replace(":", ".").rpartition(".")
+    top = module.partition(".")[0]
+    if not top.isidentifier() or top in sys.stdlib_module_names or not _can_be_found(module):
+        raise LookupError(f"{path!r} is not a class of an installed package")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except AttributeError as error:
+        raise ImportError(str(error)) from error
+    if not isinstance(found, type):
+        raise TypeError(f"{path!r} is not a class but a {type(found).__name__}")
+    return found
+
+
+def _can_be_found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def is_installed(package: str) -> bool:
     """Whether the top-level package can be found, without importing it."""
     return importlib.util.find_spec(package.partition(".")[0]) is not None

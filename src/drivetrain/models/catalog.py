@@ -134,7 +134,7 @@ def listing(source: ModelSource) -> Listing | None:
     text = _ask_in_child(source)
     try:
         files.write_text(path, text)
-    except OSError as error:  # the list is at hand, and is asked for again next time
+    except OSError as error:  # the list is known now, and is fetched again next time
         print(f"The list could not be kept: {error}", file=sys.stderr)  # noqa: T201
     return _parse(json.loads(text), source, version)
 

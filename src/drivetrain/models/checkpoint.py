@@ -69,7 +69,7 @@ def read_facts(path: Path) -> CheckpointFacts:
 def tensor_digest(path: Path) -> str:
     """A hash of the tensors in a checkpoint; equal tensors give equal hashes, whatever else the file says.
 
-    The paths, dates and versions that a tool writes beside them do not count. A file that is no archive of torch is
+    The paths, dates and versions that a tool adds do not count. A file that is no archive of torch is
     hashed whole.
 
     Raises:
@@ -94,7 +94,7 @@ def require_file(path: Path) -> None:
     """Refuse a checkpoint path that is not a file.
 
     Raises:
-        CheckpointNotFoundError: there is no such file; the message names the checkpoints beside it.
+        CheckpointNotFoundError: there is no such file; the message names the other checkpoints in its folder.
     """
     if path.is_file():
         return

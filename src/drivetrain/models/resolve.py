@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +20,7 @@ from drivetrain.errors import (
     UnsafeCheckpointError,
     near,
 )
+from drivetrain.machine.packages import import_class
 from drivetrain.models import checkpoint as checkpoints
 from drivetrain.models.catalog import ModelEntry, installed_version
 from drivetrain.models.registry import engine_specs, listings, spec_by_name
@@ -320,30 +318,22 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
 
 
 def _resolve_class_path(path: str, specs: list[EngineSpec]) -> Resolution:
-    """A class by its dotted path: imported only if its package is not the standard library, and never called here."""
-    module, _, name = path.replace(":", ".").rpartition(".")
-    top = module.partition(".")[0]
+    """A class by its dotted path."""
+    top, name = path.replace(":", ".").partition(".")[0], path.replace(":", ".").rpartition(".")[2]
     owner = next((spec for spec in specs for key in spec.claims if key.partition(":")[0] == top), None)
     if owner is not None and owner.missing:
         owner.require_installed()
-    if not top.isidentifier() or top in sys.stdlib_module_names or not _can_be_found(module):
-        raise _unknown(path, specs, "")
     try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        cls = import_class(path)
+    except LookupError:
+        raise _unknown(path, specs, "") from None
+    except ImportError as error:
         raise UnknownModelError(f"model={path!r} cannot be imported: {error}.") from error
-    if not isinstance(cls, type):
-        raise ModelError(f"model={path!r} is not a class but a {type(cls).__name__}; it was not called.")
+    except TypeError as error:
+        raise ModelError(f"model={error}; it was not called.") from error
     claims = _claims(specs)
     key = claimed_by(cls, tuple(claims))
     if key is None:
         served = ", ".join(sorted(claims))
         raise ModelError(f"model={path!r} is a class that no engine serves. Engines serve: {served}.")
     return Resolution(_only(claims[key], key), cls, f"{name} is a {key.replace(':', '.')}")
-
-
-def _can_be_found(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False

@@ -32,7 +32,7 @@ class EngineSpec:
         verbs: the former way to say so, for one release: without "train" there is no ``fit``, without "export" no
             ``export_source``.
         suffixes: model files it opens.
-        checkpoint_suffixes: files that are checkpoints of this engine, beside those of torch.
+        checkpoint_suffixes: of this engine's checkpoints, in addition to those of torch.
         checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.models.checkpoint`).
         upstream: distribution -> range of versions it holds for.
         limits: ``"package.module:function"`` that refuses options which no model of the engine honours; called with

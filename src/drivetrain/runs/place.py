@@ -85,7 +85,7 @@ def check_free(directory: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a work dir whose run is in the way, or that has none to resume.
 
     Raises:
-        WorkDirError: there is nothing to resume, or something that nobody said to replace.
+        WorkDirError: there is nothing to resume, or the folder holds something and ``overwrite`` is not set.
     """
     has_run = (directory / "run.json").is_file()
     if resume and not has_run:

@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 
 from drivetrain.types.results import EpochRecord
 
-#: What an epoch's line shows beside the metric that chooses the best state.
+#: What an epoch's line shows in addition to the metric that chooses the best state.
 _SHOWN = ("val/loss", "train/loss")
 _FEW = 3
 

@@ -38,7 +38,7 @@ class RunRecord:
 
     @classmethod
     def of(cls, model: Any) -> Self:
-        """The run whose work dir the model was given as, if it was.
+        """The run whose work dir was given as the model, if one was.
 
         Raises:
             WorkDirError: its record cannot be read.
@@ -208,7 +208,7 @@ def checkpoint_file(checkpoint: str | Path) -> Path:
 
 
 def own_checkpoint(model: Any, artifact_suffixes: Sequence[str] = (), run: RunRecord | None = None) -> Path | None:
-    """The checkpoint that a model was given as, if it was: the file itself, or the one its work dir stands for.
+    """The checkpoint that was given as the model, if one was: the file itself, or the one of its work dir.
 
     Args:
         model: the resolved model.
@@ -216,7 +216,7 @@ def own_checkpoint(model: Any, artifact_suffixes: Sequence[str] = (), run: RunRe
         run: the record of the work dir, where it was read before.
 
     Raises:
-        CheckpointNotFoundError: the work dir is of a run that left none.
+        CheckpointNotFoundError: the run of the work dir has none.
     """
     if not isinstance(model, Path) or model.suffix in artifact_suffixes:
         return None

@@ -143,7 +143,7 @@ class Run:
         """Read the run that is to be resumed, or see that there is none in the way.
 
         Raises:
-            WorkDirError: there is nothing to resume, or a run that nobody said to replace.
+            WorkDirError: there is nothing to resume, or the folder holds a run and ``overwrite`` is not set.
         """
         check_free(self.directory, resume=resume, overwrite=overwrite)
         if resume:
@@ -154,7 +154,7 @@ class Run:
         self._replaces = overwrite and (self.directory / "run.json").is_file()
 
     def _clear(self) -> None:
-        """Remove what the run that is replaced has written, and nothing that the user put beside it."""
+        """Remove what the replaced run has written, and none of the user's own files."""
         for name in WRITTEN:
             path = self.directory / name
             if path.is_dir():
@@ -241,7 +241,7 @@ class Run:
             self.progress.note(text)
 
     def close(self, status: str, **values: Any) -> None:
-        """Complete ``run.json`` and let go of the work dir, whatever happens; a run that never began leaves no trace.
+        """Complete ``run.json`` and release the work dir, whatever happens; a run that never began leaves no trace.
 
         Args:
             status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
@@ -258,7 +258,7 @@ class Run:
             self.release()
 
     def _complete(self, status: str, values: Mapping[str, Any]) -> None:
-        """Write the end of the run into its record; a run that failed has an error of its own to tell already."""
+        """Write the end of the run into its record; the error of a failed run is not hidden by one of this."""
         self.record["parts"][-1].update({"ended": _now(), "status": status})
         try:
             self.update(status=status, notes=self.notes, **values)

@@ -175,18 +175,7 @@ class ToyFramework(Framework):
         run.metric, sign = name, -1 if name == "val/loss" else 1
         epochs, batch, rate = options.max_epochs or 5, options.batch_size or 8, options.learning_rate or 0.1
         self.model.momentum = (options.engine_args or {}).get("momentum", self.model.momentum)
-        run.update(
-            effective_options={
-                "max_epochs": epochs,
-                "batch_size": batch,
-                "learning_rate": rate,
-                "momentum": self.model.momentum,
-                "accumulate": (options.engine_args or {}).get("accumulate", 1),
-                "image_size": self.model.image_size,
-                "patience": options.patience,
-                "seed": options.seed,
-            }
-        )
+        run.update(effective_options=self._used(options, epochs, batch, rate))
         train, validation = self._load("train"), self._load("val")
         if resume:
             self.load_state(last)
@@ -210,6 +199,19 @@ class ToyFramework(Framework):
             if options.patience is not None and epoch - int(np.argmax(scores)) >= options.patience:
                 break
         return FitResult(best, last, best_epoch=int(np.argmax([sign * row.metrics[name] for row in run.history])))
+
+    def _used(self, options: TrainOptions, epochs: int, batch: int, rate: float) -> dict[str, Any]:
+        """What the training really works with, by the names of the options."""
+        return {
+            "max_epochs": epochs,
+            "batch_size": batch,
+            "learning_rate": rate,
+            "momentum": self.model.momentum,
+            "accumulate": (options.engine_args or {}).get("accumulate", 1),
+            "image_size": self.model.image_size,
+            "patience": options.patience,
+            "seed": options.seed,
+        }
 
     def _steps(
         self,

@@ -19,7 +19,7 @@ def read_checkpoint(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
 
     Args:
         path: of the file.
-        allowed: classes beside those of tensors and plain data, whose objects hold nothing but data.
+        allowed: further classes, besides tensors and plain data, whose objects hold nothing but data.
 
     Raises:
         CheckpointNotFoundError: there is no such file.
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
 
 
 def _tensors(load: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors file; its package has an error of its own, which is not to be imported for this."""
+    """The tensors of a .safetensors file; the error class of its package is matched by name, not imported."""
     try:
         return load(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""What task a batch of somebody's own loader is for, by what is in it."""
+"""The task that a batch of a user's loader is for, judged by its content."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _of_fields(fields: Mapping[Any, Any]) -> Task | None:
 
 
 def _of_targets(targets: Any) -> Task | None:
-    """The task of what a batch has beside its images."""
+    """The task of the targets of a batch."""
     if isinstance(targets, Sequence) and targets and all(isinstance(item, Mapping) for item in targets):
         return _of_fields(targets[0])
     if not isinstance(targets, torch.Tensor):

@@ -9,12 +9,13 @@ import random
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
+_LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
 _CHATTER = (
     r".*does not have many workers.*",
     r".*smaller than the logging interval.*",
@@ -28,12 +29,10 @@ _CHATTER = (
 
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
-    """Seed everything, and give the caller's random numbers back afterwards."""
+    """Seed everything, and restore the caller's random numbers afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    seed_everything(seed)
     try:
         yield
     finally:
@@ -44,9 +43,16 @@ def own_randomness(seed: int) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's random numbers; processes that load data take theirs from PyTorch's."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def untouched_process() -> Iterator[None]:
-    """Give back what the upstream changes in the process: flags of torch, variables, signals, its chatter."""
+    """Restore what the upstream changes in the process: torch's flags, environment variables, signals, log levels."""
     strict, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -54,14 +60,8 @@ def untouched_process() -> Iterator[None]:
     benchmark = torch.backends.cudnn.benchmark
     variables = dict(os.environ)
     interrupt = signal.getsignal(signal.SIGINT)
-    loggers = [
-        logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with quieter(_LOGGERS, logging.WARNING), warnings.catch_warnings():
             for message in _CHATTER:
                 warnings.filterwarnings("ignore", message)
             yield
@@ -73,5 +73,22 @@ def untouched_process() -> Iterator[None]:
         os.environ.update(variables)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, interrupt)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+
+
+@contextmanager
+def quieter(names: Sequence[str], level: int) -> Iterator[None]:
+    """While it is open, these loggers say nothing below a level.
+
+    Args:
+        names: of the loggers.
+        level: such as ``logging.WARNING``.
+    """
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, before in zip(loggers, levels, strict=True):
+            logger.setLevel(before)

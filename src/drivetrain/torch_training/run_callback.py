@@ -51,7 +51,7 @@ class LightningRunCallback:
     """The hooks of a Lightning callback; :func:`run_callback` joins it with the callback class of the module's package.
 
     Args:
-        run: told of every step and epoch.
+        run: receives every step and epoch.
         describe: what the checkpoints say about the model.
         read_back: what the trainer really works with, for the record.
         metric: chooses the best state; ``None`` takes ``default_metric`` or the validation loss, if it is logged.
@@ -60,7 +60,7 @@ class LightningRunCallback:
         named: gives what was logged the names that the run records it under.
     """
 
-    #: Where a checkpoint says which model it is of; tells the checkpoints of the engines apart.
+    #: The key under which a checkpoint describes its model; each engine has its own.
     key = "drivetrain_model"
 
     def __init__(

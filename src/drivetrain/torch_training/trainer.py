@@ -17,8 +17,9 @@ from drivetrain.machine.device import choose_device
 from drivetrain.torch_training.process import untouched_process
 from drivetrain.torch_training.trainer_limits import SET_BY_ENGINE, check_one_device, check_precision
 from drivetrain.torch_training.trainer_limits import check as check_limits
-from drivetrain.types.options import TrainOptions
+from drivetrain.types.options import TrainOptions, check_validated
 
+_ONE_VALUE = "Expected more than 1 value per channel when training"
 _EXCEPTIONS = "lightning.pytorch.utilities.exceptions"
 
 
@@ -35,14 +36,22 @@ def trainer_arguments(package: str = "lightning.pytorch") -> tuple[str, ...]:
     return tuple(name for name in names if name != "self" and name not in SET_BY_ENGINE)
 
 
-def check_options(options: TrainOptions, *, device: str, package: str) -> None:
+def check_options(options: TrainOptions, *, device: str, package: str, usual_epochs: int | None) -> None:
     """Refuse options that the trainer cannot honour, before anything is built or written.
+
+    Args:
+        options: of ``train``.
+        device: as given to the engine.
+        package: see :func:`package_of`.
+        usual_epochs: how many the engine trains for where ``max_epochs`` is not given; ``None`` if it is not known.
 
     Raises:
         OptionError: an option has a wrong value.
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
     check_limits(options, device=device)
+    if "max_steps" not in (options.engine_args or {}):
+        check_validated(options, options.max_epochs or usual_epochs)
     upstream = importlib.import_module(package)
     place = place_of(device, options.devices)
     precision_of(options.precision, place["accelerator"])
@@ -156,7 +165,7 @@ def bare_trainer(package: str) -> Any:
 
 
 def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path | None) -> None:
-    """Fit; a stop by the user comes back as a return, with the trainer's callbacks told of it.
+    """Fit; when the user stops the training it returns, after the trainer's callbacks were notified.
 
     Args:
         trainer: of the upstream.
@@ -191,6 +200,8 @@ def refusals_said(trainer: Callable[[], Any], package: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, importlib.import_module(_EXCEPTIONS).MisconfigurationException) as error:
+        if _ONE_VALUE in str(error):
+            raise OptionError(too_few_to_normalise()) from error
         given = trainer()
         names = inspect.signature(importlib.import_module(package).Trainer.__init__).parameters
         named = first_named(str(error), names)
@@ -199,6 +210,14 @@ def refusals_said(trainer: Callable[[], Any], package: str) -> Iterator[None]:
         if named == "val_check_interval" and given is not None:
             raise OptionError(too_rare(given.val_check_interval, given.num_training_batches)) from error
         raise OptionError(f"{named} is refused by {package}: {' '.join(str(error).split())}") from error
+
+
+def too_few_to_normalise() -> str:
+    """What is wrong with a batch of one image whose features shrink to single numbers."""
+    return (
+        "batch_size: a batch of one image cannot be normalised by this model at this image_size, where its features "
+        "shrink to single numbers. Give a batch_size that leaves no single image at the end, or a larger image_size."
+    )
 
 
 def first_named(message: str, names: Iterable[str]) -> str | None:

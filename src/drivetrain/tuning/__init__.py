@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from drivetrain.tuning.coordinator import search
-from drivetrain.tuning.protocol import Tunable
 from drivetrain.tuning.search_options import SearchOptions
 from drivetrain.tuning.space import applied
+from drivetrain.tuning.subject import SearchSubject
 
-__all__ = ["SearchOptions", "Tunable", "applied", "search"]
+__all__ = ["SearchOptions", "SearchSubject", "applied", "search"]

@@ -53,15 +53,18 @@ class Chosen:
         batch_size: the chosen one.
         available: bytes that a training may take.
         measured: every batch size that was tried, in order.
+        memory: whose bytes these are: ``"memory"`` of the machine, or ``"accelerator memory"``.
     """
 
     batch_size: int
     available: int
     measured: tuple[Measured, ...] = field(default_factory=tuple)
+    memory: str = "memory"
 
     def __str__(self) -> str:
         rows = [str(row) for row in self.measured]
-        return f"batch_size={self.batch_size} was chosen; of {self.available / 2**20:.0f} MiB: {'; '.join(rows)}"
+        of = f"of {self.available / 2**20:.0f} MiB of {self.memory}"
+        return f"batch_size={self.batch_size} was chosen; {of}: {'; '.join(rows)}"
 
 
 def choose(setup: Setup, dataset: Dataset, options: TrainOptions, *, log: Path) -> Chosen:
@@ -97,7 +100,8 @@ def _search(probe: _Probe, options: TrainOptions, images: int) -> Chosen:
     best = max((row.images_per_second for row in fitting), default=0.0)
     quick = [row for row in fitting if row.images_per_second * _LEAST_GAIN >= best]
     size = min(quick or measured, key=lambda row: row.batch_size).batch_size
-    return Chosen(size if options.adaptive_bs == "full" else measured[-1].batch_size, probe.available, tuple(measured))
+    size = size if options.adaptive_bs == "full" else measured[-1].batch_size
+    return Chosen(size, probe.available, tuple(measured), probe.memory)
 
 
 def _growing(probe: Callable[[int], Measured], first: Measured, images: int) -> Iterator[Measured]:
@@ -119,6 +123,11 @@ class _Probe:
         dataset: that the images are taken from.
         options: of the training.
         folder: for the short trainings.
+
+    Attributes:
+        host: bytes of the machine's memory that a training may take.
+        available: bytes of the memory that is measured: the accelerator's, once a training has reported one.
+        memory: whose bytes these are, see :class:`Chosen`.
     """
 
     def __init__(self, worker: Worker, setup: Setup, dataset: Dataset, options: TrainOptions, folder: Path) -> None:
@@ -126,7 +135,8 @@ class _Probe:
         self.options, self.folder = options, folder
         self.before: dict[int | None, int] = {}
         self.images = dataset.subsets["train"]
-        self.available = available_memory()
+        self.host = self.available = available_memory()
+        self.memory = "memory"
 
     def usual(self) -> int:
         """The batch size that the engine takes if none is asked for.
@@ -162,10 +172,11 @@ class _Probe:
         return self._watch()
 
     def _judged(self, batch_size: int, speed: Speed, memory: int) -> Measured:
-        fits = memory <= _SAFE_SHARE * self.available
+        fits = memory <= _SAFE_SHARE * self.host
         if speed.accelerator_bytes is not None and speed.accelerator_total:
             fits = fits and speed.accelerator_bytes <= _SAFE_SHARE * speed.accelerator_total
             memory = speed.accelerator_bytes
+            self.available, self.memory = speed.accelerator_total, "accelerator memory"
         return Measured(batch_size, fits, memory, speed.images_per_second if fits else 0.0)
 
     def _watch(self) -> tuple[Speed | Failure, int]:

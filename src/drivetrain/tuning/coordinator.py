@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drivetrain.errors import DrivetrainError, OptionError, TrainingInterrupted, WorkDirError
+from drivetrain.errors import DrivetrainError, TrainingInterrupted, WorkDirError
 from drivetrain.launch.worker import Failure, Message, Worker, next_speaker
 from drivetrain.machine.openmp import child_environment
 from drivetrain.runs.place import check_for_search
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.run import Run, file_name, plain
 from drivetrain.tuning import outputs
-from drivetrain.tuning.protocol import Tunable
 from drivetrain.tuning.search_options import SearchOptions
 from drivetrain.tuning.space import applied, check_space, flat, parse_space
 from drivetrain.tuning.study import Proposal, Study
+from drivetrain.tuning.subject import SearchSubject
 from drivetrain.tuning.trial import TrialOrder
 from drivetrain.types import TrialRecord, TuneResult
 from drivetrain.types.options import TrainOptions
@@ -34,12 +34,12 @@ _WORSE = "others were better by then"
 
 
 def search(
-    engine: Tunable, options: TrainOptions, how: SearchOptions, folder: Path | None, *, overwrite: bool = False
+    subject: SearchSubject, options: TrainOptions, how: SearchOptions, folder: Path | None, *, overwrite: bool = False
 ) -> TuneResult:
     """Find the best values of the space; a search that was killed goes on.
 
     Args:
-        engine: whose model and data are used; it is not trained itself.
+        subject: whose model and data are used.
         options: what is the same for all trials.
         how: how to search.
         folder: where everything is written; ``None`` takes one below ``runs/`` that is the same for the same search.
@@ -54,16 +54,14 @@ def search(
         DrivetrainError: no trial was trained.
         TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
     """
-    given = how.space if how.space is not None else engine.search_space
+    given = how.space if how.space is not None else subject.space
     space = parse_space(given)
-    setup = engine.setup()
-    check_space(space, options, setup.model_args, engine.model_argument_names())
+    setup = subject.setup
+    check_space(space, options, setup.model_args, subject.model_arguments)
     for end in (0, -1):
-        engine.check_train_options(applied({name: domain.corners[end] for name, domain in space.items()}, options)[0])
-    metric = options.metric or main_metric(engine)
-    definition = plain(
-        {**engine.fingerprint_of_run(), "options": options.given(), "space": dict(flat(given)), "metric": metric}
-    )
+        subject.check(applied({name: domain.corners[end] for name, domain in space.items()}, options)[0])
+    metric = options.metric or subject.main_metric()
+    definition = plain({**subject.identity, "options": options.given(), "space": dict(flat(given)), "metric": metric})
     folder = folder or _default_folder(definition)
     check_for_search(folder)
     lock = Run.open(folder, SilentProgress())
@@ -76,7 +74,7 @@ def search(
             study = Study(folder / outputs.JOURNAL, space, metric, how, seed=options.seed, max_epochs=epochs)
             _require_same(study.definition, definition, folder)
             study.define(definition)
-            return _Search(engine, options, how, folder, study, workers).run(definition)
+            return _Search(subject, options, how, folder, study, workers).run(definition)
     finally:
         lock.release()
 
@@ -102,21 +100,6 @@ def _default_folder(definition: Mapping[str, Any]) -> Path:
     return (Path("runs") / f"tune-{file_name(str(definition['model']))}-{digest}").absolute()
 
 
-def main_metric(engine: Tunable) -> str:
-    """The metric that trials are compared by where none is asked for.
-
-    Raises:
-        OptionError: the task is not known.
-    """
-    try:
-        return f"val/{engine.task.main_metric}"
-    except OptionError as error:
-        raise OptionError(
-            "metric=... is needed: the name of a validation metric that the model logs, such as 'val_loss', to compare "
-            "the trials by."
-        ) from error
-
-
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     """Refuse to go on with a search of something else.
 
@@ -134,7 +117,7 @@ def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Pat
 
 @dataclass(slots=True)
 class _Job:
-    """A trial that a worker is at."""
+    """A trial that a worker is running."""
 
     proposal: Proposal
     began: float
@@ -143,20 +126,20 @@ class _Job:
 
 
 class _Search:
-    """A search at work."""
+    """A search that is running."""
 
     def __init__(
         self,
-        engine: Tunable,
+        subject: SearchSubject,
         options: TrainOptions,
         how: SearchOptions,
         folder: Path,
         study: Study,
         workers: Sequence[Worker],
     ) -> None:
-        self.engine, self.options, self.how, self.folder, self.study = engine, options, how, folder, study
+        self.subject, self.options, self.how, self.folder, self.study = subject, options, how, folder, study
         self.workers = workers
-        self.setup = engine.setup()
+        self.setup = subject.setup
         self.jobs: dict[Worker, _Job] = {}
         self.began = time.monotonic()
 
@@ -178,18 +161,18 @@ class _Search:
         done = self.study.count()
         more = f"; {again} that were going on are done again" if again else ""
         state = f"goes on after {done} trials{more}" if done or again else "begins"
-        self.engine.progress.note(
+        self.subject.progress.note(
             f"The search {state}: {self.how.trials} trials by {self.study.metric} in {self.folder}"
         )
         if threads := self.workers[0].environment.get("OMP_NUM_THREADS"):
-            self.engine.progress.note(f"Threads in each of {len(self.workers)} worker processes: {threads}.")
+            self.subject.progress.note(f"Threads in each of {len(self.workers)} worker processes: {threads}.")
         if pruning := self.how.what_pruning_does(self.options.max_epochs):
-            self.engine.progress.note(pruning)
+            self.subject.progress.note(pruning)
 
     # --- giving work ---------------------------------------------------------------------------------------------
 
     def _feed(self) -> bool:
-        """Give every idle worker a trial; whether any is at work."""
+        """Give every idle worker a trial; returns whether any worker is busy."""
         for worker in self.workers:
             while worker not in self.jobs and self._goes_on():
                 proposal = self.study.ask()
@@ -211,7 +194,7 @@ class _Search:
         self.jobs[worker] = _Job(proposal, time.monotonic())
         try:
             options, model_args = applied(proposal.values, self.options)
-            self.engine.check_train_options(options)
+            self.subject.check(options)
         except DrivetrainError as error:
             self._fail(worker, Failure.of(error))
             return
@@ -293,7 +276,7 @@ class _Search:
     # --- results -------------------------------------------------------------------------------------------------
 
     def _tell(self, number: int, more: str = "") -> None:
-        """Show what came of a trial, keep the best configuration up to date, and drop weights that nobody needs."""
+        """Show what came of a trial, keep the best configuration up to date, and delete weights no longer needed."""
         records, best = self.study.records(), self.study.best()
         record = records[number]
         value = "" if record.value is None else f" {self.study.metric} {record.value:.4g}"
@@ -301,10 +284,10 @@ class _Search:
         why = more or record.error.partition("\n")[0]
         tail = f" ({why})" if why else ""
         leader = f"; best: trial {best.number} with {best.value:.4g}" if best is not None else ""
-        self.engine.progress.note(f"trial {number} {record.state}:{value} {values}{tail}{leader}")
+        self.subject.progress.note(f"trial {number} {record.state}:{value} {values}{tail}{leader}")
         if best is not None and best.number == number:
             options, model_args = applied(best.values, self.options)
-            config = _with_model_args(self.engine.repeatable_config(options), model_args)
+            config = _with_model_args(self.subject.config(options), model_args)
             outputs.write_config(self.folder / outputs.BEST, config, best, self.study.metric)
         outputs.forget_weights(self.folder, records, best)
 

@@ -66,7 +66,7 @@ def forget_weights(folder: Path, records: Sequence[TrialRecord], best: TrialReco
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier search has written, and nothing that the user put beside it."""
+    """Remove what an earlier search has written, and none of the user's own files."""
     for name in WRITTEN:
         path = folder / name
         if path.is_dir():

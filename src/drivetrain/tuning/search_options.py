@@ -74,4 +74,7 @@ class SearchOptions:
         """
         given = dict(config or {})
         check_names("hpo_config", [str(name) for name in given], cls.names())
-        return cls(**given)
+        try:
+            return cls(**given)
+        except OptionError as error:
+            raise OptionError(f"hpo_config: {error}") from error

@@ -30,7 +30,7 @@ class ProbeOrder:
     Attributes:
         setup: of the engine.
         options: of the training, with the batch size to measure; ``None`` takes the engine's own.
-        folder: a work dir that nobody needs afterwards.
+        folder: a work dir that is not needed afterwards.
         only_ask: do not train, only say which batch size would be used.
     """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from drivetrain.errors import OptionError, UnsupportedOptionError, near
+from drivetrain.types.other_words import OTHER_WORDS
 from drivetrain.types.task import Task
 
 AdaptiveBatchSize = Literal["none", "safe", "full"]
@@ -20,49 +21,11 @@ Tile = int | tuple[int, float]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
+_SIDES = 2
 #: The largest seed that every framework takes: NumPy's generator has 32 bits.
 MAX_SEED = 2**32 - 1
 #: The sensitivity that leaves the threshold where validation found it.
 NO_SHIFT = 0.5
-
-
-#: What other tools call an option of ours.
-OTHER_WORDS: Mapping[str, str] = {
-    "epochs": "max_epochs",
-    "lr": "learning_rate",
-    "lr0": "learning_rate",
-    "rate": "learning_rate",
-    "batch": "batch_size",
-    "bs": "batch_size",
-    "train_batch_size": "batch_size",
-    "eval_batch_size": "batch_size",
-    "imgsz": "image_size",
-    "img_size": "image_size",
-    "input_size": "image_size",
-    "workers": "num_workers",
-    "gpus": "devices",
-    "accelerator": "device",
-    "early_stopping": "patience",
-    "weights": "checkpoint",
-    "ckpt_path": "checkpoint",
-    "pretrained": "checkpoint",
-    "amp": "precision",
-    "half": "precision",
-    "monitor": "metric",
-    "conf": "confidence",
-    "threshold": "confidence",
-    "images": "source",
-    "input": "source",
-    "dataset": "data",
-    "output": "work_dir",
-    "output_dir": "work_dir",
-    "save_dir": "work_dir",
-    "project": "work_dir",
-    "n_trials": "trials",
-    "timeout": "time_budget",
-    "exist_ok": "overwrite",
-    "random_state": "seed",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +72,7 @@ class TrainOptions:
             check_switch(name, getattr(self, name))
         check_learning_rate(self.learning_rate)
         check_val_interval(self.val_check_interval)
-        if self.check_val_every_n_epoch is not None and self.check_val_every_n_epoch > (self.max_epochs or math.inf):
-            raise OptionError(
-                f"check_val_every_n_epoch={self.check_val_every_n_epoch} is more than max_epochs={self.max_epochs}, so "
-                "nothing would ever be validated. Give at most max_epochs."
-            )
+        check_validated(self, self.max_epochs)
         check_choice("precision", self.precision, get_args(Precision))
         check_class_weights(self.class_weights)
         if self.sampler is not None:
@@ -127,6 +86,8 @@ class TrainOptions:
         check_devices(self.devices)
         for name in ("hpo_config", "engine_args"):
             check_mapping(name, getattr(self, name))
+        if self.callbacks is not None and (isinstance(self.callbacks, str) or not isinstance(self.callbacks, Iterable)):
+            raise OptionError(f"callbacks={self.callbacks!r} must be a list of objects.")
         if self.resume and self.checkpoint is not None:
             raise OptionError(
                 f"resume=True takes its state from the work dir, so checkpoint={str(self.checkpoint)!r} cannot be "
@@ -185,17 +146,26 @@ def check_sensitivity(value: Any, task: Task | None = None) -> None:
         OptionError: the value is not allowed.
         UnsupportedOptionError: the task is not anomaly detection.
     """
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise OptionError(f"sensitivity={value!r} must be a number between 0 and 1.")
-    if not 0.0 <= float(value) <= 1.0:
-        raise OptionError(f"sensitivity={value} must be between 0 and 1.")
-    if task is not None and task is not Task.ANOMALY:
+    check_share("sensitivity", value)
+    if value is not None and task is not None and task is not Task.ANOMALY:
         raise UnsupportedOptionError(
             f"sensitivity={value} cannot be honoured: only models for the task 'anomaly' have a sensitivity, and this "
             f"one is for {task.value!r}. Leave it out."
         )
+
+
+def check_share(name: str, value: Any) -> None:
+    """Refuse what is no number in 0..1; ``None`` is not given.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise OptionError(f"{name}={value!r} must be a number between 0 and 1.")
+    if not 0.0 <= float(value) <= 1.0:
+        raise OptionError(f"{name}={value} must be between 0 and 1.")
 
 
 def check_at_least(name: str, value: int | None, least: int) -> None:
@@ -311,6 +281,26 @@ def check_val_interval(value: float | None) -> None:
         raise OptionError(f"val_check_interval={value!r}: a number of batches is at least 1.")
 
 
+def check_validated(options: TrainOptions, epochs: int | None) -> None:
+    """Refuse to validate so rarely that nothing would ever be validated.
+
+    Args:
+        options: of the training.
+        epochs: how many there will be, given or not; ``None`` if this is not known.
+
+    Raises:
+        OptionError: the training ends before its first validation.
+    """
+    every = options.check_val_every_n_epoch
+    if every is None or epochs is None or every <= epochs:
+        return
+    usual = "" if options.max_epochs == epochs else ", which is what the engine trains for where nothing else is said"
+    raise OptionError(
+        f"check_val_every_n_epoch={every} is more than max_epochs={epochs}{usual}, so nothing would ever be validated. "
+        "Give at most max_epochs."
+    )
+
+
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Refuse a value that is not among the allowed ones.
 
@@ -341,7 +331,7 @@ def check_image_size(value: int | tuple[int, int] | None) -> None:
     """
     if value is None:
         return
-    sizes = tuple(value) if isinstance(value, Sequence) else (value,)
+    sizes = tuple(value) if isinstance(value, Sequence) else (value, value)
     whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
-    if len(sizes) not in (1, 2) or not whole or min(sizes) < 1:
+    if len(sizes) != _SIDES or not whole or min(sizes) < 1:
         raise OptionError(f"image_size={value!r}; give one number of pixels, or (height, width).")

@@ -115,7 +115,7 @@ class Prediction:
         return dict(count_classes(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: names beside the labels, masks as COCO run lengths, no maps of the whole image."""
+        """Plain data for JSON: labels with their names, masks as COCO run lengths, no maps of the whole image."""
         return dict(_maker("dict")(self))
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -135,7 +135,7 @@ class Prediction:
             ``(H', W', 3) uint8`` RGB.
 
         Raises:
-            DataError: there is no image to draw on, or it is of another size.
+            DataError: there is no image to draw on, or its size differs.
             ImageError: the image cannot be read.
         """
         picture: NDArray[np.uint8] = _maker("picture")(self, image, min_score=min_score, opacity=opacity)
@@ -164,7 +164,7 @@ class Prediction:
             The file.
 
         Raises:
-            DataError: there is no image to draw on, or the suffix is another.
+            DataError: there is no image to draw on, or the suffix is not supported.
             StorageError: it cannot be written.
         """
         saved: Path = _maker("picture_file")(self, path, image)

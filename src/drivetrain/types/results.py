@@ -72,7 +72,7 @@ class Metrics(Mapping[str, float]):
         return f"Metrics({numbers})"
 
     def merged(self, extra: Mapping[str, float]) -> Metrics:
-        """These metrics with more scalars beside them."""
+        """These metrics and further scalars."""
         return Metrics({**self._values, **extra}, per_class=self.per_class, tables=self.tables, count=self.count)
 
     def to_dict(self) -> dict[str, Any]:

@@ -131,3 +131,15 @@ def test_a_png_whose_checksum_is_wrong_is_not_predicted_in_silence(tmp_path: Pat
     with pytest.raises(ImageError, match=r"a\.png' is damaged: the checksum of its part IDAT is wrong"):
         read_image(file)
     assert json.dumps(str(file))
+
+
+def test_what_would_bring_the_machine_down_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy.ToyFramework, "unsupported_options", {})
+    engine = Engine("toy:linear", folder, work_dir=tmp_path / "work")
+    with pytest.raises(OptionError, match=r"^num_workers=100000 must be at most \d+ on \d+ cores\.$"):
+        engine.train(num_workers=100_000)
+    with pytest.raises(OptionError, match=r"^image_size=1000000: training on a single image .* GiB are free\."):
+        engine.train(image_size=1_000_000)
+    assert not (tmp_path / "work").exists()

@@ -16,7 +16,7 @@ from anomalib.models.image.anomaly_dino.torch_model import AnomalyDINOModel  # n
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel  # noqa: E402
 
 from drivetrain.engines.anomalib import memory  # noqa: E402
-from drivetrain.engines.anomalib.memory import rows_at_once, within_memory  # noqa: E402
+from drivetrain.engines.anomalib.memory import Replacement, rows_at_once, within_memory  # noqa: E402
 
 GIGABYTE = 10**9
 
@@ -105,3 +105,18 @@ def test_a_bank_is_thinned_out_as_by_anomalib(buffer: int, monkeypatch: pytest.M
         ours = chosen()
     assert ours == theirs
     assert len(set(ours)) == 40
+
+
+def test_a_replacement_lasts_as_long_as_the_last_of_those_who_want_it() -> None:
+    class Upstream:
+        def answer(self) -> str:
+            return "theirs"
+
+    original = vars(Upstream)["answer"]
+    replacement = Replacement([(Upstream, "answer", lambda _: "ours")])
+    replacement.begin()
+    replacement.begin()
+    replacement.end()
+    assert Upstream().answer() == "ours", "another thread still trains"
+    replacement.end()
+    assert vars(Upstream)["answer"] is original

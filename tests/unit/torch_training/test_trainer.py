@@ -44,6 +44,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ({"val_check_interval": 1.5}, OptionError, r"val_check_interval=1\.5: a share of an epoch"),
         ({"val_check_interval": 0}, OptionError, r"a number of batches is at least 1"),
         ({"check_val_every_n_epoch": 5, "max_epochs": 3}, OptionError, r"nothing would ever be validated"),
+        (
+            {"check_val_every_n_epoch": 51},
+            OptionError,
+            r"more than max_epochs=\d0, which is what the engine trains for",
+        ),
     ],
 )
 def test_what_no_trainer_can_do_is_refused_alike(

@@ -13,8 +13,8 @@ from drivetrain.engine import Engine
 from drivetrain.errors import DrivetrainError, OptionError, UnsupportedOptionError
 from drivetrain.runs.record import read_record
 from drivetrain.testing import data, toy
-from drivetrain.tuning.batch_size import Chosen, Measured, _search
-from drivetrain.tuning.short_training import hardest
+from drivetrain.tuning.batch_size import Chosen, Measured, _Probe, _search
+from drivetrain.tuning.short_training import Speed, hardest
 from drivetrain.types.options import TrainOptions
 
 
@@ -22,6 +22,7 @@ class Probe:
     """Batch sizes up to ``most`` fit; the speed grows until ``knee``."""
 
     available = 1000
+    memory = "memory"
 
     def __init__(self, most: int, knee: int = 64, usual: int = 16) -> None:
         self.most, self.knee, self._usual = most, knee, usual
@@ -72,7 +73,30 @@ def test_a_batch_is_never_larger_than_the_data() -> None:
 
 def test_what_was_measured_is_said() -> None:
     text = str(Chosen(4, 8 * 2**20, (Measured(8, False, 0), Measured(4, True, 2**20, 31.4))))
-    assert text == "batch_size=4 was chosen; of 8 MiB: 8 does not fit; 4 takes 1 MiB at 31 img/s"
+    assert text == "batch_size=4 was chosen; of 8 MiB of memory: 8 does not fit; 4 takes 1 MiB at 31 img/s"
+
+
+def test_on_an_accelerator_its_own_memory_is_judged_and_said(folder: Path, tmp_path: Path) -> None:
+    class Reports:
+        """A worker whose trainings say that they held 100 MiB of the accelerator for each image, of 1000."""
+
+        pid = None
+
+        def start(self, path: str, order: Any) -> None:
+            del path
+            self.size = order.options.batch_size
+
+    class Probed(_Probe):
+        def _watch(self) -> tuple[Speed, int]:
+            size = self.worker.size
+            return Speed(size, 1.0, accelerator_bytes=size * 100 * 2**20, accelerator_total=1000 * 2**20), 2**20
+
+    options = TrainOptions(adaptive_bs="safe", batch_size=16)
+    probe = Probed(Reports(), Engine("toy:linear", folder).setup, load_dataset(folder), options, tmp_path)
+    found = _search(probe, options, probe.images)
+    assert str(found) == (
+        "batch_size=8 was chosen; of 1000 MiB of accelerator memory: 16 does not fit; 8 takes 800 MiB at 1 img/s"
+    )
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from drivetrain.errors import UnknownOptionError, UnsupportedError
+from drivetrain.engine.argument_types import require_types
+from drivetrain.errors import DrivetrainError, OutOfMemoryError, UnknownOptionError, UnsupportedError
+from drivetrain.machine.resources import is_out_of_memory
 from drivetrain.types.options import near_option
 
 if TYPE_CHECKING:
@@ -68,14 +70,36 @@ def require_hooks(cls: type, verb: str, hooks: Sequence[str], spec: EngineSpec, 
 
 
 def known_options(verb: Callable[P, R]) -> Callable[P, R]:
-    """A verb that names the nearest option where one is given that it does not have; Python itself only refuses it."""
+    """A verb that says in words what is wrong with an option's name or type, and that memory ran out.
+
+    Raises:
+        UnknownOptionError: it has no such option; the nearest is named.
+        OptionError: a value is not of the type that the option has.
+        OutOfMemoryError: the framework ran out of memory.
+    """
 
     @functools.wraps(verb)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         require_known(verb, verb.__name__, kwargs)
-        return verb(*args, **kwargs)
+        require_types(verb, args, kwargs)
+        try:
+            return verb(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error, DrivetrainError) or not is_out_of_memory(error):
+                raise
+            raise _out_of_memory(verb, error) from error
 
     return checked
+
+
+def _out_of_memory(verb: Callable[..., Any], error: Exception) -> OutOfMemoryError:
+    """Our error in place of a framework's own when memory runs out, with the options of this verb that help."""
+    said = (str(error) or type(error).__name__).strip().splitlines()[0]
+    names = inspect.signature(verb).parameters
+    smaller = " or ".join(f"a smaller {name}" for name in ("batch_size", "image_size") if name in names)
+    adaptive = ", or adaptive_bs='safe'" if "adaptive_bs" in names else ""
+    advice = f" Give {smaller}{adaptive}." if smaller else ""
+    return OutOfMemoryError(f"Memory ran out in {verb.__name__}: {said.rstrip('.')}.{advice}")
 
 
 def require_known(function: Callable[..., Any], name: str, given: Iterable[str]) -> None:

@@ -31,17 +31,23 @@ _COMPARED = 8
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     check_early_sensitivity(start, given)
-    check_choice("format", given["format"], get_args(ExportFormat))
-    check_choice("precision", given["precision"], get_args(ExportPrecision))
-    if given["name"] is not None:
-        _check_name(given["name"])
-    for path in given["images"] or ():
-        if not Path(path).expanduser().is_file():
-            raise DataNotFoundError(f"images: {str(path)!r} does not exist.")
+    _check_values(given)
     check_checkpoint(start, given["checkpoint"])
     if start.given_work_dir is not None and start.spec is not None and not given["overwrite"]:
         name = given["name"] or start.spec.artifact_name(given["format"], given["precision"])
         require_new(start.given_work_dir / "artifacts" / name)
+
+
+def _check_values(given: Mapping[str, Any]) -> None:
+    check_choice("format", given["format"], get_args(ExportFormat))
+    check_choice("precision", given["precision"], get_args(ExportPrecision))
+    if given["name"] is not None:
+        _check_name(given["name"])
+    if given["images"] is not None and not len(given["images"]):
+        raise OptionError("images=[] has no image to compare on. Give some, or leave it out for those of the data.")
+    for path in given["images"] or ():
+        if not Path(path).expanduser().is_file():
+            raise DataNotFoundError(f"images: {str(path)!r} does not exist.")
 
 
 def _check_name(name: str) -> None:
@@ -73,7 +79,7 @@ def export(
         overwrite: replace an artefact of that name.
 
     Returns:
-        The artefact; its report of the comparison lies beside it.
+        The artefact; the report of the comparison is in its folder.
 
     Raises:
         DataError: there are no images to compare on.
@@ -84,6 +90,7 @@ def export(
         StorageError: it cannot be written; nothing half-written is left.
     """
     self.require("export", NEEDS)
+    _check_values(locals())
     check_sensitivity(sensitivity)
     self.select(checkpoint)
     self.warn_if_untrained()

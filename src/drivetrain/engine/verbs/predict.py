@@ -12,7 +12,7 @@ from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.images.tiling import check_tile
 from drivetrain.machine.files import explained
-from drivetrain.types.options import Tile, check_at_least, check_sensitivity
+from drivetrain.types.options import Tile, check_at_least, check_sensitivity, check_share
 
 if TYPE_CHECKING:
     from drivetrain.types import Predictions, Task
@@ -36,9 +36,8 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 def _check_values(given: Mapping[str, Any]) -> None:
     check_at_least("batch_size", given["batch_size"], 1)
     check_tile(given["tile"])
-    confidence, output, output_format = given["confidence"], given["output"], given["output_format"]
-    if confidence is not None and not 0.0 <= confidence <= 1.0:
-        raise OptionError(f"confidence={confidence} must be between 0 and 1.")
+    check_share("confidence", given["confidence"])
+    output, output_format = given["output"], given["output_format"]
     if output is None and (output_format is not None or given["save_media"]):
         asked = "save_media=True" if output_format is None else f"output_format={output_format!r}"
         raise OptionError(f"{asked} needs a file or folder to write to, such as output='answers.json'.")

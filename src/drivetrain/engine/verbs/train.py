@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.engine.chosen_sensitivity import validation_thresholds
 from drivetrain.engine.data import SHOWN, describe_dataset
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
+from drivetrain.engine.explained_fit import fit_explained
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.losses import require_numbers
-from drivetrain.engine.out_of_memory import fit_surviving
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
-from drivetrain.errors import CheckpointError, ImageError, OptionError, TrainingInterrupted, TrialPruned
+from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
 from drivetrain.machine.openmp import free_threads
 from drivetrain.runs.place import check_place
@@ -155,11 +155,10 @@ def train(
 
 
 def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mapping[str, Any]) -> FitResult:
-    """Make everything ready, write down what is trained on what, and train.
+    """Prepare everything, record what is trained on which data, and train.
 
     Raises:
         CheckpointError: the work dir that is to be resumed holds another run.
-        ImageError: images cannot be read; all of them are named.
     """
     if options.resume:
         _check_same_run(engine, run.record)
@@ -182,16 +181,8 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
         engine.framework.warm_start(start, run)
     asked = replace(inner, logger=options.logger)
     run.begin(_describe(engine, asked, run.record), config=_config_of(engine, asked, run, given))
-    try:
-        with free_threads(run.note, repeatable=bool(options.deterministic)):
-            return fit_surviving(engine, inner, run)
-    except ImageError as error:
-        if engine.has_native_data:
-            raise
-        from drivetrain.data.unreadable import all_unreadable
-
-        engine.progress.note("An image cannot be read, so the others are looked through before the training ends.")
-        raise all_unreadable(engine.dataset, error) from error
+    with free_threads(run.note, repeatable=bool(options.deterministic)):
+        return fit_explained(engine, inner, run)
 
 
 def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
@@ -269,7 +260,7 @@ def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, A
 
 
 def _compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any]) -> None:
-    """Refuse to resume with what would change the model or the data, and say which options are others now.
+    """Refuse to resume with another model or other data, and note which options have changed.
 
     Raises:
         OptionError: the image size, the arguments of the model or the data are not those of the run.
@@ -314,7 +305,7 @@ def _check_same_run(engine: EngineState, record: Mapping[str, Any]) -> None:
 
 
 def _draw_answers(engine: EngineState, run: Run) -> None:
-    """Draw a few answers about validation images in the work dir, if somebody follows the run."""
+    """Draw a few predictions for validation images in the work dir, if the run is tracked."""
     if not run.trackers or engine.has_native_data:
         return
     subset = next((name for name in SHOWN if name in engine.dataset.subsets), None)

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from drivetrain.engines.anomalib.build import learning_rate_argument
+from drivetrain.torch_training.trainer import effective_options as trained_with
 from drivetrain.types.options import TrainOptions
 
 _RATE: Mapping[str, Any] = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
@@ -20,7 +21,6 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
     "Padim": {"model.n_features": {"low": 40, "high": 200}, **_SIZE},
     "Patchcore": {"model.num_neighbors": [1, 3, 9], "model.coreset_sampling_ratio": [0.01, 0.05, 0.1], **_SIZE},
 }
-_PRECISIONS = {"32-true": "fp32", "16-mixed": "fp16", "bf16-mixed": "bf16"}
 
 
 def space_for(cls: type[AnomalibModule]) -> Mapping[str, Any]:
@@ -37,21 +37,11 @@ def effective_options(trainer: Trainer, model: AnomalibModule, options: TrainOpt
         model: that was trained.
         options: of ``train``; tells which of the upstream's own options to look up.
     """
-    loader: Any = trainer.train_dataloader
-    rates = [group.get("initial_lr", group["lr"]) for made in trainer.optimizers for group in made.param_groups]
     stopping = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
     used = {
-        "max_epochs": trainer.max_epochs,
-        "val_check_interval": options.val_check_interval and trainer.val_check_interval,
-        "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
-        "batch_size": getattr(loader, "batch_size", None),
-        "num_workers": getattr(loader, "num_workers", None),
-        "learning_rate": max(rates, default=None),
-        "image_size": list(model.input_size) if model.input_size else None,
-        "precision": _PRECISIONS.get(str(trainer.precision)),
-        "devices": trainer.num_devices,
+        **trained_with(trainer, model, options),
         "seed": options.seed,  # Anomalib and Lightning keep none to read; the engine seeded with it
+        "image_size": list(model.input_size) if model.input_size else None,
         "patience": stopping[0].patience if stopping else None,
     }
-    own = {name: getattr(trainer, name) for name in options.engine_args or {} if hasattr(trainer, name)}
-    return {**{name: value for name, value in used.items() if value is not None}, **own}
+    return {name: value for name, value in used.items() if value is not None}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from anomalib.models.components import AnomalibModule
-from lightning import seed_everything
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
@@ -38,6 +37,7 @@ from drivetrain.engines.anomalib.memory import within_memory
 from drivetrain.errors import CheckpointError, ModelError, OptionError, UnsupportedError
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.preprocess import resize_uint8
+from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
 
@@ -132,8 +132,12 @@ class AnomalibFramework(Framework):
             raise OptionError(f"task={self.task.value!r}: Anomalib's models are for the task 'anomaly'.")
         if options is None and self._model is not None:
             return
-        if options is not None:
-            seed_everything(options.seed, workers=True, verbose=False)
+        with own_randomness(options.seed if options is not None else 0):
+            self._build(options)
+        if options is not None and not self.has_native_data and not is_answering_by_path(self.model):
+            self._image_spec(self.model)  # what cannot be tested or deployed is said before training
+
+    def _build(self, options: TrainOptions | None) -> None:
         given = self.given
         if isinstance(given, AnomalibModule):
             if options is not None and is_memory_bank(given) and bool(given._is_fitted):
@@ -147,8 +151,6 @@ class AnomalibFramework(Framework):
             size = options.image_size_hw if options is not None else None
             rate = options.learning_rate if options is not None else None
             self._model = build_model(self._class(), self.setup.model_args, image_size=size, learning_rate=rate)
-        if options is not None and not self.has_native_data and not is_answering_by_path(self.model):
-            self._image_spec(self.model)  # what cannot be tested or deployed is said before training
 
     def _build_from_checkpoint(self, given: Path, options: TrainOptions | None) -> None:
         found = self.own_checkpoint
@@ -186,7 +188,8 @@ class AnomalibFramework(Framework):
         last = run.checkpoints / "last.ckpt" if resume else None
         if last is not None and not isinstance(self.given, AnomalibModule | Path):
             self.load_state(last)  # it was trained at the image size of its own
-        return train.fit(self.model, data, options, run, device=self.setup.device, resume_from=last)
+        with untouched_process(), own_randomness(options.seed):
+            return train.fit(self.model, data, options, run, device=self.setup.device, resume_from=last)
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
         """By Anomalib's evaluator; a language model is asked once for each image, and not again for this."""

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from unittest import mock
 
 import torch
 from anomalib.data import InferenceBatch
@@ -32,12 +32,42 @@ def within_memory() -> Iterator[None]:
     out with a new copy of all features for each chosen one. Here only the pieces are other ones; the arithmetic is the
     same.
     """
-    with (
-        mock.patch.object(KCenterGreedy, "update_distances", _update_distances),
-        mock.patch.object(PatchcoreModel, "nearest_neighbors", _nearest_neighbors),
-        mock.patch.object(AnomalyDINOModel, "forward", _by_images(AnomalyDINOModel.forward)),
-    ):
+    _IN_PIECES.begin()
+    try:
         yield
+    finally:
+        _IN_PIECES.end()
+
+
+class Replacement:
+    """Methods of classes that are replaced as long as somebody wants it, in any thread, and are put back afterwards.
+
+    Args:
+        methods: ``(class, name, function)`` of each.
+    """
+
+    def __init__(self, methods: Sequence[tuple[type, str, Callable[..., Any]]]) -> None:
+        self._methods = methods
+        self._lock = threading.Lock()
+        self._wanted = 0
+        self._before: list[Any] = []
+
+    def begin(self) -> None:
+        """Put them in place, unless they are."""
+        with self._lock:
+            self._wanted += 1
+            if self._wanted == 1:
+                self._before = [vars(cls)[name] for cls, name, _ in self._methods]
+                for cls, name, function in self._methods:
+                    setattr(cls, name, function)
+
+    def end(self) -> None:
+        """Put the originals back, if nobody else wants the others."""
+        with self._lock:
+            self._wanted -= 1
+            if self._wanted == 0:
+                for (cls, name, _), function in zip(self._methods, self._before, strict=True):
+                    setattr(cls, name, function)
 
 
 def rows_at_once(bank_rows: int, most: int) -> int:
@@ -99,3 +129,12 @@ def _update_distances(self: Any, cluster_center: Any) -> None:
         self.min_distances = distances.clone()
     else:
         torch.minimum(self.min_distances, distances, out=self.min_distances)
+
+
+_IN_PIECES = Replacement(
+    [
+        (KCenterGreedy, "update_distances", _update_distances),
+        (PatchcoreModel, "nearest_neighbors", _nearest_neighbors),
+        (AnomalyDINOModel, "forward", _by_images(AnomalyDINOModel.forward)),
+    ]
+)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from anomalib.callbacks import ModelCheckpoint
 from anomalib.models.components import AnomalibModule
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from drivetrain.engines.anomalib.checkpoint import OUR_KEY, describe
 from drivetrain.metrics._pixel_areas import PixelAreas
 from drivetrain.metrics._ranking import area_under_roc
 from drivetrain.runs.run import Run
+from drivetrain.torch_training.process import seed_everything
 from drivetrain.types.results import lower_is_better
 
 VALIDATION_METRICS = ("val/image_auroc", "val/pixel_auroc")
@@ -107,7 +108,7 @@ class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not 
         self._reseed(trainer.current_epoch)
 
     def _reseed(self, epoch: int) -> None:
-        seed_everything((self._seed + _STRIDE * epoch) % 2**32, workers=True, verbose=False)
+        seed_everything((self._seed + _STRIDE * epoch) % 2**32)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -137,23 +137,29 @@ def _val_part(
         )
         return _painted(val, rows, spec, seed), True
     kinds = kinds[rows]
-    both = bool((kinds == NORMAL).any() and (kinds == ANOMALOUS).any())
-    if source == "test":
-        notes.append("The threshold comes from the test images, so test results are better than on new images.")
-    elif not (kinds == ANOMALOUS).any():
-        notes.append(
-            f"Validation has no anomalous image: the threshold is the highest score of its {len(rows)} normal images "
-            "(threshold_source='val')."
-        )
-    elif not both:
-        notes.append("Validation has no normal image: the threshold is the lowest score of its anomalous images.")
     anomalous = rows[kinds == ANOMALOUS]
+    both = 0 < len(anomalous) < len(rows)
     masks = _any_mask(val, anomalous)
+    notes += _about_threshold(source, normal=len(rows) - len(anomalous), anomalous=len(anomalous))
     if masks and not all(has_pixel_truth(val[int(row)]) for row in anomalous):
         notes.append(
             "Some anomalous validation images have no mask; the pixel threshold comes from those that have one."
         )
     return SampleDataset(val, kinds, rows, with_masks=masks or not len(anomalous), spec=spec), both
+
+
+def _about_threshold(source: ThresholdSource, *, normal: int, anomalous: int) -> list[str]:
+    """What the user should know of a threshold that is found with so many images of each kind."""
+    if source == "test":
+        return ["The threshold comes from the test images, so test results are better than on new images."]
+    if not anomalous:
+        return [
+            f"Validation has no anomalous image: the threshold is the highest score of its {normal} normal images "
+            "(threshold_source='val')."
+        ]
+    if not normal:
+        return ["Validation has no normal image: the threshold is the lowest score of its anomalous images."]
+    return []
 
 
 def _painted(val: Dataset, rows: NDArray[np.int64], spec: ImageSpec | None, seed: int) -> SampleDataset:

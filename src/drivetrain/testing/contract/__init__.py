@@ -4,6 +4,7 @@ from drivetrain.testing.contract.automatic import AutomaticChecks
 from drivetrain.testing.contract.checkpoints import CheckpointChecks
 from drivetrain.testing.contract.choosing import ChoosingChecks
 from drivetrain.testing.contract.exporting import ExportChecks
+from drivetrain.testing.contract.extremes import ExtremeChecks
 from drivetrain.testing.contract.failing import FailingDiskChecks
 from drivetrain.testing.contract.interrupting import InterruptChecks
 from drivetrain.testing.contract.options import OptionChecks
@@ -15,6 +16,7 @@ class EngineContract(
     ChoosingChecks,
     TrainingChecks,
     OptionChecks,
+    ExtremeChecks,
     AutomaticChecks,
     InterruptChecks,
     FailingDiskChecks,

@@ -1,0 +1,96 @@
+"""Arguments of another type than a verb says, refused in words before one of them fails somewhere inside."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+from drivetrain.errors import OptionError
+
+
+def _is_switch(value: Any) -> bool:
+    return type(value).__name__ in ("bool", "bool_")  # NumPy's too
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, os.PathLike)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+#: A part of an annotation -> what is of it, and what to call it. Numbers, alone or
+#: several, have a range, so each option checks its own.
+_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "bool": (_is_switch, "true or false"),
+    "str": (_is_text, "a text"),
+    "Path": (_is_path, "a path"),
+    "int": (_is_whole, "a whole number"),
+    "Sequence": (_is_list, "a list"),
+    "Mapping": (_is_mapping, "a mapping from names to values"),
+}
+#: A part that another one says as well.
+_SAID_BY = {"str": "Path"}
+
+
+def require_types(function: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
+    """Refuse empty texts and what the function's annotations do not allow; what these leave open is not looked at.
+
+    Args:
+        function: that is called.
+        args: its positional arguments.
+        given: its other arguments.
+
+    Raises:
+        OptionError: naming the first of them, and what it must be.
+    """
+    allowed = _allowed(function)
+    for name, value in {**dict(zip(inspect.signature(function).parameters, args, strict=False)), **given}.items():
+        kinds = allowed.get(name)
+        if value is not None and kinds is not None and not any(_TYPES[kind][0](value) for kind in kinds):
+            words = [_TYPES[kind][1] for kind in kinds if _SAID_BY.get(kind) not in kinds]
+            raise OptionError(f"{name}={value!r} must be {' or '.join(words)}.")
+        if kinds is not None and isinstance(value, str) and not value.strip():
+            raise OptionError(f"{name}={value!r} is empty; is a variable unset? Leave {name} out, or give a value.")
+
+
+@functools.cache
+def _allowed(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
+    """The parts of the annotation of each parameter that is described by simple types alone."""
+    found = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kinds = tuple(kind for kind in _parts(str(parameter.annotation)) if kind != "None")
+        if kinds and all(kind in _TYPES for kind in kinds):
+            found[name] = kinds
+    return found
+
+
+def _parts(annotation: str) -> Iterator[str]:
+    """``str, Sequence, None`` of ``str | Sequence[int | str] | None``; other lists are left open."""
+    depth, name = 0, ""
+    annotation = annotation.replace("Sequence[Any]", "Any").replace("Sequence[int]", "Any")
+    for letter in annotation.replace(" ", "") + "|":
+        if letter == "|" and depth == 0:
+            yield name
+            name = ""
+            continue
+        depth += (letter == "[") - (letter == "]")
+        if depth == 0 and letter != "]":
+            name += letter

@@ -1,0 +1,220 @@
+"""The ends of what one may give to an option: each is honoured, or refused in words; no framework's error comes out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from drivetrain.engine import Engine
+from drivetrain.errors import DrivetrainError
+from drivetrain.runs.record import read_record
+from drivetrain.testing.contract.base import Subject, Trained
+from drivetrain.testing.contract.spy import Spy
+from drivetrain.types.results import EpochRecord
+
+_HUGE = 10**7
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Values of an option at the ends of what one may think of.
+
+    Attributes:
+        right: values that the option allows; a model may have a reason to refuse one.
+        wrong: values that no model takes.
+    """
+
+    right: tuple[Any, ...] = ()
+    wrong: tuple[Any, ...] = ()
+
+
+_SWITCH = Ends(right=(True, False), wrong=("no", 1, 2.5))
+_COUNT = Ends(right=(1, _HUGE), wrong=(0, -1, 1.5, "many", True))
+_SHARE = Ends(right=(0, 1, 0.5), wrong=(-0.1, 1.1, math.nan, math.inf, "half", True))
+_CHECKPOINT = Ends(wrong=("", "no such", 3, ["best"]))
+
+_TILE = Ends((None, "auto"), (0, -32, "large", 1.5, (32,), (32, 2.0), True))
+
+#: Verb -> option -> values.
+EXTREMES: Mapping[str, Mapping[str, Ends]] = {
+    "train": {
+        "max_epochs": _COUNT,
+        "batch_size": _COUNT,
+        "learning_rate": Ends((1e-30, 1.0, 1e30), (0, -0.1, math.nan, math.inf, "fast", True)),
+        "image_size": Ends(
+            (1, 7, 33, 64, (32, 64)),
+            (10 * _HUGE, 0, -32, 1.5, (0, 32), (32,), (32, 32, 32), "large", True, ()),
+        ),
+        "seed": Ends((0, 2**32 - 1), (2**32, -1, 1.5, "one", True)),
+        "deterministic": _SWITCH,
+        "precision": Ends(("auto", "fp32", "fp16", "bf16"), ("fp64", 16, "")),
+        "patience": _COUNT,
+        "val_check_interval": Ends((0.5, 1.0, 1, 0.001, _HUGE), (0, 0.0, -1, -0.5, 1.5, math.nan, "often", True)),
+        "check_val_every_n_epoch": Ends((1, _HUGE), _COUNT.wrong),
+        "num_workers": Ends((0, 1), (_HUGE, -1, 1.5, "many", True)),
+        "devices": Ends((1, 2, _HUGE, -1, [0], [0, 1], [_HUGE]), (0, -2, 1.5, "all", [], [-1], True)),
+        "callbacks": Ends(([],), (3, [3], "x", {"x": 3})),
+        "logger": Ends(("csv", []), ("no such", 3, [3])),
+        "metric": Ends(wrong=("no such", "", 3, ["val/loss"])),
+        "checkpoint": _CHECKPOINT,
+        "class_weights": Ends(("balanced",), ("unfair", 3, {"no such": 1.0}, {"x": -1}, {"x": math.nan})),
+        "sampler": Ends(("balanced",), ("unfair", 3, "")),
+        "resume": Ends((False,), (True, *_SWITCH.wrong)),
+        "overwrite": _SWITCH,
+        "run_hpo": Ends((False,), _SWITCH.wrong),
+        "hpo_config": Ends(wrong=(3, {"no such": 1}, {"trials": 0}, {"space": 3})),
+        "adaptive_bs": Ends(("none",), ("always", True, 3)),
+        "engine_args": Ends(({},), (3, {"no such": 1}, ["x"])),
+    },
+    "test": {
+        "data": Ends(wrong=("", "no such", 3)),
+        "subset": Ends(("val",), ("", "no such", 3, ["val"])),
+        "checkpoint": _CHECKPOINT,
+        "batch_size": _COUNT,
+        "sensitivity": _SHARE,
+        "tile": _TILE,
+    },
+    "predict": {
+        "source": Ends(wrong=("", "no such", 3, [])),
+        "checkpoint": _CHECKPOINT,
+        "batch_size": _COUNT,
+        "confidence": _SHARE,
+        "sensitivity": _SHARE,
+        "strict": _SWITCH,
+        "tile": _TILE,
+        "save_images": _SWITCH,
+        "output": Ends(("answers.json",), ("", 3)),
+        "output_format": Ends(("json",), ("", "no such", 3, ["json"])),
+        "save_media": Ends((False,), (True, *_SWITCH.wrong)),
+    },
+    "export": {
+        "format": Ends(("openvino",), ("", "no such", 3, ["onnx"])),
+        "precision": Ends(("fp32", "fp16"), ("", "fp8", 3, ["fp32"])),
+        "checkpoint": _CHECKPOINT,
+        "name": Ends(("extreme",), ("", "a/b", "..", 3, ["a"])),
+        "images": Ends(wrong=([], "no such", ["no such"], 3)),
+        "sensitivity": _SHARE,
+        "overwrite": Ends((True,), _SWITCH.wrong),
+    },
+}
+#: What an option needs beside it.
+_BESIDE: Mapping[str, Mapping[str, Any]] = {"hpo_config": {"run_hpo": True}, "output_format": {"output": "answers"}}
+#: What messages call an option, where not by its name.
+_CALLED = {"source": "image", "data": "source"}
+
+
+class Enough(Exception):
+    """The second epoch is done, and the rest would be the same."""
+
+
+class ShortSpy(Spy):
+    """Ends a training after two epochs, however many were asked for."""
+
+    def epoch_end(self, record: EpochRecord) -> None:
+        """Remember; end it if it is time."""
+        super().epoch_end(record)
+        if record.epoch > 0:
+            raise Enough
+
+
+class ExtremeChecks(Subject):
+    """Every option of ``train``, ``test``, ``predict`` and ``export`` at its ends."""
+
+    @pytest.mark.parametrize("option", EXTREMES["train"])
+    def test_extremes_of_train(self, option: str, dataset: Path, tmp_path: Path) -> None:
+        """What is not refused reaches the framework, or the result says what was used instead."""
+        self.needs("train")
+
+        def call(value: Any) -> None:
+            with TemporaryDirectory(dir=tmp_path) as folder:
+                engine = self.make_engine(dataset, Path(folder) / "work")
+                engine.progress = ShortSpy(engine)
+                self._take(engine, {"max_epochs": 1, **_BESIDE.get(option, {}), option: value})
+
+        _walk(call, "train", option)
+
+    def _take(self, engine: Engine, asked: Mapping[str, Any]) -> None:
+        """Train for an epoch or two, and compare what was asked for with what was used."""
+        overrides: Mapping[str, Any] = {}
+        try:
+            overrides = self.train(engine, **asked).overrides
+        except Enough:
+            overrides = asked  # the training did not come to its result
+        used = read_record(engine.work_dir).get("effective_options") or {}
+        for name, value in asked.items():
+            if name in used and name not in overrides and name not in ("precision", "devices", "image_size"):
+                assert used[name] == pytest.approx(value), f"{name} is {used[name]!r}"
+
+    @pytest.mark.parametrize("option", EXTREMES["test"])
+    def test_extremes_of_test(self, option: str, trained: Trained) -> None:
+        """Of the model."""
+        _walk(lambda value: trained.engine.test(**{option: value}), "test", option)
+
+    @pytest.mark.parametrize("option", EXTREMES["predict"])
+    def test_extremes_of_predict(
+        self, option: str, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of the model."""
+        monkeypatch.chdir(tmp_path)
+        _walk(_predict(trained.engine, option), "predict", option)
+
+    @pytest.mark.parametrize("option", EXTREMES["export"])
+    def test_extremes_of_export(self, option: str, trained: Trained) -> None:
+        """Of the model."""
+        self.needs("export")
+        _walk(lambda value: trained.engine.export(**{"overwrite": True, option: value}), "export", option)
+
+    @pytest.mark.parametrize(
+        ("verb", "option"), [(verb, option) for verb in ("test", "predict") for option in EXTREMES[verb]]
+    )
+    def test_extremes_of_an_artefact(
+        self,
+        verb: str,
+        option: str,
+        trained: Trained,
+        dataset: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The exported model answers without the framework, and refuses in the same words."""
+        self.needs("export")
+        monkeypatch.chdir(tmp_path)
+        artefact = trained.engine.export(name="extremes", overwrite=True)
+        engine = Engine(artefact.path, dataset, task=self.task, work_dir=tmp_path / "work")
+        calls = {"test": lambda value: engine.test(**{option: value}), "predict": _predict(engine, option)}
+        _walk(calls[verb], verb, option)
+
+
+def _predict(engine: Engine, option: str) -> Callable[[Any], Any]:
+    return lambda value: engine.predict(**{**_BESIDE.get(option, {}), option: value})
+
+
+def _walk(call: Callable[[Any], Any], verb: str, option: str) -> None:
+    """Give an option each of its values, and tell of all that went wrong together."""
+    ends = EXTREMES[verb][option]
+    faults = [
+        _fault(call, option, value, may_pass=number < len(ends.right))
+        for number, value in enumerate((*ends.right, *ends.wrong))
+    ]
+    found = [fault for fault in faults if fault is not None]
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: bool) -> str | None:
+    """What is wrong with the answer to a value, if something is."""
+    said = f"{option}={value!r}"
+    try:
+        call(value)
+    except DrivetrainError as error:
+        words = (option, _CALLED.get(option, option))
+        return None if any(word in str(error) for word in words) else f"{said}: not named by the error: {error}"
+    except Exception as error:
+        return f"{said}: {type(error).__name__}: {str(error).strip()[:300]}"
+    return None if may_pass else f"{said} was taken"
