@@ -16,7 +16,7 @@ from drivetrain.types import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedImage:
     """An image by its place.
 
     Attributes:
@@ -32,7 +32,7 @@ class Placed:
 
 def defect_records(
     tree: Tree,
-    placed: Sequence[Placed],
+    placed: Sequence[PlacedImage],
     mask_folders: Sequence[str],
     request: ReadRequest,
     format: str,  # noqa: A002

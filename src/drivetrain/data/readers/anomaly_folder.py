@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from drivetrain.data.anomaly import is_normal_name
-from drivetrain.data.defects import Placed, defect_records
+from drivetrain.data.defects import PlacedImage, defect_records
 from drivetrain.data.folder_names import is_subset, look_like_maps, mask_folders, subset_in
 from drivetrain.data.mask_pairs import MaskPairs, pairs_by_suffix
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
@@ -47,7 +47,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         for name in images:
             kind, _, rest = name.removeprefix(prefix).partition("/")
             if name.startswith(prefix) and rest and name not in marks:
-                placed.append(Placed(name, subset_in(name.rpartition("/")[0]), kind))
+                placed.append(PlacedImage(name, subset_in(name.rpartition("/")[0]), kind))
     return defect_records(tree, placed, masks, request, "anomaly_folder", beside=beside)
 
 

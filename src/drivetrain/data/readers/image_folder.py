@@ -10,7 +10,7 @@ import unicodedata
 
 from drivetrain.data.anomaly import is_normal_name
 from drivetrain.data.class_levels import Levels, class_levels
-from drivetrain.data.defects import Placed, defect_records
+from drivetrain.data.defects import PlacedImage, defect_records
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError
@@ -55,7 +55,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     return parsed
 
 
-def _classified(tree: Tree, placed: list[Placed], empty: set[str]) -> Parsed:
+def _classified(tree: Tree, placed: list[PlacedImage], empty: set[str]) -> Parsed:
     names = sorted({*(item.kind for item in placed), *empty})
     number = {name: index for index, name in enumerate(names)}
     records = [Record(tree.absolute(item.image), item.subset, labels=[number[item.kind]]) for item in placed]
@@ -68,7 +68,7 @@ def _no_classes(tree: Tree, levels: Levels) -> str:
     return f"{tree.root} has no class folders{f': {shown}' if shown else ''}. Put the images into one for each class."
 
 
-def _place(tree: Tree, levels: Levels) -> tuple[list[Placed], list[str]]:
+def _place(tree: Tree, levels: Levels) -> tuple[list[PlacedImage], list[str]]:
     """The images by their places, and those that are in no class folder."""
     marks = levels.marks
     placed, unplaced = [], [name for name in tree.images if "/" not in name and name not in marks]
@@ -81,7 +81,7 @@ def _place(tree: Tree, levels: Levels) -> tuple[list[Placed], list[str]]:
             unplaced.append(path)
         else:
             name = unicodedata.normalize("NFC", parts[depth - 1])
-            placed.append(Placed(path, levels.subsets.get(parts[0], "train"), name))
+            placed.append(PlacedImage(path, levels.subsets.get(parts[0], "train"), name))
     return placed, unplaced
 
 
@@ -100,7 +100,7 @@ def _ends(folder: str) -> list[int]:
     return [*(index for index, letter in enumerate(folder) if letter == "/"), len(folder)]
 
 
-def _is_anomaly(placed: list[Placed], request: ReadRequest) -> bool:
+def _is_anomaly(placed: list[PlacedImage], request: ReadRequest) -> bool:
     """Whether it was asked for, or, if nothing was asked, the training images are all of a normal class."""
     if request.task is not None or request.normal:
         return request.task in (None, Task.ANOMALY)

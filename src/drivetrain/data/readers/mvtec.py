@@ -6,7 +6,7 @@ MVTec LOCO (``validation``, a folder of masks for each image), BTAD (``ok``, ``k
 from __future__ import annotations
 
 from drivetrain.data.anomaly import NORMAL_NAMES, is_normal_name
-from drivetrain.data.defects import Placed, defect_records
+from drivetrain.data.defects import PlacedImage, defect_records
 from drivetrain.data.folder_names import is_subset, mask_folders
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
 from drivetrain.data.tree import Tree
@@ -35,7 +35,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
             continue
         subset = _subset(parts[0])
         if len(parts) >= 3 and subset:
-            placed.append(Placed(image, subset, parts[1]))
+            placed.append(PlacedImage(image, subset, parts[1]))
         elif len(parts) > 1:
             reason = "not in a folder of a kind" if subset else "no subset"
             left_out[f"{prefix}{parts[0]}"] = reason
