@@ -17,7 +17,7 @@ from drivetrain.engine.verbs import verbs_of
 from drivetrain.types import Task
 
 #: Files that stand in several rooms because each room has its part of the same thing.
-FORMATS = {"coco", "csv", "datumaro", "image_folder", "kitti", "mvtec", "voc", "yolo"}
+FORMATS = {"coco", "csv", "datumaro", "dota", "image_folder", "kitti", "label_studio", "mvtec", "voc", "yolo"}
 TASKS = {*(task.value for task in Task), "oriented", "dense"}
 HOOKS = {"engine", "framework", "data", "build", "train", "predict", "export", "checkpoint", "states", "listing"}
 MORE_OF_ENGINES = {"native", "weights", "memory", "validate", "effective_options"}

@@ -30,8 +30,9 @@ def check_pictures(
         OptionError: an option is wrong.
         DataError: the data cannot be read, or not for the task of the model.
     """
-    from drivetrain import check_dataset, load_dataset
     from drivetrain.cli.data import require_page, write_page_of
+    from drivetrain.data import load_dataset
+    from drivetrain.engine.check_dataset import check_dataset
 
     if limit < 0:
         raise OptionError(f"limit={limit} must be 0 or more.")

@@ -20,7 +20,7 @@ _FEWEST_FOUND = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class _Image:
+class _Compared:
     """One image: what the data say and what the detector says.
 
     Attributes:
@@ -57,7 +57,7 @@ def object_errors(
         yield from _missing(image, label_names, sure)
 
 
-def _compared(sample: Sample, answer: Prediction, label_names: Sequence[str]) -> _Image:
+def _compared(sample: Sample, answer: Prediction, label_names: Sequence[str]) -> _Compared:
     numbers = {name: number for number, name in enumerate(label_names)}
     boxes = answer.boxes
     if boxes is None and answer.corners is not None:
@@ -67,7 +67,7 @@ def _compared(sample: Sample, answer: Prediction, label_names: Sequence[str]) ->
     given = [] if answer.labels is None else answer.labels.tolist()
     labels = np.array([numbers.get(answer.name_of(label), -1) for label in given], np.int64)
     scores = np.ones(count, np.float32) if answer.scores is None else answer.scores
-    return _Image(sample, boxes, labels, scores, overlaps(_boxes(sample), boxes))
+    return _Compared(sample, boxes, labels, scores, overlaps(_boxes(sample), boxes))
 
 
 def _boxes(sample: Sample) -> NDArray[np.float32]:
@@ -83,7 +83,7 @@ def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     return np.asarray(common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9), np.float32)
 
 
-def _habits(images: Sequence[_Image], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _habits(images: Sequence[_Compared], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each class the score from which the detector is sure of it, and the share of its objects that it finds."""
     scores: list[list[float]] = [[] for _ in range(count)]
     hits, total = np.zeros(count), np.zeros(count)
@@ -101,7 +101,7 @@ def _habits(images: Sequence[_Image], count: int) -> tuple[NDArray[np.float64], 
 
 
 def _of_annotations(
-    image: _Image, label_names: Sequence[str], sure: NDArray[np.float64], found: NDArray[np.float64]
+    image: _Compared, label_names: Sequence[str], sure: NDArray[np.float64], found: NDArray[np.float64]
 ) -> Iterator[DataFinding]:
     sample = image.sample
     labels = np.zeros(0, np.int64) if sample.box_labels is None else sample.box_labels
@@ -129,7 +129,7 @@ def _of_annotations(
             yield DataFinding("spurious_object", reason, sample.path, sample.subset, float(found[label]), name, box=box)
 
 
-def _missing(image: _Image, label_names: Sequence[str], sure: NDArray[np.float64]) -> Iterator[DataFinding]:
+def _missing(image: _Compared, label_names: Sequence[str], sure: NDArray[np.float64]) -> Iterator[DataFinding]:
     sample = image.sample
     for index, label in enumerate(image.labels.tolist()):
         score = float(image.scores[index])
@@ -143,7 +143,7 @@ def _missing(image: _Image, label_names: Sequence[str], sure: NDArray[np.float64
         yield DataFinding("missing_object", reason, sample.path, sample.subset, score, "", name, box)
 
 
-def _in_a_crowd(image: _Image, index: int) -> bool:
+def _in_a_crowd(image: _Compared, index: int) -> bool:
     """Whether half of the answer lies in a region of many objects, which are not annotated one by one."""
     if image.sample.iscrowd is None or not image.sample.iscrowd.any():
         return False
@@ -153,7 +153,7 @@ def _in_a_crowd(image: _Image, index: int) -> bool:
     return bool((np.maximum(sides, 0).prod(axis=1) / area >= _SAME).any())
 
 
-def _is_repeated(image: _Image, index: int) -> bool:
+def _is_repeated(image: _Compared, index: int) -> bool:
     """Whether a surer answer of the same image is about the same place."""
     surer = image.scores > image.scores[index]
     return bool((overlaps(image.boxes[index : index + 1], image.boxes[surer]) >= _SAME).any())

@@ -12,7 +12,7 @@ from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.folder_names import is_for_readers, is_map_name
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints, drop_image_labels
-from drivetrain.data.readers.datumaro_pictures import Pictures
+from drivetrain.data.readers.datumaro_pictures import DatumaroPictures
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.machine.packages import is_installed, require
@@ -56,7 +56,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         raise DataFormatError(f"{tree.root}: Datumaro knows no format for it.")
     name, best, note = _most(request.file or tree.root, _without_pickles(names, request))
     try:
-        parsed = from_datumaro(best, request, name, Pictures(f"{tree.root} {tree.fingerprint} {name}"))
+        parsed = from_datumaro(best, request, name, DatumaroPictures(f"{tree.root} {tree.fingerprint} {name}"))
     except DataFormatError:
         raise
     except DataError as error:
@@ -97,7 +97,7 @@ def _most(path: Path, names: Iterable[str]) -> tuple[str, Any, list[str]]:
 
 
 def from_datumaro(
-    dataset: Any, request: ReadRequest, name: str = "datumaro", pictures: Pictures | None = None
+    dataset: Any, request: ReadRequest, name: str = "datumaro", pictures: DatumaroPictures | None = None
 ) -> Parsed:
     """The items of a classic ``datumaro.Dataset``.
 
@@ -110,7 +110,7 @@ def from_datumaro(
     Raises:
         DataError: no item has an image.
     """
-    pictures = pictures or Pictures()
+    pictures = pictures or DatumaroPictures()
     categories = {kind.name: value for kind, value in dataset.categories().items()}
     labels = [label.name for label in categories["label"].items] if "label" in categories else []
     parsed = Parsed([], labels, Task.DETECTION, name, keypoint_names=_keypoint_names(categories.get("points")))
@@ -142,7 +142,7 @@ def from_datumaro(
     return parsed
 
 
-def _note(parsed: Parsed, kinds: Counter[str], pictures: Pictures, *, unnamed: bool) -> None:
+def _note(parsed: Parsed, kinds: Counter[str], pictures: DatumaroPictures, *, unnamed: bool) -> None:
     """Settle the labels of the objects, and note what was made of the annotations."""
     if unnamed:
         parsed.label_names = [_UNNAMED]

@@ -14,7 +14,7 @@ from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
 
-class Pictures:
+class DatumaroPictures:
     """Finds or writes the image file of each item.
 
     Args:
