@@ -41,8 +41,8 @@ READ = {
 }
 #: Formats that have no place for what is written, so that images and files remain that say nothing of it.
 REFUSED = (
-    "camvid", "coco_captions", "datumaro_binary", "dota", "icdar_text_localization", "icdar_text_segmentation",
-    "icdar_word_recognition", "kitti_segmentation", "lfw", "market1501", "mots_png",
+    "camvid", "icdar_text_segmentation", "icdar_word_recognition", "kitti_segmentation", "lfw", "market1501",
+    "mots_png",
 )  # fmt: skip
 
 

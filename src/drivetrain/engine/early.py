@@ -158,6 +158,19 @@ def check_limits(start: Start, options: TrainOptions) -> None:
         import_object(spec.limits)(options, device=start.device)
 
 
+def check_tiles(tile: Any, task: Task | None = None) -> None:
+    """Refuse an option ``tile`` that is not one, or that the task has no use for.
+
+    Raises:
+        OptionError: it is neither a size nor a size and an overlap.
+        UnsupportedOptionError: answers of this task cannot be joined.
+    """
+    if tile is not None:
+        from drivetrain.images.tiling import check_tile
+
+        check_tile(tile, task)
+
+
 def check_checkpoint(start: Start, checkpoint: Any) -> None:
     """Refuse a checkpoint that is not there, and the run that left none.
 

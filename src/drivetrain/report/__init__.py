@@ -8,7 +8,7 @@ from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
     from drivetrain.report.data_page import write_data_page
-    from drivetrain.report.draw import draw
+    from drivetrain.report.drawing import draw
     from drivetrain.report.page import write_report
     from drivetrain.report.save import save_drawings
     from drivetrain.report.tables import (
@@ -29,12 +29,12 @@ __all__ = [
     "write_report",
 ]
 
-_HOMES = {"draw": "draw", "save_drawings": "save", "write_data_page": "data_page", "write_report": "page"}
+_HOMES = {"draw": "drawing", "save_drawings": "save", "write_data_page": "data_page", "write_report": "page"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = import_object(f"{__name__}.{_HOMES.get(name, 'tables')}:{name}")
-    globals()[name] = found  # the submodule of the same name must not hide the function
+    globals()[name] = found
     return found

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from drivetrain.errors import DataError
 from drivetrain.images.frames import FrameReader
 from drivetrain.machine import files
-from drivetrain.report.draw import draw, image_of
+from drivetrain.report.drawing import draw, image_of
 from drivetrain.report.save import SUFFIXES, write_picture
 from drivetrain.types import Prediction
 

@@ -16,7 +16,7 @@ from drivetrain.images.frames import FrameReader
 from drivetrain.machine import files
 from drivetrain.report._html import section, table, text, write_page
 from drivetrain.report.annotated import annotation_of, marked
-from drivetrain.report.draw import draw
+from drivetrain.report.drawing import draw
 from drivetrain.types import Sample
 from drivetrain.types.data_findings import KINDS, DataFinding, DataFindings
 

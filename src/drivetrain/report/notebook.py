@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drivetrain.errors import DataError, DrivetrainError, UnsupportedError, either
 from drivetrain.images.frames import FrameReader
 from drivetrain.report.answers import draw_prediction, draw_predictions, sheet
-from drivetrain.report.draw import draw, image_of
+from drivetrain.report.drawing import draw, image_of
 from drivetrain.types import Prediction, Predictions, Task
 from drivetrain.types.summary import count_classes, counts_in_words, summary_of, truth_in_words
 

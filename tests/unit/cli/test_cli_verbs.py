@@ -126,8 +126,8 @@ def test_predict_writes_its_answers(trained: Path, colours: Path, tmp_path: Path
         (("--output", "out.json", "--output_format", "coc"), "--output_format coc is no format of predictions. Did"),
         (("--output", "out.json", "--save_media"), "has no place for images"),
         (
-            ("--output", "out", "--output_format", "yolo"),
-            "--output_format yolo cannot hold answers of classification. Use",
+            ("--output", "out", "--output_format", "dota"),
+            "--output_format dota cannot hold answers of classification. Use",
         ),
     ],
 )

@@ -254,15 +254,20 @@ class TestYolo:
         np.testing.assert_allclose(data[0].boxes[0], [20, 10, 100, 90], atol=1e-4)
         np.testing.assert_allclose(data[0].area, [3200, 20000], rtol=1e-5)
 
-    def test_oriented_boxes_by_yaml_or_task(self, tmp_path, make_image):
+    def test_oriented_boxes_by_their_shape_yaml_or_task(self, tmp_path, make_image):
         line = "0 0.5 0.2 0.7 0.5 0.5 0.8 0.3 0.5\n"
         root = yolo_tree(tmp_path, make_image, line)
-        assert load_dataset(root).task is Task.INSTANCE_SEGMENTATION
+        data = load_dataset(root)
+        assert data.task is Task.ORIENTED_DETECTION
+        assert any(note.startswith("Every outline is a rectangle, so these are oriented boxes") for note in data.notes)
+        assert load_dataset(root, task="instance_segmentation").task is Task.INSTANCE_SEGMENTATION
         data = load_dataset(root, task="oriented_detection")
         assert data.task is Task.ORIENTED_DETECTION
         np.testing.assert_allclose(data[0].polygons[0][0], [[100, 20], [140, 50], [100, 80], [60, 50]], atol=1e-4)
         yolo_tree(tmp_path, make_image, line, config={"train": "images/train", "names": ["x"], "task": "obb"})
         assert load_dataset(root).task is Task.ORIENTED_DETECTION
+        outline = "0 0.5 0.2 0.7 0.5 0.5 0.9 0.3 0.5\n"
+        assert load_dataset(yolo_tree(tmp_path / "b", make_image, outline)).task is Task.INSTANCE_SEGMENTATION
 
     @pytest.mark.parametrize(("dimensions", "points"), [(3, "0.1 0.2 2 0.3 0.4 1"), (2, "0.1 0.2 0 0")])
     def test_keypoints(self, tmp_path, make_image, dimensions, points):

@@ -414,8 +414,10 @@ def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: P
 
     given: dict[str, Any] = {"max_epochs": 3, "batch_size": 3, "learning_rate": 0.004, "image_size": 96, "seed": 5}
     given |= {"deterministic": True, "precision": "fp32", "patience": 2, "num_workers": 0, "devices": 1}
+    given["class_weights"] = "balanced"
     wanted = {"epochs": 3, "batch": 3, "lr0": 0.004, "imgsz": 96, "seed": 5, "deterministic": True, "amp": False}
     wanted |= {"patience": 2, "workers": 0, "device": "cpu", "nbs": 3, "optimizer": "AdamW", "resume": False}
+    wanted["cls_pw"] = 1.0
     assert {train_args.OPTIONS[name] for name in given} | {"resume"} == {*filter(None, train_args.OPTIONS.values())}
     with pytest.raises(_Seen):
         _engine("yolo11n", shapes, tmp_path / "work", device="cpu").train(

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
-from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source, check_tiles
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.images.tiling import check_tile
 from drivetrain.machine.files import explained
 from drivetrain.types.options import Tile, check_at_least, check_sensitivity, check_share
 
@@ -35,7 +34,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 
 def _check_values(given: Mapping[str, Any]) -> None:
     check_at_least("batch_size", given["batch_size"], 1)
-    check_tile(given["tile"])
+    check_tiles(given["tile"])
     check_share("confidence", given["confidence"])
     output, output_format = given["output"], given["output_format"]
     if output is None and (output_format is not None or given["save_media"]):
@@ -102,7 +101,8 @@ def predict(
     check_sensitivity(sensitivity)
     self.select(checkpoint)
     _check_task(confidence, self.task)
-    check_tile(tile, self.task)
+    if tile is not None:
+        check_tiles(tile, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
     with at_sensitivity(self, sensitivity):
         asked = {"batch_size": batch_size, "confidence": confidence, "tile": tile}

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity, with_sensitivities
-from drivetrain.engine.early import Start, check_checkpoint, check_data
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_tiles
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError
-from drivetrain.images.tiling import check_tile
 from drivetrain.runs.record import RunRecord
 from drivetrain.types.options import Tile, check_at_least, check_sensitivity
 from drivetrain.types.task import Task
@@ -25,7 +24,7 @@ NEEDS = ("infer",)
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     check_at_least("batch_size", given["batch_size"], 1)
-    check_tile(given["tile"])
+    check_tiles(given["tile"])
     check_early_sensitivity(start, given)
     check_data(start)
     check_checkpoint(start, given["checkpoint"])
@@ -68,7 +67,8 @@ def test(
     check_at_least("batch_size", batch_size, 1)
     check_sensitivity(sensitivity)
     self.select(checkpoint)
-    check_tile(tile, self.task)
+    if tile is not None:
+        check_tiles(tile, self.task)
     self.warn_if_untrained()
     with at_sensitivity(self, sensitivity):
         if self.has_native_data if data is None else self.framework.is_native(data):
