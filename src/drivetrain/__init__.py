@@ -1,6 +1,6 @@
 """drivetrain: one engine for every vision framework.
 
-Importing this package imports no framework; each public name is loaded at its first use.
+Importing this package imports no framework; each public name is loaded on first use.
 """
 
 from __future__ import annotations

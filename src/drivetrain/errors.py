@@ -3,30 +3,30 @@
 Every error derives from :class:`DrivetrainError` and from the built-in error one would expect::
 
     DrivetrainError (Exception)
-    ├── ModelError (ValueError)                  what was given as a model cannot be used
-    │   ├── UnknownModelError                    no installed source offers it
-    │   └── AmbiguousModelError                  several sources offer it
+    ├── ModelError (ValueError)                  the given model cannot be used
+    │   ├── UnknownModelError                    no installed source provides it
+    │   └── AmbiguousModelError                  several sources provide it
     ├── MissingDependencyError (ImportError)     known, but an optional package is not installed
     ├── OptionError (ValueError)                 an option has a value that is not allowed
-    │   ├── UnknownOptionError (TypeError)       there is no option of this name
+    │   ├── UnknownOptionError (TypeError)       no option has this name
     │   └── UnsupportedOptionError               this engine or model cannot honour the option
-    ├── UnsupportedError (NotImplementedError)   this engine or model cannot do what was asked
+    ├── UnsupportedError (NotImplementedError)   this engine or model cannot do what was requested
     ├── DataError (ValueError)                   the data set cannot be used
     │   ├── DataNotFoundError (FileNotFoundError)
-    │   ├── DataFormatError                      no reader, or no reader that reads it whole
+    │   ├── DataFormatError                      no reader fits, or none can read all of it
     │   └── ImageError                           an image cannot be read
     ├── CheckpointError (ValueError)             the checkpoint does not fit
     │   ├── CheckpointNotFoundError (FileNotFoundError)
     │   └── UnsafeCheckpointError                opening it could execute code
     ├── WorkDirError (OSError)                   the work dir cannot be used
     ├── StorageError (OSError)                   a file cannot be written: disk full, read-only, forbidden
-    ├── OutOfMemoryError (MemoryError)           the memory of the machine or of its accelerator did not suffice
+    ├── OutOfMemoryError (MemoryError)           the machine or its accelerator ran out of memory
     ├── ArtifactError (ValueError)               the exported artefact cannot be used
     ├── ExportError (RuntimeError)               the model could not be exported
-    │   ├── ArtifactExistsError (FileExistsError)  an artefact has this name already
-    │   └── ParityError                          the artefact does not answer as the model does
-    ├── TrialPruned (RuntimeError)               a trial of a search was ended early, others are better
-    └── TrainingInterrupted (KeyboardInterrupt)  stopped by the user, the last state is saved
+    │   ├── ArtifactExistsError (FileExistsError)  an artefact of this name already exists
+    │   └── ParityError                          the artefact's answers differ from the model's
+    ├── TrialPruned (RuntimeError)               a trial of a search was stopped early; others are better
+    └── TrainingInterrupted (KeyboardInterrupt)  stopped by the user; the last state is saved
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from collections.abc import Iterable
 
 
 class DrivetrainError(Exception):
-    """The base of every error that drivetrain raises on purpose."""
+    """Base class of every error that drivetrain raises deliberately."""
 
 
 class ModelError(DrivetrainError, ValueError):
-    """What was given as a model cannot be used."""
+    """The given model cannot be used."""
 
 
 class UnknownModelError(ModelError):
-    """No installed source offers a model of this name or kind."""
+    """No installed source provides a model of this name or type."""
 
 
 class AmbiguousModelError(ModelError):
-    """Several sources offer a model of this name."""
+    """Several sources provide a model of this name."""
 
 
 class MissingDependencyError(DrivetrainError, ImportError):
-    """The feature is known, but an optional package is not installed."""
+    """The feature exists, but needs an optional package that is not installed."""
 
 
 class OptionError(DrivetrainError, ValueError):
@@ -60,7 +60,7 @@ class OptionError(DrivetrainError, ValueError):
 
 
 class UnknownOptionError(OptionError, TypeError):
-    """There is no option of this name."""
+    """No option has this name."""
 
 
 class UnsupportedOptionError(OptionError):
@@ -68,7 +68,7 @@ class UnsupportedOptionError(OptionError):
 
 
 class UnsupportedError(DrivetrainError, NotImplementedError):
-    """The chosen engine or model cannot do what was asked."""
+    """The chosen engine or model cannot do what was requested."""
 
 
 class DataError(DrivetrainError, ValueError):
@@ -76,11 +76,11 @@ class DataError(DrivetrainError, ValueError):
 
 
 class DataNotFoundError(DataError, FileNotFoundError):
-    """The data set, or a file it names, does not exist."""
+    """The data set, or a file it refers to, does not exist."""
 
 
 class DataFormatError(DataError):
-    """No reader fits, or none reads the data set whole."""
+    """No reader fits, or none can read the data set completely."""
 
 
 class ImageError(DataError):
@@ -104,11 +104,11 @@ class WorkDirError(DrivetrainError, OSError):
 
 
 class StorageError(DrivetrainError, OSError):
-    """A file cannot be written: the disk is full, read-only, broken, or closed to this user."""
+    """A file cannot be written: the disk is full, read-only or broken, or this user lacks permission."""
 
 
 class OutOfMemoryError(DrivetrainError, MemoryError):
-    """The memory of the machine, or of its accelerator, did not suffice for what was asked."""
+    """The machine, or its accelerator, ran out of memory."""
 
 
 class ArtifactError(DrivetrainError, ValueError):
@@ -120,15 +120,15 @@ class ExportError(DrivetrainError, RuntimeError):
 
 
 class ArtifactExistsError(ExportError, FileExistsError):
-    """An artefact of this name exists, and it was not asked to replace it."""
+    """An artefact of this name already exists, and replacing it was not requested."""
 
 
 class ParityError(ExportError):
-    """The exported artefact does not give the answers of the model it came from.
+    """The exported artefact does not give the same answers as the model it was made from.
 
     Args:
         message: what differs.
-        report: the :class:`~drivetrain.types.ParityReport` of the comparison, kept as :attr:`report`.
+        report: the :class:`~drivetrain.types.ParityReport` of the comparison, available as :attr:`report`.
     """
 
     def __init__(self, message: str, report: object = None) -> None:
@@ -137,7 +137,7 @@ class ParityError(ExportError):
 
 
 class TrialPruned(DrivetrainError, RuntimeError):
-    """A trial of a search was ended early, because others are better or the time is over."""
+    """A trial of a search was stopped early, because others are better or the time is up."""
 
 
 class TrainingInterrupted(DrivetrainError, KeyboardInterrupt):
@@ -145,28 +145,28 @@ class TrainingInterrupted(DrivetrainError, KeyboardInterrupt):
 
 
 def either(python: str, command_line: str) -> str:
-    """A step to take, in both languages; the command line shows its own alone.
+    """The next step in Python and on the command line; the command line shows only its own form.
 
     Args:
-        python: code such as ``Engine(model, data)``, or words; without backticks.
+        python: code such as ``Engine(model, data)``, or plain text; without backticks.
         command_line: what to type instead, such as ``--data FOLDER``; without backticks.
 
     Returns:
-        A text for the middle of a sentence.
+        Text for the middle of a sentence.
     """
     return f"`{python}` (on the command line: `{command_line}`)"
 
 
 def near(name: str, allowed: Iterable[str], *, most: int = 3) -> str:
-    """A sentence fragment that names the nearest allowed spellings, or ``""`` if none is near.
+    """A sentence that suggests the closest valid names, or ``""`` if none is close.
 
     Args:
-        name: what was written.
-        allowed: the valid spellings.
-        most: how many to name at the most.
+        name: the name as written.
+        allowed: the valid names.
+        most: the maximum number of suggestions.
 
     Returns:
-        `` Did you mean 'max_epochs'?`` with a leading space, ready to be appended to a message.
+        `` Did you mean 'max_epochs'?`` with a leading space, ready to append to a message.
     """
     lowered = {candidate.lower(): candidate for candidate in allowed}
     matches = difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)

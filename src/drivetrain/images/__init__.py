@@ -1,1 +1,1 @@
-"""Anything with pixels becomes upright RGB ``uint8``, in order and in threads; masks and run lengths."""
+"""Reading images from any source as upright RGB ``uint8``, in order and in threads; masks, run lengths and tiles."""

@@ -1,6 +1,6 @@
-"""Image files as Pillow opens them: the one place that knows what a file that is no image raises.
+"""Image files opened with Pillow: the one place that knows what Pillow raises for a file that is not an image.
 
-Beside Pillow's own errors this is an ImportError where another package has put a codec, or an opener, of its own in.
+Besides Pillow's own errors this can be an ImportError, if another package has registered a codec or opener.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from drivetrain.errors import DrivetrainError
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "__pycache__"})
 
 SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
-"""The EXIF orientations of images that are stored on their side."""
+"""The EXIF orientations of images that are stored sideways."""
 
 _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257
@@ -25,20 +25,20 @@ _ERRORS = (OSError, SyntaxError, ValueError, EOFError, ImportError, Image.Decomp
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or left behind by a system or an editor."""
+    """Whether a file or folder of this name is hidden, or was left behind by an operating system or an editor."""
     return name.startswith(".") or name in _LITTER
 
 
 class NoImage(Exception):
-    """The file is no image, or not a whole one; the text is the reason."""
+    """The file is not an image, or not a complete one; the text is the reason."""
 
 
 @contextmanager
 def reading(source: object = None) -> Iterator[None]:
-    """Whatever Pillow raises in the block for pixels that it cannot read becomes :class:`NoImage`.
+    """Turn whatever Pillow raises in the block for unreadable pixels into :class:`NoImage`.
 
     Args:
-        source: the file, whose path is then left out of the reason.
+        source: the file, whose path is then omitted from the reason.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -49,25 +49,25 @@ def reading(source: object = None) -> Iterator[None]:
     except (FileNotFoundError, DrivetrainError):
         raise
     except UnidentifiedImageError as error:
-        raise NoImage("its content is of no known image format") from error
+        raise NoImage("its content is not in a known image format") from error
     except _ERRORS as error:
         raise NoImage(_reason(error, source)) from error
 
 
 @contextmanager
 def open_image(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
-    """The opened image; its pixels are read when they are asked for.
+    """The opened image; its pixels are decoded on first access.
 
     Raises:
         FileNotFoundError: there is no such file.
-        NoImage: it cannot be read, on opening or within the ``with`` block.
+        NoImage: it cannot be read, either on opening or within the ``with`` block.
     """
     with reading(source), Image.open(source) as image:
         yield image
 
 
 def stored_size(image: Image.Image) -> tuple[int, int]:
-    """``(width, height)`` as stored; Pillow swaps those of a TIFF file that lies on its side by itself."""
+    """``(width, height)`` as stored; for a TIFF file stored sideways, Pillow swaps them by itself."""
     if image.format == "TIFF":
         tags = getattr(image, "tag_v2", {})
         return int(tags.get(_WIDTH_TAG, image.width)), int(tags.get(_HEIGHT_TAG, image.height))
@@ -75,7 +75,7 @@ def stored_size(image: Image.Image) -> tuple[int, int]:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) when there is none or it is nonsense."""
+    """The EXIF orientation; 1 (upright) if it is missing or invalid."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):  # a broken EXIF block does not spoil the pixels

@@ -1,4 +1,4 @@
-"""The pixels of an image by its name: a file, or a frame of a video as ``clip.mp4#12``."""
+"""The pixels behind an image path: a file, or a frame of a video as ``clip.mp4#12``."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from drivetrain.images.read import read_image
 
 
 def frame_of(path: str) -> tuple[str, int] | None:
-    """The video and the 0-based number of the frame that a path names; ``None`` for the path of a file."""
+    """The video and the 0-based frame number of a path such as ``clip.mp4#12``; ``None`` for the path of a file."""
     video, mark, number = path.rpartition("#")
     return (video, int(number)) if mark and number.isdecimal() and not Path(path).exists() else None
 
 
 class FrameReader:
-    """Images by their paths; a video stays open while its frames are asked for in order."""
+    """Reads images by path; a video stays open while its frames are requested in order."""
 
     def __init__(self) -> None:
         self._video = ""
@@ -29,7 +29,7 @@ class FrameReader:
         self._next = 0
 
     def read(self, path: str) -> NDArray[np.uint8]:
-        """The image of a path.
+        """Read the image at a path.
 
         Args:
             path: a file, or ``clip.mp4#12`` for the 0-based frame 12.
@@ -61,7 +61,7 @@ class FrameReader:
 
 
 class _Shared(threading.local):
-    """The reader of a thread, so that frames asked for one by one, in order, read their video once."""
+    """One reader per thread, so that frames requested one by one, in order, decode their video only once."""
 
     reader: FrameReader | None = None
     process = 0
@@ -71,7 +71,7 @@ _shared = _Shared()
 
 
 def shared_reader() -> FrameReader:
-    """The reader of this thread; a forked child opens its videos itself, or both would read from one place."""
+    """The reader of this thread; a forked child opens its videos again, or both would share one file position."""
     if _shared.reader is None or _shared.process != os.getpid():
         _shared.reader, _shared.process = FrameReader(), os.getpid()
     return _shared.reader

@@ -1,4 +1,4 @@
-"""One answer out of those about the tiles of an image."""
+"""Joining the answers about the tiles of an image into one answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from drivetrain.types import Prediction
 
-_SAME = 0.5  # of the union of two boxes: above it they are one object
-_PIECE = 0.5  # of a piece that a tile cuts off: above it, it is a piece of the other object
-_EDGE = 2.0  # pixels: a box that ends so near to the side of a tile is cut by it
+_SAME = 0.5  # intersection over union of two boxes; above it they are one object
+_PIECE = 0.5  # share of a cut-off piece inside another object; above it, it is part of that object
+_EDGE = 2.0  # pixels; a box that ends this close to the edge of a tile is cut off by it
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A part of an image, in its pixels; right and bottom are not in it."""
+    """A rectangle of an image, in its pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -27,16 +27,16 @@ class View:
 
 
 def join_objects(path: str, size: tuple[int, int], views: Sequence[View], parts: Sequence[Prediction]) -> Prediction:
-    """The objects of all tiles, each once: non-maximum suppression among those of a class.
+    """The objects of all tiles, each once, by non-maximum suppression per class.
 
-    Objects that no tile cuts come before those that one does. A piece is left out where most of it lies in another
-    object of its class; two pieces become one, with the union of their boxes and masks.
+    Objects that are not cut off by a tile take precedence. A piece is dropped if most of it lies inside another
+    object of its class; two pieces are merged, with the union of their boxes and masks.
 
     Args:
-        path: of the image.
+        path: the path of the image.
         size: (height, width) of the image.
-        views: where the tiles are.
-        parts: the answers about the tiles, in pixels of each.
+        views: the positions of the tiles.
+        parts: the answers about the tiles, each in pixels of its tile.
     """
     offsets = [np.array([view.left, view.top] * 2, np.float32) for view in views]
     boxes = np.concatenate([np.asarray(part.boxes) + offset for part, offset in zip(parts, offsets, strict=True)])
@@ -64,7 +64,7 @@ def join_objects(path: str, size: tuple[int, int], views: Sequence[View], parts:
 def _are_pieces(
     boxes: NDArray[np.float32], of_view: NDArray[np.int64], views: Sequence[View], size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """``(N,)`` whether each box ends at a side of its tile that is none of the image."""
+    """``(N,)`` whether each box ends at an edge of its tile that is not an edge of the image."""
     height, width = size
     sides = np.array([[v.left, v.top, v.right, v.bottom] for v in views], np.float32)
     inner = sides != np.array([0, 0, width, height], np.float32)
@@ -74,7 +74,7 @@ def _are_pieces(
 def _groups(
     boxes: NDArray[np.float32], labels: NDArray[np.int64], scores: NDArray[np.float32], pieces: NDArray[np.bool_]
 ) -> list[list[int]]:
-    """The numbers of the boxes of each object: the one that is kept, and the pieces that are joined to it."""
+    """The indices of the boxes that form each object: the one that is kept, then the pieces merged into it."""
     order = np.lexsort((-scores, pieces))
     groups: list[list[int]] = []
     while len(order):
@@ -110,7 +110,7 @@ def _masks(
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
     """``(N, H, W) bool`` the union of the masks of each object."""
-    first = np.searchsorted(of_view, np.arange(len(parts)))  # the number of the first object of each tile
+    first = np.searchsorted(of_view, np.arange(len(parts)))  # the index of the first object of each tile
     found = np.zeros((len(groups), *size), np.bool_)
     for mask, group in zip(found, groups, strict=True):
         for number in group:
@@ -130,7 +130,7 @@ def _keypoints(views: Sequence[View], parts: Sequence[Prediction]) -> NDArray[np
 
 
 def join_class_maps(path: str, size: tuple[int, int], views: Sequence[View], parts: Sequence[Prediction]) -> Prediction:
-    """Each pixel as in the tile in which it lies farthest from the side, where a model sees most around it."""
+    """Each pixel from the tile in which it is farthest from an edge, where the model sees most of its surroundings."""
     found, depth = np.zeros(size, np.int64), np.full(size, -1.0, np.float32)
     for view, part in zip(views, parts, strict=True):
         window = np.s_[view.top : view.bottom, view.left : view.right]
@@ -142,7 +142,7 @@ def join_class_maps(path: str, size: tuple[int, int], views: Sequence[View], par
 
 
 def _depth(view: View, size: tuple[int, int]) -> NDArray[np.float32]:
-    """``(h, w)`` how far each pixel of a tile lies from its sides; those of the image do not count."""
+    """``(h, w)`` how far each pixel of a tile is from the tile's edges; edges of the image do not count."""
     height, width = size
 
     def line(start: int, end: int, length: int) -> NDArray[np.float32]:
@@ -156,7 +156,7 @@ def _depth(view: View, size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def join_anomalies(path: str, size: tuple[int, int], views: Sequence[View], parts: Sequence[Prediction]) -> Prediction:
-    """The score of the most anomalous tile, the average of the maps where tiles overlap, the union of the masks."""
+    """The score of the most anomalous tile, the mean of the maps where tiles overlap, and the union of the masks."""
     values: dict[str, Any] = {"anomaly_score": max(float(part.anomaly_score or 0.0) for part in parts)}
     if parts[0].anomaly_map is not None:
         total, count = np.zeros(size, np.float32), np.zeros(size, np.float32)

@@ -13,28 +13,28 @@ from drivetrain.errors import DataError, DataNotFoundError
 from drivetrain.types import Sample
 
 IGNORED = 255
-"""The class number of pixels that count neither for nor against anything."""
+"""The class number of pixels that are excluded from training and metrics."""
 
-# Pillow modes that are neither plain numbers nor plain colours -> what they are without the extra
+# Pillow modes that are neither plain numbers nor plain colours -> the mode without the extra channel
 _WITHOUT_ALPHA = {"RGBA": "RGB", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "LA": "L", "La": "L", "PA": "P"}
 
 Rings = Sequence[NDArray[np.float32]]
 
 
 def has_pixel_truth(sample: Sample) -> bool:
-    """Whether the sample says which of its pixels are annotated: a mask, objects, or a declared normal image."""
+    """Whether the sample says which of its pixels are annotated: by a mask, by objects, or by being declared normal."""
     return sample.anomalous is False or sample.mask_path is not None or object_count(sample) > 0
 
 
 def rasterise(sample: Sample) -> NDArray[np.bool_]:
-    """All that is annotated in the image (the defect, for anomaly data) as one ``(H, W)`` mask in its original size.
+    """Everything annotated in the image (the defect, for anomaly data) as one ``(H, W)`` mask in its original size.
 
-    The mask file counts if there is one (every pixel above 0), else the union of the objects. An image declared
-    normal, or without any annotation, gives an empty mask; ask :func:`has_pixel_truth` to tell the latter.
+    The mask file is used if there is one (every pixel above 0), else the union of the objects. An image declared
+    normal, or one without annotations, gives an empty mask; :func:`has_pixel_truth` tells them apart.
 
     Raises:
         DataNotFoundError: the mask file does not exist.
-        DataError: the mask file cannot be read or has another size than the image, or an annotation is malformed.
+        DataError: the mask file cannot be read or differs in size from the image, or an annotation is malformed.
     """
     if sample.anomalous is False:
         return np.zeros(sample.size, np.bool_)
@@ -50,16 +50,16 @@ def rasterise(sample: Sample) -> NDArray[np.bool_]:
 def class_map(sample: Sample, *, background: int = IGNORED) -> NDArray[np.int64]:
     """The class of each pixel, ``(H, W)`` in the original size.
 
-    The mask file counts if there is one (its pixel values, or palette indices, are the classes), else the objects,
-    painted in their order, so that a later one covers an earlier one.
+    The mask file is used if there is one (its pixel values, or palette indices, are the classes), else the objects,
+    painted in order, so that later ones cover earlier ones.
 
     Args:
         sample: the annotated image.
-        background: the class of pixels outside all objects; without a mask file only.
+        background: the class of pixels outside all objects; only used without a mask file.
 
     Raises:
         DataNotFoundError: the mask file does not exist.
-        DataError: the mask file cannot be read, has another size or holds colours, or an annotation is malformed.
+        DataError: the mask file cannot be read, differs in size or holds colours, or an annotation is malformed.
     """
     if sample.mask_path is not None:
         pixels = read_mask(sample.mask_path, sample.size)
@@ -79,24 +79,24 @@ def class_map(sample: Sample, *, background: int = IGNORED) -> NDArray[np.int64]
 
 
 def object_count(sample: Sample) -> int:
-    """How many objects are annotated, by whichever of boxes, polygons and run lengths is there."""
+    """How many objects are annotated, by whichever of boxes, polygons and run lengths is present."""
     return max((len(part) for part in (sample.boxes, sample.polygons, sample.rles) if part is not None), default=0)
 
 
 def has_outline(sample: Sample, index: int) -> bool:
-    """Whether the object has run lengths or a polygon, so that its mask is more than its box."""
+    """Whether the object has run lengths or a polygon, so that its mask is more precise than its box."""
     return _rle(sample, index) is not None or bool(rings_of(sample, index))
 
 
 def rings_of(sample: Sample, index: int) -> tuple[NDArray[np.float32], ...]:
-    """The rings of the object's polygon that have an area to enclose (three points or more)."""
+    """The rings of the object's polygon that enclose an area (three points or more)."""
     if sample.polygons is None or index >= len(sample.polygons):
         return ()
     return tuple(ring for ring in sample.polygons[index] if len(ring) >= 3)
 
 
 def object_mask(sample: Sample, index: int) -> NDArray[np.bool_]:
-    """One object as ``(H, W)``: its run lengths, else its polygon, else its box.
+    """One object as ``(H, W)``: from its run lengths, else from its polygon, else from its box.
 
     Raises:
         DataError: the object has none of them, or the run lengths do not fit the image.
@@ -128,7 +128,7 @@ def fill_polygon(rings: Rings, size: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels whose centre lies inside any of the rings (each by the even-odd rule).
 
     Args:
-        rings: each ``(K, 2)`` xy in pixels; parts outside the image are cut off.
+        rings: each ``(K, 2)`` xy in pixels; parts outside the image are clipped.
         size: ``(height, width)`` of the mask.
 
     Returns:
@@ -142,7 +142,7 @@ def fill_polygon(rings: Rings, size: tuple[int, int]) -> NDArray[np.bool_]:
             continue
         end = np.roll(start, -1, axis=0)
         low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
-        # the rows whose centre y + 0.5 an edge crosses
+        # the rows whose centre y + 0.5 is crossed by an edge
         first = np.clip(np.ceil(low - 0.5), 0, height).astype(np.int64)
         last = np.clip(np.ceil(high - 0.5), 0, height).astype(np.int64)
         top, bottom = int(first.min()), int(last.max())
@@ -164,7 +164,7 @@ def decode_rle(rle: dict[str, object]) -> NDArray[np.bool_]:
     """A COCO run-length dict, compressed or not, as ``(height, width)``.
 
     Raises:
-        DataError: ``size`` or ``counts`` is absent, or the counts do not fill the size.
+        DataError: ``size`` or ``counts`` is missing, or the counts do not add up to the size.
     """
     size, counts = rle.get("size"), rle.get("counts")
     if not isinstance(size, Sequence) or len(size) != 2 or counts is None:
@@ -180,11 +180,11 @@ def decode_rle(rle: dict[str, object]) -> NDArray[np.bool_]:
 
 
 def _uncompress(text: bytes) -> NDArray[np.int64]:
-    """The counts behind COCO's text form.
+    """Decode COCO's text form into counts.
 
-    Each number is a series of characters that carry five bits, lowest first, from ``"0"`` on; bit 6 says that more
-    follow, and the highest bit of the last is the sign. From the third run on, the difference to the run before the
-    previous one is stored.
+    Each number is a sequence of characters that carry five bits each, lowest first, offset by ``"0"``; bit 6 says that
+    more follow, and the highest bit of the last one is the sign. From the third run on, the difference to the run two
+    places earlier is stored.
     """
     runs: list[int] = []
     value = shift = 0
@@ -210,7 +210,7 @@ def read_mask(path: str, size: tuple[int, int]) -> NDArray[np.integer] | NDArray
 
     Raises:
         DataNotFoundError: the file does not exist.
-        DataError: it cannot be read, or has another size.
+        DataError: it cannot be read, or differs in size.
     """
     from drivetrain.images.file import NoImage, open_image
 

@@ -1,7 +1,7 @@
-"""Pixels of image files: the only place where a file becomes an upright RGB ``uint8`` array.
+"""Reading image files: the only place where a file becomes an upright RGB ``uint8`` array.
 
-Training and prediction read through :func:`read_image`, so both see the same pixels: JPEG files are always decoded by
-OpenCV, everything else by Pillow, except that 16-bit files go through OpenCV because Pillow drops their low byte.
+Training and prediction both read through :func:`read_image`, so both see the same pixels: JPEG files are decoded by
+OpenCV, everything else by Pillow, except 16-bit files, which go through OpenCV because Pillow drops their low byte.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _TYPES = "a path, bytes, an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uin
 IMAGE_SUFFIXES: frozenset[str] = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"}
 )
-"""Lower-case suffixes of the files that :func:`read_image` takes from a folder."""
+"""Lower-case suffixes of the files in a folder that :func:`read_image` reads."""
 
 _TIFF_BITS_TAG = 258
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(source: str | Path | bytes | NDArray[Any] | Image) -> NDArray[np.uint8]:
-    """Read an image as the rest of drivetrain sees it.
+    """Read an image in the form used throughout drivetrain.
 
     The EXIF orientation is applied, alpha is composited on black, grey becomes RGB, 16-bit values are scaled from
-    their full range, and of animated files the first frame is taken. Arrays are taken as RGB.
+    their full range, and only the first frame of an animation is read. Arrays are assumed to be RGB.
 
     Args:
         source: a file, the bytes of a file, an array, or a PIL image.
 
     Returns:
-        ``(H, W, 3) uint8`` RGB, contiguous. An array that is already so is returned as it is.
+        ``(H, W, 3) uint8`` RGB, contiguous. An array already in this form is returned unchanged.
 
     Raises:
         DataNotFoundError: the file does not exist.
@@ -59,7 +59,7 @@ def read_image(source: str | Path | bytes | NDArray[Any] | Image) -> NDArray[np.
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """``(height, width)`` of the upright image, from the header alone.
+    """``(height, width)`` of the upright image, read from the header alone.
 
     Raises:
         DataNotFoundError: the file does not exist.
@@ -100,24 +100,24 @@ def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _check_png(data: bytes, name: str) -> None:
-    """Compare the checksums that a PNG holds of its own parts, which Pillow leaves alone for the pixels.
+    """Verify a PNG's own checksums, which Pillow does not do for the pixels.
 
     Raises:
-        ImageError: one is wrong, so the pixels are not what was saved.
+        ImageError: a checksum is wrong, so the pixels are not those that were saved.
     """
     at = len(_PNG)
     while at + 12 <= len(data):
         length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         end = at + 8 + length
-        whole, needed = end + 4 <= len(data), kind[:1].isupper()  # texts and times are not needed for the pixels
+        whole, needed = end + 4 <= len(data), kind[:1].isupper()  # text and time chunks do not affect the pixels
         if whole and needed and zlib.crc32(memoryview(data)[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
             part = kind.decode("ascii", "replace")
-            raise ImageError(f"{name!r} is damaged: the checksum of its part {part} is wrong.")
+            raise ImageError(f"{name!r} is damaged: the checksum of its chunk {part} is wrong.")
         at = end + 4
 
 
 def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
-    """JPEG by OpenCV: the same library underneath as Pillow's, without its copies."""
+    """Decode JPEG with OpenCV: the same underlying library as Pillow's, but without its copies."""
     import cv2
 
     orientation = 1
@@ -136,7 +136,7 @@ def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def _inspect_jpeg(data: bytes, name: str, *, load: bool) -> int:
-    """The EXIF orientation; with ``load`` also whether the data is whole, which OpenCV does not say."""
+    """The EXIF orientation; with ``load``, also check that the data is complete, which OpenCV does not report."""
     try:
         with open_image(io.BytesIO(data)) as image:
             if load:
@@ -158,11 +158,11 @@ def _is_16_bit(image: Image, data: bytes) -> bool:
 
 
 def _decode_16_bit(data: bytes, image: Image, name: str) -> NDArray[np.uint8]:
-    """Files whose pixels have two bytes; ``image`` gives the header."""
+    """Decode files with two bytes per channel; ``image`` provides the header."""
     import cv2
 
     orientation = orientation_of(image)
-    image.load()  # says so when the data is truncated
+    image.load()  # raises if the data is truncated
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise ImageError(f"{name!r} is not a readable image: the 16-bit data cannot be decoded.")

@@ -1,4 +1,4 @@
-"""COCO run-length masks: counts of 0 and 1 in turn, down the columns, as the string that COCO files hold."""
+"""COCO run-length masks: alternating counts of 0 and 1, column by column, in the string form of COCO files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def encode_mask(mask: NDArray[Any]) -> dict[str, object]:
-    """The run-length dict of a ``(H, W)`` mask; whatever is not 0 is inside."""
+    """The run-length dict of a ``(H, W)`` mask; every non-zero value is inside."""
     height, width = mask.shape
     flat = np.asarray(mask, np.bool_).reshape(-1, order="F")
     changes = np.flatnonzero(np.diff(flat)) + 1
@@ -22,7 +22,7 @@ def encode_mask(mask: NDArray[Any]) -> dict[str, object]:
 
 
 def decode_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """The ``(H, W) bool`` mask of a run-length dict, its counts a string or a list.
+    """The ``(H, W) bool`` mask of a run-length dict with its counts as a string or a list.
 
     Raises:
         ValueError: the counts do not cover the mask exactly.
@@ -46,12 +46,12 @@ def canonical(rle: Mapping[str, Any]) -> dict[str, object]:
 
 
 def area_of(rle: Mapping[str, Any]) -> int:
-    """How many pixels are inside."""
+    """The number of pixels inside the mask."""
     return int(sum(counts_of(rle)[1::2]))
 
 
 def box_of(rle: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    """The smallest ``x1, y1, x2, y2`` around the pixels that are inside; zeros if there are none."""
+    """The smallest ``x1, y1, x2, y2`` around the pixels inside the mask; zeros if there are none."""
     mask = decode_mask(rle)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if len(rows) == 0:
@@ -68,7 +68,7 @@ def counts_of(rle: Mapping[str, Any]) -> Sequence[int]:
 
 
 def counts_to_string(counts: Sequence[int]) -> str:
-    """Five bits in each character, lowest first; from the fourth count on the difference to the one two before."""
+    """Five bits per character, lowest first; from the fourth count on, the difference to the count two before."""
     characters = []
     for index, count in enumerate(counts):
         value = int(count) - int(counts[index - 2]) if index > 2 else int(count)

@@ -1,7 +1,7 @@
-"""What a user may give as images: expanded into a series of items that are read when their turn comes.
+"""Image sources: anything given as images, expanded into a series of items that are read one at a time.
 
-Folders are read with everything below them, but for what is hidden; videos in them frame by frame. In a series a path
-that cannot be read is an item that says so when its turn comes.
+Folders are searched recursively, except for hidden entries; videos in them are read frame by frame. In a series, a
+path that cannot be read becomes an item that raises when it is read.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".we
 _HELD = (str, Path, bytes, bytearray, list, tuple)
 _COLOURS = 3
 _ALLOWED = (
-    "an image (file, array, tensor of torch, PIL image, bytes), a folder, a glob, a video, a series of these, "
-    "or a data set of drivetrain"
+    "an image (file, array, torch tensor, PIL image, bytes), a folder, a glob, a video, a series of these, "
+    "or a drivetrain data set"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SourceItem:
-    """One image that has not been read.
+    """One image that has not been read yet.
 
     Attributes:
         path: where it comes from (``""`` for arrays, ``video.mp4#12`` for frame 12 of a video).
-        read: gives the ``(H, W, 3) uint8`` RGB pixels; raises ImageError or DataNotFoundError.
-        given: the image itself, if it was given in memory: array, PIL image or bytes.
+        read: returns the ``(H, W, 3) uint8`` RGB pixels; raises ImageError or DataNotFoundError.
+        given: the image itself, if it was passed in memory: array, PIL image or bytes.
     """
 
     path: str
@@ -49,11 +49,11 @@ class SourceItem:
 
 
 def expand_source(source: Any) -> Iterator[SourceItem]:
-    """The images of a source, in order; folders recursively, by name.
+    """The images of a source, in order; folders recursively, sorted by name.
 
     Raises:
         DataNotFoundError: a path does not exist, or a glob matches nothing.
-        DataError: a folder or series has no images, or this is nothing that could have any.
+        DataError: a folder or series has no images, or the source is of an unsupported type.
     """
     if isinstance(source, str) and not source.strip():
         raise DataNotFoundError(f"source={source!r} is empty; is a variable unset? Allowed: {_ALLOWED}.")
@@ -65,9 +65,9 @@ def expand_source(source: Any) -> Iterator[SourceItem]:
 
 
 def is_held(source: Any) -> bool:
-    """Whether images of the source that are in memory stay there anyway: it is an image, an array or a list of them.
+    """Whether in-memory images of the source stay in memory anyway: it is an image, an array or a list of them.
 
-    Anything else that is iterated over (a generator, a camera, a loader) may make its images as they are asked for.
+    Any other iterable (a generator, a camera, a loader) may create its images on demand.
     """
     return not isinstance(source, Iterable) or isinstance(source, _HELD) or hasattr(source, "__array__")
 
@@ -84,10 +84,10 @@ def decode(
 
     Args:
         source: see :func:`expand_source`.
-        strict: an image that cannot be read is an error.
-        skipped: without ``strict``, ``(path, reason)`` of each such image is appended here.
-        workers: number of threads; one for each core if not given.
-        kept: for each image that is given, what was given as it in memory is appended here, or ``None``.
+        strict: raise for an image that cannot be read.
+        skipped: without ``strict``, ``(path, reason)`` of each unreadable image is appended here.
+        workers: number of threads; one per core by default.
+        kept: for each image yielded, the in-memory object it came from is appended here, or ``None``.
 
     Yields:
         ``(path, (H, W, 3) uint8 RGB)``.
@@ -110,10 +110,10 @@ def decode(
 
 
 def require_readable(answers: Sized, skipped: Sequence[tuple[str, str]]) -> None:
-    """Refuse a source of which not one image could be read: an empty answer would look like success.
+    """Refuse a source none of whose images could be read: an empty answer would look like success.
 
     Raises:
-        ImageError: naming the first file and what is wrong with it.
+        ImageError: the message names the first file and what is wrong with it.
     """
     if len(answers) or not skipped:
         return
@@ -126,15 +126,15 @@ def require_readable(answers: Sized, skipped: Sequence[tuple[str, str]]) -> None
 
 
 def with_path(path: str, reason: str) -> str:
-    """Why an image cannot be read, with its path, which most reasons have already."""
+    """The reason why an image cannot be read, with its path, which most reasons already contain."""
     return reason if not path or path in reason else f"{path}: {reason}"
 
 
 def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str:
-    """The pixels of an item, or why it has none.
+    """The pixels of an item, or the reason why they cannot be read.
 
     Raises:
-        DataError: with ``strict``, that it cannot be read or does not exist.
+        DataError: with ``strict``: the image cannot be read or does not exist.
     """
     try:
         return item.read()
@@ -144,7 +144,7 @@ def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str
         return str(error)
 
 
-#: The path of an image, its pixels or why it has none, and what was given as it in memory.
+#: The path of an image, its pixels or why they cannot be read, and the in-memory object it came from.
 _Decoded = tuple[str, NDArray[np.uint8] | str, Any]
 
 
@@ -184,7 +184,7 @@ def _expand(source: Any) -> Iterator[SourceItem]:
 
 
 def _expand_item(item: Any) -> Iterator[SourceItem]:
-    """One element of a series: a plain image path is not looked at before its turn."""
+    """One element of a series: a plain image path is not opened until it is read."""
     if not isinstance(item, (str, Path)):
         return _expand(item)
     if Path(item).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(str(item)):
@@ -193,7 +193,7 @@ def _expand_item(item: Any) -> Iterator[SourceItem]:
 
 
 def _or_why_not(path: str | Path, items: Iterator[SourceItem]) -> Iterator[SourceItem]:
-    """The items of a path among others; if it has none, one that says why when it is read."""
+    """The items of a path within a series; if it has none, one item that raises the reason when it is read."""
     try:
         yield from items
     except DataError as error:
@@ -229,7 +229,7 @@ def _expand_path(source: str | Path) -> Iterator[SourceItem]:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    """The image and video files below a folder that are not hidden."""
+    """The image and video files below a folder, without hidden ones."""
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
         for name in names:
@@ -243,16 +243,16 @@ def _is_tensor(source: Any) -> bool:
 
 
 def _pixels_of(tensor: Any) -> NDArray[np.uint8]:
-    """The pixels of a tensor of torch, colours last.
+    """The pixels of a torch tensor, with the channels last.
 
     Raises:
-        DataError: it holds no pixels of 0 to 255; what was normalised for one model would be answered wrongly.
+        DataError: it does not hold pixels of 0 to 255; input normalised for one model would give wrong answers.
     """
     shape = "x".join(map(str, tensor.shape))
     if str(tensor.dtype) != "torch.uint8":
         raise DataError(
             f"source is a tensor {shape} of {tensor.dtype}; a tensor must hold the RGB pixels 0..255 as torch.uint8, "
-            "as (3, H, W), (H, W, 3) or a batch of these. Values 0..1 are multiplied by 255 and rounded first."
+            "as (3, H, W), (H, W, 3) or a batch of these. Multiply values 0..1 by 255 and round them first."
         )
     pixels: NDArray[np.uint8] = tensor.detach().cpu().numpy()
     if pixels.ndim not in (3, 4) or _COLOURS not in (pixels.shape[-1], pixels.shape[-3]):
@@ -271,7 +271,7 @@ def _in_memory(image: Any) -> SourceItem:
 
 
 def _frames(path: Path) -> Iterator[SourceItem]:
-    """The frames of a video, decoded one after the other."""
+    """The frames of a video, decoded one after another."""
     import cv2
 
     video = cv2.VideoCapture(str(path))

@@ -1,4 +1,4 @@
-"""The images of a source, decoded ahead, with those that could not be read on the side."""
+"""An iterator over the images of a source, decoded ahead, which records those that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class ImageStream:
-    """Images of a source as an iterator of ``(path, (H, W, 3) uint8 RGB)``.
+    """The images of a source as an iterator of ``(path, (H, W, 3) uint8 RGB)``.
 
     Args:
         source: see :func:`drivetrain.images.sources.expand_source`.
-        strict: an image that cannot be read is an error.
-        keep: remember what was given in memory (arrays, PIL images, bytes), so that answers can be drawn on it.
+        strict: raise for an image that cannot be read.
+        keep: keep images passed in memory (arrays, PIL images, bytes), so that answers can be drawn on them.
 
     Attributes:
         skipped: ``(path, reason)`` of each image that could not be read so far.
@@ -40,7 +40,7 @@ class ImageStream:
         return self._images
 
     def with_images(self, answers: Iterable[Prediction]) -> Iterator[Prediction]:
-        """The answers about all images so far, in their order, each with what was kept as its image."""
+        """The answers about all images so far, in order, each with the image that was kept for it."""
         if self._kept is None:
             return iter(answers)
         pairs = zip(answers, self._kept, strict=True)

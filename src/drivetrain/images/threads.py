@@ -1,4 +1,4 @@
-"""Work on a series of items in several threads, with the results in the order of the items and bounded memory."""
+"""Process a series of items in several threads, with results in the order of the items and bounded memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ResultOut = TypeVar("ResultOut", covariant=True)
 
 
 class ThreadWorker(Protocol[ItemIn, ResultOut]):
-    """What one thread does; it may hold items back to overlap their work."""
+    """What one thread does; it may hold back items in order to overlap their work."""
 
     def submit(self, number: int, item: ItemIn) -> Iterable[tuple[int, ResultOut]]:
-        """Begin an item; give the results that are ready, with the numbers of their items."""
+        """Start an item; return the results that are ready, with the numbers of their items."""
 
     def drain(self) -> Iterable[tuple[int, ResultOut]]:
-        """Finish what was held back."""
+        """Finish the items that were held back."""
 
 
 def run_ordered(
@@ -27,14 +27,14 @@ def run_ordered(
 ) -> Iterator[Result]:
     """Run the workers over the items.
 
-    The items are taken one after the other, by one thread at a time. An exception in the items or in a worker is raised
-    where its result would have been. When the iterator is closed, the threads end.
+    Items are fetched one after another, by one thread at a time. An exception from the items or from a worker is raised
+    in place of the corresponding result. When the iterator is closed, the threads end.
 
     Args:
-        items: what to work on.
+        items: the items to process.
         make_worker: called once in each thread.
         workers: number of threads.
-        window: results and items in work that may exist at the same time.
+        window: the maximum number of results and items in progress at any time.
     """
     state: _State[Item, Result] = _State(items, window, workers)
     threads = [
@@ -77,7 +77,7 @@ class _State(Generic[Item, Result]):
             except StopIteration:
                 self._end()
                 return None
-            except BaseException as error:  # raised again for the consumer
+            except BaseException as error:  # re-raised for the consumer
                 self._taken += 1
                 self.put(number, _Failure(error))
                 self._end()
@@ -91,19 +91,19 @@ class _State(Generic[Item, Result]):
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
-        """A worker broke: what it held back may never be ready, and the others finish what they hold."""
+        """A worker failed: the items it held back may never be ready; the other workers finish theirs."""
         with self._changed:
             self._failure = self._failure or error
         self.stop()
 
     def leave(self) -> None:
-        """A worker is done."""
+        """A worker has finished."""
         with self._changed:
             self._at_work -= 1
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Take no more items, and wake the workers that wait for room."""
+        """Take no more items, and wake the workers that are waiting for room."""
         self._end()
         self._slots.release(self._workers)
 
@@ -143,7 +143,7 @@ class _Failure:
 
 
 def _work(state: _State[Item, Result], make_worker: Callable[[], ThreadWorker[Item, Result]]) -> None:
-    """One thread: take, submit, hand over; finish what is held back before waiting for anything."""
+    """The loop of one thread: take, submit, hand over; finish held-back items before waiting for anything."""
     try:
         worker = make_worker()
         while True:
@@ -155,12 +155,12 @@ def _work(state: _State[Item, Result], make_worker: Callable[[], ThreadWorker[It
                 break
             try:
                 _hand_over(state, worker.submit(*taken))
-            except BaseException as error:  # raised for the consumer in its turn, after the results before it
+            except BaseException as error:  # raised for the consumer in order, after the earlier results
                 state.put(taken[0], _Failure(error))
                 state.stop()
                 break
         _hand_over(state, worker.drain())
-    except BaseException as error:  # raised again for the consumer
+    except BaseException as error:  # re-raised for the consumer
         state.fail(error)
     finally:
         state.leave()

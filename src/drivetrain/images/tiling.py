@@ -1,4 +1,4 @@
-"""Large images in tiles: where they are cut, and how the answers about the tiles become one answer."""
+"""Tiling of large images: where the tiles are cut, and how their answers are joined."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _JOINS: dict[Task, Callable[[str, tuple[int, int], Sequence[View], Sequence[Pred
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """How images are cut.
+    """How images are cut into tiles.
 
     Attributes:
         size: side of a tile, in pixels of the image.
-        overlap: of neighbours, as a share of the side.
+        overlap: overlap of neighbouring tiles, as a fraction of the side.
     """
 
     size: int
@@ -39,10 +39,10 @@ class Tiling:
 
     @classmethod
     def of(cls, value: Any) -> Tiling | None:
-        """The tiling that an option ``tile`` asks for; ``None`` for none.
+        """The tiling requested by an option ``tile``; ``None`` for none.
 
         Raises:
-            OptionError: it is neither a size nor a size and an overlap.
+            OptionError: it is neither a size nor a size with an overlap.
         """
         if value is None:
             return None
@@ -57,11 +57,11 @@ class Tiling:
         return cls(size, float(overlap))
 
     def views(self, size: tuple[int, int], *, whole: bool) -> list[View]:
-        """The tiles of an image, row by row; all as large as asked for, where the image is.
+        """The tiles of an image, row by row, each of the requested size or as large as the image allows.
 
         Args:
             size: (height, width) of the image.
-            whole: look at the image as a whole too, where it has more than one tile.
+            whole: also include the whole image, if it has more than one tile.
         """
         height, width = size
         rows, columns = self._starts(height), self._starts(width)
@@ -81,11 +81,11 @@ class Tiling:
 
 
 def check_tile(value: Any, task: Task | None = None) -> None:
-    """Refuse a ``tile`` that is none, or that the task has no use for.
+    """Refuse a ``tile`` that is not valid, or that the task does not support.
 
     Raises:
         OptionError: the value is not allowed.
-        UnsupportedOptionError: answers of the task cannot be joined.
+        UnsupportedOptionError: the answers of this task cannot be joined.
     """
     Tiling.of(value)
     if value is not None and task is not None and task not in _JOINS:
@@ -100,9 +100,9 @@ class Cutter:
 
     Args:
         tiling: how to cut.
-        task: of the model.
+        task: the task of the model.
 
-    Objects are looked for in the image as a whole too, so that those larger than a tile are found.
+    Objects are also searched for in the whole image, so that those larger than a tile are found.
     """
 
     def __init__(self, tiling: Tiling, task: Task) -> None:
@@ -119,7 +119,7 @@ class Cutter:
                 yield path, np.ascontiguousarray(image[view.top : view.bottom, view.left : view.right])
 
     def join(self, answers: Iterable[Prediction]) -> Iterator[Prediction]:
-        """One answer for each image, out of those about its tiles."""
+        """One answer for each image, joined from those about its tiles."""
         parts: list[Prediction] = []
         for answer in answers:
             parts.append(answer)

@@ -1,1 +1,1 @@
-"""The same engine in another process."""
+"""Running the same engine in another process."""

@@ -1,4 +1,4 @@
-"""What an engine was made with: enough to make the same one again, in this process or another."""
+"""The arguments of an engine: enough to create the same one again, in this process or another."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from drivetrain.machine.packages import import_object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The arguments of an engine, after recipe, plan and an earlier run had their say.
+    """The arguments of an engine, after recipe, plan and an earlier run have been taken into account.
 
     Attributes:
-        engine: the class of the engine, ``"package.module:Class"``; importing it makes the engine known.
-        model: as it is given to the engine.
-        model_name: the model in the words of the run record: a path, a name, or the class of an object.
+        engine: the class of the engine, ``"package.module:Class"``; importing it registers the engine.
+        model: the model as passed to the engine.
+        model_name: the model as written in the run record: a path, a name, or the class of an object.
         model_args: arguments of the model's constructor.
-        takes_model_args: whether the model is made here, so that it has arguments at all.
-        data: as they are given to the engine.
-        data_args: the arguments that they were read with, where a recipe named a path or class and arguments.
-        task: what to train for; ``None`` if not given.
-        device: to compute on; ``"auto"`` if not given.
+        takes_model_args: whether the engine creates the model, so that it can have arguments at all.
+        data: the data as passed to the engine.
+        data_args: the arguments the data was read with, if a recipe named a path or class and arguments.
+        task: the task to train for; ``None`` if not given.
+        device: the device to compute on; ``"auto"`` if not given.
     """
 
     engine: str
@@ -37,7 +37,7 @@ class Setup:
     device: str = "auto"
 
     def make(self, work_dir: Path) -> Any:
-        """A new engine that writes into a folder of its own."""
+        """Create the engine again, with another work dir."""
         return import_object(self.engine)(
             self.model,
             self.data,
@@ -48,11 +48,11 @@ class Setup:
         )
 
     def with_model_args(self, changes: Mapping[str, Any]) -> Setup:
-        """The same with other arguments of the model."""
+        """The same setup with changed model arguments."""
         return replace(self, model_args={**self.model_args, **changes})
 
     def as_config(self) -> dict[str, Any] | None:
-        """What repeats this engine as a config; ``None`` for models and data that only exist in this process."""
+        """A config that recreates this engine; ``None`` for models and data that only exist in this process."""
         if not self.takes_model_args:
             return None
         source = self.data

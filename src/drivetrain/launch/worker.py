@@ -1,4 +1,4 @@
-"""Child processes that live long, do one job after the other, and tell how it goes."""
+"""Long-lived child processes that do one job after another and report their progress."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from drivetrain.machine.resources import is_out_of_memory, yield_memory_first
 
 _PARENT_CHECK_SECONDS = 1.0
 _SERVE = "import sys; from drivetrain.launch.worker import serve; serve(int(sys.argv[1]), sys.argv[2:])"
-_KILLED = "was killed from outside, most likely because the memory of the machine or of its control group was used up"
+_KILLED = "was killed from outside, most likely because the machine or its control group ran out of memory"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job did not end well.
+    """Why a job failed.
 
     Attributes:
         kind: class of the error; ``"died"`` if the process has ended.
         text: its message.
-        out_of_memory: whether the memory did not suffice.
+        out_of_memory: whether it ran out of memory.
         traceback: for the record.
     """
 
@@ -44,7 +44,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """The failure that an error stands for."""
+        """The failure for an exception."""
         lines = "".join(traceback.format_exception(error))
         return cls(type(error).__name__, str(error), is_out_of_memory(error), lines)
 
@@ -54,12 +54,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a worker says.
+    """A message from a worker.
 
     Attributes:
         kind: an ``"event"``; a ``"question"``, which waits for :meth:`Worker.answer`; the result of a job that is
             ``"done"``; or the :class:`Failure` of one that ``"failed"``.
-        value: the matter itself.
+        value: the content.
     """
 
     kind: Literal["event", "question", "done", "failed"]
@@ -67,35 +67,35 @@ class Message:
 
 
 class Channel:
-    """The job's side: how it tells and asks.
+    """The job's end of the connection: it sends events and asks questions.
 
     Args:
-        connection: to the process that started the worker.
+        connection: the connection to the process that started the worker.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def tell(self, event: Any) -> None:
-        """Say something."""
+        """Send an event."""
         self.connection.send(Message("event", event))
 
     def ask(self, question: Any) -> Any:
-        """Say something and wait for the answer."""
+        """Send a question and wait for the answer."""
         self.connection.send(Message("question", question))
         return self.connection.recv()
 
 
 class Worker:
-    """A child process, started with the first job and again after it died.
+    """A child process, started with its first job and restarted if it died.
 
-    It ends by itself when this process has ended, and it is not stopped by a Ctrl-C in the terminal: the process that
-    started it decides.
+    It ends by itself when this process has ended. Ctrl-C in the terminal does not stop it; the process that started it
+    decides.
 
     Args:
-        log: file that what the child prints is added to.
-        environment: variables for the child beside those of this process; by default those by which its numerical
-            libraries use the cores that are free.
+        log: file to which the output of the child is appended.
+        environment: environment variables for the child in addition to those of this process; by default those that
+            make its numerical libraries use the free cores.
         needs: objects ``"package.module:name"`` that the child imports before its first job.
     """
 
@@ -108,21 +108,21 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The number of the process, while there is one."""
+        """The process id, while the process runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def open(self) -> None:
-        """Start the process, if there is none, so that it imports what it needs while this one prepares the job."""
+        """Start the process if it is not running, so that it imports what it needs while this one prepares the job."""
         if self.pid is None:
             self.stop()
             self._open()
 
     def start(self, function: str, *arguments: Any) -> None:
-        """Give it a job.
+        """Start a job.
 
         Args:
-            function: ``"package.module:name"``; it is called with a :class:`Channel` and the arguments.
-            *arguments: anything that can be pickled.
+            function: ``"package.module:name"``, called with a :class:`Channel` and the arguments.
+            *arguments: anything picklable.
 
         Raises:
             OptionError: an argument cannot be sent to another process.
@@ -140,13 +140,13 @@ class Worker:
         self.busy = True
 
     def answer(self, value: Any) -> None:
-        """Answer a question; a worker that died meanwhile is found by :meth:`receive`."""
+        """Answer a question; if the worker has died, :meth:`receive` finds out."""
         assert self.connection is not None
         with contextlib.suppress(BrokenPipeError):
             self.connection.send(value)
 
     def receive(self) -> Message:
-        """The next message; waits for it."""
+        """Wait for the next message."""
         assert self.connection is not None
         try:
             message: Message = self.connection.recv()
@@ -157,7 +157,7 @@ class Worker:
         return message
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process immediately."""
         self.busy = False
         if self.connection is not None:
             self.connection.close()
@@ -193,11 +193,11 @@ class Worker:
 
 
 def next_speaker(workers: Sequence[Worker], timeout: float | None) -> list[Worker]:
-    """The busy workers that have something to say; waits for the first of them.
+    """Wait until a busy worker has something to say; return those that do.
 
     Args:
-        workers: all of them.
-        timeout: in seconds; ``None`` waits as long as it takes.
+        workers: all workers.
+        timeout: in seconds; ``None`` for no limit.
     """
     listening = {worker.connection: worker for worker in workers if worker.busy and worker.connection is not None}
     if not listening:
@@ -221,7 +221,7 @@ def serve(descriptor: int, needs: Sequence[str] = ()) -> None:
     """Do jobs until the other side closes the connection.
 
     Args:
-        descriptor: of the connection.
+        descriptor: file descriptor of the connection.
         needs: objects ``"package.module:name"`` to import before the first job.
     """
     connection = Connection(descriptor)
@@ -230,7 +230,7 @@ def serve(descriptor: int, needs: Sequence[str] = ()) -> None:
     for path in needs:
         try:
             import_object(path)
-        except Exception:  # the job that needs it fails with the same error, and is asked about it
+        except Exception:  # the job that needs it fails with the same error, which is then reported
             traceback.print_exc()
     while True:
         try:
@@ -242,11 +242,11 @@ def serve(descriptor: int, needs: Sequence[str] = ()) -> None:
 
 
 def _do(connection: Connection) -> Message:
-    """One job; what it raises is its failure."""
+    """Do one job; whatever it raises becomes its failure."""
     try:
         function, arguments = connection.recv()
     except (AttributeError, ImportError) as error:
-        text = f"{error}. A class that is defined in the script itself must be put into a module of its own."
+        text = f"{error}. A class that is defined in the script itself must be moved to a module of its own."
         return Message("failed", Failure("OptionError", text))
     try:
         return Message("done", import_object(function)(Channel(connection), *arguments))
@@ -259,7 +259,7 @@ def _do(connection: Connection) -> Message:
 
 
 def _leave_with(parent: int) -> None:
-    """End this process when the one that started it has ended, even if it was killed."""
+    """End this process when the one that started it has ended, even if that was killed."""
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
     os._exit(1)

@@ -1,1 +1,1 @@
-"""What this process runs on: cores, memory, device, versions, packages, and files that are written whole."""
+"""What this process runs on (cores, memory, device, versions, packages), and files that are written atomically."""

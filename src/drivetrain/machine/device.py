@@ -10,10 +10,10 @@ _KINDS = ("cpu", "cuda", "xpu", "mps")
 
 
 def check_device_name(device: str) -> None:
-    """Refuse what is no name of a device, on whatever machine; PyTorch is not asked.
+    """Refuse a string that is not a device name on any machine; does not consult PyTorch.
 
     Raises:
-        OptionError: with the nearest name.
+        OptionError: the name is unknown; the message suggests the closest.
     """
     kind, _, number = device.partition(":") if isinstance(device, str) else ("", "", "")
     if device != "auto" and (kind not in _KINDS or (number and not number.isdigit())):
@@ -25,11 +25,11 @@ def choose_device(device: str = "auto") -> str:
     """The torch device to compute on.
 
     Args:
-        device: ``"auto"`` takes the first accelerator there is, else the CPU; otherwise ``"cpu"``, ``"cuda"``,
+        device: ``"auto"`` takes the first available accelerator, else the CPU; otherwise ``"cpu"``, ``"cuda"``,
             ``"cuda:1"``, ``"xpu"``, ``"mps"``.
 
     Returns:
-        A name that ``torch.device`` takes.
+        A name that ``torch.device`` accepts.
 
     Raises:
         OptionError: there is no such device on this machine.
@@ -56,10 +56,10 @@ def choose_device(device: str = "auto") -> str:
 
 
 def accelerator_peak() -> tuple[int | None, int | None]:
-    """The most bytes that this process held on its CUDA device since it began, and how many the device has.
+    """The peak memory this process has used on its CUDA device, and the memory of that device, both in bytes.
 
-    ``None`` for both where no CUDA device was used. Other accelerators are not measured; they say themselves when their
-    memory runs out.
+    Both are ``None`` if no CUDA device was used. Other accelerators are not measured; they report themselves when
+    they run out of memory.
     """
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
@@ -71,7 +71,7 @@ def accelerator_peak() -> tuple[int | None, int | None]:
 
 
 def free_accelerator() -> None:
-    """Release cached memory of the accelerator, after it has run out."""
+    """Release the accelerator's cached memory, after it has run out."""
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, what stops a write said plainly, and the folder of what can be made again."""
+"""Atomic file writes, clear errors when a disk or its permissions prevent them, and the cache folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from drivetrain.errors import StorageError
 
-#: What a disk or its owner says: full, over quota, read-only, forbidden, broken, too large.
+#: Errors from the disk or its permissions: full, over quota, read-only, forbidden, broken, too large.
 _STORAGE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.EMFILE}
 )
@@ -24,12 +24,12 @@ _PROBE = bytes(64 * 1024)
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A file next to ``path`` to write into, which is renamed to it when the block ends and removed when it fails.
+    """A file next to ``path`` to write into; it is renamed to ``path`` when the block ends, and removed if it fails.
 
-    A reader sees the old or the new content, never a part, whatever happens in between.
+    A reader sees either the old or the new content, never part of it.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     with explained(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,33 +48,33 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all.
+    """Write a text file atomically.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write a mapping as indented JSON, whole or not at all.
+    """Write a mapping as indented JSON, atomically.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """While it is open, an error that a disk or its permissions cause is said with the folder and what to do.
+    """Within the block, turn errors caused by the disk or its permissions into one that names the folder and a remedy.
 
-    Libraries report such an error in words of their own ("iostream error"); where one fails because of such an error,
-    or the folder turns out not to take a small file, that is the reason that is given.
+    Libraries report such errors in their own words ("iostream error"). If one fails because of such an error,
+    or the folder turns out not to accept even a small file, that is the reason given.
 
     Args:
-        folder: that is written to; it need not exist yet.
+        folder: the folder being written to; it need not exist yet.
 
     Raises:
         StorageError: something cannot be written.
@@ -99,16 +99,16 @@ def _storage_error(error: OSError, folder: Path) -> StorageError:
     place = place if place.is_dir() else place.parent
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        way = f"{_free(place)} Remove what is not needed there, or choose another folder"
+        way = f"{_free(place)} Free some space there, or choose another folder"
     else:
-        way = "Choose a folder that can be written to"
+        way = "Choose a writable folder"
     found = StorageError(f"{str(place)!r} cannot be written: {reason}. {way}: work_dir=... names that of a run.")
     found.errno = error.errno
     return found
 
 
 def _cause(error: BaseException) -> OSError | None:
-    """The error of a disk that a library turned into one of its own."""
+    """The disk error behind an error of a library."""
     found = error.__cause__ or error.__context__
     while found is not None and not (isinstance(found, OSError) and found.errno in _STORAGE):
         found = found.__cause__ or found.__context__
@@ -122,7 +122,7 @@ def _free(folder: Path) -> str:
 
 
 def _refusal(folder: Path) -> OSError | None:
-    """Why the folder takes no small file; ``None`` if it takes one."""
+    """The error with which the folder rejects a small file; ``None`` if it accepts one."""
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)) as file:
             file.write(_PROBE)
@@ -138,10 +138,10 @@ def _existing(folder: Path) -> Path:
 
 
 def cache_dir() -> Path:
-    """The folder of the user's caches; it need not exist yet, and it may be deleted at any time.
+    """The cache folder of drivetrain; it need not exist yet, and it may be deleted at any time.
 
-    ``DRIVETRAIN_CACHE`` names it outright; otherwise it is the folder ``drivetrain`` in ``XDG_CACHE_HOME``, or in the
-    place where the operating system keeps caches.
+    ``DRIVETRAIN_CACHE`` sets it directly; otherwise it is the folder ``drivetrain`` in ``XDG_CACHE_HOME``, or in the
+    operating system's usual place for caches.
     """
     if chosen := os.environ.get("DRIVETRAIN_CACHE"):
         return Path(chosen).expanduser()

@@ -1,10 +1,10 @@
-"""How OpenMP runs in the processes that compute: on the cores that are free, and without spinning for long.
+"""OpenMP settings for processes that compute: use the cores that are free, and do not spin for long.
 
-PyTorch's threads spin while they wait for each other. On a quiet machine this costs nothing; beside another busy
-process they spin away the time of the one thread that still has work, and training gets many times slower. A bound
-on the spinning costs a quiet machine nothing that can be measured, and a thread for each free core does the rest
-(``benchmarks/contended.py``). OpenMP reads the bound when it is loaded, with PyTorch; the number of threads can be
-changed later too. What the user has set is kept: a variable of OpenMP's own, or ``torch.set_num_threads``.
+PyTorch's threads spin while they wait for each other. On an idle machine this costs nothing; next to another busy
+process they use up the time of the one thread that still has work, and training becomes many times slower. Limiting
+the spinning has no measurable cost on an idle machine, and one thread per free core does the rest
+(``benchmarks/contended.py``). OpenMP reads the limit when it is loaded, with PyTorch; the number of threads can also
+be changed later. The user's own settings win: OpenMP's environment variables, or ``torch.set_num_threads``.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _STAT = Path("/proc/stat")
 _SPIN_COUNT = "GOMP_SPINCOUNT"
 _THREADS = "OMP_NUM_THREADS"
 _OF_THE_USER = (_THREADS, "OMP_WAIT_POLICY", _SPIN_COUNT, "GOMP_CPU_AFFINITY", "OMP_PROC_BIND")
-#: What this module has set, to tell it from what the user has set.
+#: The variables set by this module, to tell them from those set by the user.
 _SET_HERE: dict[str, str] = {}
 
 
 def set_by_user() -> bool:
-    """Whether the user has set one of OpenMP's own variables, and so decides alone."""
+    """Whether the user has set one of OpenMP's own variables, which then decide alone."""
     return any(name in os.environ and os.environ[name] != _SET_HERE.get(name) for name in _OF_THE_USER)
 
 
 def bound_spinning() -> None:
-    """Bound the spinning of OpenMP's threads, unless the user has set something or PyTorch is loaded already."""
+    """Limit the spinning of OpenMP's threads, unless the user has set a variable or PyTorch is already loaded."""
     if not set_by_user() and "torch" not in sys.modules:
         _set(_SPIN_COUNT, _SPINS)
 
 
 def set_openmp(*, repeatable: bool = False) -> str:
-    """Bound the spinning and choose the number of threads, in a process of our own that has not loaded PyTorch.
+    """Limit the spinning and choose the number of threads, in a process of our own that has not loaded PyTorch.
 
     Args:
-        repeatable: do not look at what else is running: sums depend on the number of threads in their last digits.
+        repeatable: ignore what else is running, because the last digits of sums depend on the number of threads.
 
     Returns:
-        What was chosen and why, where PyTorch would choose otherwise; else ``""``.
+        What was chosen and why, if it differs from PyTorch's choice; else ``""``.
     """
     if set_by_user() or "torch" in sys.modules:
         return ""
@@ -60,23 +60,23 @@ def set_openmp(*, repeatable: bool = False) -> str:
 
 @contextmanager
 def free_threads(note: Callable[[str], None], *, repeatable: bool = False) -> Iterator[None]:
-    """Let PyTorch, where it is loaded, compute on the cores that are free; afterwards it has its threads back.
+    """Within the block, let PyTorch (if loaded) compute on the cores that are free; restore its threads afterwards.
 
     Args:
-        note: called with what was chosen and why, where it is not what PyTorch had.
+        note: called with what was chosen and why, if it differs from PyTorch's setting.
         repeatable: as in :func:`set_openmp`.
     """
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch is not None else 0
     if before not in (visible_cores(), physical_cores()) or set_by_user() or _THREADS in _SET_HERE:
-        yield  # no PyTorch, or a number that somebody chose
+        yield  # no PyTorch, or the number was set explicitly
         return
     count = _threads(repeatable=repeatable)
     if count is None:
         yield
         return
     note(f"{_reason(count)}; {_THREADS}=... overrides this.")
-    torch.set_num_threads(count)  # type: ignore[union-attr]  # it is loaded, for it has threads
+    torch.set_num_threads(count)  # type: ignore[union-attr]  # it has threads, so it is loaded
     try:
         yield
     finally:
@@ -84,10 +84,10 @@ def free_threads(note: Callable[[str], None], *, repeatable: bool = False) -> It
 
 
 def child_environment(*, processes: int = 1, repeatable: bool = False) -> Mapping[str, str]:
-    """The variables for each of several processes that we start and that compute at the same time.
+    """Environment variables for each of several child processes that compute at the same time.
 
     Args:
-        processes: how many share the machine.
+        processes: how many processes share the machine.
         repeatable: as in :func:`set_openmp`.
     """
     if set_by_user():
@@ -97,9 +97,9 @@ def child_environment(*, processes: int = 1, repeatable: bool = False) -> Mappin
 
 
 def idle_cores(seconds: float = _SECONDS) -> float:
-    """How many of the cores that this process may run on had nothing to do for a moment in which it waits.
+    """How many of the cores available to this process were idle during a short wait.
 
-    All of them where that cannot be seen.
+    All of them if that cannot be determined.
     """
     before = _times()
     time.sleep(seconds)
@@ -114,7 +114,7 @@ def _set(name: str, value: str) -> None:
 
 
 def _threads(*, repeatable: bool, processes: int = 1) -> int | None:
-    """How many threads each process should have; ``None`` for as many as PyTorch takes by itself."""
+    """How many threads each process should have; ``None`` for PyTorch's own choice."""
     cores = core_count() if repeatable else min(core_count(), round(idle_cores()))
     count = max(1, cores // processes)
     return count if count < physical_cores() else None
@@ -130,7 +130,7 @@ def _reason(count: int) -> str:
 
 
 def _times() -> tuple[int, int] | None:
-    """Idle and all time so far of the cores that this process may run on, in ticks."""
+    """Idle and total time so far of the cores available to this process, in ticks."""
     own = {f"cpu{number}" for number in os.sched_getaffinity(0)} if hasattr(os, "sched_getaffinity") else set()
     try:
         lines = [line.split() for line in _STAT.read_text(encoding="ascii").splitlines()]

@@ -1,4 +1,4 @@
-"""Import by name, at the moment of use."""
+"""Imports by name, made at the time of use."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def import_object(path: str) -> Any:
 
 
 def import_class(path: str) -> type:
-    """Import the class that a dotted path names (``package.module.Class``); it is not called.
+    """Import the class at a dotted path (``package.module.Class``) without calling it.
 
-    Modules of the standard library are not looked into: they hold no class of a framework, and some act when imported.
-
+    The standard library is not searched: it has no framework classes, and some of its modules have side effects on
+import.
     Raises:
         LookupError: no installed package has such a module.
         ImportError: the module cannot be imported, or has no such name.
@@ -64,12 +64,13 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package.partition(".")[0]) is not None
 
 
-#: Distributions of the same code under another name: what brings ``ultralytics`` without a second OpenCV, for one.
+#: Distributions with the same code under another name, such as the one that brings ``ultralytics`` without a second
+#: OpenCV.
 SAME_CODE = {"ultralytics": ("ultralytics-opencv-headless",)}
 
 
 def version_of(distribution: str) -> str | None:
-    """The installed version of a distribution, or of one that has the same code; ``None`` if there is neither."""
+    """The installed version of a distribution, or of one with the same code; ``None`` if neither is installed."""
     for name in (distribution, *SAME_CODE.get(distribution, ())):
         try:
             return importlib.metadata.version(name)
@@ -79,12 +80,12 @@ def version_of(distribution: str) -> str | None:
 
 
 def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
-    """Import an optional module, or say how to install it.
+    """Import an optional module, or raise an error that says how to install it.
 
     Args:
         module: dotted name of the module.
-        extra: the extra of drivetrain that brings it.
-        purpose: what it is needed for, as the beginning of the message.
+        extra: the drivetrain extra that installs it.
+        purpose: what needs it; the beginning of the message.
 
     Raises:
         MissingDependencyError: the module is not installed.
@@ -99,19 +100,19 @@ def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
 
 
 _NO_TELEMETRY = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1"}
-"""What keeps OpenVINO (by its belief to run in continuous integration) and ONNX Runtime silent."""
+"""Variables that silence ONNX Runtime, and OpenVINO (by making it think it runs in continuous integration)."""
 
 
 def openvino() -> ModuleType:
-    """OpenVINO, imported so that it neither reports its use over the network nor writes to the user's home.
+    """OpenVINO, imported so that it neither reports usage over the network nor writes to the user's home.
 
-    It does both when it is imported, unless it believes to run in continuous integration, and keeps to what it decided.
+    It would do both on import, unless it detects continuous integration; it makes this decision only once.
     """
     return _import_silently("openvino")
 
 
 def onnxruntime() -> ModuleType:
-    """ONNX Runtime, imported so that it neither reports its use over the network nor writes to the user's home."""
+    """ONNX Runtime, imported so that it neither reports usage over the network nor writes to the user's home."""
     return _import_silently("onnxruntime")
 
 
@@ -124,7 +125,7 @@ def _import_silently(name: str) -> ModuleType:
 
 @contextmanager
 def without_telemetry() -> Iterator[None]:
-    """Set what keeps the runtimes silent, for as long as it takes."""
+    """Within the block, set the variables that stop the runtimes from reporting usage."""
     before = {name: os.environ.get(name) for name in _NO_TELEMETRY}
     os.environ.update(_NO_TELEMETRY)
     try:

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: cores and memory."""
+"""The cores and the memory that this process may use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
 _CORES = Path("/sys/devices/system/cpu")
-#: How libraries say that memory ran out without an exception class for it.
+#: How libraries report running out of memory when they have no exception class for it.
 _OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -28,20 +28,20 @@ _OUT_OF_MEMORY = (
 
 
 def visible_cores() -> int:
-    """How many cores this process may run on; what libraries count when they choose their number of threads."""
+    """How many cores this process may run on; libraries use this count to choose their number of threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def core_count() -> int:
-    """How many cores this process may use: those it may run on, or fewer if its control groups allow less time.
+    """How many cores this process may use: those it may run on, or fewer if its control groups limit its CPU time.
 
-    A container with ``--cpus 2`` sees every core of the machine, and is stopped for a while when it uses more than two.
+    A container with ``--cpus 2`` sees every core of the machine, and is throttled when it uses more than two.
     """
     return max(1, min([visible_cores(), *(math.ceil(share) for share in _shares_in_groups())]))
 
 
 def physical_cores() -> int:
-    """How many cores this process may run on, those that are two for one counted once: as PyTorch counts them."""
+    """How many physical cores this process may run on, counting hyper-threads of one core once, as PyTorch does."""
     numbers = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
     files = [_CORES / f"cpu{number}" / "topology" / "thread_siblings_list" for number in numbers]
     try:
@@ -51,19 +51,19 @@ def physical_cores() -> int:
 
 
 def available_memory(*, ulimit: bool = True) -> int:
-    """Bytes of main memory this process may still take.
+    """Bytes of main memory that this process may still allocate.
 
-    The limits of its control groups (version 1 and 2, those above it too) are honoured.
+    Honours the limits of its control groups (version 1 and 2) and of their parents.
 
     Args:
-        ulimit: whether the limits of ``ulimit`` (``-v``, ``-d``) count too; they are for each process, not for all.
+        ulimit: whether ``ulimit`` (``-v``, ``-d``) counts too; those limits apply per process, not to all together.
     """
     limits: list[int] = [_system_available(), *_left_in_groups(), *(_left_by_ulimit() if ulimit else ())]
     return max(0, min(limits))
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that memory ran out, on the host or on an accelerator."""
+    """Whether an error or one of its causes says that memory ran out, on the host or on an accelerator."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -78,7 +78,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def resident_memory(pid: int | None = None) -> int:
-    """Bytes of main memory that a process holds now; of this one if not given, 0 if there is none such."""
+    """Bytes of main memory that a process (by default this one) holds now; 0 if there is no such process."""
     try:
         pages = Path(f"/proc/{pid or 'self'}/statm").read_text(encoding="ascii").split()[1]
     except (OSError, IndexError):
@@ -87,10 +87,10 @@ def resident_memory(pid: int | None = None) -> int:
 
 
 def session_memory(leader: int) -> int:
-    """Bytes of main memory that all processes of a session hold; pages they share count for each.
+    """Bytes of main memory that all processes of a session hold; shared pages count once for each process.
 
     Args:
-        leader: the number of its first process.
+        leader: the process id of the session leader.
     """
     total = 0
     for entry in Path("/proc").iterdir():
@@ -106,13 +106,13 @@ def session_memory(leader: int) -> int:
 
 
 def yield_memory_first() -> None:
-    """Ask the kernel to end this process before others when memory runs out."""
+    """Ask the kernel to kill this process before others when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def give_memory_back() -> None:
-    """Hand back what the C library keeps of freed memory, where it can: a broken training leaves hundreds of MB."""
+    """Return freed memory that the C library still holds, where possible: a failed training leaves hundreds of MB."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -128,7 +128,7 @@ def _system_available() -> int:
 
 
 def _left_by_ulimit() -> Iterator[int]:
-    """What is left of the address space and of the data segment, where they are limited."""
+    """The remaining address space and data segment, if they are limited."""
     used = _status_bytes()
     for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
         soft, _ = resource.getrlimit(limit)
@@ -147,7 +147,7 @@ def _status_bytes() -> dict[str, int]:
 
 
 def _left_in_groups() -> Iterator[int]:
-    """What is left in each control group that holds this process and has a limit; cached files can be given back."""
+    """What remains in each control group of this process that has a limit; cached files count as reclaimable."""
     names = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
     for folder, version in _groups("memory"):
         limit, used = (_number(folder / name) for name in names[version])
@@ -156,7 +156,7 @@ def _left_in_groups() -> Iterator[int]:
 
 
 def _shares_in_groups() -> Iterator[float]:
-    """How many cores' worth of time each control group that holds this process allows it, where that is limited."""
+    """How many cores' worth of time each control group of this process is allowed, if it is limited."""
     for folder, version in _groups("cpu"):
         if version == 2:
             quota, period = [*_numbers(folder / "cpu.max"), None, None][:2]
@@ -167,10 +167,10 @@ def _shares_in_groups() -> Iterator[float]:
 
 
 def _groups(kind: str) -> Iterator[tuple[Path, int]]:
-    """Folders of the control groups of this process, from its own to the root, with the version (1 or 2) of each.
+    """The folders of the control groups of this process, from its own up to the root, each with its version (1 or 2).
 
     Args:
-        kind: ``"memory"`` or ``"cpu"``; version 1 has a tree of groups for each.
+        kind: ``"memory"`` or ``"cpu"``; version 1 has a separate tree of groups for each.
     """
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
@@ -187,7 +187,7 @@ def _groups(kind: str) -> Iterator[tuple[Path, int]]:
 
 
 def _cached_files(folder: Path) -> int:
-    """Bytes that the kernel counts for the group and gives back when they are needed."""
+    """Bytes of file cache that count towards the group and that the kernel can reclaim."""
     try:
         lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -201,7 +201,7 @@ def _number(path: Path) -> int | None:
 
 
 def _numbers(path: Path) -> list[int | None]:
-    """The numbers in a file, ``None`` for a word; none where there is no such file."""
+    """The numbers in a file, with ``None`` for each word; empty if there is no such file."""
     try:
         words = path.read_text(encoding="ascii").split()
     except OSError:

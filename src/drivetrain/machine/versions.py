@@ -1,4 +1,4 @@
-"""What a run was made with: versions, hardware, the state of the checkout."""
+"""The versions, hardware and state of the checkout that a run was made with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPENMP = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 def environment() -> dict[str, Any]:
-    """Versions and hardware, without importing anything heavy."""
+    """Versions and hardware, determined without importing anything heavy."""
     versions = {name: found for name in _PACKAGES if (found := version_of(name)) is not None}
     return {
         "python": platform.python_version(),
@@ -37,7 +37,7 @@ def environment() -> dict[str, Any]:
 
 
 def accelerators() -> list[str]:
-    """The names of the accelerators that PyTorch sees, if this process uses PyTorch."""
+    """The names of the accelerators that PyTorch sees, if this process has loaded PyTorch."""
     torch = sys.modules.get("torch")
     kinds = [getattr(torch, name, None) for name in ("cuda", "xpu")]
     return [
@@ -46,7 +46,7 @@ def accelerators() -> list[str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and cleanliness of the checkout that the command was started in; ``None`` outside of one."""
+    """Commit and cleanliness of the git checkout around the current directory; ``None`` outside of one."""
     git = shutil.which("git")
     if git is None:
         return None

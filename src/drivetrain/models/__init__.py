@@ -1,1 +1,1 @@
-"""Which engine serves which model: specs, registry, resolution, catalogue, and what a checkpoint says of itself."""
+"""Which engine serves which model: specs, registry, resolution, catalogue, and reading checkpoints safely."""

@@ -1,4 +1,4 @@
-"""A model that auto-configuration may choose, with what was measured of it."""
+"""A model that auto-configuration may choose, with its measurements."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from drivetrain.types.task import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One way to train for a task; the engine that offers it lists it in its SPEC.
+    """One way to train for a task, listed in the SPEC of the engine that offers it.
 
-    The figures are those of ``benchmarks/auto_candidates.py`` on the CPU with one thread.
+    The figures come from ``benchmarks/auto_candidates.py``, on the CPU with one thread.
 
     Attributes:
         model: full name, such as ``"timm:resnet18"``.
-        task: what it is trained for.
-        image_size: side of the square input in pixels that suits the model where nothing speaks against it.
-        cpu_image_size: the same where time matters, on a CPU; ``image_size`` if ``None``.
-        measured_size: side of the input in pixels when it was measured.
-        train_ms: training time of one image in one epoch, at ``measured_size``.
-        measured_images: number of training images when it was measured.
-        images_power: how the training time grows with their number: 1, or 2 where every image is compared with all.
-        predict_ms: time of one prediction, at ``measured_size``.
-        quality: of its main metric on the generated data, 0..1.
-        epochs: how many epochs are enough; 1 for models that look at each image once.
-        least_epochs: with fewer it learns nothing of use.
-        memory_mb: training memory of one image of a batch, at ``measured_size``.
+        task: the task it is trained for.
+        image_size: side of the square input in pixels that suits the model by default.
+        cpu_image_size: the same for a CPU, where time matters; ``image_size`` if ``None``.
+        measured_size: side of the input in pixels during the measurement.
+        train_ms: training time per image and epoch, at ``measured_size``.
+        measured_images: number of training images during the measurement.
+        images_power: how training time grows with the number of images: 1, or 2 if every image is compared with all.
+        predict_ms: time per prediction, at ``measured_size``.
+        quality: the value of its main metric on the generated data, 0..1.
+        epochs: a sufficient number of epochs; 1 for models that see each image once.
+        least_epochs: the minimum number of epochs to learn anything useful.
+        memory_mb: training memory per image of a batch, at ``measured_size``.
         size_step: the image size is a multiple of this.
-        weights: where trained weights of the backbone may lie (:func:`drivetrain.recommend.local_weights.find_weights`
-            looks there); with none of them on the machine the candidate drops out. Empty for one that needs none.
-        weights_argument: the model argument that takes the file of weights.
+        weights: where pretrained backbone weights may be (:func:`drivetrain.recommend.local_weights.find_weights`
+            searches there); without any of them on the machine the candidate is dropped. Empty if none are needed.
+        weights_argument: the model argument that takes the weights file.
         model_args: other arguments of the model's constructor.
-        patience: stop after this many validations without a better one; ``None`` where there is nothing to stop.
-        metrics: the validation metric for balanced classes and the one for unbalanced ones; empty for the engine's own.
+        patience: stop after this many validations without improvement; ``None`` for no early stopping.
+        metrics: the validation metrics for balanced and for unbalanced classes; empty for the engine's own.
         balances: whether the engine honours ``class_weights="balanced"`` for the task.
     """
 
@@ -62,5 +62,5 @@ class Candidate:
 
     @property
     def is_one_pass(self) -> bool:
-        """Whether the model looks at each training image once and is done."""
+        """Whether the model sees each training image only once."""
         return self.epochs == 1

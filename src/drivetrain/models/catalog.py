@@ -1,4 +1,4 @@
-"""What models each installed upstream offers, cached per upstream version so that listing imports nothing."""
+"""The models that each installed upstream offers, cached per upstream version so that listing imports nothing."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _SCHEMA = 3
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where names of models come from.
+    """A source of model names.
 
     Attributes:
-        prefix: what stands before the colon in ``"timm:resnet18"``.
+        prefix: the part before the colon in ``"timm:resnet18"``.
         package: the top-level package that must be installed.
-        distribution: its name for ``importlib.metadata``, for the version.
+        distribution: the name of its distribution, for ``importlib.metadata``.
         listing: ``"module:function"`` without arguments that returns ``{"models": [...], "arguments": {family:
             [...]}}``: dicts with the fields of :class:`ModelEntry` (``source`` is filled in) and of :class:`Argument`.
             It runs in a child process and may import the package.
-        install: what to type if the package is missing; the engine's own if empty.
+        install: the command to show if the package is missing; empty for the engine's own.
     """
 
     prefix: str
@@ -45,7 +45,7 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One constructor argument of a model: its name, its type as written, its default as written, its help."""
+    """One constructor argument of a model: its name, its type and default as written, and its help text."""
 
     name: str
     type: str = ""
@@ -58,15 +58,15 @@ class ModelEntry:
     """One model that an upstream offers.
 
     Attributes:
-        name: as the upstream spells it.
+        name: as spelled by the upstream.
         source: the prefix of its :class:`ModelSource`.
-        tasks: what it can be trained for.
-        class_path: the class or function that makes it, ``"package.module:Name"``.
-        family: models of one family share their arguments.
-        summary: one line.
-        code_licence: of the code, as the upstream states it; "unknown" where it does not.
-        weights_licence: of the weights that the upstream publishes; "unknown" where it does not state it, "none" where
-            it publishes none.
+        tasks: the tasks it can be trained for.
+        class_path: the class or function that creates it, ``"package.module:Name"``.
+        family: models of one family have the same arguments.
+        summary: one line of description.
+        code_licence: licence of the code, as stated by the upstream; "unknown" if it states none.
+        weights_licence: licence of the published weights, as stated by the upstream; "unknown" if it states none,
+            "none" if it publishes no weights.
     """
 
     name: str
@@ -80,7 +80,7 @@ class ModelEntry:
 
     @property
     def licences(self) -> dict[str, str]:
-        """Both, for a record."""
+        """Both licences, for a record."""
         return {"code": self.code_licence, "weights": self.weights_licence}
 
     @property
@@ -99,7 +99,7 @@ class Listing:
     arguments: dict[str, tuple[Argument, ...]]
 
     def find(self, name: str) -> ModelEntry | None:
-        """The model of that name; spelling is exact, or, failing that, without regard to case."""
+        """The model of the given name: an exact match, or else one ignoring case."""
         by_name = {entry.name: entry for entry in self.models}
         if name in by_name:
             return by_name[name]
@@ -115,13 +115,13 @@ def installed_version(source: ModelSource) -> str | None:
 
 
 def listing(source: ModelSource) -> Listing | None:
-    """What the source offers; ``None`` if its package is not installed.
+    """The models that the source offers; ``None`` if its package is not installed.
 
-    The first call for a version asks the package in a child process and keeps the answer in the user's cache;
-    a damaged cache entry is made again.
+    The first call for a version asks the package in a child process and stores the answer in the user's cache;
+    a damaged cache entry is rebuilt.
 
     Raises:
-        ModelError: the package is installed but could not be asked.
+        ModelError: the package is installed but could not be queried.
     """
     version = installed_version(source)
     if version is None:
@@ -134,19 +134,19 @@ def listing(source: ModelSource) -> Listing | None:
     text = _ask_in_child(source)
     try:
         files.write_text(path, text)
-    except OSError as error:  # the list is known now, and is fetched again next time
-        print(f"The list could not be kept: {error}", file=sys.stderr)  # noqa: T201
+    except OSError as error:  # the list is available now, and will be fetched again next time
+        print(f"The list could not be cached: {error}", file=sys.stderr)  # noqa: T201
     return _parse(json.loads(text), source, version)
 
 
 def cached_listing(source: ModelSource) -> Listing | None:
-    """What the source offers if that was listed before; this never asks the package."""
+    """The cached listing of the source, if there is one; never queries the package."""
     version = installed_version(source)
     return None if version is None else _read(_cache_path(source, version), source, version)
 
 
 def argument_names(model: Any, sources: Sequence[ModelSource]) -> tuple[str, ...] | None:
-    """The arguments of the constructor of a class, or of a model of one of the sources; ``None`` if they are open."""
+    """The constructor arguments of a class or of a named model of one of the sources; ``None`` if any are allowed."""
     import inspect
 
     if isinstance(model, ModelEntry):
@@ -179,7 +179,7 @@ def _parse(data: dict[str, Any], source: ModelSource, version: str) -> Listing:
 
 
 def _ask_in_child(source: ModelSource) -> str:
-    """Run the listing in a process of its own, so that this one imports nothing."""
+    """Run the listing in a separate process, so that this one imports nothing."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "listing.json"
         command = [sys.executable, "-m", "drivetrain.models.catalog", source.listing, str(answer)]
@@ -190,7 +190,7 @@ def _ask_in_child(source: ModelSource) -> str:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise ModelError(
                 f"The models of {source.distribution} could not be listed: {last}. "
-                f"See the whole message with: {' '.join(command[:3])} {source.listing} listing.json"
+                f"For the full message run: {' '.join(command[:3])} {source.listing} listing.json"
             )
         return answer.read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Read what a checkpoint file says about itself, executing nothing."""
+"""Reading what a checkpoint file says about itself, without executing anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivetrain.errors import CheckpointError, CheckpointNotFoundError, near
 SUFFIXES = (".ckpt", ".pt", ".pth")
 _MOST_BYTES = 256 * 1024 * 1024
 _MOST_PICKLES = 5
-#: What tensors, arrays and plain data need; calling these runs no code of the file's choosing.
+#: The names needed by tensors, arrays and plain data; calling these cannot run code chosen by the file.
 _PLAIN = re.compile(
     r"torch\._utils\._rebuild_\w+|torch\.(\w+Storage|Size|device|dtype|[a-z]+\d+)|torch\.storage\.\w*Storage"
     r"|torch\.nn\.parameter\.Parameter|collections\.(OrderedDict|defaultdict|Counter)"
@@ -28,7 +28,7 @@ _PLAIN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """What stands in the pickle of a checkpoint.
+    """The contents of the pickle in a checkpoint.
 
     Attributes:
         names: ``"module.name"`` of everything that unpickling would import.
@@ -39,12 +39,12 @@ class CheckpointFacts:
     texts: frozenset[str]
 
     def mentions(self, mark: str) -> bool:
-        """Whether a string equals ``mark``, or an imported name begins with it."""
+        """Whether a string equals ``mark``, or an imported name starts with it."""
         return mark in self.texts or any(name.startswith(mark) for name in self.names)
 
     @property
     def foreign_names(self) -> tuple[str, ...]:
-        """What unpickling would import beyond the needs of tensors and plain data, in order."""
+        """What unpickling would import beyond tensors and plain data, in order."""
         return tuple(sorted(name for name in self.names if not _PLAIN.fullmatch(name)))
 
 
@@ -52,7 +52,7 @@ def read_facts(path: Path) -> CheckpointFacts:
     """Scan the pickle of a torch checkpoint without running it.
 
     Raises:
-        CheckpointNotFoundError: there is no such file.
+        CheckpointNotFoundError: the file does not exist.
         CheckpointError: it is not a torch checkpoint.
     """
     require_file(path)
@@ -61,19 +61,19 @@ def read_facts(path: Path) -> CheckpointFacts:
     except (ValueError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(
             f"checkpoint={str(path)!r} is not a torch checkpoint ({error}). "
-            f"Give a file ending in {', '.join(SUFFIXES)} that a training wrote, or a work dir."
+            f"Give a file ending in {', '.join(SUFFIXES)} written by a training run, or a work dir."
         ) from error
     return CheckpointFacts(frozenset(names), frozenset(texts))
 
 
 def tensor_digest(path: Path) -> str:
-    """A hash of the tensors in a checkpoint; equal tensors give equal hashes, whatever else the file says.
+    """A hash of the tensors in a checkpoint; equal tensors give equal hashes, whatever else the file contains.
 
-    The paths, dates and versions that a tool adds do not count. A file that is no archive of torch is
-    hashed whole.
+    Paths, dates and versions added by tools are ignored. A file that is not a torch archive is
+    hashed as a whole.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     digest = hashlib.sha256()
     if not zipfile.is_zipfile(path):
@@ -94,7 +94,7 @@ def require_file(path: Path) -> None:
     """Refuse a checkpoint path that is not a file.
 
     Raises:
-        CheckpointNotFoundError: there is no such file; the message names the other checkpoints in its folder.
+        CheckpointNotFoundError: the file does not exist; the message names the other checkpoints in its folder.
     """
     if path.is_file():
         return
@@ -119,9 +119,9 @@ def _pickle_of(path: Path) -> bytes:
 
 
 def _mentioned(data: bytes) -> tuple[set[str], set[str]]:
-    """The names that unpickling would import and the strings, of the pickles that ``data`` begin with.
+    """The names that unpickling would import, and the strings, of the pickles at the start of ``data``.
 
-    The older format of torch puts several pickles one after the other; only the first must be one.
+    The older torch format stores several pickles one after another; only the first must be valid.
     """
     stream = io.BytesIO(data)
     names, texts = set[str](), set[str]()
@@ -136,7 +136,7 @@ def _mentioned(data: bytes) -> tuple[set[str], set[str]]:
 
 
 def _scan(stream: IO[bytes], names: set[str], texts: set[str]) -> None:
-    """Follow the strings of one pickle over its memo, as ``STACK_GLOBAL`` takes its two names from there."""
+    """Follow the strings of one pickle through its memo, from which ``STACK_GLOBAL`` takes its two names."""
     memo: dict[int, str] = {}
     memo_size, last, strings = 0, "", ["", ""]
     for opcode, argument, _ in pickletools.genops(stream):

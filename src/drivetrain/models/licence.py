@@ -1,4 +1,4 @@
-"""What may be done with the code and the published weights of a model, as its upstream states it."""
+"""The licences of a model's code and of its published weights, as stated by its upstream."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from drivetrain.models.catalog import ModelEntry
 
-#: Where the upstream does not state it.
+#: The upstream states no licence.
 UNKNOWN = "unknown"
-#: Where there is nothing to license: the upstream publishes no weights.
+#: There is nothing to license: the upstream publishes no weights.
 NONE = "none"
-#: Licences that allow any use, change and distribution, with a notice at most.
+#: Licences that allow any use, modification and distribution, with at most an attribution notice.
 PERMISSIVE = frozenset(
     ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "BSL-1.0", "CC0-1.0", "CC-BY-4.0", "Unlicense")
 )
@@ -20,10 +20,10 @@ _SPELT |= {"cc-by-nc-4.0": "CC-BY-NC-4.0", "agpl-3.0": "AGPL-3.0", "gpl-3.0": "G
 
 
 def spelt(text: str | None) -> str:
-    """The licence in the spelling of SPDX where it is known; an upstream's own name stays; ``None`` is "unknown"."""
+    """The SPDX identifier of a licence if it is known, else the upstream's own name; "unknown" for ``None``."""
     return _SPELT.get((text or "").strip().lower(), (text or UNKNOWN).strip())
 
 
 def is_permissive(entry: ModelEntry) -> bool:
-    """Whether both code and published weights are known to be permissive; without weights the code alone counts."""
+    """Whether code and published weights are known to be permissive; if there are no weights, only the code counts."""
     return entry.code_licence in PERMISSIVE and entry.weights_licence in {*PERMISSIVE, NONE}

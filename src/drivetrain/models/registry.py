@@ -1,4 +1,4 @@
-"""Which engines there are: those of installed packages and those that this process registered."""
+"""The registry of engines: those of installed packages and those registered in this process."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _from_packages: dict[str, EngineSpec] | None = None
 
 
 def register_engine(spec: EngineSpec, *, override: bool = False) -> Callable[[_E], _E]:
-    """Class decorator that makes an engine known in this process.
+    """Class decorator that registers an engine in this process.
 
-    Packages announce theirs with the entry-point group ``drivetrain.engines`` instead, whose value is the path of an
+    Packages announce theirs through the entry-point group ``drivetrain.engines`` instead, whose value is the path of an
     :class:`EngineSpec`.
 
     Args:
-        spec: what the engine serves.
+        spec: describes the engine and what it serves.
         override: replace an engine of the same name.
 
     Raises:
-        ModelError: another engine has this name.
+        ModelError: another engine already has this name.
     """
 
     def register(cls: _E) -> _E:
@@ -52,13 +52,13 @@ def register_engine(spec: EngineSpec, *, override: bool = False) -> Callable[[_E
 
 
 def refresh_engines() -> None:
-    """Forget what entry points said, so that packages installed since are seen."""
+    """Re-read the entry points, so that packages installed in the meantime are found."""
     global _from_packages
     _from_packages = None
 
 
 def engine_specs() -> dict[str, EngineSpec]:
-    """All known engines by name, installed or not; one broken plug-in is a warning and nothing more.
+    """All known engines by name, installed or not; a broken plug-in only causes a warning.
 
     Raises:
         ModelError: two packages announce the same name.
@@ -91,7 +91,7 @@ def _announced() -> Iterator[tuple[str, EngineSpec]]:
 
 
 def list_engines() -> dict[str, EngineSpec]:
-    """All known engines by name; ``spec.missing`` tells which packages an engine still lacks."""
+    """All known engines by name; ``spec.missing`` lists the packages that an engine still needs."""
     return engine_specs()
 
 
@@ -103,7 +103,7 @@ def list_models(
     Args:
         engine: only those of this engine.
         task: only those for this task.
-        text: only those whose full name contains it, without regard to case.
+        text: only those whose full name contains this text, ignoring case.
         permissive: only those whose code and published weights are known to be under permissive licences.
 
     Raises:
@@ -122,10 +122,10 @@ def list_models(
 
 
 def spec_by_name(name: str) -> EngineSpec:
-    """The engine of that name.
+    """The engine of the given name.
 
     Raises:
-        OptionError: there is none; the message lists them.
+        OptionError: there is none; the message lists the known ones.
     """
     specs = engine_specs()
     if name not in specs:
@@ -147,7 +147,7 @@ def load_engine(spec: EngineSpec) -> type[Any]:
 
 
 def listings(spec: EngineSpec) -> Iterator[Listing]:
-    """What the installed packages of an engine offer, one listing for each source that is installed."""
+    """The models offered by an engine's installed packages, one listing per installed source."""
     for source in spec.sources:
         found = listing(source)
         if found is not None:

@@ -1,4 +1,4 @@
-"""Which engine serves a model: an object, a name, a class path, a file or a folder."""
+"""Finding the engine that serves a model: an object, a name, a class path, a file or a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from drivetrain.recipes import list_recipes
 
 
 def explain_dispatch(model: Any, *, engine: str | None = None) -> str:
-    """Say which engine serves the model and why the others do not.
+    """Explain which engine serves the model and why the others do not.
 
     Raises:
         ModelError: no engine serves it; the message says why.
@@ -41,23 +41,23 @@ def explain_dispatch(model: Any, *, engine: str | None = None) -> str:
 
 
 def resolve(model: Any, *, engine: str | EngineSpec | None = None) -> Resolution:
-    """Choose the engine for a model, importing no framework that the model has not imported itself.
+    """Choose the engine for a model, without importing any framework that the model has not already imported.
 
     Args:
         model: an object, a name, a class path, a checkpoint, an artefact, a recipe, or a work dir.
-        engine: the engine to use whatever the model says, by name, or by its spec if it is not registered.
+        engine: the engine to use regardless of the model, by name, or by its spec if it is not registered.
 
     Raises:
-        UnknownModelError: nothing offers it.
+        UnknownModelError: no source offers it.
         AmbiguousModelError: several sources offer it; the message lists the prefixed spellings.
-        MissingDependencyError: it is known, but its packages are not installed.
+        MissingDependencyError: the model is known, but its packages are not installed.
         CheckpointNotFoundError: it looks like a file that does not exist.
     """
     forced = spec_by_name(engine) if isinstance(engine, str) else engine
     if model is None:
         raise ModelError(
             "model is None. Give a model: an object, a name (drivetrain find lists them), or a path. "
-            "Or give data too, and a model is chosen by them."
+            "Or give data too, and a suitable model is chosen."
         )
     if isinstance(model, str) and not model.strip():
         raise ModelError(
@@ -82,7 +82,7 @@ def _why_not(spec: EngineSpec) -> str:
 
 
 def unwrap(model: Any) -> Any:
-    """Take a model out of what torch.compile, DataParallel, DDP or PEFT put around it."""
+    """Remove the wrappers that torch.compile, DataParallel, DDP or PEFT put around a model."""
     wrappers = {
         "torch:OptimizedModule": "_orig_mod",
         "torch:DistributedDataParallel": "module",
@@ -107,10 +107,10 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
             taken = ", ".join(claim.replace(":", ".") for claim in forced.claims)
             files = f" or a file ending in {', '.join(forced.suffixes)}" if forced.suffixes else ""
             raise ModelError(
-                f"engine={forced.name!r} takes {taken}{files}, and not a "
-                f"{cls.__module__}.{cls.__qualname__}. Leave engine out, and the one that serves it is chosen."
+                f"engine={forced.name!r} takes {taken}{files}, not a "
+                f"{cls.__module__}.{cls.__qualname__}. Leave engine out to have the right one chosen."
             )
-        return Resolution(forced, inner, f"engine={forced.name!r} was asked for")
+        return Resolution(forced, inner, f"engine={forced.name!r} was requested")
     claims = _claims(engine_specs().values())
     key = claimed_by(cls, tuple(claims))
     if key is None:
@@ -119,7 +119,7 @@ def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
             f"{', '.join(sorted(claims))}. Give engine=... to choose one, or register your own with @register_engine."
         )
     if isinstance(inner, type):
-        raise ModelError(f"model is the class {cls.__name__} itself. Give an object of it, or its name.")
+        raise ModelError(f"model is the class {cls.__name__} itself. Give an instance, or its name.")
     return Resolution(_only(claims[key], key), inner, f"{cls.__name__} is a {key.replace(':', '.')}")
 
 
@@ -132,7 +132,7 @@ def _claims(specs: Iterable[EngineSpec]) -> dict[str, list[EngineSpec]]:
 
 
 def _only(specs: list[EngineSpec], key: str) -> EngineSpec:
-    """The engine that claims a class; two of them cannot be told apart by the class."""
+    """The only engine that claims a class; two claims of one class would be ambiguous."""
     if len(specs) > 1:
         spellings = " or ".join(f"engine={spec.name!r}" for spec in specs)
         raise AmbiguousModelError(f"Several engines serve {key.replace(':', '.')}. Choose one: {spellings}.")
@@ -161,18 +161,18 @@ def _file_suffixes(specs: Iterable[EngineSpec]) -> set[str]:
 
 
 def _is_file_name(text: str, specs: list[EngineSpec]) -> bool:
-    """Whether a missing ``x.pt`` is a file and not a model whose name has a dot in it."""
+    """Whether a missing ``x.pt`` is a file rather than a model name with a dot in it."""
     return not any(source.find(text) for spec in specs for source in listings(spec))
 
 
 def _absent(path: Path, names: Iterable[str]) -> str:
-    """What to say of a path that is not there."""
+    """The message about a path that does not exist."""
     where = "" if path.is_absolute() else f" in {Path.cwd()}"
     return f"model={str(path)!r} is not there: no such file or folder{where}.{near(path.name, names)}"
 
 
 def _beside(path: Path) -> list[str]:
-    """What lies in the folder in which a path that is not there was looked for."""
+    """The contents of the folder in which a missing path was looked for."""
     try:
         return [item.name for item in path.parent.iterdir()]
     except OSError:
@@ -180,7 +180,7 @@ def _beside(path: Path) -> list[str]:
 
 
 def _is_path(text: str) -> bool:
-    """Whether a text is meant as a path: names of models have no slash, and begin with neither a dot nor a tilde."""
+    """Whether a string is meant as a path: model names contain no slash, and start with neither a dot nor a tilde."""
     return "/" in text or os.sep in text or text.startswith((".", "~"))
 
 
@@ -210,7 +210,7 @@ def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
 
 
 def _holds_model(folder: Path) -> bool:
-    """Whether a run or an artefact lies in a folder."""
+    """Whether a folder contains a run or an artefact."""
     kept = {"run.json", "manifest.json"}
     suffixes = _file_suffixes(engine_specs().values())
     return any(item.name in kept or item.suffix in suffixes for item in folder.iterdir() if item.is_file())
@@ -218,7 +218,7 @@ def _holds_model(folder: Path) -> bool:
 
 def _resolve_suffix(path: Path, suffix: str, forced: EngineSpec | None, reason: str) -> Resolution:
     if forced is not None:
-        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
+        return Resolution(forced, path, f"engine={forced.name!r} was requested")
     for spec in engine_specs().values():
         if suffix in (*spec.suffixes, *spec.checkpoint_suffixes):
             return Resolution(spec, path, reason)
@@ -249,7 +249,7 @@ def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
                 f"engine={forced.name!r}, but the checkpoint {str(path)!r} is of the engine {others[0]!r}. "
                 "Leave engine out, or give another checkpoint."
             )
-        return Resolution(forced, path, f"engine={forced.name!r} was asked for")
+        return Resolution(forced, path, f"engine={forced.name!r} was requested")
     for spec in engine_specs().values():
         mark = next((mark for mark in spec.checkpoint_marks if facts.mentions(mark)), None)
         if mark is not None:
@@ -258,11 +258,11 @@ def _resolve_checkpoint(path: Path, forced: EngineSpec | None) -> Resolution:
         raise UnsafeCheckpointError(
             f"model={str(path)!r} is not safe: opening it would execute "
             f"{', '.join(facts.foreign_names[:5])}. It was not opened and nothing was run. If you trust it, save only "
-            "the state_dict of its model with the tool that wrote it, and give that file as weights."
+            "the model's state_dict with the tool that wrote it, and give that file as weights."
         )
     raise CheckpointError(
-        f"model={str(path)!r} is a checkpoint of no known engine. If it holds only weights, name the model and give "
-        "the file as its weights: model='timm:resnet18', model_args={'pretrained': 'FILE'}."
+        f"model={str(path)!r} is not a checkpoint of any known engine. If it holds only weights, name the model and "
+        "give the file as its weights: model='timm:resnet18', model_args={'pretrained': 'FILE'}."
     )
 
 
@@ -318,7 +318,7 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
 
 
 def _resolve_class_path(path: str, specs: list[EngineSpec]) -> Resolution:
-    """A class by its dotted path."""
+    """Resolve a class by its dotted path."""
     top, name = path.replace(":", ".").partition(".")[0], path.replace(":", ".").rpartition(".")[2]
     owner = next((spec for spec in specs for key in spec.claims if key.partition(":")[0] == top), None)
     if owner is not None and owner.missing:

@@ -1,4 +1,4 @@
-"""What is known of an engine without importing it, and what a dispatch found."""
+"""The description of an engine that needs no import of it, and the result of a dispatch."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from drivetrain.types.task import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSpec:
-    """What is known of an engine without importing it.
+    """The facts about an engine that are needed before it is imported.
 
     Attributes:
-        name: of the engine, as in ``engine="anomalib"``.
+        name: the name of the engine, as in ``engine="anomalib"``.
         class_path: ``"package.module:Class"``.
-        install: what to type if a package is missing, such as ``pip install "drivetrain[anomalib]"``.
+        install: the command to show if a package is missing, such as ``pip install "drivetrain[anomalib]"``.
         packages: top-level packages that must be installed.
-        claims: classes it serves, as ``"top_package:ClassName"``, looked up along the MRO of the model.
-        data_claims: classes of native data that pass through untouched, in the same form.
-        sources: where names of models come from.
+        claims: the classes it serves, as ``"top_package:ClassName"``, looked up along the MRO of the model.
+        data_claims: classes of native data that are passed through unchanged, in the same form.
+        sources: the sources of its model names.
         known_names: regular expressions of names it would offer, for the message when it is not installed.
-        tasks: what its models can be trained for.
-        hooks: which of the hooks that a framework may leave out it defines; a verb that needs another is refused.
-        verbs: the former way to say so, for one release: without "train" there is no ``fit``, without "export" no
-            ``export_source``.
-        suffixes: model files it opens.
-        checkpoint_suffixes: of this engine's checkpoints, in addition to those of torch.
-        checkpoint_marks: strings or names that tell its checkpoints apart (see :mod:`drivetrain.models.checkpoint`).
-        upstream: distribution -> range of versions it holds for.
+        tasks: the tasks its models can be trained for.
+        hooks: the optional framework hooks that it defines; a verb that needs another one is refused.
+        verbs: deprecated predecessor of ``hooks``, kept for one release: without "train" there is no ``fit``, without
+            "export" no ``export_source``.
+        suffixes: suffixes of the model files it opens.
+        checkpoint_suffixes: suffixes of this engine's checkpoints, in addition to those of torch.
+        checkpoint_marks: strings or names that identify its checkpoints (see :mod:`drivetrain.models.checkpoint`).
+        upstream: distribution -> range of supported versions.
         limits: ``"package.module:function"`` that refuses options which no model of the engine honours; called with
-            :class:`~drivetrain.types.options.TrainOptions` and ``device`` before the framework is loaded, so it imports
-            none.
-        artifact_names: format -> the folder of an artefact that the user does not name, where it is not
-            ``"{format}-{precision}"``; some upstreams know theirs by it.
+            :class:`~drivetrain.types.options.TrainOptions` and ``device`` before the framework is loaded, so it must
+            not import it.
+        artifact_names: format -> the default folder name of an artefact, if it is not
+            ``"{format}-{precision}"``; some upstreams recognise theirs by it.
         candidates: models that auto-configuration may choose.
-        summary: one line.
-        licence: of the upstream's code, by its SPDX name; "unknown" for models that users bring.
+        summary: one line of description.
+        licence: SPDX name of the upstream's code licence; "unknown" for models that users bring.
     """
 
     name: str
@@ -73,7 +73,7 @@ class EngineSpec:
             object.__setattr__(self, "hooks", tuple(hook for hook in self.hooks if hook not in gone))
 
     def artifact_name(self, format: str, precision: str) -> str:  # noqa: A002  (the field's word)
-        """The folder of an artefact that the user does not name."""
+        """The default folder name of an artefact."""
         return self.artifact_names.get(format, "{format}-{precision}").format(format=format, precision=precision)
 
     @property
@@ -85,7 +85,7 @@ class EngineSpec:
         """Refuse an engine whose packages are not installed.
 
         Raises:
-            MissingDependencyError: with the command that installs them.
+            MissingDependencyError: the message has the command that installs them.
         """
         if self.missing:
             raise MissingDependencyError(
@@ -100,9 +100,9 @@ class Resolution:
 
     Attributes:
         spec: the engine.
-        model: the model as the engine is to take it: an unwrapped object, a class, a :class:`ModelEntry`, or a path.
-        reason: why this engine, in one sentence.
-        rejected: engine name -> why not.
+        model: the model in the form the engine takes: an unwrapped object, a class, a :class:`ModelEntry`, or a path.
+        reason: why this engine was chosen, in one sentence.
+        rejected: engine name -> why it was not chosen.
     """
 
     spec: EngineSpec

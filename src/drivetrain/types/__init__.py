@@ -1,4 +1,4 @@
-"""The values that cross a boundary: numpy and the standard library only, numpy only when one of them needs it."""
+"""The values passed between rooms. Only numpy and the standard library, and numpy only when a value needs it."""
 
 from __future__ import annotations
 

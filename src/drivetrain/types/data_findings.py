@@ -1,4 +1,4 @@
-"""What was found in a data set that is likely to spoil a training or a measurement."""
+"""Problems found in a data set that are likely to harm training or evaluation."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-#: Kind of finding -> what it is, in words; in the order in which they are shown.
+#: Kind of finding -> its heading, in display order.
 KINDS: Mapping[str, str] = {
     "unreadable": "Images that cannot be read",
-    "missing_file": "Files that are not there any more",
+    "missing_file": "Files that no longer exist",
     "leak": "Copies in several subsets",
     "exact_duplicate": "Exact copies",
     "near_duplicate": "Near copies",
     "wrong_label": "Labels that are probably wrong",
     "missing_label": "Labels that are probably missing",
-    "spurious_label": "Labels that probably do not belong",
+    "spurious_label": "Labels that are probably superfluous",
     "missing_object": "Objects that are probably missing",
-    "spurious_object": "Objects that are probably not there",
-    "misplaced_object": "Objects whose box is probably off",
+    "spurious_object": "Annotated objects that are probably not there",
+    "misplaced_object": "Objects whose box is probably misplaced",
     "outlier": "Images unlike the others",
     "blank": "Blank images",
     "dark": "Dark images",
     "bright": "Bright images",
     "grey": "Grey images among coloured ones",
-    "odd_size": "Images of an odd size",
-    "odd_aspect": "Images of an odd shape",
-    "repeated_object": "Objects that are annotated twice",
+    "odd_size": "Images of an unusual size",
+    "odd_aspect": "Images of an unusual shape",
+    "repeated_object": "Objects annotated twice",
     "tiny_object": "Objects smaller than a pixel",
     "unannotated": "Images without annotations",
-    "alike_labels": "Labels that may be one",
+    "alike_labels": "Labels that may be the same",
     "unused_label": "Labels that never occur",
-    "unseen_label": "Labels that training never sees",
+    "unseen_label": "Labels that never occur in training",
     "unbalanced": "Classes of very different sizes",
-    "skipped": "Images that were left out when the data were read",
+    "skipped": "Images that were skipped when the data was read",
     "problem": "Other problems",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class DataFinding:
-    """One thing that was found, and where.
+    """One finding, and where it was found.
 
     Attributes:
         kind: one of :data:`KINDS`.
-        reason: a sentence that says what was seen.
-        path: the image it is about; ``""`` if it is about the whole data set.
-        subset: of the image.
-        score: 0..1, how sure or how bad it is; the worst of a kind come first.
-        label: the label that the data give, by its name.
+        reason: a sentence describing the evidence.
+        path: the image concerned; ``""`` if the finding is about the whole data set.
+        subset: the subset of the image.
+        score: 0..1, how certain or how severe the finding is; within a kind, the worst come first.
+        label: the name of the annotated label.
         suggested_label: the label that would fit better.
-        box: ``(x1, y1, x2, y2)`` in pixels of the object it is about.
-        others: the other images that it is about, such as the copies.
+        box: ``(x1, y1, x2, y2)`` of the object concerned, in pixels.
+        others: other images concerned, such as the copies.
     """
 
     kind: str
@@ -71,16 +71,16 @@ class DataFinding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DataFindings(Sequence[DataFinding]):
-    """The findings about a data set, by kind and the worst of each kind first.
+    """The findings about a data set, grouped by kind, the worst of each kind first.
 
     Attributes:
         items: the findings.
-        source: of the data set, as it was given.
-        images: how many images were looked at.
-        methods: what was looked for -> how, in words.
-        not_checked: what was not looked for -> why.
-        notes: what the reader should know of the findings.
-        statistics: of the data set, as :meth:`drivetrain.Dataset.describe` gives them.
+        source: the source of the data set, as it was given.
+        images: how many images were examined.
+        methods: each check that was made -> how, in words.
+        not_checked: each check that was not made -> why.
+        notes: remarks on how to read the findings.
+        statistics: statistics of the data set, as :meth:`drivetrain.Dataset.describe` returns them.
     """
 
     items: tuple[DataFinding, ...]
@@ -93,7 +93,7 @@ class DataFindings(Sequence[DataFinding]):
 
     @classmethod
     def of(cls, items: Iterable[DataFinding], **facts: Any) -> DataFindings:
-        """Findings in their order: by kind, then by falling score, then by path."""
+        """Findings in order: by kind, then by descending score, then by path."""
         order = {kind: number for number, kind in enumerate(KINDS)}
         return cls(tuple(sorted(items, key=lambda item: (order[item.kind], -item.score, item.path))), **facts)
 
@@ -118,15 +118,15 @@ class DataFindings(Sequence[DataFinding]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Kind -> how many findings."""
+        """Kind -> number of findings."""
         return dict(Counter(item.kind for item in self.items))
 
     def of_kind(self, *kinds: str) -> tuple[DataFinding, ...]:
-        """The findings of some kinds, the worst first."""
+        """The findings of the given kinds, the worst first."""
         return tuple(item for item in self.items if item.kind in kinds)
 
     def paths(self, *kinds: str) -> list[str]:
-        """Each image of these kinds once; of all kinds if none is given.
+        """The path of each image with a finding of these kinds, once; of any kind if none is given.
 
         Example:
             >>> clean = data.filter(where=~np.isin(data.paths, findings.paths("exact_duplicate")))  # doctest: +SKIP
@@ -155,15 +155,15 @@ class DataFindings(Sequence[DataFinding]):
         """Write a page with pictures (``.html``) or the findings as data (``.json``).
 
         Args:
-            path: the file; one of that name is replaced.
+            path: the file; an existing one is replaced.
 
         Returns:
             The file.
 
         Raises:
-            OptionError: the suffix is another.
-            StorageError: it cannot be written.
+            OptionError: the suffix is neither of these.
+            StorageError: the file cannot be written.
         """
-        # a page is made in a higher room, which is looked up when it is needed; see docs/adr/0003
+        # the page is made by a higher room, which is looked up only when needed; see docs/adr/0003
         saved: Path = importlib.import_module("drivetrain.report.data_page").save_findings(self, Path(path))
         return saved

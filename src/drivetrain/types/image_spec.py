@@ -1,4 +1,4 @@
-"""How an image becomes the input of a model: described once, used in training, prediction and the artefact."""
+"""How an image becomes model input: described once, and used in training, in prediction and in the artefact."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 from drivetrain.errors import OptionError
 
 FRACTION_STEPS = 10_000
-"""``crop_fraction`` counts in steps of this many to one; all geometry is whole numbers, equal in every runtime."""
+"""``crop_fraction`` is counted in steps of one over this; all geometry is in integers and so equal in every runtime."""
 
 ResizeMode = Literal["stretch", "crop", "letterbox"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
@@ -16,16 +16,16 @@ Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """From an upright RGB ``uint8`` image of any size to a normalised ``(3, height, width) float32``.
+    """From an upright RGB ``uint8`` image of any size to a normalised ``(3, height, width) float32`` array.
 
-    The steps, in this order:
+    The steps, in order:
 
-    1. ``crop`` only: cut the largest centred rectangle of the aspect ratio ``width / height``, scaled by
-       ``crop_fraction``; the side that limits it is rounded to whole pixels, then the other one.
+    1. ``crop`` only: cut the largest centred rectangle of aspect ratio ``width / height``, scaled by
+       ``crop_fraction``; the limiting side is rounded to whole pixels first, then the other one.
     2. Resize: ``stretch`` and ``crop`` to ``(height, width)`` exactly; ``letterbox`` keeps the aspect ratio, centres
        the image and fills the rest with ``pad_value``. ``antialias`` widens the filter when shrinking, as Pillow does;
-       without it the samples are taken at half-pixel centres, as OpenCV does. Weights that would lie outside the image
-       are left out. The result is rounded half up to whole numbers 0..255; its arithmetic is exact, so that
+       without it, samples are taken at half-pixel centres, as OpenCV does. Weights that fall outside the image
+       are dropped. The result is rounded half up to integers 0..255; the arithmetic is exact, so
        every runtime gives the same pixels (:mod:`drivetrain.runtime.resampling`).
     3. ``(pixel / 255 - mean) / std`` for each channel.
 
@@ -98,7 +98,7 @@ class ImageSpec:
         return top, left, top + crop_height, left + crop_width
 
     def letterbox_box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Where step 2 puts the image of ``size`` in the model input, as ``(top, left, bottom, right)``."""
+        """Where step 2 places an image of ``size`` in the model input, as ``(top, left, bottom, right)``."""
         if self.resize != "letterbox":
             return 0, 0, self.height, self.width
         height, width = size
@@ -111,6 +111,6 @@ class ImageSpec:
 
 
 def _divide_to_even(numerator: int, denominator: int) -> int:
-    """The quotient rounded to the nearest whole number, a half to the even one."""
+    """The quotient rounded to the nearest integer, halves to even."""
     quotient, rest = divmod(2 * numerator + denominator, 2 * denominator)
     return quotient - 1 if rest == 0 and quotient % 2 else quotient

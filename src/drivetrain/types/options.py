@@ -1,4 +1,4 @@
-"""The options of the verbs as frozen, checked records."""
+"""The options of the verbs, as frozen records that check themselves."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
 _SIDES = 2
-#: The largest seed that every framework takes: NumPy's generator has 32 bits.
+#: The largest seed that every framework accepts: NumPy's generator takes 32 bits.
 MAX_SEED = 2**32 - 1
-#: The sensitivity that leaves the threshold where validation found it.
+#: The sensitivity that leaves the threshold as validation set it.
 NO_SHIFT = 0.5
 
 
@@ -32,7 +32,7 @@ NO_SHIFT = 0.5
 class TrainOptions:
     """The arguments of :meth:`drivetrain.Engine.train`; see there for their meaning.
 
-    ``None`` means: the engine's own default for the model.
+    ``None`` means the engine's own default for the model.
 
     Raises:
         OptionError: a value is not allowed.
@@ -92,7 +92,7 @@ class TrainOptions:
             raise OptionError(
                 f"resume=True takes its state from the work dir, so checkpoint={str(self.checkpoint)!r} cannot be "
                 "given too. Leave out one of them: resume=True goes on with the run, "
-                "checkpoint=... starts a new one from it."
+                "checkpoint=... starts a new run from it."
             )
         if self.resume and self.overwrite:
             raise OptionError("resume=True and overwrite=True contradict each other; leave out one of them.")
@@ -111,7 +111,7 @@ class TrainOptions:
 
     @property
     def image_size_hw(self) -> tuple[int, int] | None:
-        """``(height, width)``, or ``None`` if not given."""
+        """``(height, width)``, or ``None`` if not set."""
         if self.image_size is None:
             return None
         if isinstance(self.image_size, int):
@@ -121,12 +121,12 @@ class TrainOptions:
 
 
 def near_option(name: str, allowed: Iterable[str], *, prefix: str = "") -> str:
-    """The nearest options to a name that is none, as :func:`drivetrain.errors.near`; words of other tools are known.
+    """Suggestions for an unknown option, as :func:`drivetrain.errors.near`, which also know other tools' names for it.
 
     Args:
-        name: what was written, without the prefix.
-        allowed: the options that there are, without the prefix.
-        prefix: as which they are written, such as ``"--"``.
+        name: the name as written, without the prefix.
+        allowed: the existing options, without the prefix.
+        prefix: how options are written here, such as ``"--"``.
     """
     names = list(allowed)
     known = OTHER_WORDS.get(name.lower())
@@ -136,11 +136,11 @@ def near_option(name: str, allowed: Iterable[str], *, prefix: str = "") -> str:
 
 
 def check_sensitivity(value: Any, task: Task | None = None) -> None:
-    """Refuse a sensitivity that is no number in 0..1, or that the task has no use for; ``None`` is none.
+    """Refuse a sensitivity that is not a number in 0..1, or that the task cannot use; ``None`` means not set.
 
     Args:
-        value: as it was given.
-        task: what the model is for, where that is known.
+        value: the value as given.
+        task: the model's task, if known.
 
     Raises:
         OptionError: the value is not allowed.
@@ -155,10 +155,10 @@ def check_sensitivity(value: Any, task: Task | None = None) -> None:
 
 
 def check_share(name: str, value: Any) -> None:
-    """Refuse what is no number in 0..1; ``None`` is not given.
+    """Refuse a value that is not a number in 0..1; ``None`` means not set.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the value is not allowed.
     """
     if value is None:
         return
@@ -172,7 +172,7 @@ def check_at_least(name: str, value: int | None, least: int) -> None:
     """Refuse a number below ``least``.
 
     Raises:
-        OptionError: the value is too small or not a whole number.
+        OptionError: the value is too small or not an integer.
     """
     if value is None:
         return
@@ -183,10 +183,10 @@ def check_at_least(name: str, value: int | None, least: int) -> None:
 
 
 def check_seed(value: int) -> None:
-    """Refuse a seed that not every framework takes.
+    """Refuse a seed that some framework does not accept.
 
     Raises:
-        OptionError: it is not a whole number from 0 to :data:`MAX_SEED`.
+        OptionError: it is not an integer from 0 to :data:`MAX_SEED`.
     """
     check_at_least("seed", value, 0)
     if value > MAX_SEED:
@@ -194,27 +194,27 @@ def check_seed(value: int) -> None:
 
 
 def check_switch(name: str, value: Any) -> None:
-    """Refuse what is neither ``True`` nor ``False``: a text such as "no" would count as yes.
+    """Refuse a value that is neither ``True`` nor ``False``: a string such as "no" would count as true.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the value is not allowed.
     """
     if not isinstance(value, bool):
         raise OptionError(f"{name}={value!r} must be true or false.")
 
 
 def check_mapping(name: str, value: Any) -> None:
-    """Refuse what does not hold values by name.
+    """Refuse a value that is not a mapping.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the value is not allowed.
     """
     if value is not None and not isinstance(value, Mapping):
         raise OptionError(f"{name}={value!r} must be a mapping from names to values.")
 
 
 def check_learning_rate(value: float | None) -> None:
-    """Refuse a learning rate that nothing can be learned with.
+    """Refuse a learning rate that cannot work.
 
     Raises:
         OptionError: it is not a number, not finite, or not greater than 0.
@@ -227,10 +227,10 @@ def check_learning_rate(value: float | None) -> None:
 
 
 def check_class_weights(value: Any) -> None:
-    """Refuse what is neither "balanced" nor positive weights by label; ``None`` is none.
+    """Refuse a value that is neither "balanced" nor positive weights by label; ``None`` means not set.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the value is not allowed.
     """
     if value is None or value == "balanced":
         return
@@ -246,10 +246,10 @@ def check_class_weights(value: Any) -> None:
 
 
 def check_devices(value: int | Sequence[int]) -> None:
-    """Refuse what is neither a number of devices nor a list of their numbers.
+    """Refuse a value that is neither a number of devices nor a list of device indices.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: the value is not allowed.
     """
     numbers = list(value) if isinstance(value, Sequence) else [value]
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
@@ -261,32 +261,32 @@ def check_devices(value: int | Sequence[int]) -> None:
 
 
 def check_val_interval(value: float | None) -> None:
-    """Refuse what is neither a share of an epoch nor a number of batches.
+    """Refuse a value that is neither a fraction of an epoch nor a number of batches.
 
     Raises:
-        OptionError: it is not.
+        OptionError: the value is not allowed.
     """
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise OptionError(
-            f"val_check_interval={value!r} must be a share of an epoch (0.5) or a number of batches (100)."
+            f"val_check_interval={value!r} must be a fraction of an epoch (0.5) or a number of batches (100)."
         )
     if isinstance(value, float) and not 0.0 < value <= 1.0:
         raise OptionError(
-            f"val_check_interval={value!r}: a share of an epoch is greater than 0.0 and at most 1.0. To validate less "
-            "often than once an epoch give check_val_every_n_epoch."
+            f"val_check_interval={value!r}: a fraction of an epoch must be greater than 0.0 and at most 1.0. To "
+            "validate less often than once per epoch, give check_val_every_n_epoch."
         )
     if isinstance(value, int) and value < 1:
         raise OptionError(f"val_check_interval={value!r}: a number of batches is at least 1.")
 
 
 def check_validated(options: TrainOptions, epochs: int | None) -> None:
-    """Refuse to validate so rarely that nothing would ever be validated.
+    """Refuse validation intervals so long that validation would never run.
 
     Args:
-        options: of the training.
-        epochs: how many there will be, given or not; ``None`` if this is not known.
+        options: the options of the training.
+        epochs: how many epochs there will be, requested or by default; ``None`` if unknown.
 
     Raises:
         OptionError: the training ends before its first validation.
@@ -294,7 +294,7 @@ def check_validated(options: TrainOptions, epochs: int | None) -> None:
     every = options.check_val_every_n_epoch
     if every is None or epochs is None or every <= epochs:
         return
-    usual = "" if options.max_epochs == epochs else ", which is what the engine trains for where nothing else is said"
+    usual = "" if options.max_epochs == epochs else ", the engine's default"
     raise OptionError(
         f"check_val_every_n_epoch={every} is more than max_epochs={epochs}{usual}, so nothing would ever be validated. "
         "Give at most max_epochs."

@@ -1,10 +1,10 @@
-"""The words of other tools."""
+"""What other tools call the options."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: What other tools call an option of ours.
+#: Another tool's name for an option -> our name.
 OTHER_WORDS: Mapping[str, str] = {
     "epochs": "max_epochs",
     "lr": "learning_rate",

@@ -18,8 +18,8 @@ from drivetrain.types.task import Task
 from drivetrain.types.truth import Truth
 
 _THRESHOLD = 0.5
-#: What higher rooms make of predictions, looked up when a method needs it: users look for these on the predictions
-#: themselves, and types must stay free of Arrow, OpenCV and Pillow. See docs/adr/0003.
+#: What higher rooms make of predictions, looked up when a method is called: users look for these methods on the
+#: predictions, yet types must not depend on Arrow, OpenCV or Pillow. See docs/adr/0003.
 _MAKERS = {
     "dataset": "drivetrain.data.from_predictions:dataset_from_predictions",
     "dict": "drivetrain.data.plain_predictions:plain_prediction",
@@ -42,15 +42,15 @@ def _maker(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Prediction:
-    """The answer about one image; the fields of other tasks are ``None``.
+    """The answer about one image; fields of other tasks are ``None``.
 
-    All coordinates and maps are in pixels of the upright original image. In a notebook it shows itself as a picture.
+    All coordinates and maps are in pixels of the upright original image. In a notebook it is displayed as a picture.
 
     Attributes:
         path: the file the image came from (``""`` for arrays; ``video.mp4#12`` for frame 12 of a video).
         size: ``(height, width)`` of the original image.
         labels: ``(N,) int64``, 0-based. Classification: the best label (N = 1); multi-label: those with a
-            probability of at least 0.5; otherwise one for each object, by falling score.
+            probability of at least 0.5; otherwise one for each object, by descending score.
         scores: ``(N,) float32`` in 0..1, one for each label.
         boxes: ``(N, 4) float32`` xyxy.
         masks: ``(N, H, W) bool``.
@@ -62,9 +62,9 @@ class Prediction:
         anomaly_score: 0..1, with 0.5 the threshold; anomalous means ``>= 0.5``.
         anomaly_map: ``(H, W) float32``.
         anomaly_mask: ``(H, W) bool``.
-        explanation: text of a model that explains in words.
+        explanation: the text, from a model that explains in words.
         label_names: the name of each label, by its number.
-        image: what was given as the image (array, PIL image or bytes), if it has no file and was kept for drawing.
+        image: the image as given (array, PIL image or bytes), if it has no file and was kept for drawing.
     """
 
     path: str
@@ -91,7 +91,7 @@ class Prediction:
 
     @property
     def label(self) -> int | None:
-        """The number of the label with the highest score; ``None`` if there is none."""
+        """The number of the label with the highest score; ``None`` if there are no labels."""
         if self.labels is None or not len(self.labels):
             return None
         return int(self.labels[0 if self.scores is None else int(np.argmax(self.scores))])
@@ -107,15 +107,15 @@ class Prediction:
         return None if self.anomaly_score is None else self.anomaly_score >= _THRESHOLD
 
     def name_of(self, label: int | np.int64) -> str:
-        """The name of a label; its number, if it has none."""
+        """The name of a label, or its number if it has no name."""
         return self.label_names[label] if 0 <= label < len(self.label_names) else str(int(label))
 
     def class_counts(self) -> dict[str, int]:
-        """How often each class occurs on the image; classes that do not occur are left out."""
+        """How often each class occurs in the image; classes that do not occur are omitted."""
         return dict(count_classes(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: labels with their names, masks as COCO run lengths, no maps of the whole image."""
+        """Plain data for JSON: labels with their names, masks as COCO run lengths, without whole-image maps."""
         return dict(_maker("dict")(self))
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -126,8 +126,8 @@ class Prediction:
         """Draw the answer on its image; see :func:`drivetrain.report.draw`.
 
         Args:
-            image: the image, if the prediction has neither a file nor a kept image: an array (RGB), a PIL image, bytes
-                or a path.
+            image: the image, needed if the prediction has neither a file nor a kept image: an array (RGB), a PIL
+                image, bytes or a path.
             min_score: leave out objects with a lower score.
             opacity: of masks and maps, 0..1.
 
@@ -142,14 +142,14 @@ class Prediction:
         return picture
 
     def show(self, image: Any = None) -> None:
-        """Show the picture: below the cell of a notebook, elsewhere in the picture viewer of the system.
+        """Show the picture: below the cell in a notebook, otherwise in the system's picture viewer.
 
         Args:
             image: see :meth:`draw`.
 
         Raises:
             DataError: there is no image to draw on.
-            UnsupportedError: there is no screen or no viewer here.
+            UnsupportedError: there is no screen or no viewer.
         """
         _maker("show")(self, image)
 
@@ -157,7 +157,7 @@ class Prediction:
         """Write the drawn picture (``.jpg``, ``.png``, ``.webp``) or the answer as data (``.json``).
 
         Args:
-            path: the file; one of that name is replaced, but never the image itself.
+            path: the file; an existing one is replaced, except the image itself.
             image: see :meth:`draw`.
 
         Returns:
@@ -165,7 +165,7 @@ class Prediction:
 
         Raises:
             DataError: there is no image to draw on, or the suffix is not supported.
-            StorageError: it cannot be written.
+            StorageError: the file cannot be written.
         """
         saved: Path = _maker("picture_file")(self, path, image)
         return saved
@@ -177,14 +177,14 @@ class Prediction:
 class Predictions(Sequence[Prediction]):
     """The answers about a series of images, in the order of the images.
 
-    In a notebook it shows the first pictures and counts.
+    In a notebook it displays the first pictures and the counts.
 
     Args:
         items: one prediction for each image.
-        task: what was asked.
+        task: the task of the model.
         label_names: the name of each label, by its number.
         skipped: ``(path, reason)`` of each image that could not be read.
-        truth: the annotated sample of each image, where the source is a data set.
+        truth: the annotated sample of each image, if the source is a data set.
     """
 
     def __init__(
@@ -229,10 +229,10 @@ class Predictions(Sequence[Prediction]):
         return f"Predictions({images}, {self.task.value}{counts}{skipped})"
 
     def class_counts(self) -> dict[str, int]:
-        """How often each class was predicted: objects of it where objects are found, otherwise images of it.
+        """How often each class was predicted: counting objects where objects are found, otherwise images.
 
         Returns:
-            Every label name with its count, 0 for those that do not occur; ``"normal"`` and ``"anomalous"`` for
+            Every label name with its count, 0 if it does not occur; ``"normal"`` and ``"anomalous"`` for
             anomaly detection.
         """
         names = ("normal", "anomalous") if self.task is Task.ANOMALY else self.label_names
@@ -242,9 +242,9 @@ class Predictions(Sequence[Prediction]):
         return dict(counts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: task, label names, each prediction (with its truth where it is known), skipped images.
+        """Plain data for JSON: task, label names, each prediction (with its truth if known), skipped images.
 
-        What is undefined (NaN) is ``None``, masks are COCO run lengths, and maps of whole images are left out.
+        Undefined values (NaN) become ``None``, masks are COCO run lengths, and whole-image maps are left out.
         """
         return dict(_maker("dicts")(self))
 
@@ -253,10 +253,10 @@ class Predictions(Sequence[Prediction]):
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
     def to_dataset(self) -> Any:
-        """The predictions as a :class:`drivetrain.Dataset`, to be written in any format it knows.
+        """The predictions as a :class:`drivetrain.Dataset`, which can be written in any format it supports.
 
         Returns:
-            A data set in subset ``"predicted"`` with the predicted annotations; images without a file are refused.
+            A data set with the predicted annotations in subset ``"predicted"``.
 
         Raises:
             DataError: an image has no file to refer to.
@@ -280,24 +280,24 @@ class Predictions(Sequence[Prediction]):
         yield from _maker("pictures")(self, min_score=min_score, opacity=opacity)
 
     def show(self) -> None:
-        """Show the first pictures together: below the cell of a notebook, elsewhere in the viewer of the system.
+        """Show the first pictures together: below the cell in a notebook, otherwise in the system's picture viewer.
 
         Raises:
             DataError: an image has no file and was not kept.
-            UnsupportedError: there is no screen or no viewer here.
+            UnsupportedError: there is no screen or no viewer.
         """
         _maker("show")(self)
 
     def save(self, path: str | Path, format: str | None = None, *, save_media: bool = False) -> Path:  # noqa: A002
-        """Write the answers in a format of the field, or draw them.
+        """Write the answers in a standard format, or as drawn pictures.
 
         Args:
-            path: a file (``.json``, ``.csv``), which is replaced if it is there, or a folder.
+            path: a file (``.json``, ``.csv``), which is replaced if it exists, or a folder.
             format: ``"json"`` (everything), ``"csv"`` (a table), ``"coco"`` (one file with scores if ``path`` ends in
                 ``.json``, else a folder), a folder of ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``, ``"mvtec"``,
                 ``"label_studio"``, ``"parquet"``, ``"datumaro"`` or ``"image_folder"``, or ``"images"`` (drawn
-                pictures). By the suffix of ``path`` if not given; a folder without a format takes drawn pictures.
-            save_media: copy the images into the folder; otherwise links to them are made. Frames and arrays, which have
+                pictures). Derived from the suffix of ``path`` if not given; a folder then gets drawn pictures.
+            save_media: copy the images into the folder instead of linking to them. Frames and arrays, which have
                 no file to link to, are always written.
 
         Returns:
@@ -305,8 +305,8 @@ class Predictions(Sequence[Prediction]):
 
         Raises:
             OptionError: the format is not known, cannot hold this task, or does not fit the path.
-            DataError: the folder has something in it, or an image that is needed was not kept.
-            StorageError: it cannot be written.
+            DataError: the folder is not empty, or an image that is needed was not kept.
+            StorageError: a file cannot be written.
         """
         saved: Path = _maker("file")(self, path, format, save_media=save_media, draw=_maker("drawings"))
         return saved

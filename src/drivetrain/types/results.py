@@ -1,4 +1,4 @@
-"""What the verbs give back."""
+"""What the verbs return."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORD = re.compile(r"[a-z]+")
 
 
 def lower_is_better(name: str) -> bool:
-    """Whether a metric of this name is the better the lower it is: one of the name's words says so."""
+    """Whether lower values of this metric are better, judged by the words in its name."""
     return not _LOWER_IS_BETTER.isdisjoint(_WORD.findall(name.lower()))
 
 
@@ -25,9 +25,9 @@ class EpochRecord:
 
     Attributes:
         epoch: 0-based.
-        metrics: names and values, such as ``train/loss``, ``val/accuracy``, ``learning_rate``; the one that chooses the
-            best state comes first.
-        is_best: whether no epoch before was better by the first metric; not in ``metrics.csv``.
+        metrics: names and values, such as ``train/loss``, ``val/accuracy``, ``learning_rate``; the one that selects
+            the best state comes first.
+        is_best: whether no earlier epoch was better by the first metric; not in ``metrics.csv``.
     """
 
     epoch: int
@@ -39,10 +39,10 @@ class Metrics(Mapping[str, float]):
     """Named numbers, read like a dict; the upstream's own are under ``upstream/...``.
 
     Args:
-        values: scalar metrics. What is undefined is NaN.
+        values: scalar metrics; undefined ones are NaN.
         per_class: metric name -> label name -> value.
         tables: larger results, such as ``confusion_matrix``, as nested lists.
-        count: number of images they were computed on.
+        count: the number of images they were computed on.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Metrics(Mapping[str, float]):
         return f"Metrics({numbers})"
 
     def merged(self, extra: Mapping[str, float]) -> Metrics:
-        """These metrics and further scalars."""
+        """These metrics with further scalars added."""
         return Metrics({**self._values, **extra}, per_class=self.per_class, tables=self.tables, count=self.count)
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,18 +82,18 @@ class Metrics(Mapping[str, float]):
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a training left behind.
+    """The outcome of a training run.
 
     Attributes:
-        best_checkpoint: the state with the best validation metric; ``None`` if there was nothing to choose by.
-        last_checkpoint: the state at the end; ``None`` for models that keep none.
-        metrics: the validation metrics of the chosen state.
+        best_checkpoint: the state with the best validation metric; ``None`` if there was no metric to select by.
+        last_checkpoint: the state at the end; ``None`` for models that save none.
+        metrics: the validation metrics of the selected state.
         history: one record for each epoch.
-        overrides: options that the upstream replaced: name -> (asked, used).
-        work_dir: where all of it lies.
-        notes: what the user should know about how the options were carried out.
-        metric: the metric that chose the best state; ``None`` if there was nothing to choose by.
-        best_epoch: the epoch of ``metrics``, 0-based; ``None`` if they are those of the last epoch.
+        overrides: options that the upstream replaced: name -> (requested, used).
+        work_dir: the folder with everything the run wrote.
+        notes: how options were carried out, where the user should know.
+        metric: the metric that selected the best state; ``None`` if there was none to select by.
+        best_epoch: the epoch of ``metrics``, 0-based; ``None`` if they are from the last epoch.
     """
 
     best_checkpoint: Path | None
@@ -112,15 +112,15 @@ class TrialRecord:
     """One trial of a search.
 
     Attributes:
-        number: 0-based, in the order they were begun.
-        state: ``"interrupted"`` ones were going on when the search was killed, and are done again under another number.
-        values: of what is searched.
-        value: the best of the metric; ``None`` if it was never measured.
+        number: 0-based, in the order in which trials were started.
+        state: ``"interrupted"`` trials were running when the search was killed; they are repeated under a new number.
+        values: the values tried for the searched options.
+        value: the best value of the metric; ``None`` if it was never measured.
         curve: (0-based epoch, metric) after each epoch.
-        used: what the framework really used for each option that is searched.
-        seconds: from the order to the answer.
-        training_seconds: from the beginning of the first epoch to the end of the last.
-        error: why it failed, or was ended early.
+        used: what the framework actually used for each searched option.
+        seconds: from request to result.
+        training_seconds: from the start of the first epoch to the end of the last.
+        error: why it failed or was stopped early.
     """
 
     number: int
@@ -136,17 +136,17 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class TuneResult:
-    """What a search found.
+    """The outcome of a search.
 
     Attributes:
-        best: values of what was searched, of the best trial.
+        best: the searched options with the values of the best trial.
         value: the metric of the best trial.
-        metric: that trials were compared by.
-        trials: every trial that was begun.
-        importances: how much each option matters, in shares of 1; empty where there are too few trials to tell.
-        config: the best configuration, as a file that ``--config`` takes.
-        best_checkpoint: of the best trial, if it left one.
-        work_dir: where all of it lies.
+        metric: the metric that trials were compared by.
+        trials: every trial that was started.
+        importances: how much each option matters, as fractions of 1; empty if there are too few trials to tell.
+        config: the best configuration, as a file for ``--config``.
+        best_checkpoint: the checkpoint of the best trial, if it saved one.
+        work_dir: the folder with everything the search wrote.
     """
 
     best: dict[str, Any]
@@ -159,21 +159,21 @@ class TuneResult:
     work_dir: Path
 
     def count(self, state: TrialState) -> int:
-        """How many trials ended so."""
+        """How many trials ended in this state."""
         return sum(trial.state == state for trial in self.trials)
 
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """How the artefact compares with the model it came from, on real images.
+    """How the artefact compares with the model it was made from, on real images.
 
     Attributes:
         images: the files that were compared.
         max_difference: the largest absolute difference of each compared quantity.
-        tolerance: what was allowed for each.
-        agreement: share of the images with the same decision, 0..1.
-        passed: whether everything is within its tolerance.
-        details: more numbers, for the reader of the report.
+        tolerance: the allowed difference of each.
+        agreement: fraction of the images with the same decision, 0..1.
+        passed: whether every difference is within its tolerance.
+        details: further numbers for the reader of the report.
     """
 
     images: tuple[str, ...]

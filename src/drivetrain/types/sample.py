@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One image with its annotations; pixels stay on disk.
+    """One image with its annotations; the pixels stay on disk.
 
     All coordinates are absolute pixels of the upright original image (EXIF orientation applied).
 
     Attributes:
         path: the image file.
         size: ``(height, width)`` in pixels.
-        image_id: the number of the image in its source; ties in COCO metrics are settled in this order.
-        subset: ``"train"``, ``"val"``, ``"test"`` or another name that the source gives.
+        image_id: the number of the image in its source; COCO metrics settle ties in this order.
+        subset: ``"train"``, ``"val"``, ``"test"`` or another name from the source.
         labels: ``(L,) int64``, 0-based. Labels of the image for classification (one) and
             multi-label classification (any number); the defect type for anomaly data.
-        boxes: ``(N, 4) float32`` xyxy, or ``None`` where objects are not annotated.
+        boxes: ``(N, 4) float32`` xyxy, or ``None`` if objects are not annotated.
         box_labels: ``(N,) int64``, 0-based label of each object.
         polygons: one entry per object, each a tuple of rings, each ``(K, 2) float32`` xy. For
             oriented detection: one ring of four corners.

@@ -17,7 +17,7 @@ _MOST_CLASSES = 5
 
 
 def summary_of(item: Prediction) -> str:
-    """The answer about one image: its labels with their scores, the verdict, or the classes with their shares.
+    """The answer about one image: its labels with scores, the verdict, or the classes with their shares.
 
     Example: ``"cat 0.913, dog 0.540"``, ``"anomalous 0.834"``, ``"road 61.2%, sky 38.8%"``, ``"nothing"``.
     """
@@ -35,7 +35,7 @@ def summary_of(item: Prediction) -> str:
 
 
 def class_shares(item: Prediction) -> dict[str, float]:
-    """The share of the image (0..1) that each class of the class map covers, the largest first."""
+    """The share of the image (0..1) covered by each class of the class map, the largest first."""
     if item.class_map is None:
         return {}
     values, counts = np.unique(item.class_map, return_counts=True)
@@ -44,7 +44,7 @@ def class_shares(item: Prediction) -> dict[str, float]:
 
 
 def count_classes(item: Prediction) -> Counter[str]:
-    """How often the image has each class: its objects, its labels, the verdict, or once for each class of its map."""
+    """How often the image has each class: its objects, its labels, the verdict, or each class of its map once."""
     if item.is_anomalous is not None:
         return Counter(["anomalous" if item.is_anomalous else "normal"])
     if item.labels is not None:
@@ -53,7 +53,7 @@ def count_classes(item: Prediction) -> Counter[str]:
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:
-    """``"40 car, 12 person"``, the most frequent first; classes that do not occur are left out.
+    """``"40 car, 12 person"``, the most frequent first; classes that do not occur are omitted.
 
     Names that begin with a digit are quoted: ``"3 '7', 1 '9'"``.
     """
@@ -68,7 +68,7 @@ def _told_apart(name: str) -> str:
 
 
 def truth_in_words(sample: Sample, label_names: Sequence[str]) -> str:
-    """What the data say about an image: the verdict with the kind of defect, its objects counted, or its labels."""
+    """The annotations of an image in words: the verdict with the kind of defect, its objects counted, or its labels."""
     names = [label_names[label] for label in sample.labels]
     if sample.anomalous is not None:
         kind = f" ({', '.join(names)})" if sample.anomalous and names else ""

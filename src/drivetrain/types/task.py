@@ -1,4 +1,4 @@
-"""What a model is asked to answer."""
+"""The tasks that models perform, and the facts about each task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from drivetrain.errors import OptionError, near
 
 
 class Task(StrEnum):
-    """The tasks, by the field's own names."""
+    """The tasks, under their established names."""
 
     CLASSIFICATION = "classification"
     MULTILABEL_CLASSIFICATION = "multilabel_classification"
@@ -22,17 +22,17 @@ class Task(StrEnum):
 
     @property
     def has_objects(self) -> bool:
-        """Whether an answer is a list of objects, each with a score of its own."""
+        """Whether an answer is a list of objects, each with its own score."""
         return self in _WITH_OBJECTS
 
     @property
     def main_metric(self) -> str:
-        """The validation metric that the task is judged by where none is asked for, without its ``val/``."""
+        """The validation metric that judges the task unless another is requested, without its ``val/``."""
         return _MAIN_METRIC[self]
 
     @classmethod
     def parse(cls, value: str | Task) -> Task:
-        """The task of that name.
+        """The task of the given name.
 
         Raises:
             OptionError: there is no such task; the message lists them.

@@ -1,4 +1,4 @@
-"""What the data themselves say about images that a model is asked about."""
+"""The annotations of the images that a model is asked about."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from drivetrain.types.sample import Sample
 
 
 class Truth(Mapping[str, Sample]):
-    """The annotated sample of each image, by its path; a sample is read when it is looked up.
+    """The annotated sample of each image, by path; each sample is read when it is looked up.
 
     Args:
         samples: one for each path.
         paths: the images.
-        label_names: the name of each label of the samples, by its number; the model may number them otherwise.
+        label_names: the label names of the samples, by number; the model may number its labels differently.
     """
 
     def __init__(self, samples: Sequence[Sample], paths: Sequence[str], label_names: Sequence[str]) -> None:
@@ -24,7 +24,7 @@ class Truth(Mapping[str, Sample]):
 
     @classmethod
     def of(cls, source: Any) -> Truth | None:
-        """The truth about a source that is a data set of drivetrain; ``None`` for any other."""
+        """The truth of a source that is a drivetrain data set; ``None`` for any other source."""
         if not all(hasattr(source, name) for name in ("paths", "label_names", "subsets")):
             return None
         return cls(source, source.paths, source.label_names)

@@ -77,7 +77,7 @@ def test_tensors_of_pixels_are_images_and_others_are_refused_with_what_to_do() -
     for source in (tensor, first, tensor[None], first[None], [first, tensor][:1]):
         assert all(np.array_equal(image, pixels) for _, image in decode(source))
     assert len(list(decode(torch.stack([first, first])))) == 2
-    with pytest.raises(DataError, match=r"3x5x7 of torch\.float32.*multiplied by 255"):
+    with pytest.raises(DataError, match=r"3x5x7 of torch\.float32.*by 255"):
         list(decode(first.float() / 255))
     with pytest.raises(DataError, match=r"tensor 5x7; allowed: \(3, H, W\)"):
         list(decode(tensor[:, :, 0]))

@@ -133,7 +133,7 @@ def test_a_spec_that_is_not_registered_can_be_named_by_itself() -> None:
 
 
 def test_a_class_instead_of_an_object_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"Give an object of it, or its name"):
+    with pytest.raises(ModelError, match=r"Give an instance, or its name"):
         resolve(Padim)
 
 
@@ -342,7 +342,7 @@ def test_a_checkpoint_is_told_by_its_marks_and_never_run(tmp_path: Path) -> None
 
 def test_a_checkpoint_without_marks_says_what_to_do(tmp_path: Path) -> None:
     path = torch_file(tmp_path / "weights.pth", {"conv.weight": 1})
-    with pytest.raises(CheckpointError, match=r"is a checkpoint of no known engine.*name the model"):
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint of any known engine.*name the model"):
         resolve(path)
     assert resolve(path, engine="lightning").model == path
 

@@ -41,13 +41,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             r"precision is set by train\(precision",
         ),
         ({"engine_args": {"val_check_interval": 1}}, UnsupportedOptionError, r"is set by train\(val_check_interval"),
-        ({"val_check_interval": 1.5}, OptionError, r"val_check_interval=1\.5: a share of an epoch"),
+        ({"val_check_interval": 1.5}, OptionError, r"val_check_interval=1\.5: a fraction of an epoch"),
         ({"val_check_interval": 0}, OptionError, r"a number of batches is at least 1"),
         ({"check_val_every_n_epoch": 5, "max_epochs": 3}, OptionError, r"nothing would ever be validated"),
         (
             {"check_val_every_n_epoch": 51},
             OptionError,
-            r"more than max_epochs=\d0, which is what the engine trains for",
+            r"more than max_epochs=\d0, the engine's default",
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_a_class_of_the_script_is_explained(worker: Worker, monkeypatch: pytest.
     made = type("OfTheScript", (), {"__module__": "__main__"})
     monkeypatch.setattr(__main__, "OfTheScript", made, raising=False)
     worker.start("jobs_of_the_test:fail", made())
-    assert "must be put into a module of its own" in worker.receive().value.text
+    assert "must be moved to a module of its own" in worker.receive().value.text
 
 
 def test_stopping_ends_the_process(worker: Worker) -> None:
