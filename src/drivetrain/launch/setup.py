@@ -21,7 +21,7 @@ class Setup:
         model_args: arguments of the model's constructor.
         takes_model_args: whether the engine creates the model, so that it can have arguments at all.
         data: the data as passed to the engine.
-        data_args: the arguments the data was read with, if a recipe named a path or class and arguments.
+        data_args: the arguments the data were read with, if a recipe named a path or class and arguments.
         task: the task to train for; ``None`` if not given.
         device: the device to compute on; ``"auto"`` if not given.
     """

@@ -33,7 +33,8 @@ def import_class(path: str) -> type:
     """Import the class at a dotted path (``package.module.Class``) without calling it.
 
     The standard library is not searched: it has no framework classes, and some of its modules have side effects on
-import.
+    import.
+
     Raises:
         LookupError: no installed package has such a module.
         ImportError: the module cannot be imported, or has no such name.

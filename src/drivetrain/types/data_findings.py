@@ -37,7 +37,7 @@ KINDS: Mapping[str, str] = {
     "unused_label": "Labels that never occur",
     "unseen_label": "Labels that never occur in training",
     "unbalanced": "Classes of very different sizes",
-    "skipped": "Images that were skipped when the data was read",
+    "skipped": "Images that were skipped when the data were read",
     "problem": "Other problems",
 }
 
