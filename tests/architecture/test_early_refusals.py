@@ -60,15 +60,15 @@ SLIPS = {
     "downloaded.",
     "export --model timm:test_resnet --images gone.png": "--images: 'gone.png' does not exist.",
     # work dirs
-    f"{TRAIN} --work_dir notes": "--work_dir {here}/notes holds no run, but a file 'config.yaml', which a training "
-    "would replace. Give another --work_dir, or --overwrite.",
-    f"{TRAIN} --work_dir notes/config.yaml": "--work_dir {here}/notes/config.yaml cannot be made: "
+    f"{TRAIN} --work_dir notes": "--work_dir {here}/notes holds no run, but a file 'config.yaml' that training would "
+    "replace. Give another --work_dir, or --overwrite.",
+    f"{TRAIN} --work_dir notes/config.yaml": "--work_dir {here}/notes/config.yaml cannot be created: "
     "'{here}/notes/config.yaml' is a file. Give a folder.",
-    f"{TRAIN} --work_dir ended": "--work_dir {here}/ended holds a run already (status: finished). Go on with it: "
-    "--resume; replace it: --overwrite; or give another --work_dir.",
-    f"{TRAIN} --work_dir new --resume": "--work_dir {here}/new holds no run to resume. Leave out --resume to begin "
+    f"{TRAIN} --work_dir ended": "--work_dir {here}/ended already holds a run (status: finished). Continue it with "
+    "--resume, replace it with --overwrite, or give another --work_dir.",
+    f"{TRAIN} --work_dir new --resume": "--work_dir {here}/new holds no run to resume. Leave out --resume to start "
     "one.",
-    "train --work_dir notes --resume": "--work_dir {here}/notes holds no run to resume. Leave out --resume to begin "
+    "train --work_dir notes --resume": "--work_dir {here}/notes holds no run to resume. Leave out --resume to start "
     "one.",
     # values
     f"{TRAIN} --batch_size -8": "--batch_size -8 must be at least 1.",
@@ -78,7 +78,7 @@ SLIPS = {
     f"{TRAIN} --learning_rate inf": "--learning_rate inf must be a finite number greater than 0, such as 0.001.",
     f"{TRAIN} --device gpu": "--device gpu is not a device. Did you mean 'cuda'? Allowed: auto, cpu, cuda, xpu, mps.",
     f"{TRAIN} --logger tensorbord": "--logger tensorbord is not allowed. Did you mean 'tensorboard'? Allowed: csv, "
-    "tensorboard, mlflow, wandb, a list of these, or an object of the framework's own loggers.",
+    "tensorboard, mlflow, wandb, a list of these, or a logger object of the framework.",
     "tune --model timm:test_resnet --data pictures --space.learning_rate 3": "--space.learning_rate 3 is not something "
     "to search. Give a list of values, such as [8, 16, 32], or a span of numbers, such as {low: 0.0001, high: 0.01, "
     "log: true}.",

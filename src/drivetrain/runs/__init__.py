@@ -1,1 +1,1 @@
-"""The work dir of a run: its record, its progress and its trackers."""
+"""The work dir of a run: its record, its progress display and its trackers."""

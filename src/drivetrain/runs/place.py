@@ -1,4 +1,4 @@
-"""Whether a folder can be that of a training, a search or an artefact, looked up without touching it."""
+"""Checks whether a folder can be used for a training run, a search or an artefact, without touching it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from drivetrain.errors import ArtifactExistsError, WorkDirError
 from drivetrain.runs.record import RunRecord, is_held
 
-#: What a run writes into its work dir.
+#: Everything that a run writes into its work dir.
 WRITTEN = (
     "run.json",
     "metrics.csv",
@@ -20,34 +20,32 @@ WRITTEN = (
     "artifacts",
     "tracking",
 )
-#: Files that only a run writes; where there is no run, they are the user's.
+#: Files that only a run writes; in a folder without a run they belong to the user.
 _OF_A_RUN = ("config.yaml", "metrics.csv")
 
 
 def check_place(directory: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a work dir that no training can take, before anything is loaded or written.
+    """Refuse a work dir that cannot be used for training, before anything is loaded or written.
 
     Raises:
-        WorkDirError: it is a file or cannot be written, another process holds it, it holds a run already (and neither
+        WorkDirError: it is a file or not writable, another process is using it, it already holds a run (and neither
             ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
     """
     there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
     if not there.is_dir():
-        raise WorkDirError(f"work_dir={str(directory)!r} cannot be made: {str(there)!r} is a file. Give a folder.")
+        raise WorkDirError(f"work_dir={str(directory)!r} cannot be created: {str(there)!r} is a file. Give a folder.")
     check_free(directory, resume=resume, overwrite=overwrite)
     if not os.access(there, os.W_OK):
-        raise WorkDirError(
-            f"work_dir={str(directory)!r} cannot be written. Give a folder that you may write to: work_dir=..."
-        )
+        raise WorkDirError(f"work_dir={str(directory)!r} is not writable. Give a writable folder: work_dir=...")
     if is_held(directory):
         raise held(directory)
 
 
 def check_for_search(directory: Path) -> None:
-    """Refuse a folder that holds a run for a search, which is kept in a folder of its own.
+    """Refuse a folder that holds a training run: a search needs its own.
 
     Raises:
-        WorkDirError: it holds one.
+        WorkDirError: it holds a run.
     """
     if (directory / "run.json").is_file():
         raise WorkDirError(
@@ -56,19 +54,19 @@ def check_for_search(directory: Path) -> None:
 
 
 def require_new(artifact: Path) -> None:
-    """Refuse the folder of an artefact that is there already.
+    """Refuse the folder of an artefact that already exists.
 
     Raises:
-        ArtifactExistsError: it is.
+        ArtifactExistsError: it exists.
     """
     if artifact.exists():
         raise ArtifactExistsError(
-            f"The artefact {str(artifact)!r} exists. Give another name=..., or overwrite=True to replace it."
+            f"The artefact {str(artifact)!r} already exists. Give another name=..., or overwrite=True to replace it."
         )
 
 
 def held(directory: Path) -> WorkDirError:
-    """The error of a work dir that a process holds; it says which."""
+    """The error for a work dir that is in use; it says by which process."""
     try:
         holder = (directory / ".lock").read_text(encoding="utf-8", errors="replace").strip() or "unknown"
     except OSError:
@@ -76,31 +74,31 @@ def held(directory: Path) -> WorkDirError:
     own = holder.startswith(f"process {os.getpid()} ")
     return WorkDirError(
         f"work_dir={str(directory)!r} is held by "
-        + ("a training of this process. " if own else f"another process ({holder}). ")
-        + "Wait for it, or give another work_dir."
+        + ("another training run in this process. " if own else f"another process ({holder}). ")
+        + "Wait for it to finish, or give another work_dir."
     )
 
 
 def check_free(directory: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a work dir whose run is in the way, or that has none to resume.
+    """Refuse a work dir that already holds a run, or has none to resume.
 
     Raises:
-        WorkDirError: there is nothing to resume, or the folder holds something and ``overwrite`` is not set.
+        WorkDirError: there is nothing to resume, or the folder is not free and ``overwrite`` is not set.
     """
     has_run = (directory / "run.json").is_file()
     if resume and not has_run:
-        raise WorkDirError(f"work_dir={str(directory)!r} holds no run to resume. Leave out resume=True to begin one.")
+        raise WorkDirError(f"work_dir={str(directory)!r} holds no run to resume. Leave out resume=True to start one.")
     if resume or overwrite:
         return
     if has_run:
         state = RunRecord.at(directory).state(locked=False)
         raise WorkDirError(
-            f"work_dir={str(directory)!r} holds a run already (status: {state}). Go on with it: resume=True; "
-            "replace it: overwrite=True; or give another work_dir."
+            f"work_dir={str(directory)!r} already holds a run (status: {state}). Continue it with resume=True, "
+            "replace it with overwrite=True, or give another work_dir."
         )
     taken = next((name for name in _OF_A_RUN if (directory / name).is_file()), None)
     if taken is not None:
         raise WorkDirError(
-            f"work_dir={str(directory)!r} holds no run, but a file {taken!r}, which a training would replace. Give "
+            f"work_dir={str(directory)!r} holds no run, but a file {taken!r} that training would replace. Give "
             "another work_dir, or overwrite=True."
         )

@@ -1,4 +1,4 @@
-"""Show how a long work goes on: bars on a terminal, plain lines elsewhere, or nothing."""
+"""Progress displays for long work: bars on a terminal, plain lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import IO, Any, Protocol
 
 from drivetrain.types.results import EpochRecord
 
-#: What an epoch's line shows in addition to the metric that chooses the best state.
+#: What an epoch's line shows in addition to the metric that selects the best state.
 _SHOWN = ("val/loss", "train/loss")
 _FEW = 3
 
 
 class Progress(Protocol):
-    """What a training tells while it runs."""
+    """Receives the progress of a training run."""
 
     def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
-        """Training begins; ``steps_per_epoch`` is ``None`` if it is not known."""
+        """Training starts; ``steps_per_epoch`` is ``None`` if unknown."""
 
     def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
-        """A batch of ``images`` is done; ``step`` is 0-based within the epoch."""
+        """A batch of ``images`` has been processed; ``step`` is 0-based within the epoch."""
 
     def epoch_end(self, record: EpochRecord) -> None:
-        """An epoch is done and its metrics are known."""
+        """An epoch has ended and its metrics are known."""
 
     def note(self, text: str) -> None:
-        """Something the user should know."""
+        """A message that the user should see."""
 
     def stop(self) -> None:
-        """The work is over, or was broken off."""
+        """The work has ended or was aborted."""
 
 
 class SilentProgress:
@@ -54,7 +54,7 @@ class SilentProgress:
 
 
 class NotesOnly(SilentProgress):
-    """Shows no progress, but still says what the user should know, such as images that were left out."""
+    """Shows no progress, but still prints notes that the user should see, such as skipped images."""
 
     def note(self, text: str) -> None:
         """Print the note."""
@@ -63,7 +63,7 @@ class NotesOnly(SilentProgress):
 
 
 class _Rate:
-    """Images per second and the time that is left."""
+    """Images per second and the remaining time."""
 
     def __init__(self, epochs: int, steps_per_epoch: int | None, first_epoch: int) -> None:
         self.epochs, self.steps_per_epoch, self.first_epoch = epochs, steps_per_epoch, first_epoch
@@ -86,7 +86,7 @@ class _Rate:
 
 
 def _describe(record: EpochRecord) -> str:
-    """The metric that chooses and the losses; all numbers are in ``metrics.csv``."""
+    """The selecting metric and the losses; all numbers are in ``metrics.csv``."""
     first = next(iter(record.metrics), None)
     names = dict.fromkeys(name for name in (first, *_SHOWN) if name in record.metrics)
     if len(names) < _FEW:
@@ -96,7 +96,7 @@ def _describe(record: EpochRecord) -> str:
 
 
 class LineProgress:
-    """One plain line for each epoch, for logs."""
+    """One plain line per epoch, suitable for logs."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream
@@ -106,7 +106,7 @@ class LineProgress:
         print(text, file=self._stream or sys.stderr, flush=True)
 
     def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
-        """Remember how much there is to do."""
+        """Record the amount of work."""
         self._rate = _Rate(epochs, steps_per_epoch, first_epoch)
 
     def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
@@ -114,7 +114,7 @@ class LineProgress:
         self._rate.add(images)
 
     def epoch_end(self, record: EpochRecord) -> None:
-        """Print the metrics of the epoch, the rate and the time left."""
+        """Print the metrics of the epoch, the rate and the remaining time."""
         left = self._rate.seconds_left
         eta = f", {left:.0f} s left" if left is not None and left > 0 else ""
         rate = f", {self._rate.per_second:.0f} img/s" if self._rate.images else ""
@@ -125,11 +125,11 @@ class LineProgress:
         self._say(text)
 
     def stop(self) -> None:
-        """Nothing is left open."""
+        """Do nothing; there is nothing to close."""
 
 
 class RichProgress:
-    """A bar with epoch, loss, metrics, img/s and the time left."""
+    """A bar with epoch, loss, metrics, img/s and the remaining time."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -158,7 +158,7 @@ class RichProgress:
         self._task = self._bar.add_task(description, total=steps_per_epoch or 1, state="")
 
     def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         if self._bar is None:
             return
         self._rate.add(images)
@@ -186,11 +186,11 @@ class RichProgress:
 
 
 class RewordedNotes:
-    """Another progress, whose notes are said in other words.
+    """A wrapper around another progress that rewords the notes.
 
     Args:
-        inner: shows everything.
-        reword: the text as it is to be shown.
+        inner: the progress that displays everything.
+        reword: returns the text to display.
     """
 
     def __init__(self, inner: Progress, reword: Callable[[str], str]) -> None:
@@ -198,15 +198,15 @@ class RewordedNotes:
         self.start, self.step, self.epoch_end, self.stop = inner.start, inner.step, inner.epoch_end, inner.stop
 
     def note(self, text: str) -> None:
-        """Show the note in the other words."""
+        """Display the reworded note."""
         self._inner.note(self._reword(text))
 
 
 def terminal_width() -> int | None:
-    """Characters in a line if the standard error is a terminal, else ``None``."""
+    """Characters per line if standard error is a terminal, else ``None``."""
     return shutil.get_terminal_size().columns if sys.stderr.isatty() else None
 
 
 def default_progress() -> Progress:
-    """Bars if the standard error is a terminal, plain lines otherwise."""
+    """Bars if standard error is a terminal, plain lines otherwise."""
     return RichProgress() if sys.stderr.isatty() else LineProgress()

@@ -1,4 +1,4 @@
-"""What an earlier run left behind: its record, its checkpoints, its data."""
+"""Reading an earlier run: its record, its checkpoints, its data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any, Self
 from drivetrain.errors import CheckpointNotFoundError, WorkDirError
 from drivetrain.types.results import EpochRecord
 
-#: Options that concern one part of a run only, or that a record cannot hold.
-_DEPTH = 4  # how deep a file of a run lies in its work dir, at the most
+_DEPTH = 4  # the maximum depth of a run's file within its work dir
+#: Options that concern only one part of a run, or that cannot be stored in a record.
 _FOR_ONE_PART = ("resume", "overwrite", "checkpoint", "run_hpo", "hpo_config", "callbacks")
 
 
@@ -26,11 +26,11 @@ def _is_plain(logger: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A work dir as a model; without one everything is empty.
+    """The record of a run, read from its work dir; empty if there is no run.
 
     Attributes:
         directory: the work dir.
-        content: what its ``run.json`` holds.
+        content: the content of its ``run.json``.
     """
 
     directory: Path | None = None
@@ -38,7 +38,7 @@ class RunRecord:
 
     @classmethod
     def of(cls, model: Any) -> Self:
-        """The run whose work dir was given as the model, if one was.
+        """The run whose work dir was given as the model; an empty record if none was.
 
         Raises:
             WorkDirError: its record cannot be read.
@@ -49,7 +49,7 @@ class RunRecord:
 
     @classmethod
     def at(cls, directory: Path) -> Self:
-        """The run that a folder holds; an empty record if it holds none.
+        """The run in a folder; an empty record if there is none.
 
         Raises:
             WorkDirError: its record cannot be read.
@@ -58,7 +58,7 @@ class RunRecord:
 
     @classmethod
     def around(cls, path: Path) -> Self:
-        """The run in whose work dir a file lies, such as a checkpoint or an artefact; an empty record if in none.
+        """The run whose work dir contains a file, such as a checkpoint or an artefact; an empty record if none does.
 
         Raises:
             WorkDirError: its record cannot be read.
@@ -79,40 +79,40 @@ class RunRecord:
 
     @property
     def data_source(self) -> str:
-        """Where the data were read; ``""`` if the record does not say."""
+        """Where the data were read from; ``""`` if the record does not say."""
         data = self.content.get("data")
         return str(data.get("source") or "") if isinstance(data, dict) else ""
 
     @property
     def data(self) -> str | None:
-        """Where the data were read, if they are still there."""
+        """Where the data were read from, if that still exists."""
         source = self.data_source
         return source if source and Path(source).exists() else None
 
     @property
     def data_args(self) -> dict[str, Any]:
-        """The arguments that the data were read with."""
+        """The arguments with which the data were read."""
         data = self.content.get("data")
         return dict(data.get("args") or {}) if isinstance(data, dict) else {}
 
     @property
     def data_task(self) -> str | None:
-        """The task that the data were read for, where one was given or chosen."""
+        """The task for which the data were read, if one was given or chosen."""
         data = self.content.get("data")
         return data.get("task") if isinstance(data, dict) else None
 
     @property
     def normal_labels(self) -> tuple[str, ...]:
-        """The labels of the data whose images were normal ones; empty where no anomalies are looked for."""
+        """The labels whose images counted as normal; empty unless the task is anomaly detection."""
         data = self.content.get("data")
         return tuple(data.get("normal") or ()) if isinstance(data, dict) else ()
 
     def was_trained_on(self, source: str, fingerprint: str) -> bool:
-        """Whether the data of the run are these.
+        """Whether the run was trained on the given data.
 
         Args:
-            source: where they were read.
-            fingerprint: of the data set, with its subsets.
+            source: where the data were read from.
+            fingerprint: the fingerprint of the data set, with its subsets.
         """
         data = self.content.get("data")
         if not isinstance(data, dict):
@@ -123,9 +123,9 @@ class RunRecord:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of ``train`` that the run was begun with and that hold when it goes on.
+        """The options of ``train`` that the run was started with and that apply again when it is resumed.
 
-        Objects (callbacks, loggers) are not among them, since a record cannot hold them.
+        Objects (callbacks, loggers) are not included, since a record cannot hold them.
         """
         found = {}
         for name, value in (self.content.get("options") or {}).items():
@@ -135,7 +135,7 @@ class RunRecord:
         return found
 
     def checkpoint(self, which: str, folder: Path | None = None) -> Path | None:
-        """The checkpoint ``"best"`` or ``"last"``; looked for in ``folder`` if this is no run itself."""
+        """The checkpoint ``"best"`` or ``"last"``; searched for in ``folder`` if this is not a run."""
         folder = self.directory or folder
         if folder is None:
             return None
@@ -145,7 +145,7 @@ class RunRecord:
         return next(iter(sorted((folder / "checkpoints").glob(f"{which}.*"))), None)
 
     def kept(self, which: str, folder: Path | None = None) -> Path:
-        """As :meth:`checkpoint`, for one that must be there.
+        """As :meth:`checkpoint`, but the checkpoint must exist.
 
         Raises:
             CheckpointNotFoundError: there is none.
@@ -159,12 +159,12 @@ class RunRecord:
         return found
 
     def state(self, *, locked: bool | None = None) -> str:
-        """What became of the run: "finished", or "killed after epoch 9 of 12".
+        """The state of the run in words: "finished", or "killed after epoch 9 of 12".
 
-        A run whose record says "running" while nobody holds its work dir was killed, or could not write its end.
+        A run whose record says "running" while no process holds its work dir was killed, or could not write its end.
 
         Args:
-            locked: whether a process holds the work dir; looked up if not given.
+            locked: whether a process holds the work dir; determined if not given.
         """
         status = str(self.content.get("status", "unknown"))
         if status == "running" and self.directory is not None:
@@ -177,22 +177,22 @@ class RunRecord:
         return f"{status} after epoch {done}" + (f" of {wanted}" if wanted else "") if done else f"{status} in epoch 1"
 
     def chosen(self) -> Path | None:
-        """The checkpoint that the run stands for: the best, else the last.
+        """The checkpoint to use for the run: the best, else the last.
 
         Raises:
-            CheckpointNotFoundError: the run did not come to an end and left none.
+            CheckpointNotFoundError: the run did not finish and saved none.
         """
         found = self.checkpoint("best") or self.checkpoint("last")
         if found is None and self.content.get("status") != "finished":
             raise CheckpointNotFoundError(
-                f"model={str(self.directory)!r} is the work dir of a run ({self.state()}) that left no checkpoint. "
+                f"model={str(self.directory)!r} is the work dir of a run ({self.state()}) that saved no checkpoint. "
                 "Train again."
             )
         return found
 
 
 def checkpoint_file(checkpoint: str | Path) -> Path:
-    """The file that a path means: itself, or the checkpoint of the work dir that it names.
+    """The checkpoint file at a path: the file itself, or the checkpoint of a work dir.
 
     Raises:
         CheckpointNotFoundError: there is none.
@@ -208,15 +208,15 @@ def checkpoint_file(checkpoint: str | Path) -> Path:
 
 
 def own_checkpoint(model: Any, artifact_suffixes: Sequence[str] = (), run: RunRecord | None = None) -> Path | None:
-    """The checkpoint that was given as the model, if one was: the file itself, or the one of its work dir.
+    """The checkpoint that was given as the model: the file itself, or that of its work dir; ``None`` if neither.
 
     Args:
         model: the resolved model.
-        artifact_suffixes: files that are models and not checkpoints.
-        run: the record of the work dir, where it was read before.
+        artifact_suffixes: suffixes of files that are models rather than checkpoints.
+        run: the record of the work dir, if it has already been read.
 
     Raises:
-        CheckpointNotFoundError: the run of the work dir has none.
+        CheckpointNotFoundError: the run in the work dir has none.
     """
     if not isinstance(model, Path) or model.suffix in artifact_suffixes:
         return None
@@ -242,7 +242,7 @@ def read_record(directory: Path) -> dict[str, Any]:
     """The content of ``run.json`` in a work dir.
 
     Raises:
-        WorkDirError: it is not there, or damaged.
+        WorkDirError: it does not exist or is damaged.
     """
     path = directory / "run.json"
     try:
@@ -257,7 +257,7 @@ def read_record(directory: Path) -> dict[str, Any]:
 
 
 def history_table(history: Sequence[EpochRecord]) -> str:
-    """The history as CSV: ``epoch`` and every metric that occurs, one row for each epoch."""
+    """The history as CSV: ``epoch`` and every metric that occurs, one row per epoch."""
     names = list(dict.fromkeys(name for record in history for name in record.metrics))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -268,7 +268,7 @@ def history_table(history: Sequence[EpochRecord]) -> str:
 
 
 def read_history(path: Path) -> list[EpochRecord]:
-    """The inverse of :func:`history_table`; empty if there is no such file."""
+    """The inverse of :func:`history_table`; empty if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

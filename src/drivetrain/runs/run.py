@@ -1,4 +1,4 @@
-"""The work dir of a run: what was asked, what came out, and nothing half-written."""
+"""The work dir of a run: locked while it runs, and written atomically."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SCHEMA = 1
 
 
 def plain(value: Any) -> Any:
-    """The value as plain data for JSON; what has no plain form is described by its class."""
+    """The value as plain data for JSON; a value without a plain form is described by its class."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -48,12 +48,12 @@ def plain(value: Any) -> Any:
 
 
 def file_name(text: str) -> str:
-    """The text without what a file name should not have, and not too long."""
+    """The text without characters unsuitable for a file name, shortened if necessary."""
     return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip("-.")[:40]
 
 
 def default_work_dir(model: str, data: str) -> Path:
-    """A new ``runs/<model>-<data>-<time>`` below the current folder; it is not made yet."""
+    """A new ``runs/<model>-<data>-<time>`` below the current folder; it is not created yet."""
     parts = [file_name(part) for part in (model, data) if part]
     stamp = datetime.now(UTC).astimezone().strftime("%Y%m%d-%H%M%S")
     base = Path("runs") / "-".join([*filter(None, parts), stamp])
@@ -64,16 +64,16 @@ def default_work_dir(model: str, data: str) -> Path:
 
 
 class Run:
-    """One training in its work dir, held by a lock while it goes on.
+    """One training run in its work dir, which is locked while it runs.
 
     Attributes:
         directory: the work dir.
-        progress: where steps and notes are shown.
-        history: the records of the epochs so far, of earlier parts of a resumed run too.
+        progress: displays steps and notes.
+        history: the records of all epochs so far, including those before a resume.
         record: the content of ``run.json``.
-        earlier: what it was before this part of a resumed run began.
-        trackers: receive what the run receives.
-        metric: the metric that chooses the best state, as soon as the engine knows it.
+        earlier: the content of ``run.json`` before this part of a resumed run began.
+        trackers: the trackers that the run reports to.
+        metric: the metric that selects the best state, once the engine knows it.
     """
 
     def __init__(self, directory: Path, progress: Progress) -> None:
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
+        """The checkpoint folder."""
         return self.directory / "checkpoints"
 
     @property
@@ -101,10 +101,10 @@ class Run:
 
     @classmethod
     def open(cls, directory: Path, progress: Progress, *, resume: bool = False, overwrite: bool = False) -> Run:
-        """Take the work dir for a training.
+        """Acquire the work dir for a training run.
 
         Raises:
-            WorkDirError: it cannot be written, another process holds it, it holds a run already (and neither
+            WorkDirError: it is not writable, another process is using it, it already holds a run (and neither
                 ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
         """
         run = cls(directory, progress)
@@ -117,30 +117,30 @@ class Run:
         return run
 
     def take(self) -> None:
-        """Make the folder and hold its lock.
+        """Create the folder and lock it.
 
         Raises:
-            WorkDirError: it cannot be written, or another process holds it.
+            WorkDirError: it is not writable, or another process is using it.
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise WorkDirError(
-                f"work_dir={str(self.directory)!r} cannot be written ({error.strerror or error}). "
-                "Give a folder that you may write to: work_dir=..."
+                f"work_dir={str(self.directory)!r} is not writable ({error.strerror or error}). "
+                "Give a writable folder: work_dir=..."
             ) from error
         try:
             _lock(self._lock)
         except OSError as error:
             self._close_lock()
             raise held(self.directory) from error
-        with contextlib.suppress(OSError):  # who holds it is said for people; the lock itself is held
+        with contextlib.suppress(OSError):  # the holder's name is only information; the lock itself is held
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"process {os.getpid()} of {getpass.getuser()} on {platform.node()}".encode(), 0)
 
     def settle(self, *, resume: bool, overwrite: bool) -> None:
-        """Read the run that is to be resumed, or see that there is none in the way.
+        """Read the run to be resumed, or check that the folder is free.
 
         Raises:
             WorkDirError: there is nothing to resume, or the folder holds a run and ``overwrite`` is not set.
@@ -154,7 +154,7 @@ class Run:
         self._replaces = overwrite and (self.directory / "run.json").is_file()
 
     def _clear(self) -> None:
-        """Remove what the replaced run has written, and none of the user's own files."""
+        """Remove what the replaced run wrote, but none of the user's own files."""
         for name in WRITTEN:
             path = self.directory / name
             if path.is_dir():
@@ -163,11 +163,11 @@ class Run:
                 path.unlink(missing_ok=True)
 
     def begin(self, record: Mapping[str, Any], *, config: Mapping[str, Any] | None = None) -> None:
-        """Write ``run.json`` before anything is trained; only now does a run that is replaced go away.
+        """Write ``run.json`` before training starts; a run that is replaced is only removed now.
 
         Args:
-            record: what was asked for.
-            config: what repeats the run on the command line, for ``config.yaml``.
+            record: what was requested.
+            config: a config that repeats the run on the command line, for ``config.yaml``.
         """
         if self._replaces:
             self._clear()
@@ -197,7 +197,7 @@ class Run:
             self.update(tracking=self.trackers.begin(self.directory, self.record, before, self.note))
 
     def config(self) -> dict[str, Any] | None:
-        """What ``config.yaml`` says, without the version that wrote it; ``None`` if there is none."""
+        """The content of ``config.yaml`` without the version that wrote it; ``None`` if there is none."""
         path = self.directory / "config.yaml"
         if not path.is_file():
             return None
@@ -207,12 +207,12 @@ class Run:
         return {name: value for name, value in values.items() if name != "drivetrain"}
 
     def update(self, **values: Any) -> None:
-        """Add to ``run.json`` what became known later, such as the effective options of the upstream."""
+        """Add to ``run.json`` what became known later, such as the upstream's effective options."""
         self.record.update(plain(values))
         self._save()
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> EpochRecord:
-        """Record an epoch: in the history, in ``metrics.csv``, and on the screen."""
+        """Record an epoch: in the history, in ``metrics.csv``, and on screen."""
         before = [old for old in self.history if old.epoch < epoch]
         values = {name: float(value) for name, value in metrics.items()}
         if self.metric in values:
@@ -226,7 +226,7 @@ class Run:
         return record
 
     def _is_best(self, values: Mapping[str, float], before: Sequence[EpochRecord]) -> bool:
-        """Whether no epoch before was as good by the metric that chooses."""
+        """Whether no earlier epoch was as good by the selecting metric."""
         name = self.metric
         if name is None or not math.isfinite(values.get(name, math.nan)):
             return False
@@ -235,17 +235,17 @@ class Run:
         return all(sign * values[name] > other for other in others)
 
     def note(self, text: str) -> None:
-        """Tell the user something and keep it in the record."""
+        """Show the user a note and add it to the record."""
         if text not in self.notes:
             self.notes.append(text)
             self.progress.note(text)
 
     def close(self, status: str, **values: Any) -> None:
-        """Complete ``run.json`` and release the work dir, whatever happens; a run that never began leaves no trace.
+        """Complete ``run.json`` and release the work dir in any case; a run that never began leaves no trace.
 
         Args:
             status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
-            **values: more entries for the record.
+            **values: further entries for the record.
 
         Raises:
             StorageError: the record of a finished run cannot be written.
@@ -258,7 +258,7 @@ class Run:
             self.release()
 
     def _complete(self, status: str, values: Mapping[str, Any]) -> None:
-        """Write the end of the run into its record; the error of a failed run is not hidden by one of this."""
+        """Write the end of the run into its record; for a failed run, an error here must not hide the original one."""
         self.record["parts"][-1].update({"ended": _now(), "status": status})
         try:
             self.update(status=status, notes=self.notes, **values)
@@ -268,10 +268,10 @@ class Run:
         except StorageError as error:
             if status == "finished":
                 raise
-            self.progress.note(f"run.json does not say that the run {status}: {error}")
+            self.progress.note(f"run.json could not be updated to say that the run {status}: {error}")
 
     def release(self) -> None:
-        """Let go of the work dir; one that holds no run is left as it was found."""
+        """Release the work dir; if it holds no run, leave it as it was found."""
         if self._lock is None:
             return
         try:
@@ -280,7 +280,7 @@ class Run:
                 if not any(self.directory.iterdir()):
                     self.directory.rmdir()
         except OSError as error:
-            self.progress.note(f"{str(self.directory)!r} could not be tidied up: {error}")
+            self.progress.note(f"{str(self.directory)!r} could not be cleaned up: {error}")
         finally:
             self._close_lock()
 
@@ -294,10 +294,10 @@ class Run:
 
 
 def _lock(handle: int) -> None:
-    """Hold a lock; one that is only looked at (``is_held``) is free again a moment later.
+    """Acquire a lock; one held only for the check in ``is_held`` becomes free a moment later.
 
     Raises:
-        OSError: another holds it.
+        OSError: another process holds it.
     """
     for _ in range(3):
         with contextlib.suppress(BlockingIOError):

@@ -133,8 +133,8 @@ def test_a_run_that_is_there_already(toy, colours: Path, tmp_path: Path, capsys)
     assert main([str(word) for word in words]) == 0
     assert f"drivetrain test --model '{tmp_path / 'my work'}'" in capsys.readouterr().out
     said = message_of(capsys, *words)
-    assert f"--work_dir '{tmp_path / 'my work'}' holds a run already" in said
-    assert "Go on with it: --resume; replace it: --overwrite;" in said
+    assert f"--work_dir '{tmp_path / 'my work'}' already holds a run" in said
+    assert "Continue it with --resume, replace it with --overwrite," in said
 
 
 def test_an_image_that_cannot_be_read(toy, colours: Path, tmp_path: Path, capsys) -> None:

@@ -204,7 +204,7 @@ def test_data_arguments_reach_the_reader(toy, calls, colours: Path, tmp_path: Pa
 def test_overwrite_and_resume(trained: Path, toy, calls, colours: Path, capsys) -> None:
     words = ("train", "--model", "MeanSmall", "--data", colours, "--work_dir", trained)
     assert run(*words) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "already holds a run" in capsys.readouterr().err
     assert run(*words, "--overwrite", "--max_epochs", 1) == 0
     assert calls["options"].overwrite
     assert run(*words, "--resume", "true", "--max_epochs", 4) == 0
@@ -237,7 +237,7 @@ def test_a_run_that_left_no_checkpoint_cannot_be_tested(toy, colours: Path, tmp_
     words = ("--model", "MeanSmall", "--data", colours, "--work_dir", work, "--engine_args.break", 1)
     assert run("train", *words) == 1
     assert run("test", "--model", work) == 2
-    assert "is the work dir of a run (failed in epoch 1) that left no checkpoint." in capsys.readouterr().err
+    assert "is the work dir of a run (failed in epoch 1) that saved no checkpoint." in capsys.readouterr().err
 
 
 def test_notes_during_a_run_are_in_the_words_of_the_command_line(toy, colours: Path, tmp_path: Path, capsys) -> None:

@@ -24,14 +24,14 @@ def test_a_new_and_an_empty_folder_can_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["", "a/b"])
 def test_a_file_cannot_be(tmp_path: Path, below: str) -> None:
     (tmp_path / "notes").touch()
-    with pytest.raises(WorkDirError, match=r"cannot be made: '.*/notes' is a file\. Give a folder\."):
+    with pytest.raises(WorkDirError, match=r"cannot be created: '.*/notes' is a file\. Give a folder\."):
         check_place(tmp_path / "notes" / below, resume=False, overwrite=False)
 
 
 def test_a_folder_of_others_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(os, "access", lambda path, mode: asked.append((path, mode)))  # root may write everywhere
-    with pytest.raises(WorkDirError, match=r"cannot be written"):
+    with pytest.raises(WorkDirError, match=r"is not writable"):
         check_place(tmp_path / "new", resume=False, overwrite=False)
     assert asked == [(tmp_path, os.W_OK)]
 
@@ -52,7 +52,7 @@ def test_a_run_is_replaced_or_resumed_only_when_asked(tmp_path: Path) -> None:
     with pytest.raises(WorkDirError, match="holds no run to resume"):
         check_place(tmp_path, resume=True, overwrite=False)
     (tmp_path / "run.json").write_text('{"status": "failed"}')
-    with pytest.raises(WorkDirError, match=r"holds a run already \(status: failed"):
+    with pytest.raises(WorkDirError, match=r"already holds a run \(status: failed"):
         check_place(tmp_path, resume=False, overwrite=False)
     check_place(tmp_path, resume=True, overwrite=False)
     check_place(tmp_path, resume=False, overwrite=True)
@@ -60,7 +60,7 @@ def test_a_run_is_replaced_or_resumed_only_when_asked(tmp_path: Path) -> None:
 
 def test_a_folder_that_a_training_holds_says_which(tmp_path: Path) -> None:
     run = Run.open(tmp_path, quiet)
-    with pytest.raises(WorkDirError, match=r"is held by a training of this process\. Wait for it"):
+    with pytest.raises(WorkDirError, match=r"is held by another training run in this process\. Wait for it to finish"):
         check_place(tmp_path, resume=False, overwrite=False)
     run.release()
 

@@ -79,7 +79,7 @@ def test_plain_describes_what_has_no_plain_form(tmp_path: Path) -> None:
 
 def test_a_work_dir_with_a_run_is_refused_with_what_can_be_done(tmp_path: Path) -> None:
     finish(tmp_path)
-    with pytest.raises(WorkDirError, match=r"holds a run already \(status: finished\).*resume=True.*overwrite=True"):
+    with pytest.raises(WorkDirError, match=r"already holds a run \(status: finished\).*resume=True.*overwrite=True"):
         open_run(tmp_path)
     open_run(tmp_path, resume=True).release()
 
@@ -170,7 +170,7 @@ def test_a_second_process_is_refused_and_a_dead_one_holds_nothing(tmp_path: Path
 
 def test_the_same_process_cannot_take_it_twice(tmp_path: Path) -> None:
     run = open_run(tmp_path)
-    with pytest.raises(WorkDirError, match="is held by a training of this process"):
+    with pytest.raises(WorkDirError, match="is held by another training run in this process"):
         open_run(tmp_path)
     run.release()
     open_run(tmp_path).release()
@@ -178,7 +178,7 @@ def test_the_same_process_cannot_take_it_twice(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WorkDirError, match=r"cannot be written.*work_dir="):
+    with pytest.raises(WorkDirError, match=r"is not writable.*work_dir="):
         open_run(tmp_path / "file" / "work")
 
 

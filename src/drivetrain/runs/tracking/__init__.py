@@ -1,4 +1,4 @@
-"""Follow a training in TensorBoard, MLflow or W&B: one ``logger=`` for every engine, fed by the run."""
+"""Tracking a run in TensorBoard, MLflow or W&B: the same ``logger=`` for every engine, fed by the run."""
 
 from __future__ import annotations
 

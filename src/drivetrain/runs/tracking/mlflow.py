@@ -1,4 +1,4 @@
-"""Follow a run in MLflow."""
+"""Tracking a run in MLflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from drivetrain.machine.packages import require
 from drivetrain.runs.tracking.parameters import parameters
 
-#: So that a server that is down costs seconds and not the minutes of MLflow's own patience.
+#: So that an unreachable server costs seconds rather than the minutes of MLflow's default retries.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "pruned": "KILLED", "failed": "FAILED"}
 _LONGEST = 500
@@ -29,7 +29,7 @@ class MLflow:
     _run_id = ""
 
     def begin(self, directory: Path, record: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, str]:
-        """Open a run in the experiment of ``MLFLOW_EXPERIMENT_NAME``, or go on with the one that is resumed."""
+        """Open a run in the experiment ``MLFLOW_EXPERIMENT_NAME``, or continue the one that is resumed."""
         place = os.environ.get("MLFLOW_TRACKING_URI") or _local(directory / "tracking" / "mlflow")
         with _in_a_hurry():
             client = require("mlflow", "mlflow", purpose="logger='mlflow'").MlflowClient
@@ -59,7 +59,7 @@ class MLflow:
         return str(run.info.run_id)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """All metrics of the epoch in one request; characters that MLflow refuses become underscores."""
+        """Send all metrics of the epoch in one request; characters that MLflow refuses become underscores."""
         metric = require("mlflow.entities", "mlflow").Metric
         now = int(time.time() * 1000)
         rows = [metric(_NOT_ALLOWED.sub("_", name), value, now, epoch) for name, value in metrics.items()]
@@ -67,12 +67,12 @@ class MLflow:
             self._client.log_batch(self._run_id, metrics=rows)
 
     def log_file(self, path: Path, folder: str) -> None:
-        """An artefact of the run."""
+        """Log an artefact of the run."""
         with _in_a_hurry():
             self._client.log_artifact(self._run_id, str(path), folder)
 
     def log_picture(self, name: str, path: Path) -> None:
-        """An artefact that MLflow shows as an image."""
+        """Log an artefact that MLflow displays as an image."""
         with _in_a_hurry():
             self._client.log_artifact(self._run_id, str(path), f"pictures/{Path(name).parent.as_posix()}")
 
@@ -89,7 +89,7 @@ def _local(folder: Path) -> str:
 
 @contextlib.contextmanager
 def _in_a_hurry() -> Iterator[None]:
-    """MLflow reads its patience from the environment; what the user has set stays. It is not asked to chat either."""
+    """Within the block, limit MLflow's retries (unless the user has set them) and silence its logs."""
     added = [name for name in _PATIENCE if name not in os.environ]
     os.environ.update({name: _PATIENCE[name] for name in added})
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]

@@ -1,4 +1,4 @@
-"""Which of the values of ``logger=`` are names of ours, and which are objects of the framework."""
+"""Telling the tracker names in ``logger=`` from objects of the framework."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from drivetrain.errors import MissingDependencyError, OptionError, near
 from drivetrain.machine.packages import import_object, is_installed
 from drivetrain.runs.tracking.trackers import Trackers
 
-#: name -> (class, package that it needs, extra of drivetrain that brings it); the table metrics.csv needs none.
+#: name -> (class, package it needs, drivetrain extra that installs it); metrics.csv needs no tracker.
 TRACKERS = {
     "tensorboard": ("drivetrain.runs.tracking.tensorboard:TensorBoard", "tensorboardX", "tensorboard"),
     "mlflow": ("drivetrain.runs.tracking.mlflow:MLflow", "mlflow", "mlflow"),
@@ -18,24 +18,24 @@ _CSV = "csv"
 
 
 def open_trackers(logger: Any) -> Trackers:
-    """The trackers that are named in what was given as ``logger``.
+    """The trackers named in ``logger``.
 
     Args:
-        logger: ``"csv"`` (which is always written), a name of :data:`TRACKERS`, an object of the framework, a list of
-            these, or ``None``.
+        logger: ``"csv"`` (which is always written), a name of :data:`TRACKERS`, a logger object of the framework, a
+            list of these, or ``None``.
 
     Raises:
-        OptionError: a name is not known.
+        OptionError: a name is unknown.
         MissingDependencyError: the package of a tracker is not installed.
     """
     return Trackers([import_object(TRACKERS[name][0])() for name in require_trackers(logger) if name != _CSV])
 
 
 def require_trackers(logger: Any) -> list[str]:
-    """The names in what was given as ``logger``, each once; no tracker is imported.
+    """The names in ``logger``, each once; no tracker is imported.
 
     Raises:
-        OptionError: a name is not known.
+        OptionError: a name is unknown.
         MissingDependencyError: the package of a tracker is not installed.
     """
     names = list(dict.fromkeys(item for item in _listed(logger) if isinstance(item, str)))
@@ -45,7 +45,7 @@ def require_trackers(logger: Any) -> list[str]:
 
 
 def framework_loggers(logger: Any) -> Any:
-    """The objects for the framework in what was given as ``logger``; ``None`` if there are none."""
+    """The framework's logger objects in ``logger``; ``None`` if there are none."""
     objects = [item for item in _listed(logger) if not isinstance(item, str)]
     if not objects:
         return None
@@ -65,7 +65,7 @@ def _require(name: str) -> None:
         known = [_CSV, *TRACKERS]
         raise OptionError(
             f"logger={name!r} is not allowed.{near(name, known)} Allowed: {', '.join(known)}, a list of these, or "
-            "an object of the framework's own loggers."
+            "a logger object of the framework."
         )
     _, package, extra = TRACKERS[name]
     if not is_installed(package):

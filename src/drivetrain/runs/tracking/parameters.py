@@ -1,4 +1,4 @@
-"""The record of a run as flat names and texts, as trackers show parameters."""
+"""The record of a run as flat names and strings, the form in which trackers show parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LEFT_OUT = ("parts", "status", "notes", "schema", "tracking", "label_names", "h
 
 
 def parameters(record: Mapping[str, Any]) -> dict[str, str]:
-    """What was asked for and with what: ``"options.batch_size": "8"``, ``"environment.versions.torch": "2.9"``.
+    """Options and environment as strings: ``"options.batch_size": "8"``, ``"environment.versions.torch": "2.9"``.
 
     Args:
         record: the content of ``run.json``.

@@ -1,4 +1,4 @@
-"""The trackers of a run, none of which can stop the training."""
+"""The trackers of a run; a tracker that fails does not stop the training."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ _MOST_PICTURES = 24
 
 
 class Tracker(Protocol):
-    """A place where trainings are followed. Any exception means: it does not answer, go on without it."""
+    """An experiment tracker. Any exception means that it is unavailable, and the run continues without it."""
 
     name: str
 
     def begin(self, directory: Path, record: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, str]:
-        """Open the place.
+        """Start tracking.
 
         Args:
             directory: the work dir.
             record: the content of ``run.json``.
-            before: what ``begin`` returned for the part of the run that is resumed; else empty.
+            before: what ``begin`` returned for the part of the run being resumed; else empty.
 
         Returns:
-            Where it can be seen, for ``run.json``.
+            Where the run can be viewed, for ``run.json``.
         """
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log the metrics of an epoch under the names that they have in ``metrics.csv``."""
+        """Log the metrics of an epoch under their names in ``metrics.csv``."""
 
     def log_file(self, path: Path, folder: str) -> None:
-        """Keep a file, below ``folder``."""
+        """Store a file, below ``folder``."""
 
     def log_picture(self, name: str, path: Path) -> None:
-        """Show a picture."""
+        """Store a picture for display."""
 
     def close(self, status: str) -> None:
-        """The run is over: ``"finished"``, ``"interrupted"``, ``"pruned"`` or ``"failed"``."""
+        """The run has ended: ``"finished"``, ``"interrupted"``, ``"pruned"`` or ``"failed"``."""
 
 
 class Trackers:
-    """Hands everything to each tracker; one that fails is left out from then on, with one note.
+    """Forwards everything to each tracker; one that fails is dropped, with one note.
 
     Args:
         members: the trackers.
@@ -53,12 +53,12 @@ class Trackers:
         self._note: Callable[[str], None] | None = None
 
     def __bool__(self) -> bool:
-        """Whether anybody still follows."""
+        """Whether any tracker is left."""
         return bool(self._members)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those that are still followed."""
+        """The names of the trackers that are left."""
         return tuple(member.name for member in self._members)
 
     def begin(
@@ -69,11 +69,11 @@ class Trackers:
         Args:
             directory: the work dir.
             record: the content of ``run.json``.
-            before: what this returned for the part of the run that is resumed; else empty.
-            note: tells the user something.
+            before: what this returned for the part of the run being resumed; else empty.
+            note: shows the user a message.
 
         Returns:
-            name -> where it can be seen.
+            name -> where the run can be viewed.
         """
         self._note = note
         places: dict[str, dict[str, str]] = {}
@@ -89,7 +89,7 @@ class Trackers:
         self._each(lambda member: member.log_epoch(epoch, metrics))
 
     def close(self, status: str, directory: Path) -> None:
-        """Hand over what lies in the work dir, then close all of them."""
+        """Hand over the files of the work dir, then close all trackers."""
         files = [directory / name for name in _FILES]
         checkpoints = sorted((directory / "checkpoints").glob("[!.]*"))
         pictures = [path for pattern in _PICTURES for path in sorted(directory.rglob(pattern))]
@@ -107,12 +107,12 @@ class Trackers:
         self._members.clear()
 
     def add(self, folder: Path, name: str, status: str) -> None:
-        """Hand over every file of a folder to a run that was opened again, then close all.
+        """Hand over every file of a folder to a reopened run, then close all trackers.
 
         Args:
-            folder: an artefact.
-            name: of the folder below which the files are kept.
-            status: of the run.
+            folder: an artefact folder.
+            name: the folder name under which the files are stored.
+            status: the status of the run.
         """
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
 
@@ -133,6 +133,6 @@ class Trackers:
                 assert self._note is not None, "begin comes first"
                 why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
                 self._note(
-                    f"{member.name} does not answer ({why}), so the run goes on without it. "
+                    f"{member.name} is not responding ({why}), so the run continues without it. "
                     "metrics.csv in the work dir has everything."
                 )

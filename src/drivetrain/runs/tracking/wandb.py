@@ -1,4 +1,4 @@
-"""Follow a run in W&B."""
+"""Tracking a run in W&B."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _HOST = "api.wandb.ai"
 
 
 class WandB:
-    """Logs to the project of ``WANDB_PROJECT``; without a key it keeps an offline run below ``tracking``."""
+    """Logs to the project of ``WANDB_PROJECT``; without an API key it writes an offline run below ``tracking``."""
 
     name = "wandb"
     _run: Any = None
 
     def begin(self, directory: Path, record: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, str]:
-        """Open a run, or go on with the one that is resumed."""
+        """Open a run, or continue the one that is resumed."""
         wandb = require("wandb", "wandb", purpose="logger='wandb'")
         (directory / "tracking").mkdir(exist_ok=True)
         self._run = wandb.init(
@@ -41,11 +41,11 @@ class WandB:
         return {"run_id": str(self._run.id), "url": url, "folder": str(self._run.dir)}
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """All metrics of the epoch, at the step of its number."""
+        """Log all metrics of the epoch, with its number as the step."""
         self._run.log(dict(metrics), step=epoch)
 
     def log_file(self, path: Path, folder: str) -> None:
-        """A file of the run: what lies in its folder is uploaded at the end."""
+        """Put a file into the run's folder, which is uploaded at the end."""
         target = Path(self._run.dir) / folder / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ class WandB:
             shutil.copyfile(path, target)
 
     def log_picture(self, name: str, path: Path) -> None:
-        """An image of the run."""
+        """Log an image of the run."""
         image = require("wandb", "wandb").Image
         self._run.log({name: image(str(path))})
 
@@ -65,7 +65,7 @@ class WandB:
 
 
 def _mode() -> str | None:
-    """What ``WANDB_MODE`` says; offline if there is no key, since asking for one would stop the training."""
+    """The value of ``WANDB_MODE``; offline if there is no API key, since prompting for one would block the training."""
     if "WANDB_MODE" in os.environ or os.environ.get("WANDB_API_KEY"):
         return None
     try:

@@ -102,7 +102,7 @@ class TrainingChecks(Subject):
         self.needs("train")
         holder = Run.open(tmp_path / "work", SilentProgress())
         try:
-            with pytest.raises(WorkDirError, match="is held by a training of this process"):
+            with pytest.raises(WorkDirError, match="is held by another training run in this process"):
                 self.train(self.make_engine(dataset, tmp_path / "work"))
         finally:
             holder.release()

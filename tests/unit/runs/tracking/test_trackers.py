@@ -62,11 +62,11 @@ def trained(toys: Path, work: Path, **options: Any) -> tuple[Engine, Spy]:
 
 def test_a_server_that_is_down_is_one_note(trackers, toys: Path, tmp_path: Path) -> None:
     engine, spy = trained(toys, tmp_path / "w", logger=["down", "flaky", "spy"])
-    complaints = [note for note in spy.notes if "does not answer" in note]
+    complaints = [note for note in spy.notes if "is not responding" in note]
     assert complaints == [
-        "down does not answer (connection refused), so the run goes on without it. "
+        "down is not responding (connection refused), so the run continues without it. "
         "metrics.csv in the work dir has everything.",
-        "flaky does not answer (the server), so the run goes on without it. "
+        "flaky is not responding (the server), so the run continues without it. "
         "metrics.csv in the work dir has everything.",
     ]
     record = read_record(engine.work_dir)

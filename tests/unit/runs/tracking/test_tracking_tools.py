@@ -88,7 +88,7 @@ def test_tensorboard(toys: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_wandb_offline(toys: Path, tmp_path: Path) -> None:
     result, spy = trained(toys, tmp_path / "w", logger="wandb")
-    assert not [note for note in spy.notes if "does not answer" in note]
+    assert not [note for note in spy.notes if "is not responding" in note]
     folder = Path(read_record(tmp_path / "w")["tracking"]["wandb"]["folder"])
     assert folder.is_relative_to(tmp_path / "w" / "tracking" / "wandb")
     content = next(folder.parent.glob("*.wandb")).read_bytes()
@@ -116,7 +116,7 @@ def test_mlflow_without_a_server(toys: Path, tmp_path: Path) -> None:
 
     result, spy = trained(toys, tmp_path / "w", logger="mlflow", max_epochs=2)
     trained(toys, tmp_path / "w", logger="mlflow", max_epochs=3, resume=True)
-    assert not [note for note in spy.notes if "does not answer" in note]
+    assert not [note for note in spy.notes if "is not responding" in note]
     place = read_record(tmp_path / "w")["tracking"]["mlflow"]
     assert place["uri"].startswith(f"sqlite:///{tmp_path}")
     client = MlflowClient(tracking_uri=place["uri"])
@@ -173,7 +173,7 @@ def test_mlflow_server(server, toys: Path, tmp_path: Path, monkeypatch) -> None:
     address, process = server
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     result, spy = trained(toys, tmp_path / "w", logger=["csv", "mlflow"])
-    assert not [note for note in spy.notes if "does not answer" in note]
+    assert not [note for note in spy.notes if "is not responding" in note]
     place = read_record(tmp_path / "w")["tracking"]["mlflow"]
     assert place["uri"] == address
     client = MlflowClient(tracking_uri=address)
@@ -203,11 +203,11 @@ def test_mlflow_server(server, toys: Path, tmp_path: Path, monkeypatch) -> None:
     result, spy = trained(toys, tmp_path / "w2", Stopper, logger="mlflow")
     assert time.monotonic() - begin < 60
     assert [row.epoch for row in result.history] == [0, 1, 2]
-    assert len([note for note in spy.notes if "mlflow does not answer" in note]) == 1
+    assert len([note for note in spy.notes if "mlflow is not responding" in note]) == 1
     begin = time.monotonic()
     result, spy = trained(toys, tmp_path / "w3", logger="mlflow")
     assert time.monotonic() - begin < 60
-    assert len([note for note in spy.notes if "mlflow does not answer" in note]) == 1
+    assert len([note for note in spy.notes if "mlflow is not responding" in note]) == 1
     assert read_record(tmp_path / "w3")["status"] == "finished"
     told = exported(tmp_path / "w").notes
-    assert len([note for note in told if "mlflow does not answer" in note]) == 1, "the export is not stopped either"
+    assert len([note for note in told if "mlflow is not responding" in note]) == 1, "the export is not stopped either"
