@@ -79,8 +79,8 @@ SLIPS = {
     f"{TRAIN} --device gpu": "--device gpu is not a device. Did you mean 'cuda'? Allowed: auto, cpu, cuda, xpu, mps.",
     f"{TRAIN} --logger tensorbord": "--logger tensorbord is not allowed. Did you mean 'tensorboard'? Allowed: csv, "
     "tensorboard, mlflow, wandb, a list of these, or a logger object of the framework.",
-    "tune --model timm:test_resnet --data pictures --space.learning_rate 3": "--space.learning_rate 3 is not something "
-    "to search. Give a list of values, such as [8, 16, 32], or a span of numbers, such as {low: 0.0001, high: 0.01, "
+    "tune --model timm:test_resnet --data pictures --space.learning_rate 3": "--space.learning_rate 3 is not a search "
+    "domain. Give a list of values, such as [8, 16, 32], or a range of numbers, such as {low: 0.0001, high: 0.01, "
     "log: true}.",
     "tune --model timm:test_resnet --data pictures --space.learning_rat [1]": "space has no option 'learning_rat'. Did "
     "you mean 'learning_rate'? Allowed: batch_size, check_val_every_n_epoch, deterministic, devices, engine_args.NAME, "
@@ -91,8 +91,8 @@ SLIPS = {
     "repeat notes": "RUN notes is not the work dir of a run: it has no run.json.",
     "tune --model timm:test_resnet --data pictures --work_dir ended": "--work_dir {here}/ended holds a run, and a "
     "search needs a folder of its own. Give another --work_dir.",
-    "export --model ended": "The artefact '{here}/ended/artifacts/openvino-fp32' exists. Give another --name ..., or "
-    "--overwrite to replace it.",
+    "export --model ended": "The artefact '{here}/ended/artifacts/openvino-fp32' already exists. Give another "
+    "--name ..., or --overwrite to replace it.",
     "train --resume": "--resume needs the work dir of the run that goes on: drivetrain train --work_dir RUN --resume",
     "predict --model timm:test_resnet --source pictures --checkpoint best": "--checkpoint best: the run has none. "
     "Train first, or give a path.",

@@ -107,7 +107,7 @@ def test_a_killed_search_goes_on(command: list[str], tmp_path: Path) -> None:
     process = start(command, tmp_path)
     printed, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
-    assert "The search goes on after" in said
+    assert "The search continues after" in said
     result = json.loads(printed)
     states = [trial["state"] for trial in result["trials"]]
     assert states.count("finished") + states.count("pruned") == 8

@@ -1,4 +1,4 @@
-"""The search for the best options and model arguments, over any engine."""
+"""The search for the best options and model arguments, for any engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose a batch size: halve what does not fit, and double what does while it gets faster."""
+"""Choosing a batch size: halve it until it fits, or double it while it fits and training gets faster."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LEAST_GAIN = 1.03
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one batch size takes.
+    """The measurements for one batch size.
 
     Attributes:
-        batch_size: that was tried, or that the engine took.
-        fits: whether it stays within the memory.
-        memory: bytes above what the process held before training.
-        images_per_second: 0 if it does not fit or was too short to tell.
+        batch_size: the size that was tried, or that the engine chose.
+        fits: whether training stays within the memory.
+        memory: bytes in addition to what the process held before training.
+        images_per_second: 0 if it does not fit or the training was too short to tell.
     """
 
     batch_size: int
@@ -42,7 +42,7 @@ class Measured:
         if not self.fits:
             return f"{self.batch_size} does not fit"
         speed = f" at {self.images_per_second:.0f} img/s" if self.images_per_second else ""
-        return f"{self.batch_size} takes {self.memory / 2**20:.0f} MiB{speed}"
+        return f"{self.batch_size} needs {self.memory / 2**20:.0f} MiB{speed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Chosen:
     """A batch size and how it was found.
 
     Attributes:
-        batch_size: the chosen one.
-        available: bytes that a training may take.
+        batch_size: the chosen batch size.
+        available: bytes that training may use.
         measured: every batch size that was tried, in order.
-        memory: whose bytes these are: ``"memory"`` of the machine, or ``"accelerator memory"``.
+        memory: which memory was measured: the machine's, ``"memory"``, or ``"accelerator memory"``.
     """
 
     batch_size: int
@@ -68,17 +68,17 @@ class Chosen:
 
 
 def choose(setup: Setup, dataset: Dataset, options: TrainOptions, *, log: Path) -> Chosen:
-    """Find the batch size for a training.
+    """Find the batch size for a training run.
 
     Args:
-        setup: of the engine.
-        dataset: that it is to be trained on.
-        options: of the training; ``adaptive_bs`` says what is wanted: ``"safe"`` the asked or usual batch size if it
-            fits, else the half, the quarter, ...; ``"full"`` the fastest that fits.
-        log: file for what the short trainings print.
+        setup: the setup of the engine.
+        dataset: the data set to train on.
+        options: the training options; ``adaptive_bs`` is ``"safe"`` for the requested or default batch size if it
+            fits, else half of it, a quarter, ...; or ``"full"`` for the fastest one that fits.
+        log: file for the output of the short trainings.
 
     Raises:
-        DrivetrainError: a short training failed for another reason than memory.
+        DrivetrainError: a short training failed for a reason other than memory.
     """
     worker = Worker(log)
     with tempfile.TemporaryDirectory(prefix="drivetrain-batch-size-") as folder:
@@ -105,7 +105,7 @@ def _search(probe: _Probe, options: TrainOptions, images: int) -> Chosen:
 
 
 def _growing(probe: Callable[[int], Measured], first: Measured, images: int) -> Iterator[Measured]:
-    """Twice the batch size while it fits, an epoch has two steps, and one of the last two doublings was faster."""
+    """Double the batch size while it fits, an epoch has two steps, and one of the last two doublings was faster."""
     row, best, slower = first, first.images_per_second, 0
     while row.fits and row.batch_size * 4 <= images and slower < 2:
         row = probe(row.batch_size * 2)
@@ -115,19 +115,19 @@ def _growing(probe: Callable[[int], Measured], first: Measured, images: int) -> 
 
 
 class _Probe:
-    """Measures one batch size after the other.
+    """Measures one batch size after another.
 
     Args:
-        worker: that trains.
-        setup: of the engine.
-        dataset: that the images are taken from.
-        options: of the training.
-        folder: for the short trainings.
+        worker: the worker process that trains.
+        setup: the setup of the engine.
+        dataset: the data set that images are taken from.
+        options: the training options.
+        folder: the folder for the short trainings.
 
     Attributes:
-        host: bytes of the machine's memory that a training may take.
+        host: bytes of main memory that training may use.
         available: bytes of the memory that is measured: the accelerator's, once a training has reported one.
-        memory: whose bytes these are, see :class:`Chosen`.
+        memory: which memory is measured, see :class:`Chosen`.
     """
 
     def __init__(self, worker: Worker, setup: Setup, dataset: Dataset, options: TrainOptions, folder: Path) -> None:
@@ -139,22 +139,22 @@ class _Probe:
         self.memory = "memory"
 
     def usual(self) -> int:
-        """The batch size that the engine takes if none is asked for.
+        """The engine's default batch size.
 
         Raises:
-            DrivetrainError: it does not say.
+            DrivetrainError: the engine does not report it.
         """
         answer, _ = self._order(replace(self.setup, data=self.dataset), short(self.options, None), only_ask=True)
         if isinstance(answer, Speed) and answer.batch_size:
             return min(answer.batch_size, self.images)
-        why = f": {answer}" if isinstance(answer, Failure) else " does not say which batch size it takes."
+        why = f": {answer}" if isinstance(answer, Failure) else " does not report its default batch size."
         raise DrivetrainError(f"adaptive_bs={self.options.adaptive_bs!r}: the engine{why} Give batch_size too.")
 
     def __call__(self, batch_size: int) -> Measured:
-        """Measure a batch size.
+        """Measure one batch size.
 
         Raises:
-            DrivetrainError: the training failed for another reason than memory.
+            DrivetrainError: the training failed for a reason other than memory.
         """
         setup = replace(self.setup, data=hardest(self.dataset, batch_size))
         answer, memory = self._order(setup, short(self.options, batch_size))
@@ -164,7 +164,7 @@ class _Probe:
             return Measured(batch_size, False, memory)
         raise DrivetrainError(
             f"adaptive_bs={self.options.adaptive_bs!r}: a short training with batch_size={batch_size} failed: {answer} "
-            "Leave adaptive_bs out to see whether the training itself does."
+            "Leave adaptive_bs out to see whether full training fails too."
         )
 
     def _order(self, setup: Setup, options: TrainOptions, *, only_ask: bool = False) -> tuple[Any, int]:
@@ -180,7 +180,7 @@ class _Probe:
         return Measured(batch_size, fits, memory, speed.images_per_second if fits else 0.0)
 
     def _watch(self) -> tuple[Speed | Failure, int]:
-        """The answer of the worker, and the bytes its training took; it is ended before it takes all there is."""
+        """The answer of the worker, and the memory its training used; it is stopped before memory is exhausted."""
         limit = available_memory(ulimit=False)
         most = 0
         pid = self.worker.pid
@@ -190,12 +190,12 @@ class _Probe:
             most = max(most, held)
             if held > limit:
                 self.worker.stop()
-                return Failure("died", "it was ended before the memory was used up.", out_of_memory=True), most
+                return Failure("died", "it was stopped before memory was exhausted.", out_of_memory=True), most
             if not heard:
                 continue
             message = self.worker.receive()
             if message.kind == "event":
-                # a process keeps what an earlier training gave back, so what it held before its first one counts
+                # a process keeps memory freed by earlier trainings, so the baseline is taken before its first one
                 self.before.setdefault(pid, message.value)
             elif message.kind in ("done", "failed"):
                 answer: Speed | Failure = message.value

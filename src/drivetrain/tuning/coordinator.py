@@ -1,4 +1,4 @@
-"""Run a search: give trials to workers, end the bad ones, note what comes out."""
+"""Running a search: assign trials to workers, stop the bad ones, record the results."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ from drivetrain.types.options import TrainOptions
 _TRIAL = "drivetrain.tuning.trial:run"
 _ENOUGH_FAILURES = 3
 _GRACE_SECONDS = 10.0
-_TIME_IS_OVER = "the time budget is used up"
+_TIME_IS_OVER = "the time budget is exhausted"
 _WORSE = "others were better by then"
 
 
 def search(
     subject: SearchSubject, options: TrainOptions, how: SearchOptions, folder: Path | None, *, overwrite: bool = False
 ) -> TuneResult:
-    """Find the best values of the space; a search that was killed goes on.
+    """Find the best values in the space; a search that was killed is resumed.
 
     Args:
-        subject: whose model and data are used.
-        options: what is the same for all trials.
+        subject: the engine whose model and data are used.
+        options: the options that are the same for all trials.
         how: how to search.
-        folder: where everything is written; ``None`` takes one below ``runs/`` that is the same for the same search.
-        overwrite: start over where the folder holds a search.
+        folder: where everything is written; ``None`` for a folder below ``runs/`` determined by the search itself.
+        overwrite: start over if the folder already holds a search.
 
     Returns:
-        The best values and every trial.
+        The best values, and every trial.
 
     Raises:
-        OptionError: the space names what is not an option, or has values that are not allowed.
+        OptionError: the space names something that is not an option, or contains values that are not allowed.
         WorkDirError: the folder holds another search, or another process holds it.
-        DrivetrainError: no trial was trained.
-        TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
+        DrivetrainError: no trial gave a result.
+        TrainingInterrupted: stopped by Ctrl-C; the same call continues the search.
     """
     given = how.space if how.space is not None else subject.space
     space = parse_space(given)
@@ -81,7 +81,7 @@ def search(
 
 @contextlib.contextmanager
 def _open_workers(folder: Path, count: int, *, repeatable: bool, needs: Sequence[str]) -> Iterator[list[Worker]]:
-    """Processes that share the free cores, and that import what they need while this one opens the study."""
+    """Open workers that share the free cores, and import what they need while this process opens the study."""
     environment = child_environment(processes=count, repeatable=repeatable)
     logs = [folder / "workers" / f"{number}.log" for number in range(count)]
     workers = [Worker(log, environment=environment, needs=needs) for log in logs]
@@ -95,22 +95,22 @@ def _open_workers(folder: Path, count: int, *, repeatable: bool, needs: Sequence
 
 
 def _default_folder(definition: Mapping[str, Any]) -> Path:
-    """The same for the same search, so that the same command goes on."""
+    """A folder name derived from the search, so that repeating a command continues it."""
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:8]
     return (Path("runs") / f"tune-{file_name(str(definition['model']))}-{digest}").absolute()
 
 
 def _require_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on with a search of something else.
+    """Refuse to continue a search that differs from this one.
 
     Raises:
-        WorkDirError: naming what is different.
+        WorkDirError: the message names the difference.
     """
     different = [name for name in now if name in before and before[name] != now[name]]
     if different:
         name = different[0]
         raise WorkDirError(
-            f"work_dir={str(folder)!r} holds a search with another {name} ({before[name]!r}, now {now[name]!r}). Begin "
+            f"work_dir={str(folder)!r} holds a search with another {name} ({before[name]!r}, now {now[name]!r}). Start "
             "over with overwrite=True, or give another work_dir."
         )
 
@@ -126,7 +126,7 @@ class _Job:
 
 
 class _Search:
-    """A search that is running."""
+    """A running search."""
 
     def __init__(
         self,
@@ -144,23 +144,23 @@ class _Search:
         self.began = time.monotonic()
 
     def run(self, definition: Mapping[str, Any]) -> TuneResult:
-        """Do all trials that are left."""
+        """Run all remaining trials."""
         self._say_where()
         try:
             while self._feed():
                 self._listen()
         except KeyboardInterrupt as error:
             raise TrainingInterrupted(
-                f"The search was stopped after {self.study.count()} trials. The same command with "
-                f"work_dir={str(self.folder)!r} goes on."
+                f"The search was stopped after {self.study.count()} trials. Repeat the command with "
+                f"work_dir={str(self.folder)!r} to continue."
             ) from error
         return self._result(definition)
 
     def _say_where(self) -> None:
         again = self.study.retry_interrupted()
         done = self.study.count()
-        more = f"; {again} that were going on are done again" if again else ""
-        state = f"goes on after {done} trials{more}" if done or again else "begins"
+        more = f"; {again} interrupted ones are repeated" if again else ""
+        state = f"continues after {done} trials{more}" if done or again else "starts"
         self.subject.progress.note(
             f"The search {state}: {self.how.trials} trials by {self.study.metric} in {self.folder}"
         )
@@ -169,10 +169,10 @@ class _Search:
         if pruning := self.how.what_pruning_does(self.options.max_epochs):
             self.subject.progress.note(pruning)
 
-    # --- giving work ---------------------------------------------------------------------------------------------
+    # --- assigning work ------------------------------------------------------------------------------------------
 
     def _feed(self) -> bool:
-        """Give every idle worker a trial; returns whether any worker is busy."""
+        """Give every idle worker a trial; return whether any worker is busy."""
         for worker in self.workers:
             while worker not in self.jobs and self._goes_on():
                 proposal = self.study.ask()
@@ -210,14 +210,14 @@ class _Search:
         )
 
     def _answer_by(self, twin: TrialRecord, proposal: Proposal) -> None:
-        """The same values would train the same way: take over what came out."""
+        """Copy the outcome of a trial with the same values, which would train in the same way."""
         self.study.copy(twin, proposal.number)
         self._tell(proposal.number, f"the same values as trial {twin.number}")
 
-    # --- hearing -------------------------------------------------------------------------------------------------
+    # --- receiving messages --------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Hear every worker that has something to say; wait for the first."""
+        """Handle messages from all workers that have sent one; wait for the first."""
         timeout = None if self.how.time_budget is None else 1.0
         for worker in next_speaker(self.workers, timeout):
             self._hear(worker, worker.receive())
@@ -256,10 +256,10 @@ class _Search:
         self._require_hope()
 
     def _require_hope(self) -> None:
-        """End the search when every trial so far failed in the same way.
+        """Stop the search if every trial so far has failed in the same way.
 
         Raises:
-            DrivetrainError: with the error.
+            DrivetrainError: the message has the error.
         """
         records = [record for record in self.study.records() if record.state not in ("running", "interrupted")]
         errors = {record.error for record in records}
@@ -269,14 +269,14 @@ class _Search:
             and len(errors) == 1
         ):
             raise DrivetrainError(
-                f"The first {len(records)} trials all failed in the same way: {errors.pop()} The search was ended; "
-                f"what the trials printed is in {self.folder / 'workers'}."
+                f"The first {len(records)} trials all failed in the same way: {errors.pop()} The search was stopped; "
+                f"the output of the trials is in {self.folder / 'workers'}."
             )
 
     # --- results -------------------------------------------------------------------------------------------------
 
     def _tell(self, number: int, more: str = "") -> None:
-        """Show what came of a trial, keep the best configuration up to date, and delete weights no longer needed."""
+        """Display the outcome of a trial, update the best configuration, and delete weights no longer needed."""
         records, best = self.study.records(), self.study.best()
         record = records[number]
         value = "" if record.value is None else f" {self.study.metric} {record.value:.4g}"
@@ -296,7 +296,7 @@ class _Search:
         records = self.study.records()
         if best is None:
             errors = [f"trial {row.number}: {row.error.partition(chr(10))[0]}" for row in records if row.error]
-            raise DrivetrainError(f"None of {len(records)} trials was trained: {'; '.join(errors[:3]) or 'no time'}.")
+            raise DrivetrainError(f"None of {len(records)} trials gave a result: {'; '.join(errors[:3]) or 'no time'}.")
         result = TuneResult(
             best=best.values,
             value=float(best.value or 0.0),

@@ -1,4 +1,4 @@
-"""What a search leaves in its folder: the best configuration, a table of the trials, a record and a page."""
+"""The files of a search: the best configuration, a table of the trials, a record and a page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def trial_folder(folder: Path, number: int) -> Path:
 
 
 def write_config(path: Path, config: Mapping[str, Any], best: TrialRecord, metric: str) -> None:
-    """The best configuration as a file that ``--config`` takes."""
+    """Write the best configuration as a file for ``--config``."""
     import yaml
 
     head = f"# {metric} {best.value:.6g}: trial {best.number} of a search\n"
@@ -40,7 +40,7 @@ def write_config(path: Path, config: Mapping[str, Any], best: TrialRecord, metri
 
 
 def write_results(folder: Path, result: TuneResult, definition: Mapping[str, Any], *, wall_seconds: float) -> None:
-    """Table, record and page of a search."""
+    """Write the table, the record and the page of a search."""
     names = list(definition["space"])
     write_text(folder / TABLE, _table(result.trials, names, result.metric))
     record = {
@@ -58,7 +58,7 @@ def write_results(folder: Path, result: TuneResult, definition: Mapping[str, Any
 
 
 def forget_weights(folder: Path, records: Sequence[TrialRecord], best: TrialRecord | None) -> None:
-    """Remove what is large in the folders of all trials but the best and those that are going on."""
+    """Delete large files of all trials except the best and those still running."""
     for record in records:
         if record.state != "running" and (best is None or record.number != best.number):
             for name in _LARGE:
@@ -66,7 +66,7 @@ def forget_weights(folder: Path, records: Sequence[TrialRecord], best: TrialReco
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier search has written, and none of the user's own files."""
+    """Remove what an earlier search wrote, but none of the user's own files."""
     for name in WRITTEN:
         path = folder / name
         if path.is_dir():

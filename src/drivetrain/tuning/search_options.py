@@ -1,4 +1,4 @@
-"""How to search, as a frozen, checked record."""
+"""The options of a search, as a frozen record that checks itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Self, get_args
 from drivetrain.errors import OptionError
 from drivetrain.types.options import Pruner, Sampler, check_at_least, check_choice, check_names
 
-#: Successive halving lets one trial of so many go on.
+#: Successive halving continues one trial in this many.
 HALVING = 3
-#: Trials before the first is compared with the median of the others.
+#: Number of trials before the first is compared with the median of the others.
 MEDIAN_STARTS_AFTER = 4
 
 
@@ -47,17 +47,17 @@ class SearchOptions:
         return tuple(item.name for item in fields(cls))
 
     def what_pruning_does(self, max_epochs: int | None) -> str | None:
-        """What to know where trials are so short or so few that pruning decides all or nothing.
+        """A note for the user if trials are so short or so few that pruning stops none, or decides too early.
 
         Args:
-            max_epochs: of each trial.
+            max_epochs: epochs per trial.
         """
         if self.pruner == "none" or max_epochs is None:
             return None
         if max_epochs == 1:
-            return f"pruner={self.pruner!r} ends no trial early, since each has one epoch."
+            return f"pruner={self.pruner!r} stops no trial early, since each has only one epoch."
         if self.pruner == "median" and self.trials <= MEDIAN_STARTS_AFTER:
-            return f"pruner='median' ends no trial early, since it begins after {MEDIAN_STARTS_AFTER} trials."
+            return f"pruner='median' stops no trial early, since it starts after {MEDIAN_STARTS_AFTER} trials."
         if self.pruner == "halving" and max_epochs <= HALVING:
             return (
                 f"With max_epochs={max_epochs}, pruner='halving' compares most trials by their first epoch alone. Give "
@@ -67,10 +67,10 @@ class SearchOptions:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | None) -> Self:
-        """The options in an ``hpo_config``.
+        """The options given as ``hpo_config``.
 
         Raises:
-            OptionError: a key does not exist, with the nearest that does, or a value is not allowed.
+            OptionError: a key does not exist (the message suggests the closest), or a value is not allowed.
         """
         given = dict(config or {})
         check_names("hpo_config", [str(name) for name in given], cls.names())

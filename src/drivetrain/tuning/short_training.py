@@ -1,4 +1,4 @@
-"""A short training in a worker: a few steps with the largest inputs and a validation, with their time and memory."""
+"""A short training in a worker: a few steps with the largest inputs and a validation, measuring time and memory."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class ProbeOrder:
     """What to measure.
 
     Attributes:
-        setup: of the engine.
-        options: of the training, with the batch size to measure; ``None`` takes the engine's own.
-        folder: a work dir that is not needed afterwards.
-        only_ask: do not train, only say which batch size would be used.
+        setup: the setup of the engine.
+        options: the training options, with the batch size to measure; ``None`` for the engine's default.
+        folder: a temporary work dir.
+        only_ask: do not train, only report the batch size that would be used.
     """
 
     setup: Setup
@@ -42,13 +42,13 @@ class ProbeOrder:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What a short training told.
+    """The result of a short training.
 
     Attributes:
-        batch_size: that the framework used; ``None`` if it does not tell.
-        images_per_second: of the steps but the first, which warms up.
-        accelerator_bytes: the most that was held on the accelerator, ``None`` on the CPU.
-        accelerator_total: how much the accelerator has.
+        batch_size: the batch size the framework used; ``None`` if it does not report it.
+        images_per_second: over all steps except the first, which warms up.
+        accelerator_bytes: peak memory on the accelerator, ``None`` on the CPU.
+        accelerator_total: total memory of the accelerator.
     """
 
     batch_size: int | None
@@ -58,14 +58,14 @@ class Speed:
 
 
 class _Asked(Exception):
-    """The training was to begin, so its options are known."""
+    """Raised where training would start, when only its options were wanted."""
 
 
 class _Clock(SilentProgress):
-    """Notes the time of each step.
+    """Records the time of each step.
 
     Args:
-        only_ask: break the training off before its first step.
+        only_ask: abort the training before its first step.
     """
 
     def __init__(self, *, only_ask: bool) -> None:
@@ -74,20 +74,20 @@ class _Clock(SilentProgress):
         self.images: list[int] = []
 
     def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
-        """Break it off if nothing else was to be known."""
+        """Abort if only the options were wanted."""
         super().start(epochs=epochs, steps_per_epoch=steps_per_epoch, first_epoch=first_epoch)
         if self.only_ask:
             raise _Asked
 
     def step(self, *, epoch: int, step: int, images: int, loss: float | None = None) -> None:
-        """Note the time."""
+        """Record the time."""
         super().step(epoch=epoch, step=step, images=images, loss=loss)
         self.times.append(time.monotonic())
-        self.images.append(images if step else 0)  # the time before the first step of an epoch is not its own
+        self.images.append(images if step else 0)  # the time before the first step of an epoch is not its own cost
 
     @property
     def images_per_second(self) -> float:
-        """Of all steps that followed another."""
+        """The rate over all steps that followed another."""
         pairs = zip(self.times, self.times[1:], self.images[1:], strict=False)
         spans = [(after - before, images) for before, after, images in pairs if images]
         seconds = sum(span for span, _ in spans)
@@ -98,7 +98,7 @@ def run(channel: Channel, order: ProbeOrder) -> Speed:
     """Train for a few steps.
 
     Args:
-        channel: told how much memory the process holds before the training.
+        channel: receives the memory that the process holds before training.
         order: what to measure.
     """
     clock = _Clock(only_ask=order.only_ask)
@@ -117,11 +117,11 @@ def run(channel: Channel, order: ProbeOrder) -> Speed:
 
 
 def hardest(dataset: Dataset, batch_size: int) -> Dataset:
-    """The largest training images for a few steps, and the largest validation images for one.
+    """The largest training images, enough for a few steps, and the largest validation images for one step.
 
     Args:
-        dataset: with a subset ``train``.
-        batch_size: images in a step.
+        dataset: a data set with a subset ``train``.
+        batch_size: images per step.
     """
     names = dataset.subset_names
     areas = dataset.sizes.astype(np.int64).prod(axis=1)
@@ -129,13 +129,13 @@ def hardest(dataset: Dataset, batch_size: int) -> Dataset:
     rows: list[int] = []
     for subset, most in (("train", _STEPS * batch_size), ("val", batch_size)):
         own = order[names[order] == subset]
-        whole = len(own) // batch_size * batch_size  # a last batch that is not full would measure less
+        whole = len(own) // batch_size * batch_size  # an incomplete last batch would measure less
         rows += own[: min(most, whole or len(own))].tolist()
     return dataset.select(sorted(rows))
 
 
 def short(options: TrainOptions, batch_size: int | None) -> TrainOptions:
-    """The options of a training of one epoch that differs in nothing else that costs memory or time."""
+    """The options for one epoch of training, unchanged in everything else that costs memory or time."""
     return replace(
         options,
         batch_size=batch_size,

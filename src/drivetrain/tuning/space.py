@@ -1,4 +1,4 @@
-"""What is searched: names of options with the values they may take."""
+"""The search space: option names with the values they may take."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from drivetrain.errors import OptionError, either, near
 from drivetrain.types.options import TrainOptions, check_names
 
-#: Options of ``train`` that are the same for all trials: name -> why.
+#: Options of ``train`` that cannot be searched: name -> why.
 NOT_SEARCHED: Mapping[str, str] = {
-    "resume": "each trial is a training of its own",
-    "overwrite": "each trial has a folder of its own",
+    "resume": "each trial is a separate run",
+    "overwrite": "each trial has its own folder",
     "run_hpo": "it is what you are doing",
     "hpo_config": "it is what you are doing",
-    "callbacks": "objects cannot be written down",
+    "callbacks": "objects cannot be written to a file",
     "logger": "it does not change what is learned",
     "metric": "trials are compared by one metric",
-    "class_weights": "it changes the loss that trials are compared by; compare two trainings instead",
-    "sampler": "compare two trainings instead",
-    "adaptive_bs": "give batch sizes to search instead",
-    "checkpoint": "it would be forgotten in which run it lies; start a search from each checkpoint",
+    "class_weights": "it changes the loss that trials are compared by; compare two training runs instead",
+    "sampler": "compare two training runs instead",
+    "adaptive_bs": "search over batch sizes instead",
+    "checkpoint": "the result would not record which run it belongs to; start a search from each checkpoint",
     "engine_args": "name one of its options: engine_args.NAME",
 }
 _SPAN_KEYS = ("low", "high", "log", "step")
@@ -31,13 +31,13 @@ _PARTS = ("model", "engine_args")
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One of some values."""
+    """One of several values."""
 
     values: tuple[Any, ...]
 
     @property
     def corners(self) -> tuple[Any, ...]:
-        """Values to check before the search begins."""
+        """Values to check before the search starts."""
         return self.values
 
     @property
@@ -47,13 +47,13 @@ class OneOf:
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A number between two others, both included."""
+    """A number between two bounds, both inclusive."""
 
     low: float
     high: float
@@ -62,23 +62,23 @@ class Span:
 
     @property
     def is_whole(self) -> bool:
-        """Whether only whole numbers are taken."""
+        """Whether only integers are allowed."""
         return isinstance(self.low, int) and isinstance(self.high, int) and isinstance(self.step, int | None)
 
     @property
     def corners(self) -> tuple[Any, ...]:
-        """Values to check before the search begins."""
+        """Values to check before the search starts."""
         return self.low, self.high
 
     @property
     def all_values(self) -> tuple[Any, ...]:
-        """Every value; only where there are finitely many."""
+        """Every value; only defined if there are finitely many."""
         step = self.step or 1
         return tuple(self.low + number * step for number in range(int(self.size)))
 
     @property
     def size(self) -> float:
-        """How many values there are."""
+        """The number of values."""
         if self.step is None and not self.is_whole:
             return math.inf
         return int((self.high - self.low) / (self.step or 1)) + 1
@@ -89,16 +89,16 @@ Space = Mapping[str, Domain]
 
 
 def parse_space(given: Mapping[str, Any]) -> dict[str, Domain]:
-    """Read a space such as ``{"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [8, 16]}``.
+    """Parse a space such as ``{"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [8, 16]}``.
 
-    ``model.NAME`` and ``engine_args.NAME`` may be written as nested mappings too.
+    ``model.NAME`` and ``engine_args.NAME`` may also be written as nested mappings.
 
     Raises:
-        OptionError: there is none, or a domain is neither a list of values nor a span.
+        OptionError: the space is empty, or a domain is neither a list of values nor a range.
     """
     if not given:
         raise OptionError(
-            "There is no space to search for this model unless you give one: "
+            "This model has no default search space. Give one: "
             + either(
                 "space={'learning_rate': {'low': 0.0001, 'high': 0.01, 'log': True}, 'batch_size': [8, 16]}",
                 "--space.learning_rate '{low: 0.0001, high: 0.01, log: true}' --space.batch_size '[8, 16]'",
@@ -109,7 +109,7 @@ def parse_space(given: Mapping[str, Any]) -> dict[str, Domain]:
 
 
 def flat(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names with their values; nested mappings by their dotted names."""
+    """Names with their values; nested mappings become dotted names."""
     for name, value in given.items():
         if name in _PARTS and isinstance(value, Mapping):
             yield from ((f"{name}.{part}", domain) for part, domain in value.items())
@@ -122,13 +122,13 @@ def _domain(name: str, value: Any) -> Domain:
         return _span(name, value)
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
         raise OptionError(
-            f"space: {name}={value!r} is not something to search. Give a list of values, such as [8, 16, 32], or a "
-            "span of numbers, such as {low: 0.0001, high: 0.01, log: true}."
+            f"space: {name}={value!r} is not a search domain. Give a list of values, such as [8, 16, 32], or a range "
+            "of numbers, such as {low: 0.0001, high: 0.01, log: true}."
         )
     values = [tuple(item) if isinstance(item, list) else item for item in value]
     wrong = next((item for item in values if not _is_plain(item)), None)
     if wrong is not None:
-        raise OptionError(f"space: {name}: {wrong!r} is not a number, a text, true, false or null.")
+        raise OptionError(f"space: {name}: {wrong!r} is not a number, a string, true, false or null.")
     return OneOf(tuple(dict.fromkeys(values)))
 
 
@@ -146,7 +146,7 @@ def _span(name: str, value: Mapping[str, Any]) -> Span:
             )
     numbers = [value.get("low"), value.get("high"), value.get("step", 1)]
     if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-        raise OptionError(f"space: {name}={dict(value)!r}: low, high and step must be numbers, and low and high given.")
+        raise OptionError(f"space: {name}={dict(value)!r}: low and high are required; all must be numbers.")
     span = Span(**value)
     if not span.low < span.high:
         raise OptionError(f"space: {name}: low={span.low!r} must be less than high={span.high!r}.")
@@ -160,16 +160,16 @@ def _span(name: str, value: Mapping[str, Any]) -> Span:
 def check_space(
     space: Space, options: TrainOptions, model_args: Collection[str], known_model_args: Sequence[str] | None
 ) -> None:
-    """Refuse what is not an option, what is fixed already, and values that the options do not take.
+    """Refuse unknown options, options that are already fixed, and values that the options do not accept.
 
     Args:
         space: what is searched.
-        options: what is the same for all trials.
-        model_args: names of model arguments that are fixed.
-        known_model_args: all that there are; ``None`` if that is not known.
+        options: the options that are the same for all trials.
+        model_args: names of the model arguments that are fixed.
+        known_model_args: all existing model arguments; ``None`` if unknown.
 
     Raises:
-        OptionError: with the nearest name.
+        OptionError: the message suggests the closest name.
     """
     searched = [name for name in TrainOptions.names() if name not in NOT_SEARCHED]
     fixed = {*options.given(), *(f"model.{name}" for name in model_args)}
@@ -179,7 +179,7 @@ def check_space(
         if name in NOT_SEARCHED:
             raise OptionError(f"space: {name} cannot be searched: {NOT_SEARCHED[name]}.")
         if name in fixed:
-            raise OptionError(f"space: {name} is given as an option too. Leave out one of them.")
+            raise OptionError(f"space: {name} is also given as an option. Leave out one of them.")
         if rest and head == "model":
             if known_model_args is not None:
                 check_names("space: the model", [rest], known_model_args)
@@ -197,11 +197,11 @@ def _check_values(name: str, domain: Domain, options: TrainOptions) -> None:
 
 
 def applied(values: Mapping[str, Any], options: TrainOptions) -> tuple[TrainOptions, dict[str, Any]]:
-    """The options of one trial, and its arguments of the model.
+    """The options and the model arguments of one trial.
 
     Args:
-        values: of what is searched.
-        options: what is the same for all trials.
+        values: the trial's values of the searched options.
+        options: the options that are the same for all trials.
     """
     parts: dict[str, dict[str, Any]] = {"": {}, "model": {}, "engine_args": {}}
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""The trials of a search, kept in a journal so that a search that was killed goes on."""
+"""The trials of a search, stored in a journal so that a search that was killed can be resumed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import optuna
 
 _NAME = "drivetrain"
-_FIRST_SHARE = 18  # of the epochs of a trial: what is compared first; a later comparison saves less and finds the same
+_FIRST_SHARE = 18  # the first comparison is after this fraction of a trial's epochs; a later one saves less
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A trial to do: its number and its values."""
+    """A trial to run: its number and its values."""
 
     number: int
     values: dict[str, Any]
@@ -41,12 +41,12 @@ class Study:
     """The trials of one search.
 
     Args:
-        journal: the file; it is made, or read if it is there.
+        journal: the journal file; created, or read if it exists.
         space: what is searched.
-        metric: that trials are compared by.
+        metric: the metric that trials are compared by.
         how: how to search.
-        seed: of the sampler.
-        max_epochs: of a trial, if it is known.
+        seed: the seed of the sampler.
+        max_epochs: epochs per trial, if known.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
@@ -77,11 +77,11 @@ class Study:
 
     @property
     def _combinations(self) -> float:
-        """How many combinations of values there are."""
+        """The number of combinations of values."""
         return math.prod(domain.size for domain in self.space.values())
 
     def _plan_all(self, seed: int) -> None:
-        """Put every combination of a small space on the list, in an order by the seed."""
+        """Enqueue every combination of a small space, in an order determined by the seed."""
         rows = list(itertools.product(*(domain.all_values for domain in self.space.values())))
         random.Random(seed).shuffle(rows)  # noqa: S311  (an order, not a secret)
         with self._quiet():
@@ -89,20 +89,20 @@ class Study:
                 values = {name: _encoded(value) for name, value in zip(self.space, row, strict=True)}
                 self._study.enqueue_trial(values, skip_if_exists=True)
 
-    # --- what it is about ----------------------------------------------------------------------------------------
+    # --- definition ----------------------------------------------------------------------------------------------
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What the search is about, as it was first said; empty for a new one."""
+        """The definition of the search, as first stored; empty for a new one."""
         found: dict[str, Any] = self._study.user_attrs.get("definition", {})
         return found
 
     def define(self, definition: Mapping[str, Any]) -> None:
-        """Say what the search is about."""
+        """Store the definition of the search."""
         self._study.set_user_attr("definition", plain(definition))
 
     def retry_interrupted(self) -> int:
-        """Do again what was being done when the search was killed; returns how many trials that are."""
+        """Enqueue the trials that were running when the search was killed; return how many there are."""
         states = self._optuna.trial.TrialState
         running = self._study.get_trials(deepcopy=False, states=(states.RUNNING,))
         with self._quiet():
@@ -121,42 +121,42 @@ class Study:
         return Proposal(trial.number, self._decoded(trial.params))
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Note the metric after an epoch; whether the trial is worse than others and should end."""
+        """Record the metric after an epoch; return whether the trial is worse than others and should stop."""
         trial = self._open[number]
         with self._quiet():
             trial.report(value, epoch + 1)
             return trial.should_prune()
 
     def finish(self, number: int, outcome: TrialOutcome, seconds: float) -> None:
-        """Note a trial that was trained to its end."""
+        """Record a trial that was trained to the end."""
         self._note(number, used=outcome.used, seconds=seconds, training_seconds=outcome.training_seconds)
         if math.isnan(outcome.value):
-            self._end(number, "failed", error=f"{self.metric} is not a number in any epoch")
+            self._end(number, "failed", error=f"{self.metric} is NaN in every epoch")
         else:
             self._end(number, "finished", value=outcome.value)
 
     def prune(self, number: int, why: str, seconds: float, training_seconds: float) -> None:
-        """Note a trial that was ended early."""
+        """Record a trial that was stopped early."""
         self._note(number, error=why, seconds=seconds, training_seconds=training_seconds)
         self._end(number, "pruned")
 
     def fail(self, number: int, failure: Failure, seconds: float) -> None:
-        """Note a trial that ended with an error."""
+        """Record a trial that failed."""
         self._note(number, seconds=seconds)
         self._end(number, "out of memory" if failure.out_of_memory else "failed", error=str(failure))
 
     def copy(self, twin: TrialRecord, number: int) -> None:
-        """Note for a trial what came out of another with the same values."""
+        """Record for a trial the outcome of another with the same values."""
         self._note(number, used=twin.used, error=f"the same values as trial {twin.number}, so it was not trained again")
         self._end(number, "finished", value=twin.value)
 
     def is_exhausted(self) -> bool:
-        """Whether every combination of a small space was begun."""
+        """Whether every combination of a small space has been started."""
         begun = {repr(row.values) for row in self.records() if row.state != "interrupted"}
         return len(begun) >= self._combinations
 
     def twin(self, proposal: Proposal) -> TrialRecord | None:
-        """A finished trial of the same values, whose training would come out the same."""
+        """A finished trial with the same values, which would train identically."""
         return next((row for row in self.records() if row.state == "finished" and row.values == proposal.values), None)
 
     def _note(self, number: int, **facts: Any) -> None:
@@ -166,7 +166,7 @@ class Study:
     def _end(self, number: int, state: TrialState, *, value: float | None = None, error: str = "") -> None:
         self._note(number, state=state, **({"error": error} if error else {}))
         states = self._optuna.trial.TrialState
-        # a trial that ran out of memory counts as a bad one, so that the sampler learns to avoid it
+        # a trial that ran out of memory counts as a bad result, so that the sampler learns to avoid it
         told = {"finished": states.COMPLETE, "failed": states.FAIL}.get(state, states.PRUNED)
         with self._quiet():
             self._study.tell(self._open.pop(number), value, state=told)
@@ -174,17 +174,17 @@ class Study:
     # --- results -------------------------------------------------------------------------------------------------
 
     def records(self) -> tuple[TrialRecord, ...]:
-        """Every trial that was begun, in order."""
+        """Every trial that was started, in order."""
         states = self._optuna.trial.TrialState
         trials = self._study.get_trials(deepcopy=False)
         return tuple(self._record(trial) for trial in trials if trial.state != states.WAITING)
 
     def count(self) -> int:
-        """How many trials were begun, without those that a kill interrupted."""
+        """How many trials were started, not counting those interrupted by a kill."""
         return sum(record.state != "interrupted" for record in self.records())
 
     def best(self) -> TrialRecord | None:
-        """The best trial that was trained to its end; without one, the best that was ended early."""
+        """The best trial that was trained to the end; without one, the best that was stopped early."""
         records = self.records()
         for state in ("finished", "pruned"):
             rows = [row for row in records if row.state == state and row.value is not None]
@@ -194,7 +194,7 @@ class Study:
         return None
 
     def importances(self) -> dict[str, float]:
-        """How much each option matters, in shares of 1; empty where there are too few trials to tell."""
+        """How much each option matters, as fractions of 1; empty if there are too few trials to tell."""
         evaluator = self._optuna.importance.PedAnovaImportanceEvaluator
         finished = [row for row in self.records() if row.state == "finished"]
         if len(self.space) < 2 or len(finished) < 4 or len({row.value for row in finished}) < 2:
@@ -225,7 +225,7 @@ class Study:
     # --- Optuna --------------------------------------------------------------------------------------------------
 
     def _storage(self, journal: Path) -> Any:
-        """The journal, mended if its writer was killed: the caller holds the folder, so nobody writes now."""
+        """The journal, repaired if its writer was killed: the caller holds the folder's lock, so nobody is writing."""
         journal.parent.mkdir(parents=True, exist_ok=True)
         journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
         if journal.is_file():
@@ -274,7 +274,7 @@ class Study:
         return distributions.FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
 
     def _decoded(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The values as they are written in the space, in its order."""
+        """The values as written in the space, in its order."""
         found = {}
         for name, domain in self.space.items():
             if name in params:
@@ -285,7 +285,7 @@ class Study:
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
-        """Hold back what Optuna says about its own experimental parts, and its log of each trial."""
+        """Silence Optuna's warnings about experimental features and its log of each trial."""
         before = self._optuna.logging.get_verbosity()
         self._optuna.logging.set_verbosity(self._optuna.logging.ERROR)
         try:
@@ -297,5 +297,5 @@ class Study:
 
 
 def _encoded(value: Any) -> Any:
-    """The value as Optuna takes it: pairs as text."""
+    """The value in a form that Optuna accepts: pairs become strings."""
     return repr(value) if isinstance(value, tuple) else value

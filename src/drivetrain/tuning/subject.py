@@ -1,4 +1,4 @@
-"""What a search needs to know of the engine whose options it searches."""
+"""What a search needs to know about the engine whose options it searches."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from drivetrain.types.options import TrainOptions
 
 @dataclass(frozen=True, slots=True)
 class SearchSubject:
-    """An engine as a search sees it; it is not trained itself.
+    """An engine from the point of view of a search; the engine itself is not trained.
 
     Attributes:
-        setup: how another process makes the engine.
-        space: what to search where the user says nothing, in the form of ``space``.
-        model_arguments: of the model's constructor; ``None`` if they are not known.
-        identity: model and data as plain data, to tell whether a search is the same as an earlier one.
-        progress: where notes are shown.
-        main_metric: asked for the metric to compare trials by; raises OptionError where the task is not known.
+        setup: how another process creates the engine.
+        space: the default search space, in the form of the option ``space``.
+        model_arguments: the arguments of the model's constructor; ``None`` if unknown.
+        identity: model and data as plain data, to detect whether a search is the same as an earlier one.
+        progress: displays notes.
+        main_metric: returns the metric to compare trials by; raises OptionError if the task is unknown.
         check: refuses options that the engine cannot honour.
-        config: the options as a config that ``--config`` takes, with model and data where they can be written down.
+        config: returns the options as a config for ``--config``, with model and data if they can be written down.
     """
 
     setup: Setup

@@ -1,4 +1,4 @@
-"""One trial: a training in a worker, that reports its metric after each epoch and whose options are read back."""
+"""One trial: a training in a worker that reports its metric after each epoch, with a check of the options it used."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from drivetrain.types.results import EpochRecord, lower_is_better
 
 @dataclass(frozen=True, slots=True)
 class TrialOrder:
-    """What a trial is to do.
+    """The description of a trial.
 
     Attributes:
-        setup: of the engine, with the trial's arguments of the model.
-        options: of its training.
-        values: of what is searched.
-        metric: that trials are compared by.
+        setup: the setup of the engine, with the trial's model arguments.
+        options: the options of its training.
+        values: the values of the searched options.
+        metric: the metric that trials are compared by.
         folder: its work dir.
     """
 
@@ -40,13 +40,13 @@ class TrialOrder:
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """What came out of a trial.
+    """The result of a trial.
 
     Attributes:
-        value: the best of its metric.
-        epochs: how many there were.
-        used: what the framework really used for each option that is searched.
-        training_seconds: from the first to the last epoch, without making the engine and closing the run.
+        value: the best value of its metric.
+        epochs: how many epochs were trained.
+        used: what the framework actually used for each searched option.
+        training_seconds: from the first to the last epoch, without creating the engine and closing the run.
     """
 
     value: float
@@ -56,7 +56,7 @@ class TrialOutcome:
 
 
 class _Reporter(SilentProgress):
-    """A progress that asks after each epoch whether to go on."""
+    """A progress that asks after each epoch whether to continue."""
 
     def __init__(self, channel: Channel, metric: str) -> None:
         self._channel, self._metric = channel, metric
@@ -66,13 +66,13 @@ class _Reporter(SilentProgress):
         self.began = self.ended = time.monotonic()
 
     def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
-        """Begin to measure the time."""
+        """Start measuring time."""
         super().start(epochs=epochs, steps_per_epoch=steps_per_epoch, first_epoch=first_epoch)
         self._epochs = epochs
         self.began = self.ended = time.monotonic()
 
     def epoch_end(self, record: EpochRecord) -> None:
-        """Tell the metric; end the training if the answer says so."""
+        """Report the metric; stop the training if the answer says so."""
         self.ended = time.monotonic()
         self.logged |= set(record.metrics)
         value = record.metrics.get(self._metric)
@@ -83,7 +83,7 @@ class _Reporter(SilentProgress):
         told = {"epoch": record.epoch, "value": value, "training_seconds": self.ended - self.began, "is_last": is_last}
         stop = self._channel.ask(told)
         if stop:
-            raise TrialPruned(f"Ended after epoch {record.epoch + 1}: {stop}.")
+            raise TrialPruned(f"Stopped after epoch {record.epoch + 1}: {stop}.")
 
     @property
     def best(self) -> float:
@@ -107,12 +107,12 @@ def run(channel: Channel, order: TrialOrder) -> TrialOutcome:
     """Train with the values of the trial.
 
     Args:
-        channel: asked after each epoch; any answer but "" ends the training.
-        order: what to do.
+        channel: consulted after each epoch; any answer except "" stops the training.
+        order: the description of the trial.
 
     Raises:
-        TrialPruned: the answer was to end it.
-        OptionError: the framework used another value than that of the trial, or does not tell which.
+        TrialPruned: the answer was to stop.
+        OptionError: the framework used a different value from the trial's, or does not report which it used.
     """
     if order.folder.exists():
         shutil.rmtree(order.folder)
@@ -129,26 +129,26 @@ def run(channel: Channel, order: TrialOrder) -> TrialOutcome:
 
 
 def _used(engine: Any, name: str, asked: Any) -> Any:
-    is_default = asked is None and name in TrainOptions.names()  # None leaves an option to the engine: any value is it
+    is_default = asked is None and name in TrainOptions.names()  # None leaves it to the engine: any value matches
     try:
         used = engine.used_value(name)
     except KeyError as error:
         if is_default:
             return None
         raise OptionError(
-            f"{name}={asked!r} was searched, but the framework does not tell what it used for it, so the trial proves "
-            "nothing. Take it out of the space."
+            f"{name}={asked!r} was searched, but the framework does not report the value it used, so the trial proves "
+            "nothing. Remove it from the space."
         ) from error
     if not is_default and not _same(asked, used):
         raise OptionError(
-            f"{name}={asked!r} did not reach the framework, which used {used!r}. Take it out of the space, or search "
+            f"{name}={asked!r} did not reach the framework, which used {used!r}. Remove it from the space, or search "
             "only what the model does not set itself."
         )
     return used
 
 
 def _same(asked: Any, used: Any) -> bool:
-    """Whether two values are one: numbers to the last digits, one size for both sides of a square."""
+    """Whether two values are equal: numbers up to rounding, and one size for both sides of a square."""
     if isinstance(used, list | tuple) and isinstance(asked, int) and not isinstance(asked, bool):
         return len(used) > 0 and all(_same(asked, item) for item in used)
     if isinstance(asked, list | tuple) and isinstance(used, list | tuple):

@@ -171,7 +171,7 @@ def test_the_time_budget_ends_trials(folder: Path, tmp_path: Path, monkeypatch: 
     trials = by_batch(result)
     assert trials[2].state == "finished"
     assert trials[9].state == "pruned"
-    assert trials[9].error == "the time budget is used up, in the middle of an epoch"
+    assert trials[9].error == "the time budget is exhausted, in the middle of an epoch"
 
 
 def test_the_workers_share_the_free_cores_and_it_is_said(

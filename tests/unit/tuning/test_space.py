@@ -42,10 +42,10 @@ def test_lists_and_spans_are_read() -> None:
     [
         ({"learning_rat": [0.1]}, r"space has no option 'learning_rat'\. Did you mean 'learning_rate'"),
         ({"model.momentun": [0.1]}, r"the model has no option 'momentun'\. Did you mean 'momentum'"),
-        ({"learning_rate": 0.1}, r"learning_rate=0\.1 is not something to search.*\{low: 0\.0001"),
+        ({"learning_rate": 0.1}, r"learning_rate=0\.1 is not a search domain.*\{low: 0\.0001"),
         ({"learning_rate": []}, r"learning_rate=\[\] is not something to search"),
         ({"learning_rate": {"lo": 1, "high": 2}}, r"learning_rate has no key 'lo'\. Did you mean 'low'"),
-        ({"learning_rate": {"high": 2}}, r"low, high and step must be numbers"),
+        ({"learning_rate": {"high": 2}}, r"low and high are required; all must be numbers"),
         ({"learning_rate": {"low": 2, "high": 1}}, r"low=2 must be less than high=1"),
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, r"with log, low=0 must be greater than 0"),
         ({"learning_rate": {"low": 0.1, "high": 1.0, "step": 0}}, r"step=0 must be greater than 0"),
@@ -57,7 +57,7 @@ def test_lists_and_spans_are_read() -> None:
         ({"precision": ["fp23"]}, r"precision='fp23' is not allowed\. Did you mean 'fp32'"),
         ({"metric": ["val/loss"]}, r"metric cannot be searched: trials are compared by one metric"),
         ({"run_hpo": [True]}, r"run_hpo cannot be searched"),
-        ({"batch_size": [object()]}, r"is not a number, a text, true, false or null"),
+        ({"batch_size": [object()]}, r"is not a number, a string, true, false or null"),
     ],
 )
 def test_what_cannot_be_searched_is_named(space: dict[str, Any], said: str) -> None:
@@ -66,11 +66,11 @@ def test_what_cannot_be_searched_is_named(space: dict[str, Any], said: str) -> N
 
 
 def test_what_is_given_cannot_be_searched_too() -> None:
-    with pytest.raises(OptionError, match="learning_rate is given as an option too"):
+    with pytest.raises(OptionError, match="learning_rate is also given as an option"):
         check({"learning_rate": [0.1]}, TrainOptions(learning_rate=0.2))
-    with pytest.raises(OptionError, match=r"model\.momentum is given as an option too"):
+    with pytest.raises(OptionError, match=r"model\.momentum is also given as an option"):
         check({"model.momentum": [0.1]}, model_args={"momentum": 1})
-    with pytest.raises(OptionError, match=r"engine_args\.cache is given as an option too"):
+    with pytest.raises(OptionError, match=r"engine_args\.cache is also given as an option"):
         check({"engine_args.cache": [True]}, TrainOptions(engine_args={"cache": False}))
 
 
