@@ -111,7 +111,7 @@ SLIPS = {
     "train --model yolo11n-cls --data pictures --image_size 50": "--image_size 50 must be a multiple of 32. The next "
     "one is 64.",
     "train --model anomalib:Padim --data pictures --devices 2": "--devices 2 cannot be honoured: training on several "
-    "devices is not part of this version. Leave --devices out, or give one.",
+    "devices is not supported in this version. Leave --devices out, or give one.",
     f"{TRAIN} --device cpu --precision fp16": "--precision fp16 cannot be honoured on the CPU. Allowed there: auto, "
     "fp32, bf16.",
     f"{TRAIN} --engine_args.precision 16": "--engine_args.precision is set by --precision; leave it out.",

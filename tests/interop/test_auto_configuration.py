@@ -97,7 +97,7 @@ def test_a_good_and_a_defect_folder_with_nothing_else(tmp_path: Path, capsys) ->
         (boxes, "detection", "the objects have boxes"),
         (maps, "semantic_segmentation", "the images have class maps"),
         (keypoints, "keypoint_detection", "the objects have keypoints"),
-        (lambda root: toys.coco(root, subsets=SUBSETS), "instance_segmentation", "outlines beside their boxes"),
+        (lambda root: toys.coco(root, subsets=SUBSETS), "instance_segmentation", "outlines as well as boxes"),
     ],
 )
 def test_annotated_objects_go_to_ultralytics(
@@ -163,5 +163,5 @@ def test_without_the_extra_it_says_what_to_install_or_choose(
     assert 'Install one: pip install "drivetrain[ultralytics]"' in done.stderr
     assert "AGPL-3.0" in done.stderr
     assert instead in done.stderr
-    assert "Or choose a model of your own" in done.stderr
+    assert "Or choose a model yourself" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Exporting: a trained model becomes an artefact that was compared with it before it got its name."""
+"""Exporting a trained model to an artefact that is verified against the model before it takes its final name."""
 
 from __future__ import annotations
 

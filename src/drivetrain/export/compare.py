@@ -1,4 +1,4 @@
-"""How far the predictions of an artefact are from those of the model it came from."""
+"""Measuring how far an artefact's predictions differ from those of the model it was made from."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ DEFAULT_TOLERANCE: dict[str, float] = {
     "unmatched": 0.02,
 }
 """Largest allowed difference at f32. ``box_iou`` and ``mask_iou`` are 1 - IoU of matched objects; ``class_map`` and
-``anomaly_mask`` the share of pixels that differ; ``unmatched`` the share of objects without a partner; ``boxes``,
-``corners`` and ``keypoints`` are in pixels; ``depth_map`` relative to the largest depth."""
+``anomaly_mask`` the fraction of pixels that differ; ``unmatched`` the fraction of objects without a partner; ``boxes``,
+``corners`` and ``keypoints`` are in pixels; ``depth_map`` is relative to the largest depth."""
 
 FP16_FACTOR = 20.0
-"""How much more is allowed where weights were rounded to half precision; the graph itself is compared at f32 before."""
+"""Factor on the tolerances for weights rounded to half precision; the graph itself is compared at f32 first."""
 
 FP16_TOLERANCE: dict[str, float] = {"probabilities": 0.1}
-"""Where the factor would be too little: an undecided answer amplifies what rounding does. With a trained
-EfficientNet-Lite0 one of eight digits moved by 0.045; in PyTorch the same rounding of unfolded weights gave 0.012."""
+"""Tolerances where the factor would be too small: an undecided answer amplifies the rounding. With a trained
+EfficientNet-Lite0, one of eight digits moved by 0.045; in PyTorch the same rounding of unfolded weights gave 0.012."""
 
 _MATCH_IOU = 0.5
 _CLEAR_SCORE = 0.05
@@ -52,14 +52,14 @@ def compare_predictions(
     """Compare two series of predictions about the same images.
 
     Args:
-        task: what was asked.
-        reference: of the model.
-        candidate: of the artefact.
-        tolerance: quantity -> allowed difference, instead of those in :data:`DEFAULT_TOLERANCE`.
-        factor: multiplies the default tolerances (not the given ones).
+        task: the task of the model.
+        reference: the predictions of the model.
+        candidate: the predictions of the artefact.
+        tolerance: quantity -> allowed difference, overriding :data:`DEFAULT_TOLERANCE`.
+        factor: multiplies the default tolerances (not those given).
 
     Returns:
-        The report; its ``agreement`` is the share of images with the same decision.
+        The report; its ``agreement`` is the fraction of images with the same decision.
 
     Raises:
         OptionError: ``tolerance`` names a quantity that does not exist.
@@ -96,7 +96,7 @@ def compare_predictions(
 
 
 def _compare(task: Task, ours: Prediction, theirs: Prediction) -> dict[str, float]:
-    """Quantity -> difference for one image, and ``agrees``. NaN differences become infinite: they never pass."""
+    """Quantity -> difference for one image, and ``agrees``. NaN differences become infinite, so they never pass."""
     if task in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION):
         found = _compare_classes(ours, theirs)
     elif task is Task.SEMANTIC_SEGMENTATION:
@@ -130,7 +130,7 @@ def _compare_anomaly(ours: Prediction, theirs: Prediction) -> dict[str, float]:
 
 
 def _compare_objects(ours: Prediction, theirs: Prediction) -> dict[str, float]:
-    """Objects are matched by label and overlap; those with a tiny score may come and go with the rounding."""
+    """Compare objects matched by label and overlap; objects with a tiny score may appear or vanish with rounding."""
     counts = (_clear(ours), _clear(theirs))
     total = max(counts)
     if total == 0 and not (_count(ours) and _count(theirs)):
@@ -163,7 +163,7 @@ def _match(ours: Prediction, theirs: Prediction) -> list[tuple[int, int]]:
     overlap = box_iou(mine, other)
     if ours.labels is not None and theirs.labels is not None:
         overlap = np.where(ours.labels[:, None] == theirs.labels[None, :], overlap, -1.0)
-    # among equals the nearer score and points decide: detectors without suppression answer twice with the same box
+    # ties go to the closer score and points: detectors without suppression may return the same box twice
     if ours.scores is not None and theirs.scores is not None:
         overlap = overlap - 1e-3 * np.abs(ours.scores[:, None] - theirs.scores[None, :])
     if ours.keypoints is not None and theirs.keypoints is not None:
@@ -193,7 +193,7 @@ def _once(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _extent(prediction: Prediction) -> NDArray[Any] | None:
-    """Upright boxes around the objects."""
+    """Axis-aligned boxes around the objects."""
     if prediction.boxes is not None:
         return prediction.boxes
     points = prediction.corners if prediction.corners is not None else prediction.keypoints

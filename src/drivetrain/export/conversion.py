@@ -1,4 +1,4 @@
-"""From a PyTorch module to an OpenVINO graph."""
+"""Converting a PyTorch module to an OpenVINO graph."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from openvino import Model
 
 WAYS = ("trace", "torch.export")
-"""The ways from a module to a graph, in the order in which they are tried; this is the one place that sets it.
+"""The ways to convert a module to a graph, in the order in which they are tried; only this constant sets the order.
 
-PyTorch has deprecated TorchScript, of which the trace is a part. What converts by the trace only is in the table of
-``docs/support-matrix.md``.
+PyTorch has deprecated TorchScript, which includes tracing. Models that convert only by tracing are listed in the table
+of ``docs/support-matrix.md``.
 """
 _RESERVED = ("graph", "code", "inlined_graph")
-"""Names that the modules of TorchScript and of ``torch.fx`` use for themselves."""
+"""Names that TorchScript and ``torch.fx`` modules use for themselves."""
 
 
 def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy in evaluation mode on the CPU, without gradients; the module itself is not touched.
+    """A copy in evaluation mode on the CPU, without gradients; the module itself is not changed.
 
     Raises:
         ExportError: the module cannot be copied.
     """
     import torch
 
-    computed: dict[int, object] = {}  # tensors that are part of a computation cannot be copied as they are
+    computed: dict[int, object] = {}  # tensors that are part of a computation graph cannot be deep-copied
     for part in module.modules():
         for value in (*vars(part).values(), *part.buffers(recurse=False)):
             if isinstance(value, torch.Tensor) and not value.is_leaf:
@@ -47,12 +47,12 @@ def frozen_copy(module: torch.nn.Module) -> torch.nn.Module:
 
 
 def convert_module(module: torch.nn.Module, example: torch.Tensor, *, dynamic_batch: bool = False) -> Model:
-    """The graph of a module, by the first of :data:`WAYS` that OpenVINO can convert.
+    """Convert a module to a graph, by the first of :data:`WAYS` that OpenVINO can convert.
 
     Args:
         module: a :func:`frozen_copy`; submodules named as the properties of PyTorch's graphs are renamed in it.
-        example: ``(B, 3, height, width) float32``, with one image if the batch size is to stay open.
-        dynamic_batch: keep the number of images open where the module allows it. A trace always does.
+        example: ``(B, 3, height, width) float32``, with one image if the batch size is to stay dynamic.
+        dynamic_batch: keep the batch size dynamic if the module allows it. A trace always does.
 
     Raises:
         ExportError: OpenVINO cannot convert the model.
@@ -62,7 +62,7 @@ def convert_module(module: torch.nn.Module, example: torch.Tensor, *, dynamic_ba
     _rename_reserved(module)
     failures = []
     with warnings.catch_warnings(), torch.no_grad(), without_telemetry():
-        warnings.simplefilter("ignore")  # the tracer's warnings about constants mean nothing to the user
+        warnings.simplefilter("ignore")  # the tracer's warnings about constants are irrelevant to the user
         for way in WAYS:
             try:
                 return in_single_precision(_CONVERT[way](module, example, dynamic_batch))
@@ -85,13 +85,13 @@ def _by_torch_export(module: torch.nn.Module, example: torch.Tensor, dynamic_bat
 
 
 def _open_program(module: torch.nn.Module, example: torch.Tensor) -> torch.export.ExportedProgram | None:
-    """The program of a module for any number of images; nothing where the module has a number of its own built in."""
+    """The exported program for any batch size; ``None`` if the module fixes its batch size."""
     import torch
 
-    two = torch.cat((example, example))  # the size of one image alone would be taken for a constant
+    two = torch.cat((example, example))  # a batch size of one would be treated as a constant
     try:
         program = torch.export.export(module, (two,), dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False)
-    except Exception:  # of any kind: a module may do whatever it likes with a batch
+    except Exception:  # any exception: a module may do anything with a batch
         return None
     return program if program.range_constraints else None
 
@@ -100,10 +100,10 @@ _CONVERT = {"trace": _by_trace, "torch.export": _by_torch_export}
 
 
 def in_single_precision(graph: Model) -> Model:
-    """The same graph, with what is computed in double precision computed in single precision.
+    """The same graph with all double-precision computations in single precision.
 
-    OpenVINO's CPU plugin computes in single precision in any case. But where one vector is added before a conversion to
-    double precision and another one after it, and a product of matrices follows, it loses one of the two.
+    OpenVINO's CPU plugin always computes in single precision. But if one vector is added before a conversion to
+    double precision and another one after it, and a matrix product follows, it loses one of the two.
     """
     ov = openvino()
     for node in graph.get_ordered_ops():

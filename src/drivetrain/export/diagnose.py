@@ -1,4 +1,4 @@
-"""Why an artefact does not answer as its model does: the usual mistakes, tried one after the other."""
+"""Diagnosing why an artefact's answers differ from its model's, by trying the usual mistakes one by one."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _NORMALISATIONS = {
 def likely_cause(
     artifact: Artifact, images: Sequence[Image], expected: Predictions, answers: Predictions, ask: Ask, compare: Compare
 ) -> str | None:
-    """Try the usual mistakes, and name the first that explains the difference.
+    """Try the usual mistakes, and return the first that explains the difference.
 
     Args:
-        artifact: that answers otherwise.
+        artifact: the artefact that differs.
         images: ``(H, W, 3) uint8`` RGB.
-        expected: of the model.
-        answers: of the artefact.
-        ask: gives the artefact's answers about other images.
-        compare: compares answers with those expected.
+        expected: the answers of the model.
+        answers: the answers of the artefact.
+        ask: returns the artefact's answers about other images.
+        compare: compares answers with the expected ones.
 
     Returns:
         A clause such as "red and blue are swapped", or ``None``.
@@ -48,7 +48,7 @@ def likely_cause(
     if (order := _other_labels(expected, answers)) is not None:
         return order
     if _is_threshold(expected, answers):
-        return "its threshold or the normalisation of its scores is another: maps rank the pixels as the model's do"
+        return "its threshold or score normalisation differs: its maps rank the pixels as the model's do"
     for clause, changed in _other_images(artifact.image_spec, images):
         if _explains(compare(_with_paths_of(expected, ask(changed))), before):
             return clause
@@ -56,7 +56,7 @@ def likely_cause(
 
 
 def _explains(after: ParityReport, before: ParityReport) -> bool:
-    """Whether nearly all of the difference is gone; changed images are rounded to uint8, so some of it may stay."""
+    """Whether nearly all of the difference is gone; modified images are rounded to uint8, so some of it may remain."""
     allowed = {
         name: max(after.tolerance[name], _LEFT * value) if np.isfinite(value) else after.tolerance[name]
         for name, value in before.max_difference.items()
@@ -70,7 +70,7 @@ def _other_images(spec: ImageSpec, images: Sequence[Image]) -> Iterator[tuple[st
         if mode != spec.resize:
             other = replace(spec, resize=mode)
             yield (
-                f"its images are resized by {spec.resize!r}, and the model's by {mode!r}",
+                f"its images are resized by {spec.resize!r}, the model's by {mode!r}",
                 [resize_uint8(image, other) for image in images],
             )
     other = replace(spec, antialias=not spec.antialias)
@@ -79,13 +79,13 @@ def _other_images(spec: ImageSpec, images: Sequence[Image]) -> Iterator[tuple[st
     for name, (mean, std) in _NORMALISATIONS.items():
         if not np.allclose([*mean, *std], [*spec.mean, *spec.std], atol=1e-6):
             yield (
-                f"its images are normalised otherwise; the model's by {name}",
+                f"its images are normalised differently; the model's by {name}",
                 [_as_if(image, spec, mean, std) for image in images],
             )
 
 
 def _as_if(image: Image, spec: ImageSpec, mean: Sequence[float], std: Sequence[float]) -> Image:
-    """The image that after the artefact's normalisation is what this one is after another; rounded and cut to uint8."""
+    """The image for which the artefact's normalisation gives what another one would give for this; rounded to uint8."""
     other = (image / 255 - np.asarray(mean)) / np.asarray(std)
     levels = (other * np.asarray(spec.std) + np.asarray(spec.mean)) * 255
     result: Image = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
@@ -93,13 +93,13 @@ def _as_if(image: Image, spec: ImageSpec, mean: Sequence[float], std: Sequence[f
 
 
 def _with_paths_of(expected: Predictions, answers: Predictions) -> Predictions:
-    """Answers about changed images, with the paths of the images that they stand for."""
+    """Answers about modified images, with the paths of the original images."""
     changed = [replace(mine, path=theirs.path) for mine, theirs in zip(answers, expected, strict=True)]
     return Predictions(changed, task=answers.task, label_names=answers.label_names)
 
 
 def _other_labels(expected: Predictions, answers: Predictions) -> str | None:
-    """Whether labels are exchanged in the same way on every image."""
+    """A clause if labels are swapped in the same way on every image, else ``None``."""
     pairs: dict[int, int] = {}
     for ours, theirs in zip(expected, answers, strict=True):
         for label, other in _label_pairs(ours, theirs):
@@ -109,7 +109,7 @@ def _other_labels(expected: Predictions, answers: Predictions) -> str | None:
         return None
     names = expected.label_names
     told = ", ".join(f"{_name(names, label)} for {_name(names, other)}" for label, other in list(pairs.items())[:3])
-    return f"its labels are in another order ({told})"
+    return f"its labels are in a different order ({told})"
 
 
 def _label_pairs(ours: Prediction, theirs: Prediction) -> Iterator[tuple[int, int]]:
@@ -131,7 +131,7 @@ def _name(names: Sequence[str], label: int) -> str:
 
 
 def _is_threshold(expected: Predictions, answers: Predictions) -> bool:
-    """Whether every anomaly map ranks the pixels as it should, and the numbers are others."""
+    """Whether every anomaly map ranks the pixels correctly, while the numbers differ."""
     maps = [(ours.anomaly_map, theirs.anomaly_map) for ours, theirs in zip(expected, answers, strict=True)]
     return bool(maps) and all(
         ours is not None and theirs is not None and ours.shape == theirs.shape and _ranks_alike(ours, theirs)

@@ -1,4 +1,4 @@
-"""The export: write beside the final name, compare with the model on real images, and only then take the name."""
+"""Exporting: write to a temporary folder, compare with the model on real images, and only then take the final name."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ def export_artifact(
 
     Args:
         source: the model.
-        directory: the folder of the artefact; made at the very end, so that it is never incomplete.
+        directory: the folder of the artefact; created at the very end, so that it is never incomplete.
         format: ``"openvino"`` or ``"onnx"``.
-        precision: of the stored weights.
-        reference: gives the model's own predictions for ``(H, W, 3) uint8`` images; ``None`` leaves the comparison out,
-            which the manifest then says.
+        precision: the precision of the stored weights.
+        reference: returns the model's own predictions for ``(H, W, 3) uint8`` images; ``None`` skips the comparison,
+            which the manifest then states.
         images: files to compare on.
-        engine: that exports.
-        model_name: what is exported.
+        engine: the engine that exports.
+        model_name: the name of the model.
         tolerance: quantity -> allowed difference, see :data:`drivetrain.export.compare.DEFAULT_TOLERANCE`.
-        overwrite: replace what is at ``directory``.
+        overwrite: replace an existing ``directory``.
 
     Returns:
         The artefact.
 
     Raises:
         OptionError: an option has a value that is not allowed, or there are no images to compare on.
-        ArtifactExistsError: there is something at ``directory`` already.
+        ArtifactExistsError: ``directory`` already exists.
         ExportError: the conversion fails.
         StorageError: the folder cannot be written.
-        ParityError: the artefact does not answer as the model does; the numbers are in ``<directory>.parity.json``.
+        ParityError: the artefact's answers differ from the model's; the numbers are in ``<directory>.parity.json``.
     """
     final = Path(directory).absolute()
     _check(final, format, precision, reference, images, overwrite=overwrite)
@@ -84,7 +84,7 @@ def export_artifact(
         if reference is not None:
             expected = reference(pictures)
             artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
-        if precision == "fp16":  # only now: what is wrong with the conversion must not hide behind rounding
+        if precision == "fp16":  # only now: rounding must not mask a wrong conversion
             artifact = _halved(artifact)
             if expected is not None:
                 artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
@@ -119,7 +119,7 @@ def _check(
 
 @contextmanager
 def _building(final: Path) -> Iterator[Path]:
-    """A folder beside the final one, on the same file system, that vanishes unless it was renamed."""
+    """A folder next to the final one, on the same file system, that is removed unless it was renamed."""
     with explained(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
@@ -190,10 +190,10 @@ def _proven(
     tolerance: Mapping[str, float] | None,
     beside: Path,
 ) -> Artifact:
-    """The artefact with its report of the comparison.
+    """The artefact with its comparison report, if it passes.
 
     Raises:
-        ParityError: it does not answer as expected; the report is at ``beside``.
+        ParityError: its answers differ; the report is at ``beside``.
     """
     report = check_answers(artifact, expected, pictures, tolerance, names=[str(path) for path in images])
     if not report.passed:
@@ -206,14 +206,14 @@ def _proven(
 
 
 def _keep_reference(artifact: Artifact, reference: Reference, pictures: Sequence[NDArray[np.uint8]]) -> None:
-    """Put a few pictures and the model's answers into the artefact, for ``verify``."""
+    """Store a few pictures and the model's answers in the artefact, for ``verify``."""
     kept = pictures_to_keep(pictures, artifact.image_spec)
     write_reference(artifact.path, kept, reference(kept))
     write_layers(artifact, kept[0])
 
 
 def _take_name(folder: Path, final: Path) -> None:
-    """Rename; an old artefact is moved away first and deleted only when the new one stands."""
+    """Rename; an existing artefact is moved away first and deleted only when the new one is in place."""
     if not final.exists():
         folder.rename(final)
         return

@@ -1,4 +1,4 @@
-"""What each layer of an artefact gives for one picture, in two numbers: enough to say where two runtimes part."""
+"""Two statistics per layer of an artefact for one picture: enough to find the layer at which two runtimes diverge."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _KINDS = frozenset(
 )
 _MOST = 400
 _RELATIVE = 1e-2
-"""A layer differs if a number of it does by more than this share. Runtimes that sum in another order differ by 1e-4 at
-most; what matters is orders of magnitude above."""
+"""A layer differs if one of its numbers differs by more than this fraction. Runtimes that sum in a different order
+differ by at most 1e-4; only differences of orders of magnitude matter."""
 
 Numbers = dict[str, tuple[float, float]]
 
 
 def layer_numbers(artifact: Artifact, image: NDArray[np.uint8], *, device: str = "CPU") -> Numbers:
-    """Run one picture at f32 and look at the layers.
+    """Run one picture at f32 and compute the numbers of each layer.
 
     Args:
-        artifact: whose graph to run, by OpenVINO.
+        artifact: the artefact whose graph is run with OpenVINO.
         image: ``(H, W, 3) uint8`` RGB.
-        device: of OpenVINO.
+        device: an OpenVINO device.
 
     Returns:
-        Name of the layer -> mean and root mean square of its output, from the input to the output of the graph; first
-        of the resized image itself.
+        Name of the layer -> mean and root mean square of its output, from the input to the output of the graph,
+        preceded by the resized image itself.
 
     Raises:
         ArtifactError: OpenVINO cannot load the graph.
@@ -64,7 +64,7 @@ def layer_numbers(artifact: Artifact, image: NDArray[np.uint8], *, device: str =
 
 
 def _watch(model: Any) -> list[str]:
-    """Add an output of two numbers for each layer that is worth a look; their names, in the order of the graph."""
+    """Add an output of two numbers for each relevant layer; return their names, in the order of the graph."""
     ov = openvino()
     ops = ov.opset13
     watched = [node for node in model.get_ordered_ops() if _is_worth_it(node)][:_MOST]
@@ -89,7 +89,7 @@ def _is_worth_it(node: Any) -> bool:
 
 
 def write_layers(artifact: Artifact, image: NDArray[np.uint8]) -> None:
-    """Keep the numbers of the layers beside the reference pictures; NaN and infinity are kept as texts."""
+    """Store the numbers of the layers next to the reference pictures; NaN and infinity are stored as strings."""
     numbers = layer_numbers(artifact, image)
     write_json(
         artifact.path / FOLDER / _NAME, {name: [repr(value) for value in pair] for name, pair in numbers.items()}
@@ -97,15 +97,15 @@ def write_layers(artifact: Artifact, image: NDArray[np.uint8]) -> None:
 
 
 def first_difference(artifact: Artifact, image: NDArray[np.uint8], *, device: str = "CPU") -> str | None:
-    """The first layer that gives other numbers here than where the artefact was exported.
+    """The first layer whose numbers here differ from those at export.
 
     Args:
-        artifact: with the numbers of its layers, see :func:`write_layers`.
-        image: the picture that they are of.
-        device: of OpenVINO.
+        artifact: an artefact with the numbers of its layers, see :func:`write_layers`.
+        image: the picture that they were computed for.
+        device: an OpenVINO device.
 
     Returns:
-        Its name, or ``None`` if none differs or no numbers were kept.
+        The name of the layer, or ``None`` if none differs or no numbers were stored.
     """
     file = artifact.path / FOLDER / _NAME
     if not file.is_file():

@@ -13,9 +13,9 @@ _RESIZE_TYPES = {"stretch": "standard", "crop": "crop", "letterbox": "fit_to_win
 
 
 def model_info(source: ExportSource) -> dict[str, str]:
-    """The keys below ``model_info``; what the source itself gives takes precedence.
+    """The entries of ``model_info``; those given by the source take precedence.
 
-    Labels are separated by spaces there, so a space inside a label is written as ``_``.
+    ModelAPI separates labels by spaces, so a space within a label is written as ``_``.
     """
     spec = source.image_spec
     info = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OPSET = 18
 _SMALL = 1024
-"""Constants with fewer elements keep full precision: they are shapes and scales, not weights."""
+"""Constants with fewer elements than this keep full precision: they are shapes and scales, not weights."""
 
 
 def write_onnx(source: ExportSource, folder: Path) -> tuple[str, tuple[str, ...]]:
@@ -57,7 +57,7 @@ def write_onnx(source: ExportSource, folder: Path) -> tuple[str, tuple[str, ...]
 
 
 def halve_onnx(file: Path) -> None:
-    """Round the weights of a written model to half precision; it computes as before."""
+    """Round the weights of a written model to half precision; it still computes in full precision."""
     import onnx
 
     model = onnx.load(str(file))
@@ -86,7 +86,7 @@ def _convert(source: ExportSource, path: Path) -> ModelProto:
     spec = source.image_spec
     example = torch.zeros(2 if source.dynamic_batch else 1, 3, spec.height, spec.width)
     options: dict[str, Any] = {"input_names": [INPUT_NAME], "output_names": list(source.output_names)}
-    # torch's present exporter; the one before it knows fewer operations, but follows sizes that depend on values
+    # torch's current exporter; the older one knows fewer operations, but handles data-dependent sizes
     if is_installed("onnxscript") and not source.traced:
         batch = {0: torch.export.Dim("batch")} if source.dynamic_batch else None
         options.update(dynamo=True, dynamic_shapes=(batch,), external_data=False, verbose=False, optimize=True)
@@ -95,7 +95,7 @@ def _convert(source: ExportSource, path: Path) -> ModelProto:
         options.update(dynamo=False, dynamic_axes=axes if source.dynamic_batch else None)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer's warnings about constants mean nothing to the user
+            warnings.simplefilter("ignore")  # the tracer's warnings about constants are irrelevant to the user
             torch.onnx.export(frozen_copy(source.module), (example,), str(path), opset_version=_OPSET, **options)
         return onnx.load(str(path))
     except Exception as error:
@@ -103,7 +103,7 @@ def _convert(source: ExportSource, path: Path) -> ModelProto:
 
 
 def _embed(model: ModelProto, source: ExportSource) -> None:
-    """Put the preprocessing before the graph, as :func:`drivetrain.runtime.embed.embed_preprocessing` does."""
+    """Insert the preprocessing before the graph, as :func:`drivetrain.runtime.embed.embed_preprocessing` does."""
     from onnx import TensorProto, helper
 
     graph, spec = model.graph, source.image_spec
@@ -131,7 +131,7 @@ def _embed(model: ModelProto, source: ExportSource) -> None:
 
 
 def _store_half(model: ModelProto) -> None:
-    """Keep the weights in half precision; they are widened again when the model is loaded."""
+    """Store the weights in half precision; they are widened again when the model is loaded."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []

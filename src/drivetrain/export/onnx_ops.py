@@ -15,7 +15,7 @@ class OnnxOps:
     """:class:`~drivetrain.runtime.resize_graph.GraphOps` as ONNX nodes; a value is the name of a tensor.
 
     Args:
-        prefix: of all names.
+        prefix: the prefix of all names.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -25,7 +25,7 @@ class OnnxOps:
         self.initializers: list[Any] = []
 
     def constant(self, values: NDArray[Any]) -> str:
-        """A constant of these values."""
+        """A constant with these values."""
         from onnx import numpy_helper
 
         name = self._new("constant")
@@ -51,7 +51,7 @@ class OnnxOps:
         return self._add("Mul", a, b)
 
     def divide(self, a: Node, b: Node) -> Node:
-        # OpenVINO reads ONNX files too, and its quotients of whole numbers may be wrong by one, as in OpenVinoOps.
+        # OpenVINO reads ONNX files too, and its integer quotients may be off by one, as in OpenVinoOps.
         quotient = self._add("Div", a, b)
         rest = self.subtract(a, self.multiply(quotient, b))
         too_small = self.maximum(self.minimum(self.add(self.subtract(rest, b), 1), 1), 0)

@@ -41,7 +41,7 @@ def write_openvino(source: ExportSource, folder: Path) -> tuple[str, tuple[str, 
 
 
 def halve_openvino(file: Path) -> None:
-    """Round the weights of a written model to half precision; it computes as before."""
+    """Round the weights of a written model to half precision; it still computes in full precision."""
     ov = openvino()
     half = file.with_name(f"half_{file.name}")  # not in place: the old weights may still be mapped into memory
     ov.save_model(ov.Core().read_model(file), half, compress_to_fp16=True)
@@ -70,7 +70,7 @@ def _convert(source: ExportSource) -> Model:
 
 
 def _name_outputs(model: Model, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Name the outputs, or take the names they have."""
+    """Name the outputs, or return the names they already have."""
     if not wanted:
         return tuple(sorted(port.get_names())[0] if port.get_names() else f"output_{n}" for n, port in _ports(model))
     if len(model.outputs) != len(wanted):

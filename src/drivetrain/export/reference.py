@@ -1,4 +1,4 @@
-"""A few pictures and the model's own answers about them, kept in the artefact so that it can be verified anywhere."""
+"""Reference pictures and the model's own answers, stored in the artefact so that it can be verified anywhere."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 
 FOLDER = "reference"
 MOST = 3
-"""Pictures that are kept."""
+"""The number of pictures that are stored."""
 
 _ANSWERS = "answers.npz"
-_LEAST_SCORE = 0.02  # below what the comparison calls a clear object
+_LEAST_SCORE = 0.02  # below the score of a clear object in the comparison
 _LEAST_OBJECTS = 10
 _LEAST_SIDE = 512
 _OF_OBJECTS = ("labels", "scores", "boxes", "masks", "keypoints", "corners")
@@ -32,12 +32,12 @@ _ARRAYS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What :func:`read_reference` found.
+    """The content of an artefact's ``reference`` folder.
 
     Attributes:
-        names: of the pictures, relative to the artefact.
+        names: the names of the pictures, relative to the artefact.
         images: the pictures, ``(H, W, 3) uint8`` RGB.
-        answers: of the model that was exported, in the same order.
+        answers: the answers of the exported model, in the same order.
     """
 
     names: tuple[str, ...]
@@ -46,11 +46,11 @@ class Reference:
 
 
 def pictures_to_keep(images: Sequence[NDArray[np.uint8]], spec: ImageSpec) -> list[NDArray[np.uint8]]:
-    """The first few pictures, made smaller where they are much larger than what the model sees.
+    """The first few pictures, scaled down if they are much larger than the model's input.
 
     Args:
         images: ``(H, W, 3) uint8`` RGB.
-        spec: of the model.
+        spec: the image spec of the model.
     """
     from PIL import Image
 
@@ -64,12 +64,12 @@ def pictures_to_keep(images: Sequence[NDArray[np.uint8]], spec: ImageSpec) -> li
 
 
 def write_reference(folder: Path, images: Sequence[NDArray[np.uint8]], answers: Predictions) -> None:
-    """Write pictures (PNG, so that every pixel stays) and answers into the folder ``reference`` of an artefact.
+    """Write pictures (PNG, so that every pixel is preserved) and answers into the folder ``reference`` of an artefact.
 
     Args:
-        folder: of the artefact.
+        folder: the folder of the artefact.
         images: ``(H, W, 3) uint8`` RGB.
-        answers: of the model that is exported. Objects with a score below 0.02 are left out, but for the first ten.
+        answers: the answers of the exported model. Objects with a score below 0.02 are dropped, except the first ten.
     """
     from PIL import Image
 
@@ -92,7 +92,7 @@ def _plain(answer: Prediction) -> dict[str, NDArray[Any]]:
 
 
 def has_reference(folder: Path) -> bool:
-    """Whether an artefact holds pictures and answers."""
+    """Whether an artefact contains pictures and answers."""
     return (folder / FOLDER / _ANSWERS).is_file()
 
 
@@ -100,7 +100,7 @@ def read_reference(folder: Path, task: Task, label_names: tuple[str, ...]) -> Re
     """Read what :func:`write_reference` wrote.
 
     Raises:
-        ArtifactError: it is not there, or broken.
+        ArtifactError: it is missing or damaged.
     """
     file = folder / FOLDER / _ANSWERS
     if not file.is_file():

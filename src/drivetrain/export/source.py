@@ -1,4 +1,4 @@
-"""What an engine gives to the exporter."""
+"""What an engine passes to the exporter."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ class ExportSource:
     """A model to be exported: exactly one of ``module``, ``ir`` and ``onnx``.
 
     Attributes:
-        image_spec: how an image becomes the input. For an upstream's own export that normalises inside, give the mean 0
-            and std 1 of its 0..1 input (or whatever turns the pixels into what it wants).
-        task: what the model answers.
+        image_spec: how an image becomes the input. For an upstream's own export that normalises internally, give mean 0
+            and std 1 of its 0..1 input (or whatever converts the pixels to what it expects).
+        task: the task of the model.
         label_names: the name of each label, by its number.
         decoder: name in :data:`drivetrain.runtime.postprocess.DECODERS`, or a class path.
         module: takes ``(B, 3, height, width) float32``, normalised as ``image_spec`` says, and returns a tensor, or a
-            tuple or dict of tensors in the order of ``output_names``. It is not changed.
+            tuple or dict of tensors in the order of ``output_names``. It is not modified.
         ir: the ``.xml`` of an upstream's own export, with one ``(B, 3, height, width)`` input.
         onnx: the ``.onnx`` of an upstream's own export, with one such input.
         decoder_args: plain data for the decoder.
-        output_names: of the outputs, in their order; those of the graph if empty (``ir``, ``onnx``).
-        dynamic_batch: whether the graph may take several images of one size at once.
-        traced: ONNX is written by PyTorch's trace, because the sizes of the outputs depend on their values.
-        embed: put the preprocessing into the graph, so that raw images go in. Without it the graph keeps its input,
+        output_names: names of the outputs, in order; empty for those of the graph (``ir``, ``onnx``).
+        dynamic_batch: whether the graph accepts several images of one size at once.
+        traced: write ONNX by PyTorch's tracer, because the output sizes depend on values.
+        embed: put the preprocessing into the graph, so that it takes raw images. Otherwise the graph keeps its input,
             which an upstream's own loader may need.
-        planes: raw images go in as ``(B, 3, H, W) float32`` in 0..1, which some upstreams' own loaders give.
-        model_info: ModelAPI's keys, beside those that the exporter knows itself (labels, size, normalisation).
+        planes: raw images are passed as ``(B, 3, H, W) float32`` in 0..1, the form some upstreams' own loaders use.
+        model_info: ModelAPI's keys, in addition to those the exporter knows (labels, size, normalisation).
         model_file: name of the model file without suffix.
         extra_files: name in the artefact -> file that is copied there, such as an upstream's ``metadata.yaml``.
         extra_texts: name in the artefact -> content of a text file that is written there.
-        versions: package -> version, beside those that the exporter adds.
-        licences: of the ``code`` and the published ``weights`` of the model; the verb fills them in.
+        versions: package -> version, in addition to those the exporter adds.
+        licences: licences of the ``code`` and the published ``weights`` of the model; filled in by the verb.
     """
 
     image_spec: ImageSpec

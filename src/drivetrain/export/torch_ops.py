@@ -1,4 +1,4 @@
-"""PyTorch operations that OpenVINO's converter does not know, or gets wrong."""
+"""PyTorch operations that OpenVINO's converter lacks or converts incorrectly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drivetrain.machine.packages import openvino
 
 
 def extensions() -> list[Any]:
-    """What to give to ``openvino.convert_model`` as ``extension``."""
+    """The extensions to pass to ``openvino.convert_model`` as ``extension``."""
     from openvino.frontend.pytorch import ConversionExtension
 
     names = {
@@ -22,7 +22,7 @@ def extensions() -> list[Any]:
 
 
 def _softplus(node: Any) -> list[Any]:
-    """``log(1 + exp(beta x)) / beta``; OpenVINO's own rule leaves ``beta`` out before the exponent."""
+    """``log(1 + exp(beta x)) / beta``; OpenVINO's own rule omits ``beta`` inside the exponent."""
     ops = openvino().opset14
 
     values = node.get_input(0)
@@ -31,7 +31,7 @@ def _softplus(node: Any) -> list[Any]:
 
 
 def _cosine_similarity(node: Any) -> list[Any]:
-    """The product of both inputs along an axis, each divided by its length, but by no less than a small number."""
+    """The dot product of both inputs along an axis, each divided by its length, which is bounded from below."""
     ops = openvino().opset14
 
     least = ops.constant(np.float32(node.get_values_from_const_input(3)))
@@ -46,7 +46,7 @@ def _cosine_similarity(node: Any) -> list[Any]:
 
 
 def _bicubic_smoothed(node: Any) -> list[Any]:
-    """``(B, C, H, W)`` resized by Pillow's bicubic rule, which smooths what it makes smaller; corners not aligned."""
+    """Resize ``(B, C, H, W)`` by Pillow's bicubic rule, which smooths when shrinking; corners are not aligned."""
     ops = openvino().opset14
 
     sizes = ops.constant(np.array(node.get_values_from_const_input(1), np.int64))

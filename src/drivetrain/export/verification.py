@@ -1,4 +1,4 @@
-"""Verify an artefact: compare what it answers with what the model answered, with or without the model at hand."""
+"""Verifying an artefact by comparing its answers with those of the model, which need not be available."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def verify(
     backend: Backend = "auto",
     tolerance: Mapping[str, float] | None = None,
 ) -> ParityReport:
-    """Check an artefact on this machine: its files, and its answers about the pictures that it holds.
+    """Check an artefact on this machine: its files, and its answers about the pictures it contains.
 
-    The pictures and the answers of the model were written at the export, so neither the model nor PyTorch is needed.
+    The pictures and the model's answers were stored during export, so neither the model nor PyTorch is needed.
 
     Args:
-        artifact: it, or its folder.
-        device: of OpenVINO: ``"CPU"``, ``"GPU"``, ``"NPU"``, ...
-        precision: of the arithmetic; ``"f16"``, ``"bf16"`` and ``"auto"`` allow the differences that an fp16 export may
-            have.
-        backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` by ONNX Runtime if it is installed.
+        artifact: the artefact, or its folder.
+        device: an OpenVINO device: ``"CPU"``, ``"GPU"``, ``"NPU"``, ...
+        precision: the precision of the arithmetic; ``"f16"``, ``"bf16"`` and ``"auto"`` allow the differences that an
+            fp16 export may have.
+        backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` with ONNX Runtime if it is installed.
         tolerance: quantity -> allowed difference, see :data:`drivetrain.export.compare.DEFAULT_TOLERANCE`.
 
     Returns:
-        The largest difference of each quantity, beside what was allowed.
+        The largest difference of each quantity, and the tolerance of each.
 
     Raises:
         ArtifactError: a file is missing or was changed since the export, the graph cannot be loaded, or the artefact
-            holds no pictures to compare on.
+            contains no pictures to compare on.
         OptionError: ``tolerance`` names a quantity that is not compared, or an option has a value that is not allowed.
-        ParityError: the artefact does not answer as the model did; the message names the likely cause, or the first
+        ParityError: the artefact's answers differ from the model's; the message names the likely cause, or the first
             layer that differs.
     """
     if not isinstance(artifact, Artifact):
@@ -77,10 +77,10 @@ def verify(
 
 def _by_layer(name: str | None) -> str:
     if name is None:
-        return "Every layer gives the numbers it gave at the export, so the outputs are decoded otherwise."
+        return "Every layer gives the numbers it gave at the export, so the outputs are decoded differently."
     if name == INPUT:
-        return "The resized image is another already."
-    return f"The first layer that gives other numbers than at the export is {name!r}."
+        return "The resized image already differs."
+    return f"The first layer whose numbers differ from those at export is {name!r}."
 
 
 def check_answers(
@@ -94,20 +94,20 @@ def check_answers(
     backend: Backend = "auto",
     names: Sequence[str] = (),
 ) -> ParityReport:
-    """Compare as our runtime runs the artefact and, where its graph does not take raw images by itself, only so.
+    """Compare with our runtime and, if the graph takes raw images itself, also with raw images.
 
     Args:
-        artifact: to be checked.
-        expected: answers of the model.
-        images: that were asked about, ``(H, W, 3) uint8`` RGB.
+        artifact: the artefact to check.
+        expected: the answers of the model.
+        images: the images, ``(H, W, 3) uint8`` RGB.
         tolerance: quantity -> allowed difference.
-        device: of OpenVINO.
-        precision: of the arithmetic.
-        backend: that runs it.
-        names: of the images, for the report.
+        device: an OpenVINO device.
+        precision: the precision of the arithmetic.
+        backend: the backend to run.
+        names: the names of the images, for the report.
 
     Returns:
-        The report; where it did not pass, ``details["cause"]`` is the likely one, if any of the usual explains it.
+        The report; if it did not pass, ``details["cause"]`` is the likely cause, if a usual mistake explains it.
     """
     factor = 1.0
     if artifact.precision == "fp16" or precision != "f32":
@@ -131,9 +131,9 @@ def check_answers(
 def with_usual_precision(
     report: ParityReport, artifact: Artifact, expected: Predictions, images: Images
 ) -> ParityReport:
-    """Add how far the answers are off in the precision that the processor chooses by itself, where that is not f32.
+    """Add the differences in the precision that the processor chooses by default, if that is not f32.
 
-    It is reported as ``details["usual_precision"]`` and decides nothing: a wrong conversion shows at f32.
+    They are reported as ``details["usual_precision"]`` and decide nothing: a wrong conversion already shows at f32.
     """
     usual = usual_precision(artifact)
     if usual == "f32":
@@ -150,7 +150,7 @@ def _answers(predictor: Predictor, images: Images) -> Predictions:
 
 
 def in_words(report: ParityReport) -> str:
-    """What differs by how much, for a report that did not pass."""
+    """The differences in words, for a report that did not pass."""
     bad = [
         f"{name} differ by {value:.3g} (allowed {report.tolerance[name]:.3g})"
         for name, value in report.max_difference.items()
@@ -165,6 +165,6 @@ def in_words(report: ParityReport) -> str:
         ]
     numbers = "; ".join(bad) or f"counts {report.details.get('counts')}"
     return (
-        f"The artefact does not answer as the model does on {len(report.images)} images: {numbers}. "
+        f"The artefact's answers differ from the model's on {len(report.images)} images: {numbers}. "
         f"Same decision in {report.agreement:.0%}."
     )

@@ -1,4 +1,4 @@
-"""The one place where predictions become numbers, whatever framework they come from."""
+"""The metrics: computed from predictions in one place, whatever framework they come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drivetrain.types import Metrics, Predictions, Sample, Task
 
 __all__ = ["evaluate"]
 
-# task -> "module:function" that takes the pairs and the label names
+# task -> "module:function", called with the pairs and the label names
 _EVALUATORS: dict[Task, str] = {
     Task.CLASSIFICATION: "drivetrain.metrics.classification:multiclass",
     Task.MULTILABEL_CLASSIFICATION: "drivetrain.metrics.classification:multilabel",
@@ -33,21 +33,21 @@ def evaluate(
     """Compare predictions with the annotations of the same images.
 
     Samples and predictions are joined by path, so their order does not matter. Images in ``predictions.skipped``
-    are left out and listed in ``tables["skipped"]``. Where the label names of the predictions are the given ones in
-    another order, the predictions are renumbered by name.
+    are omitted and listed in ``tables["skipped"]``. If the predictions have the same label names in a different order,
+    they are renumbered by name.
 
     Args:
         samples: the annotated images; a generator is read once.
         predictions: one answer for each image that was not skipped.
-        task: what was asked; it decides the metrics.
-        label_names: the names of the labels of the samples, by number.
+        task: the task of the model; it determines the metrics.
+        label_names: the label names of the samples, by number.
 
     Returns:
-        The metrics of the task. What is undefined is NaN, with one warning that gives the reasons.
+        The metrics of the task. Undefined ones are NaN, with one warning that gives the reasons.
 
     Raises:
         DataError: an image has no prediction, a prediction has no image, a path occurs twice, there is no image at
-            all, the label names differ, or an annotation that the task needs is absent or malformed.
+            all, the label names differ, or an annotation that the task needs is missing or malformed.
         MissingDependencyError: the metric needs an optional package.
     """
     chosen = Task.parse(task)
@@ -65,7 +65,7 @@ def evaluate(
 
 
 def _distinct(label_names: Sequence[str]) -> tuple[str, ...]:
-    """The names with repeated ones numbered, so that none hides another in a table."""
+    """The names, with duplicates numbered so that none hides another in a table."""
     seen: dict[str, int] = {}
     distinct = []
     for name in label_names:

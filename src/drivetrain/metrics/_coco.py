@@ -1,4 +1,4 @@
-"""The COCO evaluation by the fastest installed package that implements it."""
+"""The COCO evaluation, run by the fastest installed package that implements it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivetrain.machine.packages import is_installed
 
 IouType = Literal["bbox", "segm", "keypoints"]
 
-# package -> (module, class of the evaluation, options that keep it quiet)
+# package -> (module, evaluation class, options that silence it)
 _EVALUATIONS: dict[str, tuple[str, str]] = {
     "ultrafast_pycocotools": ("ultrafast_pycocotools.cocoeval", "COCOeval"),
     "faster_coco_eval": ("faster_coco_eval", "COCOeval_faster"),
@@ -26,7 +26,7 @@ _EVALUATIONS: dict[str, tuple[str, str]] = {
 
 
 def backend() -> str:
-    """The name of the package that will be used.
+    """The name of the installed package to use.
 
     Raises:
         MissingDependencyError: none is installed.
@@ -41,7 +41,7 @@ def backend() -> str:
 
 
 def mask_functions() -> ModuleType:
-    """The module with ``encode``, ``merge``, ``frPyObjects``, ``area`` and ``toBbox`` of the backend."""
+    """The backend's module with ``encode``, ``merge``, ``frPyObjects``, ``area`` and ``toBbox``."""
     return importlib.import_module(f"{backend()}.{'core.' if backend() == 'faster_coco_eval' else ''}mask")
 
 
@@ -59,7 +59,7 @@ class Curves:
     """The result of one evaluation, with -1 where there is no truth.
 
     Attributes:
-        precision: ``(10 IoU thresholds, 101 recalls, classes, areas)`` with the most detections allowed.
+        precision: ``(10 IoU thresholds, 101 recalls, classes, areas)`` with the maximum number of detections.
         recall: ``(10 IoU thresholds, classes, areas)``, likewise.
         areas: the name of each area range, ``"all"`` first.
     """
@@ -69,7 +69,7 @@ class Curves:
     areas: tuple[str, ...]
 
     def average_precision(self, threshold: int | None = None, area: str = "all") -> float:
-        """The mean over classes (and over thresholds, or at the one of that index); NaN without truth."""
+        """The mean over classes (and over thresholds, or at the given index); NaN without truth."""
         if area not in self.areas:
             return float("nan")
         values = self.precision[..., self.areas.index(area)]
@@ -91,16 +91,16 @@ def evaluate_curves(
     """Run the COCO evaluation with its default parameters.
 
     Args:
-        annotations: with category numbers 1..classes.
-        classes: how many there are.
-        iou_type: what is compared.
+        annotations: annotations with category numbers 1..classes.
+        classes: the number of classes.
+        iou_type: what the overlap is computed on.
         sigmas: ``(K,)`` the falloff of each keypoint, for ``"keypoints"``.
     """
     name = backend()
     module, class_name = _EVALUATIONS[name]
     evaluation_class = getattr(importlib.import_module(module), class_name)
     categories = [{"id": label + 1, "name": str(label)} for label in range(classes)]
-    # the packages report their progress on standard output; nobody asked for it here
+    # silence the progress that the packages print to standard output
     with contextlib.redirect_stdout(io.StringIO()):
         truth = _handle(name, annotations.images, categories, annotations.truth)
         found = _handle(name, annotations.images, categories, annotations.found)
@@ -122,7 +122,7 @@ def evaluate_curves(
 def _handle(
     name: str, images: list[dict[str, Any]], categories: list[dict[str, Any]], annotations: list[dict[str, Any]]
 ) -> Any:
-    """The package's own data set around the lists; nothing is copied."""
+    """The package's own data set object over the lists, without copying them."""
     handle = importlib.import_module(f"{name}.{'core.' if name == 'faster_coco_eval' else ''}coco").COCO()
     handle.dataset = {"images": images, "categories": categories, "annotations": annotations}
     handle.createIndex()

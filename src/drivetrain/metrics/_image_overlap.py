@@ -1,4 +1,4 @@
-"""The overlap in each image at very low false-positive rates (AUPIMO), in bounded memory."""
+"""The per-image overlap at very low false-positive rates (AUPIMO), in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _Scores = NDArray[np.float32]
 
 
 class ImageOverlap:
-    """How much of each anomalous image is found, on average over false-positive rates from 1e-5 to 1e-4.
+    """The fraction of each anomalous image that is found, averaged over false-positive rates from 1e-5 to 1e-4.
 
-    False positives are counted in normal images only, and the rates are averaged on a logarithmic axis, as Bertoldo et
-    al. define it. So each marked pixel counts by how far below 1e-4 the rate is at which it is found.
+    False positives are counted in normal images only, and the rates are averaged on a logarithmic axis, as defined by
+    Bertoldo et al. So each marked pixel is weighted by how far below 1e-4 the rate is at which it is found.
 
     Args:
-        limit: up to how many pixels all scores are kept (4 bytes each); beyond that they are counted in bins.
+        limit: number of pixels up to which all scores are stored (4 bytes each); beyond that they are binned.
     """
 
     def __init__(self, limit: int = 50_000_000) -> None:
@@ -32,14 +32,14 @@ class ImageOverlap:
 
     @property
     def enough(self) -> bool:
-        """Whether the normal images have enough pixels to speak of such rates, and there is an anomalous one."""
+        """Whether the normal images have enough pixels for such rates, and there is an anomalous image."""
         return self._pixels * _LOWEST >= 1.0 and self._images > 0
 
     def add(self, truth: NDArray[np.bool_], scores: _Scores) -> None:
-        """Take in one image.
+        """Add one image.
 
         Args:
-            truth: ``(H, W)``, where the defect is; nowhere in a normal image.
+            truth: ``(H, W)``, true where the defect is; false everywhere for a normal image.
             scores: ``(H, W)``.
         """
         values = np.nan_to_num(np.asarray(scores, np.float32), nan=-np.inf)
@@ -53,7 +53,7 @@ class ImageOverlap:
             self._count()
 
     def value(self) -> float:
-        """The mean over the anomalous images; NaN unless there is :attr:`enough`."""
+        """The mean over the anomalous images; NaN unless :attr:`enough`."""
         if not self.enough:
             return float("nan")
         if self._bins is not None:
@@ -75,14 +75,14 @@ class ImageOverlap:
         return np.asarray((np.log(_HIGHEST) - (first + last) / 2) / np.log(_HIGHEST / _LOWEST), np.float64)
 
     def _largest(self) -> _Scores:
-        """The largest scores of normal images in ascending order, just more of them than the highest rate has."""
+        """The largest scores of normal images in ascending order, just more than the highest rate needs."""
         pooled = np.concatenate(self._normal)
         place = max(0, len(pooled) - int(np.ceil(_HIGHEST * len(pooled))) - 1)
         cut = np.partition(pooled, place)[place]
         return np.asarray(np.sort(pooled[pooled >= cut]), np.float32)
 
     def _count(self) -> None:
-        """Move what is kept into the bins; marked pixels of an image weigh 1 together."""
+        """Move the stored scores into the bins; the marked pixels of an image have a total weight of 1."""
         normal, marked = self._bins or (np.zeros(BINS, np.int64), np.zeros(BINS))
         for part in self._normal:
             normal += np.bincount(bin_of(part), minlength=BINS)

@@ -1,4 +1,4 @@
-"""Samples and predictions of the same images, brought together by path."""
+"""Joining the samples and predictions of the same images by path."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from drivetrain.types import Prediction, Predictions, Sample
 
 
 class Join:
-    """An iterable, to be read once, of ``(sample, prediction)`` in the order of the samples.
+    """An iterable of ``(sample, prediction)`` in the order of the samples; it can be read only once.
 
     Args:
         samples: the annotated images; read once, one at a time.
-        predictions: the answers.
-        label_names: the names of the labels of the samples.
-        by_label: whether label numbers of both sides are compared, so that the names must agree.
+        predictions: the predictions.
+        label_names: the label names of the samples.
+        by_label: whether label numbers are compared, so that the label names of both sides must agree.
 
     Attributes:
         count: number of pairs so far.
-        skipped: ``(path, reason)`` of the samples without a prediction because they could not be read, so far.
+        skipped: ``(path, reason)`` of the samples so far that have no prediction because they could not be read.
 
     Raises:
         DataError: the label names differ, or a path occurs twice among the predictions. While iterating: a sample
@@ -98,7 +98,7 @@ def _key(path: str) -> str:
 
 
 def _renumbering(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
-    """Our number of each of their labels, or ``None`` if they are numbered alike (or not named at all)."""
+    """Our number for each of their labels, or ``None`` if both are numbered alike (or theirs have no names)."""
     if not theirs or tuple(theirs) == tuple(ours):
         return None
     if sorted(theirs) != sorted(ours) or len(set(ours)) != len(ours):

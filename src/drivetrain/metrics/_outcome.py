@@ -1,4 +1,4 @@
-"""What an evaluator hands back to ``evaluate``."""
+"""The result that an evaluator returns to ``evaluate``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Pairs = Iterator[tuple[Sample, Prediction]]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Numbers of one evaluation.
+    """The numbers of one evaluation.
 
     Attributes:
         values: scalar metrics.
         per_class: metric name -> label name -> value.
         tables: larger results.
-        undefined: for each group of scalars that are NaN, which and why.
+        undefined: for each group of scalars that are NaN, which ones and why.
     """
 
     values: dict[str, float]

@@ -1,4 +1,4 @@
-"""Areas under the curves of pixel scores over the false-positive rate, in bounded memory."""
+"""Areas under curves of pixel scores over the false-positive rate, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _Rates = tuple[_Floats, _Floats, _Floats, _Floats]
 class PixelAreas:
     """Pixel AUROC and per-region overlap of images that are added one at a time.
 
-    Both are the mean, over the marked pixels, of how much of the false-positive axis lies right of the rate at which
-    the pixel is found: every pixel weighs the same for the AUROC, every region for the overlap. So only the scores of
-    the normal pixels have to be sorted.
+    Both are the mean, over the marked pixels, of how much of the false-positive axis lies to the right of the rate at
+    which the pixel is found: for the AUROC every pixel has the same weight, for the overlap every region. So only the
+    scores of the normal pixels need sorting.
 
     Args:
-        limit: up to how many pixels all scores are kept (4 bytes each, and sorted once); beyond that they are
-            counted in bins, whose lower and upper bound are treated as tied.
+        limit: number of pixels up to which all scores are stored (4 bytes each, and sorted once); beyond that they are
+            binned, and the bounds of a bin count as tied.
     """
 
     def __init__(self, limit: int = 50_000_000) -> None:
@@ -40,10 +40,10 @@ class PixelAreas:
         return self._normal_bins is not None
 
     def add(self, truth: NDArray[np.bool_], scores: NDArray[np.float32], name: str | None) -> None:
-        """Take in one image.
+        """Add one image.
 
         Args:
-            truth: ``(H, W)``, where the defect is.
+            truth: ``(H, W)``, true where the defect is.
             scores: ``(H, W)``.
             name: the defect type.
         """
@@ -69,12 +69,12 @@ class PixelAreas:
                 self._count(*part)
 
     def types(self) -> list[str]:
-        """The defect types with marked pixels, in the order they came."""
+        """The defect types with marked pixels, in order of appearance."""
         names = list(self._marked_bins) if self.binned else [name for name, _, _ in self._marked]
         return [name for name in dict.fromkeys(names) if name is not None]
 
     def auroc(self, name: str | None = None) -> float:
-        """The area under the ROC of the pixels (of one defect type); NaN without normal or marked pixels."""
+        """The area under the pixel ROC curve (for one defect type); NaN without normal or marked pixels."""
         above, below, count, _ = self._rates(name)
         return _area(above, below, count, limit=1.0)
 
@@ -84,7 +84,7 @@ class PixelAreas:
         return _area(above, below, weights, limit=_RATE_LIMIT)
 
     def error(self) -> float:
-        """How far the AUROC can be off because of the bins, 0 without them."""
+        """The maximum error of the AUROC due to the bins; 0 without bins."""
         above, below, count, _ = self._rates(None)
         return float((count * (below - above)).sum() / count.sum() / 2) if self.binned and len(count) else 0.0
 
@@ -111,7 +111,7 @@ class PixelAreas:
         normal = len(pooled)
         parts: dict[str | None, list[_Rates]] = {}
         for key, scores, weights in self._marked:
-            order = np.argsort(scores)  # neighbours look in neighbouring memory
+            order = np.argsort(scores)  # consecutive lookups then access nearby memory
             above = (normal - np.searchsorted(pooled, scores[order], side="right")) / max(normal, 1)
             below = (normal - np.searchsorted(pooled, scores[order], side="left")) / max(normal, 1)
             parts.setdefault(key, []).append((above, below, np.ones(len(order)), weights[order]))
@@ -134,7 +134,7 @@ def _joined(rows: list[_Rates]) -> _Rates:
 
 
 def _area(above: NDArray[np.float64], below: NDArray[np.float64], weights: NDArray[np.float64], limit: float) -> float:
-    """The weighed mean of the part of ``0..limit`` in which a pixel is found, over ``limit``.
+    """The weighted mean of the part of ``0..limit`` in which a pixel is found, divided by ``limit``.
 
     A pixel that shares its score with normal ones is found gradually between the rates ``above`` and ``below``.
     """

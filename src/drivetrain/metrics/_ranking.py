@@ -1,4 +1,4 @@
-"""Metrics of a ranking of binary decisions by score."""
+"""Metrics for binary decisions ranked by score."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Scores = NDArray[np.float32] | NDArray[np.float64]
 
 
 def average_precision(truth: NDArray[np.bool_], scores: Scores) -> float:
-    """The area under the precision-recall steps, one step for each distinct score; NaN without a positive."""
+    """The area under the precision-recall steps, one step per distinct score; NaN without a positive."""
     positives, negatives = _cumulative(truth, scores)
     if not positives[-1]:
         return float("nan")
@@ -19,13 +19,13 @@ def average_precision(truth: NDArray[np.bool_], scores: Scores) -> float:
 
 
 def area_under_roc(truth: NDArray[np.bool_], scores: Scores) -> float:
-    """The area under the receiver operating characteristic (ties count half); NaN if there is one class only."""
+    """The area under the receiver operating characteristic (ties count half); NaN if there is only one class."""
     positives, negatives = _cumulative(truth, scores)
     return area_under_counts(positives, negatives)
 
 
 def area_under_counts(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float:
-    """The same from the numbers of positives and negatives at or above each distinct score, highest first."""
+    """The same, from the numbers of positives and negatives at or above each distinct score, highest first."""
     if not positives.size or not positives[-1] or not negatives[-1]:
         return float("nan")
     width = np.diff(negatives, prepend=0)

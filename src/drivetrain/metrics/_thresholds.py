@@ -1,4 +1,4 @@
-"""Recall against false alarms at the thresholds that one would choose among."""
+"""Recall and false alarms at the thresholds that a user would choose between."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _RECALLS = (0.8, 0.9, 0.95, 0.99, 1.0)
 
 
 def threshold_rows(truth: NDArray[np.bool_], scores: NDArray[np.float64], now: float) -> list[dict[str, Any]]:
-    """What is found, missed and falsely called at the threshold in use and at those that reach round recalls.
+    """What is detected, missed and falsely reported at the current threshold and at those that reach round recalls.
 
     Args:
         truth: ``(N,)``, which images are anomalous.
         scores: ``(N,)``.
-        now: the threshold in use; a score that reaches it is called anomalous.
+        now: the current threshold; a score that reaches it counts as anomalous.
 
     Returns:
-        By falling threshold: ``aim`` (why the row is there), ``now`` (whether it is the threshold in use), ``scores``
-        (the threshold is above the first, which may be ``None``, and at most the second), ``recall``,
+        By descending threshold: ``aim`` (why the row is included), ``now`` (whether it is the current threshold),
+        ``scores`` (the threshold is above the first, which may be ``None``, and at most the second), ``recall``,
         ``false_alarm_rate``, ``precision`` (all 0..1), ``missed`` and ``false_alarms`` (images). Empty unless there are
-        normal and anomalous images.
+        both normal and anomalous images.
     """
     if not truth.any() or truth.all():
         return []

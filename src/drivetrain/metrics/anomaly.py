@@ -1,4 +1,4 @@
-"""Metrics of anomaly detection, of whole images and of pixels."""
+"""Metrics of anomaly detection, per image and per pixel."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _NAN = float("nan")
 
 
 def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
-    """Image metrics, and pixel metrics where the predictions have anomaly maps.
+    """Image metrics, and pixel metrics if the predictions have anomaly maps.
 
     ``image_auroc``, ``image_ap`` (average precision), ``image_f1``, ``image_precision`` and ``image_recall`` (anomalous
     means a score of at least 0.5); ``pixel_auroc`` over the pixels of all images, ``pixel_f1`` (by ``anomaly_mask``,
     else a map of at least 0.5) and ``pro``, the per-region overlap up to a false-positive rate of 0.3, as defined by
-    Bergmann et al. (regions touch at edges or corners). ``aupimo``, where normal images have 100,000 pixels or more
-    between them, is the mean share of an anomalous image's marked pixels found at false-positive rates from 1e-5 to
+    Bergmann et al. (regions touch at edges or corners). ``aupimo``, if the normal images have at least 100,000 pixels
+    in total, is the mean fraction of an anomalous image's marked pixels found at false-positive rates from 1e-5 to
     1e-4 in normal images, on a logarithmic axis, as defined by Bertoldo et al.
 
     ``per_class`` has ``image_auroc``, ``image_recall``, ``pixel_auroc`` and ``pro`` of each defect type (the label of
-    an anomalous sample, its number if it has no name) against everything normal. Images that are neither declared
-    normal nor anomalous are left out of the image metrics, and images whose defect is not marked out of the pixel
-    metrics; ``tables`` has their numbers.
+    an anomalous sample, or its number if it has no name) against all normal images. Images declared neither
+    normal nor anomalous are excluded from the image metrics, and images whose defect is not marked from the pixel
+    metrics; ``tables`` has their counts.
 
-    Up to 50 million pixels the pixel areas are exact; beyond that scores are counted in bins that distinguish relative
-    differences of 1/8192, and ``tables["pixel_auroc_error"]`` bounds what that can cost.
+    Up to 50 million pixels the pixel areas are exact; beyond that, scores are binned with a relative resolution of
+    1/8192, and ``tables["pixel_auroc_error"]`` bounds the resulting error.
 
-    ``tables["thresholds"]`` has recall against false alarms at a few thresholds, see
+    ``tables["thresholds"]`` has recall and false alarms at a few thresholds, see
     :func:`drivetrain.metrics._thresholds.threshold_rows`.
 
     Raises:
-        DataError: a prediction has no (finite) score, only some have a map, or a map has not the size of its image.
+        DataError: a prediction has no (finite) score, only some have a map, or a map differs in size from its image.
     """
     images, pixels = _Images(), _Pixels()
     for sample, prediction in pairs:
@@ -79,7 +79,7 @@ def _defect_type(sample: Sample, label_names: Sequence[str]) -> str | None:
 
 
 class _Images:
-    """Scores of the images whose state is known."""
+    """Scores of the images known to be normal or anomalous."""
 
     def __init__(self) -> None:
         self.unknown = 0
@@ -99,7 +99,7 @@ class _Images:
         self._types.append(name)
 
     def values(self) -> tuple[dict[str, float], list[str]]:
-        """The scalars, and why which of them are NaN."""
+        """The scalars, and the reason why some of them are NaN."""
         truth, scores = np.array(self._truth, np.bool_), np.array(self._scores)
         called = scores >= _THRESHOLD
         f1, precision, recall = _f1((truth & called).sum(), called.sum(), truth.sum())
@@ -119,7 +119,7 @@ class _Images:
         return values, [f"{', '.join(absent)}, because {state} anomalous"]
 
     def thresholds(self) -> list[dict[str, Any]]:
-        """Recall against false alarms."""
+        """Recall and false alarms at a few thresholds."""
         return threshold_rows(np.array(self._truth, np.bool_), np.array(self._scores), _THRESHOLD)
 
     def by_type(self) -> dict[str, dict[str, float]]:
@@ -135,7 +135,7 @@ class _Images:
 
 
 class _Pixels:
-    """Maps of the images whose pixels are known, taken in one at a time."""
+    """Maps of the images whose pixels are annotated, added one at a time."""
 
     def __init__(self) -> None:
         self.mapped = 0
@@ -175,7 +175,7 @@ class _Pixels:
         if self.overlap.enough:
             values["aupimo"] = self.overlap.value()
         absent = ", ".join(name for name, value in values.items() if np.isnan(value))
-        return values, [f"{absent}, because the images have not both normal and marked pixels"] if absent else []
+        return values, [f"{absent}, because the images do not have both normal and marked pixels"] if absent else []
 
     def by_type(self) -> dict[str, dict[str, float]]:
         types = self.areas.types()
@@ -188,7 +188,7 @@ class _Pixels:
 
 
 def _f1(hits: int | NDArray[np.int64], called: int, true: int) -> tuple[float, float, float]:
-    """F1, precision and recall; NaN where there is nothing to divide by, and F1 if nothing is true."""
+    """F1, precision and recall; NaN where the denominator is 0, and for F1 if there are no positives."""
     if not true:
         return _NAN, _NAN, _NAN
     return float(2 * hits / (called + true)), float(hits / called) if called else _NAN, float(hits / true)

@@ -1,4 +1,4 @@
-"""Metrics of images with one label or with any number of them, equal to scikit-learn's."""
+"""Metrics of images with one label or with any number of labels, equal to scikit-learn's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _TOP = 5
 
 
 def multiclass(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
-    """``accuracy``, ``accuracy_top5`` (more than five labels, and probabilities given) and macro ``f1``.
+    """``accuracy``, ``accuracy_top5`` (with more than five labels and given probabilities) and macro ``f1``.
 
-    Per class ``f1``, ``precision`` and ``recall``: NaN where there is nothing to divide by. The mean of ``f1`` is over
+    Per class ``f1``, ``precision`` and ``recall``: NaN where the denominator is 0. The mean of ``f1`` is over
     the labels that occur in truth or prediction. ``tables["confusion_matrix"]`` has a row for each true label and a
     column for each predicted one, in the order of ``tables["label_names"]``.
 
     Raises:
-        DataError: a sample has not exactly one label, a prediction has none, or a label has no name.
+        DataError: a sample does not have exactly one label, a prediction has none, or a label has no name.
     """
     count = len(label_names)
     truth: list[int] = []
@@ -38,7 +38,7 @@ def multiclass(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
             ranked = False
         elif ranked:
             _check_length(prediction, count)
-            # reversed stable sort: of equal probabilities the higher number wins, as in scikit-learn
+            # reversed stable sort: among equal probabilities the higher label number wins, as in scikit-learn
             in_top += label in np.argsort(prediction.probabilities, kind="stable")[::-1][:_TOP]
     matrix = np.bincount(np.array(truth) * count + np.array(answers), minlength=count * count).reshape(count, count)
     hits = np.diag(matrix)
@@ -101,7 +101,7 @@ def _f1(
 
 
 def _mean(column: NDArray[np.float64]) -> float:
-    """The mean of what is defined, NaN if nothing is."""
+    """The mean of the defined values; NaN if there are none."""
     defined = column[~np.isnan(column)]
     return float(defined.mean()) if defined.size else float("nan")
 
@@ -110,7 +110,7 @@ def _only_label(sample: Sample, count: int) -> int:
     if len(sample.labels) != 1:
         raise DataError(
             f"the image {sample.path!r} has {len(sample.labels)} labels, classification needs exactly one; "
-            "for several labels an image use task='multilabel_classification'."
+            "for several labels per image use task='multilabel_classification'."
         )
     return _known(int(sample.labels[0]), count, sample.path)
 

@@ -1,4 +1,4 @@
-"""Metrics of an answer for each pixel: classes and depth; image by image, so that memory is bounded."""
+"""Metrics of per-pixel answers (classes and depth), computed image by image to bound the memory."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _MILLIMETRES = 1000.0
 
 
 def segmentation(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
-    """``miou``, ``dice`` and ``pixel_accuracy``, and IoU and Dice of each class.
+    """``miou``, ``dice`` and ``pixel_accuracy``, and the IoU and Dice of each class.
 
     The means are over the classes that occur in truth or prediction, background included; the others are NaN in
-    ``per_class``. Pixels of class 255 in the truth count nowhere. Where the truth is drawn from objects, pixels
-    outside all of them are the class named ``background`` if there is one, and count nowhere otherwise.
+    ``per_class``. Pixels of class 255 in the truth are ignored. If the truth is drawn from objects, pixels
+    outside all of them belong to the class named ``background`` if there is one, and are ignored otherwise.
 
     Raises:
-        DataError: a prediction has no class map or one of another size, or a class of the truth has no name.
+        DataError: a prediction has no class map or one of a different size, or a class of the truth has no name.
     """
     count = len(label_names)
     background = next((n for n, name in enumerate(label_names) if name.lower() == "background"), IGNORED)
-    matrix = np.zeros((count, count + 1), np.int64)  # the last column: predicted numbers without a name
+    matrix = np.zeros((count, count + 1), np.int64)  # the last column is for predicted numbers without a name
     for sample, prediction in pairs:
         if prediction.class_map is None:
             raise DataError(f"the prediction for {prediction.path!r} has no class map.")
@@ -66,15 +66,15 @@ def _overlaps(matrix: NDArray[np.int64], label_names: Sequence[str]) -> Evaluati
 
 
 def depth(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:  # noqa: ARG001  (one signature for every task)
-    """``delta1``, ``delta2``, ``delta3``, ``abs_rel`` and ``rmse``: the mean over the images, each over its pixels.
+    """``delta1``, ``delta2``, ``delta3``, ``abs_rel`` and ``rmse``: the mean over images of the mean over pixels.
 
-    A pixel counts where the truth is finite and above 0. The truth is the sample's mask file: ``.npy`` in the unit of
-    the predictions, or a 16-bit image in thousandths of it. Nothing is rescaled to fit. A predicted depth that is not
-    finite or not above 0 counts as infinitely far off for the deltas, and as 0 for the others.
+    A pixel counts if its truth is finite and above 0. The truth is the sample's mask file: ``.npy`` in the unit of
+    the predictions, or a 16-bit image in thousandths of it. Predictions are not rescaled to fit. A predicted depth that
+    is not finite or not above 0 counts as infinitely far off for the deltas, and as 0 for the other metrics.
 
     Raises:
         DataNotFoundError: a depth file does not exist.
-        DataError: a sample has no depth file, or a prediction no depth map, or one of another size.
+        DataError: a sample has no depth file, or a prediction has no depth map or one of a different size.
     """
     rows = []
     for sample, prediction in pairs:
@@ -87,7 +87,7 @@ def depth(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:  # noqa: ARG0
             rows.append(_depth_errors(truth[valid], prediction.depth_map[valid].astype(np.float64)))
     names = ("delta1", "delta2", "delta3", "abs_rel", "rmse")
     means = np.mean(rows, axis=0) if rows else np.full(len(names), np.nan)
-    undefined = [] if rows else [f"{', '.join(names)}, because no pixel has a true depth"]
+    undefined = [] if rows else [f"{', '.join(names)}, because no pixel has a known depth"]
     return Evaluation({name: float(value) for name, value in zip(names, means, strict=True)}, undefined=undefined)
 
 

@@ -22,11 +22,11 @@ _PERSON_KEYPOINTS = len(_PERSON_SIGMAS)
 def boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``map``, ``map_50``, ``map_75``, ``map_small``, ``map_medium``, ``map_large`` and ``mar_100`` of boxes.
 
-    An area without any true object is NaN, silently. Ties in score are settled in the order of ``image_id`` (then of
-    the path), and within an image in the order of the predictions.
+    An area range without true objects is NaN, without a warning. Ties in score are settled in the order of
+    ``image_id`` (then of the path), and within an image in the order of the predictions.
 
     Raises:
-        DataError: a prediction has no boxes, or labels, scores and boxes differ in number.
+        DataError: a prediction has no boxes, or the numbers of labels, scores and boxes differ.
         MissingDependencyError: no package for COCO metrics is installed.
     """
     annotations = Annotations()
@@ -39,7 +39,7 @@ def boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
 def instances(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """The metrics of :func:`boxes`, and ``mask_map``, ``mask_map_50``, ``mask_map_75`` of the masks.
 
-    A true object without outline counts with its box, unless none has an outline.
+    A true object without an outline is represented by its box, unless none has an outline.
 
     Raises:
         DataError: a prediction has no masks, the numbers of its parts differ, or no true object has an outline.
@@ -69,11 +69,11 @@ def instances(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
 def keypoints(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``keypoint_map``, ``keypoint_map_50``, ``keypoint_map_75`` by object keypoint similarity, and those of boxes.
 
-    The falloff of each keypoint is COCO's where there are 17, else 1 / K for each of K (as Ultralytics has it); it
-    is in ``tables["keypoint_sigmas"]``. The metrics of :func:`boxes` are there if every prediction has boxes.
+    The falloff of each keypoint is COCO's if there are 17, else 1 / K for each of K (as in Ultralytics); it
+    is in ``tables["keypoint_sigmas"]``. The metrics of :func:`boxes` are included if every prediction has boxes.
 
     Raises:
-        DataError: a prediction has no keypoints, or their number is not that of the truth.
+        DataError: a prediction has no keypoints, or their number differs from the truth's.
         MissingDependencyError: no package for COCO metrics is installed.
     """
     annotations = Annotations()
@@ -120,8 +120,8 @@ def _outcome(curves: dict[str, Curves], label_names: Sequence[str]) -> Evaluatio
 
 
 def _in_order(pairs: Pairs, annotations: Annotations) -> Iterator[tuple[Sample, Prediction]]:
-    """The pairs by image id, each entered among the images."""
-    backend()  # say at once if nothing can be computed
+    """The pairs by image id, each registered among the images."""
+    backend()  # raise immediately if no package is installed
     ordered = sorted(pairs, key=lambda pair: (pair[0].image_id, pair[0].path))
     for number, (sample, prediction) in enumerate(ordered, start=1):
         height, width = sample.size
@@ -235,7 +235,7 @@ def _xywh(corners: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _true_runs(sample: Sample, index: int) -> dict[str, Any]:
-    """The run lengths of one object, as pycocotools would make them."""
+    """The run lengths of one object, as pycocotools would create them."""
     functions = mask_functions()
     height, width = sample.size
     given = sample.rles[index] if sample.rles is not None and index < len(sample.rles) else None

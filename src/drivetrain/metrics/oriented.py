@@ -1,4 +1,4 @@
-"""COCO average precision of oriented boxes, with the overlap of the rotated quadrilaterals."""
+"""COCO average precision of oriented boxes, with the overlap of rotated quadrilaterals."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from drivetrain.types import Prediction, Sample
 
 Quads = NDArray[np.float64]
 
-# the grid of COCO, spelled as pycocotools does: the last bits decide where a recall meets a step
+# COCO's grid, computed as in pycocotools: the last bits decide which side of a step a recall falls on
 _THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _MOST = 100
 
 
 def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
-    """``map``, ``map_50``, ``map_75`` and ``mar_100`` of oriented boxes, by the protocol of COCO.
+    """``map``, ``map_50``, ``map_75`` and ``mar_100`` of oriented boxes, by the COCO protocol.
 
     The truth is the first ring of each polygon (four corners; without polygons, the boxes); crowd objects are ignored
     as COCO ignores them. Ties in score are settled in the order of ``image_id`` (then of the path).
 
     Raises:
-        DataError: a prediction has no corners, a true object has not four, or the numbers of the parts differ.
+        DataError: a prediction has no corners, a true object does not have four, or the numbers of the parts differ.
     """
     tallies = [_Tally() for _ in label_names]
     for sample, prediction in sorted(pairs, key=lambda pair: (pair[0].image_id, pair[0].path)):
@@ -62,8 +62,8 @@ def quad_overlaps(
     Args:
         first: ``(N, 4, 2)`` xy corners, in either direction of rotation.
         second: ``(M, 4, 2)``, likewise.
-        crowd: ``(M,)`` where the area of the first is divided by, instead of the union.
-        where: ``(N, M)`` the pairs that matter; the others are 0.
+        crowd: ``(M,)`` where to divide by the area of the first instead of by the union.
+        where: ``(N, M)`` the pairs to compute; the others are 0.
 
     Returns:
         ``(N, M)`` in 0..1; 0 where a quadrilateral has no area.
@@ -94,28 +94,28 @@ class _Image:
 
 
 class _Tally:
-    """What was matched of one class over all images."""
+    """The matches of one class over all images."""
 
     def __init__(self) -> None:
         self._images: list[_Image] = []
         self._true = 0
 
     def add(self, overlaps: NDArray[np.float64], crowd: NDArray[np.bool_], scores: NDArray[np.float32]) -> None:
-        """Match greedily, highest score first, each threshold on its own; ``overlaps`` is ``(found, true)``."""
+        """Match greedily, highest score first, each threshold separately; ``overlaps`` is ``(found, true)``."""
         self._true += int((~crowd).sum())
         hit = np.zeros((len(_THRESHOLDS), len(scores)), np.bool_)
         ignored = np.zeros_like(hit)
         free = np.ones((len(_THRESHOLDS), len(crowd)), np.bool_)
         steps = np.arange(len(_THRESHOLDS))
-        wanted = [~crowd, crowd] if crowd.any() else [~crowd]  # a true object goes before a crowd
+        wanted = [~crowd, crowd] if crowd.any() else [~crowd]  # a true object takes precedence over a crowd
         limits = np.minimum(_THRESHOLDS, 1 - 1e-10)[:, None]
-        # what overlaps nothing enough matches nothing
+        # skip detections without sufficient overlap
         for index in np.flatnonzero(overlaps.max(axis=1, initial=0.0) >= limits[0, 0]):
             row = overlaps[index]
             fits = (row >= limits) & (free | crowd)
             for kind in wanted:
                 open_ = fits & kind & ~hit[:, index, None]
-                # of equal overlaps the last one is taken, as pycocotools does
+                # among equal overlaps the last one wins, as pycocotools does
                 best = len(crowd) - 1 - np.argmax(np.where(open_, row, -1.0)[:, ::-1], axis=1)
                 taken = open_[steps, best]
                 free[steps[taken], best[taken]] = False
@@ -150,7 +150,7 @@ def _truth(sample: Sample) -> tuple[Quads, NDArray[np.int64], NDArray[np.bool_]]
     if sample.polygons is not None:
         for index, rings in enumerate(sample.polygons):
             if not rings or rings[0].shape != (4, 2):
-                raise DataError(f"object {index} of {sample.path!r} has not one ring of four corners.")
+                raise DataError(f"object {index} of {sample.path!r} does not have a single ring of four corners.")
         quads = np.array([rings[0] for rings in sample.polygons], np.float64).reshape(-1, 4, 2)
     else:
         boxes = np.zeros((0, 4)) if sample.boxes is None else sample.boxes.astype(np.float64)
@@ -199,10 +199,10 @@ def _clockwise(quads: Quads) -> Quads:
 def _intersections(first: Quads, second: Quads) -> NDArray[np.float64]:
     """The shared area of each pair ``(P, 4, 2)``.
 
-    The corners of the shared polygon are the corners of either that lie in the other and the crossings of their
-    edges; sorted by angle about their mean, the shoelace formula gives the area.
+    The corners of the shared polygon are the corners of each quadrilateral inside the other and the intersections of
+    their edges; sorted by angle about their mean, the shoelace formula gives the area.
     """
-    origin = first.mean(axis=1, keepdims=True)  # about zero, so that large coordinates cost no digits
+    origin = first.mean(axis=1, keepdims=True)  # centre on zero, so that large coordinates lose no precision
     first, second = first - origin, second - origin
     crossings, crossed = _crossings(first, second)
     points = np.concatenate([first, second, crossings], axis=1)
@@ -214,7 +214,7 @@ def _intersections(first: Quads, second: Quads) -> NDArray[np.float64]:
     angle = np.where(valid, np.arctan2(about[..., 1], about[..., 0]), np.inf)
     order = np.argsort(angle, axis=1)
     about = np.take_along_axis(about, order[..., None], axis=1)
-    # absent corners were sorted to the end; put the first corner there, which adds no area
+    # missing corners were sorted to the end; replace them by the first corner, which adds no area
     absent = np.arange(points.shape[1]) >= count[:, None]
     about = np.where(absent[..., None], about[:, :1], about)
     following = np.roll(about, -1, axis=1)
@@ -223,7 +223,7 @@ def _intersections(first: Quads, second: Quads) -> NDArray[np.float64]:
 
 
 def _inside(points: Quads, quads: Quads) -> NDArray[np.bool_]:
-    """Whether each of the points ``(P, 4, 2)`` lies in its quadrilateral, edges included."""
+    """Whether each of the points ``(P, 4, 2)`` is inside its quadrilateral, edges included."""
     edges = np.roll(quads, -1, axis=1) - quads
     offsets = points[:, :, None] - quads[:, None]
     side = edges[:, None, :, 0] * offsets[..., 1] - edges[:, None, :, 1] * offsets[..., 0]

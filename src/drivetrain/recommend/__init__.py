@@ -1,4 +1,4 @@
-"""Auto-configuration: from the data and the machine to what is trained, with the reason of each choice."""
+"""Auto-configuration: choosing from the data and the machine what to train and how, with the reason for each choice."""
 
 from __future__ import annotations
 

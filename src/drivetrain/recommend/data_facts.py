@@ -1,4 +1,4 @@
-"""What the images and annotations say that matters for the choice of a model and its options."""
+"""The facts about images and annotations that matter for choosing a model and its options."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from drivetrain.types import Task
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
 
-_SMALL_OBJECTS = 10  # per cent: the share of the objects that may be smaller than what is called the small ones
+_SMALL_OBJECTS = 10  # per cent: the percentile of object sizes that counts as small
 _UNBALANCED = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """Facts of a data set that has its subsets.
+    """Facts about a data set that has been divided into subsets.
 
     Attributes:
-        images: number of images of each subset.
-        counts: of each label in the training images: images of it, or objects of it; empty where they are not known
+        images: number of images in each subset.
+        counts: per label in the training images: the number of images with it, or of its objects; empty if unknown
             without opening class maps.
-        held_out: of each label in the validation images, as ``counts``.
+        held_out: per label in the validation images, as ``counts``.
         side: the median longer side of the images, in pixels.
-        largest_side: the longest side of all, in pixels.
-        small_object: side of the small objects as a share of the longer side of their image, 0..1; ``None`` without
-            objects. A tenth of the objects is smaller.
+        largest_side: the longest side of any image, in pixels.
+        small_object: side of small objects as a fraction of the longer side of their image, 0..1; ``None`` without
+            objects. A tenth of the objects are smaller.
         objects: number of annotated objects.
     """
 
@@ -43,30 +43,30 @@ class DataFacts:
 
     @property
     def training_images(self) -> int:
-        """Number of images to learn from."""
+        """The number of training images."""
         return self.images.get("train", 0)
 
     @property
     def imbalance(self) -> float:
-        """How many times the most frequent label that occurs is more frequent than the rarest."""
+        """How many times more frequent the most frequent label is than the rarest that occurs."""
         present = [count for count in self.counts.values() if count]
         return max(present) / min(present) if len(present) > 1 else 1.0
 
     @property
     def is_unbalanced(self) -> bool:
-        """Whether a model that never answers the rarest label would still look good by counting right answers."""
+        """Whether a model that never predicts the rarest label would still have a good accuracy."""
         return self.imbalance >= _UNBALANCED
 
     @property
     def missing_in_validation(self) -> tuple[str, ...]:
-        """Labels that training images have and validation images do not."""
+        """Labels that occur in training images but not in validation images."""
         if not self.held_out:
             return ()
         return tuple(name for name, count in self.counts.items() if count and not self.held_out.get(name))
 
 
 def facts_of(data: Dataset) -> DataFacts:
-    """Read the facts from the columns; no image is opened."""
+    """Compute the facts from the columns; no image is opened."""
     longer = data.sizes.max(axis=1)
     shares = _object_shares(data)
     known = data.task is not Task.SEMANTIC_SEGMENTATION or bool(len(shares))
@@ -86,7 +86,7 @@ def _counts(data: Dataset, subset: str) -> dict[str, int]:
 
 
 def _object_shares(data: Dataset) -> NDArray[np.float64]:
-    """``(objects,)`` the side of a square as large as the box, as a share of the longer side of the image."""
+    """``(objects,)`` the side of a square with the area of the box, as a fraction of the image's longer side."""
     column = data.table.column("boxes")
     if column.null_count == len(data):
         return np.zeros(0)

@@ -1,4 +1,4 @@
-"""Where trained weights lie on this machine; nothing is ever downloaded."""
+"""Finding pretrained weights on this machine; nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def find_weights(places: Iterable[str]) -> Path | None:
-    """The first file of weights that is there.
+    """The first weights file that exists.
 
     Args:
         places: each ``"hub:owner/name"`` (the cache of the Hugging Face hub), ``"torch:pattern"`` (the cache of
@@ -20,7 +20,7 @@ def find_weights(places: Iterable[str]) -> Path | None:
 
 
 def describe_places(places: Iterable[str]) -> str:
-    """The places in words, for a reason."""
+    """The places in words, for the reason of a decision."""
     return ", ".join(place.partition(":")[2].partition("/*")[0] for place in places)
 
 

@@ -1,4 +1,4 @@
-"""Make the plan: task, engine, model and options, each with its reason."""
+"""Making the plan: task, engine, model and options, each with its reason."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from drivetrain.types import Task
 
 _MEASURED_THREADS = 1
 _MOST_SPEEDUP = 8.0
-_CORE_GAIN = 0.7  # what each further core adds
-_EPOCH_SECONDS = 1.5  # of each epoch however few the images are: validation, saving the state, writing the record
+_CORE_GAIN = 0.7  # the gain of each additional core
+_EPOCH_SECONDS = 1.5  # fixed cost of an epoch: validation, saving the state, writing the record
 _FEW = 10
 
 
@@ -38,13 +38,13 @@ def recommend(
 
     Args:
         data: anything that :func:`drivetrain.load_dataset` reads.
-        task: what for, if the user says.
-        engine: of which engine, if the user says.
+        task: the task, if the user specifies it.
+        engine: the engine, if the user specifies it.
         device: as for ``Engine``.
-        model_args: arguments of the model's constructor, if the user gives some; they replace those of their names.
+        model_args: model arguments, if the user gives any; they override the chosen ones.
 
     Returns:
-        The plan, with the data as they were read and divided.
+        The plan, with the data as read and divided into subsets.
 
     Raises:
         DataError: the data cannot be read, have no annotations or no training images.
@@ -77,17 +77,15 @@ def _model(choice: ModelChoice, given: Mapping[str, Any] | None) -> list[Decisio
     arguments = dict(item.model_args)
     if choice.weights is not None:
         arguments[item.weights_argument] = str(choice.weights)
-    reason = (
-        "the file of trained weights that is on this machine" if choice.weights is not None else "what it is made with"
-    )
+    reason = "the pretrained weights found on this machine" if choice.weights is not None else "the model's arguments"
     made = [Decision("model", item.model, choice.why)]
     if given:
-        return [*made, Decision("model_args", {**arguments, **given}, "given, beside what was chosen", given=True)]
+        return [*made, Decision("model_args", {**arguments, **given}, "given, besides what was chosen", given=True)]
     return [*made, Decision("model_args", arguments, reason)] if arguments else made
 
 
 class _Machine:
-    """The device to compute on, and how fast it is; torch is asked when it is needed.
+    """The device to compute on, and its speed; torch is consulted only when needed.
 
     Args:
         device: as for ``Engine``.
@@ -103,7 +101,7 @@ class _Machine:
 
     @property
     def is_cpu(self) -> bool:
-        """Whether time matters."""
+        """Whether the training time matters."""
         return self.place == "cpu"
 
     @property
@@ -116,7 +114,7 @@ class _Machine:
         return Decision("device", self.place, f"what the machine has: {has}")
 
     def epoch_seconds(self, facts: DataFacts, item: Candidate) -> float:
-        """How long an epoch of a model takes; 0 on accelerators, which were not measured and have time enough."""
+        """How long an epoch of a model takes; 0 on accelerators, which were not measured and are fast enough."""
         if not self.is_cpu:
             return 0.0
         size = sizes.image_size(facts, item, on_cpu=self.is_cpu)[0].value
@@ -138,24 +136,24 @@ def _options(facts: DataFacts, choice: ModelChoice, machine: _Machine) -> tuple[
     epochs = sizes.epochs(facts, item, machine.epoch_seconds(facts, item), steps=steps, on_cpu=machine.is_cpu)
     decisions = [device, size, batch, epochs]
     if item.patience is not None:
-        decisions.append(Decision("patience", item.patience, "longer without a better validation is of no use"))
+        decisions.append(Decision("patience", item.patience, "waiting longer without an improvement does not help"))
     return [*decisions, *_balance(facts, choice)], advice
 
 
 def _balance(facts: DataFacts, choice: ModelChoice) -> list[Decision]:
-    """The metric that chooses the best state, and the weights of rare classes."""
+    """The metric that selects the best state, and the weights of rare classes."""
     item, decisions = choice.candidate, []
     present = {name: count for name, count in facts.counts.items() if count}
     rarest = min(present, key=lambda name: present[name]) if present else ""
-    uneven = f"the classes are uneven: {rarest!r} is {facts.imbalance:.0f} times rarer than the most frequent one"
+    uneven = f"the classes are imbalanced: {rarest!r} is {facts.imbalance:.0f} times rarer than the most frequent one"
     if item.metrics:
         usual, fair = item.metrics
         if facts.is_unbalanced:
-            decisions.append(Decision("metric", fair, f"{uneven}, and this counts each class alike"))
+            decisions.append(Decision("metric", fair, f"{uneven}, and this weights all classes equally"))
         else:
-            decisions.append(Decision("metric", usual, "the classes are about even"))
+            decisions.append(Decision("metric", usual, "the classes are roughly balanced"))
     if item.balances and facts.is_unbalanced:
-        decisions.append(Decision("class_weights", "balanced", f"{uneven}, so that all count alike in the loss"))
+        decisions.append(Decision("class_weights", "balanced", f"{uneven}, so that all count equally in the loss"))
     return decisions
 
 
@@ -164,8 +162,8 @@ def _warnings(facts: DataFacts, task: Task) -> list[str]:
     if facts.missing_in_validation and task is not Task.ANOMALY:
         names = ", ".join(map(repr, facts.missing_in_validation[:5]))
         found.append(
-            f"No validation image has {names}, so nothing tells how well it is learned. Add images of it, or hold out "
-            "more: splits=(0.6, 0.2, 0.2) of load_dataset, --data.splits '[0.6, 0.2, 0.2]' on the command line."
+            f"No validation image has {names}, so there is no measure of how well it is learned. Add images of it, "
+            "or hold out more: splits=(0.6, 0.2, 0.2) of load_dataset, --data.splits '[0.6, 0.2, 0.2]' on the command line."
         )
     few = {name: count for name, count in facts.counts.items() if 0 < count < _FEW}
     if few and task is not Task.ANOMALY:
@@ -175,5 +173,5 @@ def _warnings(facts: DataFacts, task: Task) -> list[str]:
             f"with {few[name]}. Results will depend on chance; add examples."
         )
     if facts.is_unbalanced and task is not Task.ANOMALY:
-        found.append(f"The classes are uneven by a factor of {facts.imbalance:.0f}; look at the values of each class.")
+        found.append(f"The classes are imbalanced by a factor of {facts.imbalance:.0f}; look at the metrics per class.")
     return found

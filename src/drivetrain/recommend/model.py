@@ -1,4 +1,4 @@
-"""Which model of which engine: the best of those measured that can be trained here in time."""
+"""Choosing the model: the best of the measured candidates that can be trained here in time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drivetrain.recommend.local_weights import describe_places, find_weights
 from drivetrain.recommend.sizes import BUDGET
 from drivetrain.types import Task
 
-#: Smaller differences of quality are chance; the quicker model is taken.
+#: Smaller differences in quality are noise; the faster model is taken.
 _CHANCE = 0.02
 
 
@@ -24,10 +24,10 @@ class ModelChoice:
     """The chosen model.
 
     Attributes:
-        spec: of the engine.
-        candidate: the model and what was measured of it.
-        weights: the file of trained weights, if it begins with some.
-        why: one sentence.
+        spec: the engine.
+        candidate: the model with its measurements.
+        weights: the pretrained weights file, if the model starts from one.
+        why: the reason, in one sentence.
     """
 
     spec: EngineSpec
@@ -46,11 +46,11 @@ def choose(
     """Choose the model.
 
     Args:
-        task: what it is to be trained for.
-        engine: its engine, if the user says.
-        others: further tasks that the annotations can serve, for messages.
-        epoch_seconds: how long an epoch of a model takes here.
-        model_args: that the user gives; weights that are refused there are not used.
+        task: the task to train for.
+        engine: the engine, if the user specifies it.
+        others: other tasks that the annotations can serve, for messages.
+        epoch_seconds: returns how long an epoch of a model takes here.
+        model_args: the user's model arguments; if they refuse pretrained weights, these are not used.
 
     Raises:
         MissingDependencyError: only engines that are not installed serve the task.
@@ -66,8 +66,8 @@ def choose(
     if not usable:
         spec, item = ready[0]
         raise UnsupportedError(
-            f"The task is {task.value}, and every model of the engine {spec.name!r} for it needs trained weights that "
-            f"are not on this machine ({describe_places(item.weights)}). Put them there, or give a model and its "
+            f"The task is {task.value}, and every model of the engine {spec.name!r} for it needs pretrained weights "
+            f"that are not on this machine ({describe_places(item.weights)}). Put them there, or give a model and its "
             "weights."
         )
     least = {id(item): item.least_epochs * epoch_seconds(item) for _, item in usable}
@@ -81,7 +81,7 @@ def choose(
 
 
 def _is_refused(item: Candidate, model_args: Mapping[str, Any]) -> bool:
-    """Whether the model begins with trained weights, and the user wants none."""
+    """Whether the model starts from pretrained weights and the user has refused them."""
     return bool(item.weights) and not model_args.get(item.weights_argument, True)
 
 
@@ -93,25 +93,25 @@ def _why(
     *,
     slow: int,
 ) -> str:
-    measured = f"quality {best.quality:.2f} on the data of the measurement"
+    measured = f"quality {best.quality:.2f} in our measurements"
     text = f"{measured}, the best of {len(pool)} that can be trained here"
     if len(pool) == 1:
         text = f"the only one that can be trained here ({measured})"
     elif any(item.quality > best.quality for _, item in pool):
-        text = f"{measured}, hardly less than the best of {len(pool)} that can be trained here, and quicker to train"
+        text = f"{measured}, close to the best of {len(pool)} that can be trained here, and faster to train"
     if slow:
         text += f" in {BUDGET / 60:.0f} minutes ({slow} would take longer)"
     if weights is not None:
-        return f"{text}; it begins with the weights in {weights.name}"
+        return f"{text}; it starts from the weights in {weights.name}"
     absent = next((item for _, item in ready if item.weights and item.quality >= best.quality - _CHANCE), None)
     if absent is not None:
         places = describe_places(absent.weights)
         how = "better" if absent.quality > best.quality else "as good and needed fewer epochs"
         text += (
-            f"; {absent.model} with trained weights was {how} ({absent.quality:.2f}), but they are not on this "
-            f"machine (looked for {places}) and nothing is downloaded unless asked"
+            f"; {absent.model} with pretrained weights was {how} ({absent.quality:.2f}), but they are not on this "
+            f"machine (looked for {places}) and nothing is downloaded unless requested"
         )
-    return f"{text}; it is trained from random weights"
+    return f"{text}; it starts from random weights"
 
 
 def _nothing(
@@ -124,11 +124,11 @@ def _nothing(
         installs = dict.fromkeys(f"{spec.install} ({spec.summary.rstrip('.')})" for spec, _ in offered)
         return MissingDependencyError(
             f"The task is {task.value}, and no installed engine has a model for it. Install one: "
-            f"{' or '.join(installs)}.{instead} Or choose a model of your own: model=..."
+            f"{' or '.join(installs)}.{instead} Or choose a model yourself: model=..."
         )
     scope = f"the engine {engine!r}" if engine is not None else "any engine"
     return UnsupportedError(
-        f"The task is {task.value}, and auto-configuration knows no model of {scope} for it.{instead} "
+        f"The task is {task.value}, and auto-configuration has no model of {scope} for it.{instead} "
         "Or choose a model: 'drivetrain find' lists them."
     )
 

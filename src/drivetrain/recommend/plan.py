@@ -1,4 +1,4 @@
-"""The plan of a training: each decision with its value and its reason."""
+"""The plan of a training run: each decision with its value and its reason."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from drivetrain.types.options import TrainOptions
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
 
-#: Decisions that are arguments of the engine's constructor, or of the reading of the data, and not of ``train``.
+#: Decisions that are arguments of the engine's constructor or of reading the data, not of ``train``.
 _OF_ENGINE = ("task", "engine", "model", "model_args")
 _NARROWEST = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One choice.
+    """One decision.
 
     Attributes:
-        name: of the option that overrides it.
+        name: the option that overrides it.
         value: plain data; ``None`` for advice that sets nothing.
-        reason: one sentence.
-        given: whether the user chose it.
+        reason: the reason, in one sentence.
+        given: whether the user chose the value.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Decision:
 
     @property
     def text(self) -> str:
-        """The value as it is shown."""
+        """The value as displayed."""
         if isinstance(self.value, Mapping):
             return ", ".join(f"{name}={_short(value)}" for name, value in self.value.items())
         if isinstance(self.value, list | tuple):
@@ -49,9 +49,9 @@ class Plan:
     """What will be trained and why.
 
     Attributes:
-        decisions: in the order in which they were made.
-        warnings: what is wrong with the data for training, and what would mend it.
-        dataset: the data as they were read and divided.
+        decisions: the decisions, in the order in which they were made.
+        warnings: problems of the data for training, and how to fix them.
+        dataset: the data as read and divided into subsets.
     """
 
     decisions: tuple[Decision, ...]
@@ -73,7 +73,7 @@ class Plan:
         return {decision.name: decision for decision in self.decisions}
 
     def reason(self, name: str) -> str:
-        """The reason of a decision.
+        """The reason for a decision.
 
         Raises:
             KeyError: there is no such decision.
@@ -92,17 +92,17 @@ class Plan:
         return {item.name: item.value for item in self.decisions if item.name in names and item.value is not None}
 
     def overridden(self, given: Mapping[str, Any]) -> Plan:
-        """The plan with the options that the user gave in place of what was chosen.
+        """The plan with the user's options in place of the chosen ones.
 
-        ``engine_args`` are merged name by name; all other options replace the decision of their name.
+        ``engine_args`` are merged by name; every other option replaces the decision of that name.
         """
         return replace(self, decisions=tuple(_overridden(item, given) for item in self.decisions))
 
     def as_recorded(self, record: Mapping[str, Any]) -> Plan:
-        """The plan with the values for ``train`` that an earlier run was begun with.
+        """The plan with the values for ``train`` that an earlier run was started with.
 
         Args:
-            record: the content of its ``run.json``; without a plan in it this one is handed back.
+            record: the content of its ``run.json``; without a plan in it, this plan is returned.
         """
         rows = (record.get("plan") or {}).get("decisions") or []
         names = set(TrainOptions.names())
@@ -112,11 +112,11 @@ class Plan:
         )
 
     def written_into(self, config: Mapping[str, Any], model_args: Mapping[str, Any]) -> dict[str, Any]:
-        """Options of the command line with those of the plan in their place, so that nothing is left to be chosen.
+        """The options of the command line completed by those of the plan, so that nothing is left to be chosen.
 
         Args:
-            config: the options that were given.
-            model_args: of the model as it is made.
+            config: the options given by the user.
+            model_args: the final arguments of the model.
         """
         values = {**config, **{name: self[name] for name in ("task", "model") if name in self}, **self.options}
         if model_args:
@@ -137,11 +137,11 @@ class Plan:
         """A table of three columns: name, value, reason.
 
         Args:
-            width: of the terminal in characters, at which reasons are broken; ``None`` for lines of any length.
+            width: of the terminal in characters, for wrapping reasons; ``None`` for no limit.
         """
         names = max(len(item.name) for item in self.decisions)
         texts = max(len(item.text) for item in self.decisions if len(item.text) <= 40)
-        lines = ["What will be trained, and why (an option of the same name overrides each):"]
+        lines = ["What will be trained, and why (each can be overridden by the option of the same name):"]
         for item in self.decisions:
             head = f"  {item.name:{names}}  {item.text:{texts}}  "
             lines += _wrapped(head, item.reason, 2 + names + 2 + texts + 2, width)
@@ -149,7 +149,7 @@ class Plan:
 
 
 def _short(value: Any) -> str:
-    """The value, of an absolute path only its end."""
+    """The value, shortened to the last part of an absolute path."""
     text = str(value)
     return f".../{Path(text).name}" if isinstance(value, str) and Path(text).is_absolute() else text
 

@@ -1,4 +1,4 @@
-"""What the data are to be used for, and how they are divided."""
+"""The use of the data: their task, and how they are divided into subsets."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _WHAT: Mapping[Task, str] = {
     Task.MULTILABEL_CLASSIFICATION: "images have any number of labels",
     Task.DETECTION: "the objects have boxes",
     Task.ORIENTED_DETECTION: "the objects have four corners",
-    Task.INSTANCE_SEGMENTATION: "most of the objects have outlines beside their boxes",
+    Task.INSTANCE_SEGMENTATION: "most of the objects have outlines as well as boxes",
     Task.SEMANTIC_SEGMENTATION: "the images have class maps",
     Task.KEYPOINT_DETECTION: "the objects have keypoints",
-    Task.ANOMALY: "the training images are normal ones",
+    Task.ANOMALY: "the training images are all normal",
 }
 
 
 def read(data: Any, task: Task | None) -> tuple[Dataset, Decision]:
-    """The data for their task, and why it is this task.
+    """Read the data for their task, and say why it is this task.
 
     Raises:
         DataError: the data cannot be read, or have no annotations.
@@ -40,7 +40,7 @@ def read(data: Any, task: Task | None) -> tuple[Dataset, Decision]:
         return marked
     others = [other.value for other in servable_tasks(found) if other is not found.task]
     more = f"; the annotations can also serve {', '.join(others)}" if others else ""
-    return found, Decision("task", found.task.value, f"{_WHAT.get(found.task, 'so are the annotations')}{more}")
+    return found, Decision("task", found.task.value, f"{_WHAT.get(found.task, 'from the annotations')}{more}")
 
 
 def _load(data: Any, task: Task | None) -> Dataset:
@@ -49,11 +49,11 @@ def _load(data: Any, task: Task | None) -> Dataset:
     except DataError as error:
         if isinstance(data, str | os.PathLike | Dataset):
             raise
-        raise DataError(f"{error} To train on this, give the model too: none can be chosen by it.") from error
+        raise DataError(f"{error} To train on this, give a model too: none can be chosen from it.") from error
 
 
 def _require_annotations(data: Dataset) -> None:
-    """Refuse data that say nothing about their images."""
+    """Refuse data without any annotations."""
     has_objects = bool((data.object_counts > 0).any())
     has_labels = bool((data.image_labels >= 0).any())
     has_maps = any(path is not None for path in data.mask_paths)
@@ -67,7 +67,7 @@ def _require_annotations(data: Dataset) -> None:
 
 
 def _with_normal_images(data: Dataset, source: Any) -> tuple[Dataset, Decision] | None:
-    """Class folders of which one is that of the normal images, as anomaly data; ``None`` for other data."""
+    """Class folders, one of them with the normal images, as anomaly data; ``None`` for other data."""
     counts = data.class_counts() if data.task is Task.CLASSIFICATION else {}
     normal = [name for name in counts if is_normal_name(name)]
     if len(normal) != 1 or data is source:
@@ -76,19 +76,19 @@ def _with_normal_images(data: Dataset, source: Any) -> tuple[Dataset, Decision] 
     defects = sum(counts.values()) - good
     if defects > good:
         reason = (
-            f"{normal[0]!r} names normal images, but the {defects} defects are more than the {good} normal images and "
-            "enough to learn the difference; task='anomaly' learns from normal images alone"
+            f"{normal[0]!r} names normal images, but the {defects} defects outnumber the {good} normal images and are "
+            "enough to learn the difference; task='anomaly' learns from the normal images alone"
         )
         return data, Decision("task", data.task.value, reason)
     reason = (
-        f"{normal[0]!r} names normal images, and the {defects} others are fewer than these {good}, so what is normal "
-        "is learned; task='classification' learns the defects too"
+        f"{normal[0]!r} names normal images, and the {defects} others are fewer than these {good}, so the model learns "
+        "what is normal; task='classification' learns the defects too"
     )
     return load_dataset(source, task=Task.ANOMALY), Decision("task", Task.ANOMALY.value, reason)
 
 
 def divide(data: Dataset) -> tuple[Dataset, Decision]:
-    """The data with their subsets, and how they came about.
+    """Divide the data into subsets, and say how.
 
     Raises:
         DataError: there are no training images.
@@ -96,19 +96,19 @@ def divide(data: Dataset) -> tuple[Dataset, Decision]:
     if set(data.subsets) != {"train"}:
         divided = data.with_splits() if "train" in data.subsets else data
         if divided is data:
-            return data, Decision("splits", None, f"the data are divided already: {_listed(data)}")
-        made = f"the data have {_listed(data)}; val is split off from train by seed 0: {_listed(divided)}"
+            return data, Decision("splits", None, f"the data are already divided: {_listed(data)}")
+        made = f"the data have {_listed(data)}; val is split off from train with seed 0: {_listed(divided)}"
         return divided, Decision("splits", None, made)
     tried = [(shares, data.split(*shares)) for shares in _SHARES]
     shares, divided = next(((s, d) for s, d in tried if _has_every_label(d)), tried[0])
-    why = "the data have no subsets, so they are divided by seed 0, each label in its share"
+    why = "the data have no subsets, so they are divided with seed 0, stratified by label"
     if shares != _SHARES[0]:
-        why += "; more than a tenth is held out, so that every label is validated"
+        why += "; more than a tenth is held out, so that every label occurs in validation"
     return divided, Decision("splits", list(shares), f"{why}: {_listed(divided)}")
 
 
 def _has_every_label(data: Dataset) -> bool:
-    """Whether validation and test images have every label that the training images have."""
+    """Whether validation and test images contain every label of the training images."""
     if data.task in (Task.ANOMALY, Task.SEMANTIC_SEGMENTATION) or not {"val", "test"} <= set(data.subsets):
         return True
     train, val, test = (data.subset(name).class_counts() for name in ("train", "val", "test"))

@@ -1,1 +1,1 @@
-"""What every engine on PyTorch needs: seeds, an untouched process, and a Lightning trainer by our options."""
+"""Shared by the engines on PyTorch: seeds, restoring the process, and Lightning trainers driven by our options."""

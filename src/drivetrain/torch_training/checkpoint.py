@@ -1,4 +1,4 @@
-"""Read checkpoints of torch without executing anything in them."""
+"""Reading torch checkpoints without executing anything in them."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -15,15 +15,15 @@ from drivetrain.models.checkpoint import read_facts, require_file
 
 
 def read_checkpoint(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
-    """The content of a checkpoint of plain data and tensors, on the CPU.
+    """The content of a checkpoint of plain data and tensors, loaded to the CPU.
 
     Args:
-        path: of the file.
-        allowed: further classes, besides tensors and plain data, whose objects hold nothing but data.
+        path: the checkpoint file.
+        allowed: additional classes, besides tensors and plain data, whose objects contain only data.
 
     Raises:
-        CheckpointNotFoundError: there is no such file.
-        UnsafeCheckpointError: opening it would run more than tensors and plain data need; nothing was run.
+        CheckpointNotFoundError: the file does not exist.
+        UnsafeCheckpointError: opening it could run code that tensors and plain data do not need; nothing was run.
         CheckpointError: it is damaged, or not a checkpoint.
     """
     require_file(path)
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
 
 
 def _tensors(load: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
-    """The tensors of a .safetensors file; the error class of its package is matched by name, not imported."""
+    """The tensors of a .safetensors file; its package's error class is matched by name rather than imported."""
     try:
         return load(path)
     except OSError:
@@ -62,9 +62,9 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
     if not facts.names:
         return CheckpointError(f"checkpoint={str(path)!r} is damaged or not a checkpoint: {_first_line(error)}")
     return UnsafeCheckpointError(
-        f"checkpoint={str(path)!r} was not opened: it asks for {', '.join(foreign[:5]) or 'unusual code'}, and "
+        f"checkpoint={str(path)!r} was not opened: it refers to {', '.join(foreign[:5]) or 'unusual code'}, and "
         "opening it could execute code. If you trust the file, allow these classes with "
-        "torch.serialization.add_safe_globals, or save only the state_dict of the model and use that file."
+        "torch.serialization.add_safe_globals, or save only the model's state_dict and use that file."
     )
 
 

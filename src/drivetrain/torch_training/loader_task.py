@@ -1,4 +1,4 @@
-"""The task that a batch of a user's loader is for, judged by its content."""
+"""Recognising the task of a user's loader from the content of a batch."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LABELS = ("cls", "label", "labels", "target", "targets")
 
 
 def task_of_batch(batch: Any) -> Task | None:
-    """The task that a batch is for; ``None`` where it does not tell.
+    """The task of a batch; ``None`` if it cannot be determined.
 
-    The forms of torchvision (images, targets), of Ultralytics, Transformers and Anomalib are known.
+    Recognises the formats of torchvision (images, targets), Ultralytics, Transformers and Anomalib.
     """
     if hasattr(batch, "gt_label") and hasattr(batch, "image"):
         return Task.ANOMALY
@@ -32,27 +32,27 @@ def task_of_batch(batch: Any) -> Task | None:
 
 
 def require_task(batch: Any, allowed: Sequence[Task], of: str) -> None:
-    """Refuse a batch that says that it is for another task.
+    """Refuse a batch that is recognisably for another task.
 
     Args:
-        batch: of the loader.
-        allowed: the task of the model, and others whose batches serve it.
-        of: what the model is called.
+        batch: a batch of the loader.
+        allowed: the task of the model, then other tasks whose batches it can use.
+        of: the name of the model, for the message.
 
     Raises:
-        DataError: naming the task of the loader and that of the model.
+        DataError: the message names the loader's task and the model's.
     """
     found = task_of_batch(batch)
     if found is None or found in allowed:
         return
     raise DataError(
         f"The loader is for the task {found.value!r}, but {of} is a model for {allowed[0].value!r}. Give a loader for "
-        f"that task, or a model for the other: drivetrain find --task {found.value}"
+        f"that task, or a model for the loader's task: drivetrain find --task {found.value}"
     )
 
 
 def _of_fields(fields: Mapping[Any, Any]) -> Task | None:
-    """The task of named fields."""
+    """The task of a batch with named fields."""
     boxes = next((fields[name] for name in ("bboxes", "boxes") if name in fields), None)
     if "keypoints" in fields:
         return Task.KEYPOINT_DETECTION
@@ -69,7 +69,7 @@ def _of_fields(fields: Mapping[Any, Any]) -> Task | None:
 
 
 def _of_targets(targets: Any) -> Task | None:
-    """The task of the targets of a batch."""
+    """The task of a batch with images and targets."""
     if isinstance(targets, Sequence) and targets and all(isinstance(item, Mapping) for item in targets):
         return _of_fields(targets[0])
     if not isinstance(targets, torch.Tensor):

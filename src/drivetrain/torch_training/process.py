@@ -1,4 +1,4 @@
-"""What a training must not leave behind in the process: seeds, flags, variables, signals, chatter."""
+"""Restoring what training changes in the process: seeds, flags, environment variables, signals, log levels."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHATTER = (
 
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
-    """Seed everything, and restore the caller's random numbers afterwards."""
+    """Seed everything, and restore the caller's random state afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
     seed_everything(seed)
@@ -44,7 +44,7 @@ def own_randomness(seed: int) -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's random numbers; processes that load data take theirs from PyTorch's."""
+    """Seed Python's, NumPy's and PyTorch's generators; data loading processes derive theirs from PyTorch's."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -77,11 +77,11 @@ def untouched_process() -> Iterator[None]:
 
 @contextmanager
 def quieter(names: Sequence[str], level: int) -> Iterator[None]:
-    """While it is open, these loggers say nothing below a level.
+    """Within the block, silence these loggers below a level.
 
     Args:
-        names: of the loggers.
-        level: such as ``logging.WARNING``.
+        names: the names of the loggers.
+        level: a level such as ``logging.WARNING``.
     """
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]

@@ -1,4 +1,4 @@
-"""Tell the run how a Lightning training goes on, and keep its best and last states; for every engine on Lightning."""
+"""The callback with which Lightning trainers report to the run and save its best and last states."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -37,7 +37,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Go back to a state taken by :func:`random_state`."""
+    """Restore a state taken by :func:`random_state`."""
     torch.set_rng_state(state["torch"])
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))
@@ -48,16 +48,17 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 
 class LightningRunCallback:
-    """The hooks of a Lightning callback; :func:`run_callback` joins it with the callback class of the module's package.
+    """The hooks of a Lightning callback; :func:`run_callback` combines it with the module's own callback class.
 
     Args:
         run: receives every step and epoch.
-        describe: what the checkpoints say about the model.
-        read_back: what the trainer really works with, for the record.
-        metric: chooses the best state; ``None`` takes ``default_metric`` or the validation loss, if it is logged.
-        default_metric: the metric to choose by where none is asked for.
-        patience: validations without a better value before training stops.
-        named: gives what was logged the names that the run records it under.
+        describe: returns what the checkpoints say about the model.
+        read_back: returns the options that the trainer actually uses, for the record.
+        metric: the metric that selects the best state; ``None`` for ``default_metric`` or the validation loss, if
+            logged.
+        default_metric: the metric to select by if none is requested.
+        patience: number of validations without improvement before training stops.
+        named: maps the logged metrics to the names under which the run records them.
     """
 
     #: The key under which a checkpoint describes its model; each engine has its own.
@@ -92,24 +93,24 @@ class LightningRunCallback:
 
     @property
     def best_checkpoint(self) -> Path | None:
-        """The best state, if there was something to choose by."""
+        """The best state, if there was a metric to select by."""
         path = self.run.checkpoints / "best.ckpt"
         return path if self.best_epoch is not None and path.is_file() else None
 
     @property
     def last_checkpoint(self) -> Path:
-        """The state after the last whole epoch."""
+        """The state after the last complete epoch."""
         return self.run.checkpoints / "last.ckpt"
 
-    # --- what is kept in the checkpoint --------------------------------------------------------------------------
+    # --- state stored in the checkpoint --------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes on in a resumed run."""
+        """The state that a resumed run needs."""
         names = ("metric", "best", "best_epoch", "waited")
         return {**{name: getattr(self, name) for name in names}, "validated": sorted(self._validated)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the run was; a metric that is named only now starts from scratch."""
+        """Restore the state of an earlier run; a metric that is only given now starts from scratch."""
         self._validated = set(state_dict["validated"])
         if self.asked is not None and self.asked != state_dict["metric"]:
             return
@@ -119,7 +120,7 @@ class LightningRunCallback:
         self.waited = state_dict["waited"]
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Make the checkpoint say what it is."""
+        """Add the description of the model to the checkpoint."""
         checkpoint[self.key] = self.describe()
         checkpoint["drivetrain_random"] = self._random or random_state()
 
@@ -127,16 +128,16 @@ class LightningRunCallback:
         """Remember the random state until everything is set up."""
         self._restored = checkpoint.get("drivetrain_random")
 
-    # --- the course of the training ------------------------------------------------------------------------------
+    # --- training ------------------------------------------------------------------------------------------------
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Set the random state, before the upstream makes its first iterator."""
+        """Restore the random state, before the upstream creates its first iterator."""
         if self._restored is not None:
             set_random_state(self._restored)
         self._random = random_state()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Save the first state, so that there is something to resume from at any time."""
+        """Save the initial state, so that there is always something to resume from."""
         patience = {"patience": self.patience} if self.patience is not None else {}
         self.run.update(effective_options={**self.read_back(trainer), **patience})
         steps = trainer.num_training_batches
@@ -146,12 +147,12 @@ class LightningRunCallback:
         if self._restored is None:
             self._save(trainer, is_best=False)
         elif not hasattr(trainer.fit_loop, "is_resuming"):
-            return  # older versions make the iterator again after this, so the state is set once more below
+            return  # older versions recreate the iterator after this, so the state is restored again below
         self._random = None
         self._restored = None
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Nothing was validated in this epoch yet."""
+        """Mark the epoch as not yet validated."""
         if self._restored is not None:
             set_random_state(self._restored)
             self._restored = self._random = None
@@ -165,27 +166,27 @@ class LightningRunCallback:
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count the images."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else None
-        # reading the loss waits for an accelerator, so there it is shown now and then
+        # reading the loss synchronises with an accelerator, so there it is only read occasionally
         shown = loss is not None and (pl_module.device.type == "cpu" or batch_idx % 20 == 0)
         value = float(loss) if shown and loss is not None else None
         self.run.progress.step(epoch=trainer.current_epoch, step=batch_idx, images=self.count_images(batch), loss=value)
 
     def count_images(self, batch: Any) -> int:
-        """How many images there are in a batch."""
+        """The number of images in a batch."""
         return _count(batch)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Remember which metrics are there before."""
+        """Remember which metrics exist before the validation."""
         self._before = set(trainer.callback_metrics)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Remember which metrics the validation brought."""
+        """Remember which metrics the validation added."""
         if not trainer.sanity_checking:
             self._validated |= set(trainer.callback_metrics) - self._before
             self._fresh = True
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Record the epoch, compare it with the best, save it."""
+        """Record the epoch, compare it with the best, and save it."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         current = {name: value for name, value in values.items() if self._fresh or name not in self._validated}
         metrics = self.named(current)
@@ -199,13 +200,13 @@ class LightningRunCallback:
             self.stopped_early = trainer.should_stop = True
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
-        """Remember that the user stopped it; the upstream turns that into an exit."""
+        """Remember that the user stopped the training; the upstream turns this into an exit."""
         self.interrupted = self.interrupted or isinstance(exception, KeyboardInterrupt)
 
     # --- the best state ------------------------------------------------------------------------------------------
 
     def _compare(self, metrics: Mapping[str, float], epoch: int) -> bool:
-        """Whether this is the best so far; a tie goes to the lower validation loss."""
+        """Whether this is the best so far; ties are broken by the lower validation loss."""
         name = self._choose(metrics)
         if name is None:
             return False
@@ -233,15 +234,15 @@ class LightningRunCallback:
             check_logged(self.asked, known)
         if self.patience is not None:
             raise OptionError(
-                f"patience={self.patience} needs a metric to watch, and none was chosen. Logged: "
+                f"patience={self.patience} needs a metric to watch, and none was found. Logged: "
                 f"{', '.join(known) or 'none'}. Give metric=..., or leave patience out."
             )
         return None
 
     def _save(self, trainer: Any, *, is_best: bool) -> None:
-        """Write the state under another name, then give it its own: there is never half a checkpoint."""
+        """Write the state under a temporary name, then rename it, so that a checkpoint is never incomplete."""
         if not trainer.is_global_zero:
-            trainer.save_checkpoint(self.last_checkpoint)  # takes part; the first process writes
+            trainer.save_checkpoint(self.last_checkpoint)  # all processes take part; the first one writes
             return
         with files.whole_file(self.last_checkpoint) as part:
             trainer.save_checkpoint(part)
@@ -250,7 +251,7 @@ class LightningRunCallback:
                     self.write_best(trainer, part, best)
 
     def write_best(self, trainer: Any, last: Path, best: Path) -> None:  # noqa: ARG002
-        """Write the best state to ``best``, an empty file; ``last`` has just been written and is the same state."""
+        """Write the best state to ``best``, an empty file; ``last`` has just been written and holds the same state."""
         best.unlink()
         try:
             os.link(last, best)
@@ -263,7 +264,7 @@ def run_callback(
 ) -> Any:
     """A :class:`LightningRunCallback` that is a checkpoint callback of ``lightning.pytorch`` or ``pytorch_lightning``.
 
-    Being one makes it the last of the callbacks, when all metrics are known.
+    Being one makes Lightning run it after all other callbacks, when all metrics are known.
     """
     base = importlib.import_module(f"{package}.callbacks").Checkpoint
     return type(kind.__name__, (kind, base), {"state_key": "drivetrain"})(*args, **kwargs)
@@ -273,7 +274,7 @@ def check_logged(metric: str, known: Sequence[str]) -> None:
     """Refuse a metric that is not logged.
 
     Raises:
-        OptionError: naming those that are.
+        OptionError: the message lists those that are logged.
     """
     if metric not in known:
         raise OptionError(
@@ -282,7 +283,7 @@ def check_logged(metric: str, known: Sequence[str]) -> None:
 
 
 def _count(batch: Any) -> int:
-    """How many images there are in a batch of any structure: the length of its first tensor."""
+    """The number of images in a batch of any structure: the length of its first tensor."""
     while not isinstance(batch, torch.Tensor):
         if isinstance(batch, Mapping) and batch:
             batch = next(iter(batch.values()))

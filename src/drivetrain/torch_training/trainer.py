@@ -1,4 +1,4 @@
-"""The options of ``train`` as those of a Lightning trainer, for every engine whose framework trains by one."""
+"""Translating the options of ``train`` to a Lightning trainer, for every engine whose framework uses one."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -24,14 +24,14 @@ _EXCEPTIONS = "lightning.pytorch.utilities.exceptions"
 
 
 def package_of(module: Any) -> str:
-    """``"lightning.pytorch"`` or ``"pytorch_lightning"``: whichever the user's module is made with."""
+    """``"lightning.pytorch"`` or ``"pytorch_lightning"``: the package that the user's module is built on."""
     cls = module if isinstance(module, type) else type(module)
     tops = [base.__module__.partition(".")[0] for base in cls.__mro__ if base.__name__ == "LightningModule"]
     return "pytorch_lightning" if tops and tops[0] == "pytorch_lightning" else "lightning.pytorch"
 
 
 def trainer_arguments(package: str = "lightning.pytorch") -> tuple[str, ...]:
-    """The names that ``engine_args`` may have."""
+    """The names allowed in ``engine_args``."""
     names = inspect.signature(importlib.import_module(package).Trainer.__init__).parameters
     return tuple(name for name in names if name != "self" and name not in SET_BY_ENGINE)
 
@@ -40,10 +40,10 @@ def check_options(options: TrainOptions, *, device: str, package: str, usual_epo
     """Refuse options that the trainer cannot honour, before anything is built or written.
 
     Args:
-        options: of ``train``.
+        options: the options of ``train``.
         device: as given to the engine.
         package: see :func:`package_of`.
-        usual_epochs: how many the engine trains for where ``max_epochs`` is not given; ``None`` if it is not known.
+        usual_epochs: the engine's default number of epochs; ``None`` if unknown.
 
     Raises:
         OptionError: an option has a wrong value.
@@ -60,10 +60,10 @@ def check_options(options: TrainOptions, *, device: str, package: str, usual_epo
 
 
 def trainer_settings(options: TrainOptions, *, device: str, package: str) -> dict[str, Any]:
-    """The arguments of the upstream's trainer that the options of ``train`` say.
+    """The options of ``train`` as arguments of the upstream's trainer.
 
     Args:
-        options: of ``train``; of its ``engine_args`` nothing.
+        options: the options of ``train``; their ``engine_args`` are ignored here.
         device: as given to the engine.
         package: see :func:`package_of`.
 
@@ -98,15 +98,15 @@ def make_trainer(
     callbacks: Sequence[Any],
     defaults: Mapping[str, Any],
 ) -> Any:
-    """The upstream's trainer.
+    """Create the upstream's trainer.
 
     Args:
         package: see :func:`package_of`.
-        options: of ``train``.
+        options: the options of ``train``.
         device: as given to the engine.
         work_dir: where the upstream may write.
-        callbacks: those of the engine; the user's come first.
-        defaults: arguments of the upstream's trainer where ``engine_args`` has none.
+        callbacks: the engine's callbacks; the user's come first.
+        defaults: trainer arguments that apply unless ``engine_args`` sets them.
 
     Raises:
         OptionError: an option has a wrong value.
@@ -128,12 +128,12 @@ def make_trainer(
 
 
 def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
-    """What a trainer that has begun really works with, by our names; what it does not tell is left out.
+    """The options that a running trainer actually uses, under our names; those that cannot be determined are omitted.
 
     Args:
-        trainer: of the upstream, with its data and optimisers.
-        module: that is trained.
-        options: of ``train``; tells which of the upstream's own options to look up.
+        trainer: the upstream's trainer, with its data and optimisers.
+        module: the module being trained.
+        options: the options of ``train``; they determine which of the upstream's own options to look up.
     """
     loader = trainer.train_dataloader
     sampler = getattr(loader, "batch_sampler", None)
@@ -157,7 +157,7 @@ def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[
 
 
 def bare_trainer(package: str) -> Any:
-    """A trainer of the upstream that trains nothing."""
+    """A trainer of the upstream that is not used for training."""
     with untouched_process():
         return importlib.import_module(package).Trainer(
             accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
@@ -165,13 +165,13 @@ def bare_trainer(package: str) -> Any:
 
 
 def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path | None) -> None:
-    """Fit; when the user stops the training it returns, after the trainer's callbacks were notified.
+    """Fit; if the user stops the training, return after the trainer's callbacks were notified.
 
     Args:
-        trainer: of the upstream.
-        module: to train.
+        trainer: the upstream's trainer.
+        module: the module to train.
         data: the upstream's own arguments for data.
-        state: a checkpoint, already known to be safe, to go on from.
+        state: a checkpoint to resume from, already known to be safe.
     """
     more: dict[str, Any] = {}
     if state is not None:
@@ -188,14 +188,14 @@ def run_trainer(trainer: Any, module: Any, data: Mapping[str, Any], state: Path 
 
 @contextlib.contextmanager
 def refusals_said(trainer: Callable[[], Any], package: str) -> Iterator[None]:
-    """While it is open, what the upstream's trainer refuses before its first step is an error about our option.
+    """Within the block, turn what the upstream's trainer refuses before its first step into an error about our option.
 
     Args:
-        trainer: gives the trainer, or ``None`` where an upstream that makes it when it fits has not done so.
+        trainer: returns the trainer, or ``None`` if an upstream that creates it while fitting has not done so yet.
         package: see :func:`package_of`.
 
     Raises:
-        OptionError: naming the option.
+        OptionError: the message names the option.
     """
     try:
         yield
@@ -213,25 +213,25 @@ def refusals_said(trainer: Callable[[], Any], package: str) -> Iterator[None]:
 
 
 def too_few_to_normalise() -> str:
-    """What is wrong with a batch of one image whose features shrink to single numbers."""
+    """The message for a batch of one image whose features shrink to single numbers."""
     return (
         "batch_size: a batch of one image cannot be normalised by this model at this image_size, where its features "
-        "shrink to single numbers. Give a batch_size that leaves no single image at the end, or a larger image_size."
+        "shrink to single numbers. Give a larger image_size, or a batch_size that does not leave a last batch of one."
     )
 
 
 def first_named(message: str, names: Iterable[str]) -> str | None:
-    """The one of the names that an upstream's message names first, in `backticks`; it is what the message is about."""
+    """The name that appears first in an upstream's message, in `backticks`: the option that the message is about."""
     places = {message.find(f"`{name}`"): name for name in names}
     places.pop(-1, None)
     return places[min(places)] if places else None
 
 
 def too_rare(interval: float, batches: int) -> str:
-    """What is wrong with a ``val_check_interval`` that no epoch reaches."""
+    """The message for a ``val_check_interval`` longer than an epoch."""
     return (
         f"val_check_interval={interval} is more than the {batches} batches of an epoch, so nothing would ever be "
-        f"validated. Give at most {batches}, a share of an epoch such as 0.5, or check_val_every_n_epoch."
+        f"validated. Give at most {batches}, a fraction of an epoch such as 0.5, or check_val_every_n_epoch."
     )
 
 
@@ -256,10 +256,10 @@ def place_of(device: str, devices: int | Sequence[int]) -> dict[str, Any]:
 
 
 def precision_of(precision: str, accelerator: str) -> str:
-    """The upstream's word for a precision; ``"auto"`` is 16 bit on CUDA and 32 bit elsewhere.
+    """The upstream's name for a precision; ``"auto"`` is 16 bit on CUDA and 32 bit elsewhere.
 
     Raises:
-        UnsupportedOptionError: the device cannot do it.
+        UnsupportedOptionError: the device does not support it.
     """
     if precision == "auto":
         if accelerator != "gpu":
@@ -270,7 +270,7 @@ def precision_of(precision: str, accelerator: str) -> str:
 
 
 def loggers_of(logger: Any, upstream: Any) -> Any:
-    """The user's own loggers; ``False`` without any, since the run writes the table and feeds the trackers.
+    """The user's own loggers; ``False`` if there are none, since the run writes the table and feeds the trackers.
 
     Raises:
         OptionError: one of them is not a logger of the upstream.
@@ -280,7 +280,7 @@ def loggers_of(logger: Any, upstream: Any) -> Any:
     given = list(logger) if isinstance(logger, list | tuple) else [logger]
     wrong = next((item for item in given if not isinstance(item, upstream.loggers.Logger)), None)
     if wrong is not None:
-        raise OptionError(f"logger={wrong!r} is not a logger of {upstream.__name__}. Give an object of its loggers.")
+        raise OptionError(f"logger={wrong!r} is not a logger of {upstream.__name__}. Give one of its loggers.")
     return given
 
 
@@ -295,6 +295,6 @@ def callbacks_of(callbacks: Sequence[Any] | None, upstream: Any) -> list[Any]:
     if wrong is not None:
         raise OptionError(
             f"callbacks: {type(wrong).__module__}.{type(wrong).__qualname__} is not a callback of {upstream.__name__}. "
-            f"Give objects of subclasses of {upstream.__name__}.Callback."
+            f"Give instances of subclasses of {upstream.__name__}.Callback."
         )
     return given

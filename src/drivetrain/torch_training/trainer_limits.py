@@ -1,4 +1,4 @@
-"""What no training by a Lightning trainer honours; known without importing one."""
+"""What no Lightning trainer can honour here; checked without importing one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from drivetrain.errors import UnsupportedOptionError
 from drivetrain.types.options import TrainOptions
 
-#: Arguments of the Lightning trainer that the engine sets: name -> the option that does it.
+#: Arguments of the Lightning trainer that the engine sets: name -> the option that controls them.
 SET_BY_ENGINE = {
     "accelerator": "Engine(device=...)",
     "devices": "train(devices=...)",
@@ -20,7 +20,7 @@ SET_BY_ENGINE = {
     "deterministic": "train(deterministic=...)",
     "default_root_dir": "Engine(work_dir=...)",
     "enable_progress_bar": "drivetrain, which shows its own progress",
-    "enable_checkpointing": "drivetrain, which keeps the best and the last state",
+    "enable_checkpointing": "drivetrain, which saves the best and the last state",
     "barebones": "drivetrain, which needs callbacks and checkpoints",
 }
 
@@ -29,8 +29,8 @@ def check(options: TrainOptions, *, device: str) -> None:
     """Refuse options that a Lightning trainer never honours here.
 
     Args:
-        options: of ``train``.
-        device: as given to the engine; nothing is assumed of "auto".
+        options: the options of ``train``.
+        device: as given to the engine; "auto" is not resolved.
 
     Raises:
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
@@ -46,18 +46,18 @@ def check_one_device(devices: int | Sequence[int]) -> None:
     """Refuse several devices.
 
     Raises:
-        UnsupportedOptionError: there are more than one.
+        UnsupportedOptionError: more than one is requested.
     """
     count = devices if isinstance(devices, int) else len(devices)
     if count != 1:
         raise UnsupportedOptionError(
-            f"devices={devices!r} cannot be honoured: training on several devices is not part of this version. "
+            f"devices={devices!r} cannot be honoured: training on several devices is not supported in this version. "
             "Leave devices out, or give one."
         )
 
 
 def check_precision(precision: str, kind: str) -> None:
-    """Refuse a precision that a kind of device does not compute in.
+    """Refuse a precision that a type of device does not support.
 
     Raises:
         UnsupportedOptionError: it cannot be honoured.

@@ -44,7 +44,7 @@ def test_without_a_model_it_is_chosen_and_said_why(
     run = tmp_path / "run"
     assert main(["train", "--data", str(colours), "--work_dir", str(run), "--batch_size", "5", "--json"]) == 0
     error = capsys.readouterr().err
-    assert "What will be trained, and why (an option of the same name overrides each)" in error
+    assert "What will be trained, and why (each can be overridden by the option of the same name)" in error
     assert "toy:MeanSmall" in error
     assert "given; 8 was recommended" in error
     options = calls["options"]

@@ -122,8 +122,8 @@ def test_no_pytorch_is_loaded(good: Path) -> None:
 @pytest.mark.parametrize(
     ("truth", "clause"),
     [
-        ({"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}, "normalised otherwise; the model's by 0..1"),
-        ({"mean": (0.5,) * 3, "std": (0.5,) * 3}, "normalised otherwise; the model's by -1..1"),
+        ({"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}, "normalised differently; the model's by 0..1"),
+        ({"mean": (0.5,) * 3, "std": (0.5,) * 3}, "normalised differently; the model's by -1..1"),
         ({"resize": "letterbox"}, "resized by 'stretch', and the model's by 'letterbox'"),
         ({"resize": "crop"}, "resized by 'stretch', and the model's by 'crop'"),
         ({"antialias": False}, "resized without antialiasing"),
@@ -150,7 +150,7 @@ def test_an_export_names_labels_in_another_order(tmp_path: Path) -> None:
     net = _net()
     head = net[-1]
     head.weight.data, head.bias.data = head.weight.data[[2, 0, 1]], head.bias.data[[2, 0, 1]]
-    with pytest.raises(ParityError, match="its labels are in another order"):
+    with pytest.raises(ParityError, match="its labels are in a different order"):
         _export(tmp_path, net=net)
 
 
@@ -177,7 +177,7 @@ def test_a_changed_layer_is_named(copy: Path) -> None:
     (copy / "model.xml").unlink()
     (copy / "model.bin").unlink()
     ov.save_model(model, copy / "model.xml", compress_to_fp16=False)
-    with pytest.raises(ParityError, match=f"The first layer that gives other numbers than at the export is '{name}'"):
+    with pytest.raises(ParityError, match=f"The first layer whose numbers differ from those at export is '{name}'"):
         drivetrain.verify(_with_new_hashes(copy))
 
 

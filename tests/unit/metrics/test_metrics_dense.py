@@ -119,7 +119,7 @@ class TestDepth:
         assert measured["abs_rel"] == 0.75
 
     def test_no_valid_pixel_is_nan_with_a_warning(self, tmp_path):
-        with pytest.warns(UserWarning, match="no pixel has a true depth"):
+        with pytest.warns(UserWarning, match="no pixel has a known depth"):
             assert np.isnan(self.run(tmp_path, np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32))["rmse"])
 
     def test_missing_files_are_refused(self):

@@ -144,5 +144,5 @@ def test_malformed_input_is_refused():
     with pytest.raises(DataError, match="one label and one score"):
         _evaluate(samples, [replace(items[0], scores=None), *items[1:]])
     triangle = replace(samples[0], polygons=((np.zeros((3, 2), np.float32),),), box_labels=np.array([0]))
-    with pytest.raises(DataError, match="not one ring of four corners"):
+    with pytest.raises(DataError, match="does not have a single ring of four corners"):
         _evaluate([triangle, *samples[1:]], items)

@@ -66,14 +66,14 @@ def test_many_defects_beside_few_normal_images_are_a_class(fill: Fill, tmp_path:
     fill(tmp_path / "defect", 9)
     data, decision = read(tmp_path, None)
     assert data.task is Task.CLASSIFICATION
-    assert "the 9 defects are more than the 3 normal images" in decision.reason
+    assert "the 9 defects outnumber the 3 normal images" in decision.reason
     assert "task='anomaly'" in decision.reason
 
 
 def test_boxes_and_masks_together_say_why_and_what_else_can_be_served(tmp_path: Path) -> None:
     data, decision = read(toys.coco(tmp_path), None)
     assert data.task is Task.INSTANCE_SEGMENTATION
-    assert "most of the objects have outlines beside their boxes" in decision.reason
+    assert "most of the objects have outlines as well as boxes" in decision.reason
     assert "can also serve multilabel_classification, detection, semantic_segmentation" in decision.reason
 
 
@@ -98,7 +98,7 @@ def test_more_is_held_out_so_that_every_label_is_validated(fill: Fill, tmp_path:
         fill(tmp_path / name, count)
     divided, decision = divide(load_dataset(tmp_path))
     assert decision.value in ([0.6, 0.2, 0.2], [0.5, 0.25, 0.25])
-    assert "so that every label is validated" in decision.reason
+    assert "so that every label occurs in validation" in decision.reason
     assert all(divided.subset(name).class_counts()["b"] for name in ("train", "val", "test"))
     again = load_dataset(tmp_path, splits=decision.value)
     assert again.subset_names.tolist() == divided.subset_names.tolist()
@@ -108,7 +108,7 @@ def test_data_that_are_divided_stay_so(tmp_path: Path) -> None:
     data = load_dataset(toys.class_folders(tmp_path))
     divided, decision = divide(data)
     assert divided is data
-    assert decision.reason == "the data are divided already: train 36, val 18, test 18"
+    assert decision.reason == "the data are already divided: train 36, val 18, test 18"
 
 
 def test_a_class_that_validation_lacks_is_a_warning(
@@ -119,9 +119,9 @@ def test_a_class_that_validation_lacks_is_a_warning(
         fill(tmp_path / name, count)
     plan = recommend(tmp_path, device="cpu")
     text = "\n".join(plan.warnings)
-    assert "No validation image has 'rare', so nothing tells how well it is learned" in text
+    assert "No validation image has 'rare', so there is no measure of how well it is learned" in text
     assert "1 of 3 classes have fewer than 10 training examples, such as 'rare' with 1" in text
-    assert "The classes are uneven by a factor of" in text
+    assert "The classes are imbalanced by a factor of" in text
     assert "Few images to measure on: val has 6" in text
 
 
@@ -158,7 +158,7 @@ def test_of_models_that_are_about_as_good_the_quickest_is_chosen(
     )
     plan = recommend(toys.class_folders(tmp_path), device="cpu")
     assert plan["model"] == "here:Near"
-    assert "hardly less than the best of 3 that can be trained here, and quicker to train" in plan.reason("model")
+    assert "close to the best of 3 that can be trained here, and faster to train" in plan.reason("model")
 
 
 def test_if_all_are_slow_the_quickest_is_chosen_and_the_time_said(
@@ -167,7 +167,7 @@ def test_if_all_are_slow_the_quickest_is_chosen_and_the_time_said(
     engines(spec("here", candidate("here:Slow", train_ms=1e6), candidate("here:Slower", quality=0.99, train_ms=1e7)))
     plan = recommend(toys.class_folders(tmp_path), device="cpu")
     assert (plan["model"], plan["max_epochs"]) == ("here:Slow", 5)
-    assert "with fewer it learns nothing of use; about" in plan.reason("max_epochs")
+    assert "with fewer it learns nothing useful; about" in plan.reason("max_epochs")
     assert "hours here for 36 images" in plan.reason("max_epochs")
 
 
@@ -191,18 +191,18 @@ def test_weights_that_are_absent_are_named_and_another_model_is_chosen(
     folder = toys.class_folders(tmp_path / "data")
     plan = recommend(folder, device="cpu")
     assert plan["model"] == "here:Fresh"
-    assert "here:Trained with trained weights was better (0.99), but they are not on this machine" in plan.reason(
+    assert "here:Trained with pretrained weights was better (0.99), but they are not on this machine" in plan.reason(
         "model"
     )
     assert "looked for owner/net" in plan.reason("model")
-    assert "trained from random weights" in plan.reason("model")
+    assert "starts from random weights" in plan.reason("model")
     file = tmp_path / "hub" / "models--owner--net" / "snapshots" / "0" / "model.safetensors"
     file.parent.mkdir(parents=True)
     file.touch()
     plan = recommend(folder, device="cpu")
     assert plan["model"] == "here:Trained"
     assert plan["model_args"] == {"pretrained": str(file)}
-    assert "it begins with the weights in model.safetensors" in plan.reason("model")
+    assert "it starts from the weights in model.safetensors" in plan.reason("model")
     refused = recommend(folder, device="cpu", model_args={"pretrained": False})
     assert (refused["model"], refused["model_args"]) == ("here:Fresh", {"pretrained": False})
 
@@ -212,7 +212,7 @@ def test_if_every_model_needs_absent_weights_it_says_which(
 ) -> None:
     engines(spec("here", candidate(weights=("package:no_such_package/*.pth",))))
     with pytest.raises(
-        UnsupportedError, match=r"needs trained weights that are not on this machine \(no_such_package\)"
+        UnsupportedError, match=r"needs pretrained weights that are not on this machine \(no_such_package\)"
     ):
         recommend(toys.class_folders(tmp_path), device="cpu")
 
@@ -238,7 +238,7 @@ def test_weights_are_found_in_each_kind_of_place(tmp_path: Path, monkeypatch: py
 def test_small_images_are_not_blown_up(candidate: Make) -> None:
     decision, advice = sizes.image_size(facts(side=70), candidate(), on_cpu=True)
     assert (decision.value, advice) == (96, None)
-    assert "not longer than 70 px" in decision.reason
+    assert "at most 70 px long" in decision.reason
     assert sizes.image_size(facts(side=28), candidate(), on_cpu=True)[0].value == 64
     assert sizes.image_size(facts(side=4000), candidate(), on_cpu=True)[0].value == 224
 
@@ -247,12 +247,12 @@ def test_small_objects_ask_for_more_pixels_and_tiny_ones_for_tiles(candidate: Ma
     item = candidate(task=Task.DETECTION, image_size=320)
     decision, advice = sizes.image_size(facts(side=2000, small_object=0.02), item, on_cpu=True)
     assert (decision.value, advice) == (512, None)
-    assert "smaller than 40 px in images of 2000 px, so that they are seen with at least 10 px" in decision.reason
+    assert "smaller than 40 px in images of 2000 px, so this size shows them with at least 10 px" in decision.reason
     decision, advice = sizes.image_size(facts(side=4000, small_object=0.004), item, on_cpu=True)
     assert decision.value == 640
     assert advice is not None
     assert "they need an image size of 2528 px" in advice
-    assert "Tiling would help; it is not part of this version" in advice
+    assert "Training in tiles would help; it is not supported in this version" in advice
     decision, _ = sizes.image_size(facts(side=200, small_object=0.05), item, on_cpu=True)
     assert (decision.value, "no more detail" in decision.reason) == (224, True)
     decision, _ = sizes.image_size(facts(side=2000, small_object=0.3), item, on_cpu=True)
@@ -269,7 +269,7 @@ def test_the_batch_leaves_enough_steps_and_fits_in_memory(candidate: Make) -> No
     assert sizes.batch_size(facts(images={"train": 1}), item, 112, 10**12).value == 1
     tight = sizes.batch_size(facts(images={"train": 1000}), item, 224, 400_000_000)
     assert tight.value == 4  # 40 MB an image at twice the side, and half of 400 MB to take
-    assert "over half of the free memory (0.4 GB)" in tight.reason
+    assert "more than half of the free memory (0.4 GB)" in tight.reason
 
 
 def test_epochs_follow_the_time_and_the_number_of_steps(candidate: Make) -> None:

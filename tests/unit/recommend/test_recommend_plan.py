@@ -142,7 +142,7 @@ def test_data_of_a_framework_need_a_model(
     engines: Callable[..., None], candidate: Callable[..., Candidate], spec: Callable[..., EngineSpec]
 ) -> None:
     engines(spec("here", candidate()))
-    with pytest.raises(DataError, match=r"source is a object.*give the model too"):
+    with pytest.raises(DataError, match=r"source is a object.*give a model too"):
         recommend(object(), device="cpu")
 
 
@@ -166,9 +166,9 @@ def test_without_the_engine_it_says_what_to_install_or_choose(
     expected = (
         r"The task is detection, and no installed engine has a model for it\. Install one: pip install boxes "
         r"\(What boxes does\)\. Or train for another task that the annotations serve: "
-        r"task='multilabel_classification'\. Or choose a model of your own"
+        r"task='multilabel_classification'\. Or choose a model yourself"
     )
     with pytest.raises(MissingDependencyError, match=expected):
         recommend(file, device="cpu")
-    with pytest.raises(UnsupportedError, match=r"knows no model of the engine 'here' for it"):
+    with pytest.raises(UnsupportedError, match=r"has no model of the engine 'here' for it"):
         recommend(file, engine="here", device="cpu")
