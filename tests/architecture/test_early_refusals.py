@@ -43,17 +43,18 @@ SLIPS = {
     "train --model timm:resnt18 --data pictures": "--model timm:resnt18 is not known. Did you mean 'timm:resnet18' or "
     "'timm:resnet18d' or 'timm:skresnet18'? List the models with: drivetrain find, or give a path, a recipe or a class "
     "path (package.module.Class).",
-    "train --model yolo11n.pt --data pictures": "--model yolo11n.pt is not there: no such file or folder in {here}. "
+    "train --model yolo11n.pt --data pictures": "--model yolo11n.pt does not exist: no such file or folder in {here}. "
     "Did you mean 'yolo11n' or 'yoloe-11n' or 'yolo11n-pose'? Nothing was downloaded.",
     # paths
-    "train --model timm:resnet18 --data pictuers": "--data pictuers does not exist. Give a folder, a file or a zip "
-    "that is there. Looked in: {here}",
-    "test --model runs/nothing --data pictures": "--model runs/nothing is not there: no such file or folder in {here}. "
-    "Give the work dir of a run, a checkpoint, an artefact, or the name of a model (drivetrain find lists them).",
+    "train --model timm:resnet18 --data pictuers": "--data pictuers does not exist. Give an existing folder, file or "
+    "zip. Looked in: {here}",
+    "test --model runs/nothing --data pictures": "--model runs/nothing does not exist: no such file or folder in "
+    "{here}. Give the work dir of a run, a checkpoint, an artefact, or the name of a model (drivetrain find lists "
+    "them).",
     "test --model pictures --data pictures": "--model pictures is a folder that holds neither a run (run.json) nor an "
     "exported model. Give the work dir of a training, the folder of an artefact, or the name of a model.",
     "predict --model timm:test_resnet --source nothing.jpg": "the image, folder or video 'nothing.jpg' does not exist.",
-    "predict --model timm:test_resnet --source a.jpg b.jpg": "--source: none of the 2 files is there; the first: "
+    "predict --model timm:test_resnet --source a.jpg b.jpg": "--source: none of the 2 files exist; the first: "
     "'a.jpg'.",
     "predict --model timm:test_resnet": "There are no data. Give them: --data FOLDER.",
     f"{TRAIN} --checkpoint gone.ckpt": "--checkpoint gone.ckpt does not exist. Looked in: {here}. Nothing was "
@@ -101,7 +102,7 @@ SLIPS = {
     "cannot be honoured: classification has no objects to leave out.",
     # what an engine never honours
     "train --model anomalib:Padim --data pictures --task classification": "--task classification, but anomalib:Padim "
-    "is a model for the task 'anomaly'. List those for it: drivetrain find --task classification",
+    "is a model for the task 'anomaly'. List models for it with: drivetrain find --task classification",
     "tune --model yolo11n-cls --data pictures --space.learning_rate [0.1,7]": "--learning_rate 7 is not allowed by "
     "Ultralytics. Allowed: greater than 0, at most 1.0.",
     "train --model yolo11n-cls --data pictures --learning_rate 2": "--learning_rate 2.0 is not allowed by Ultralytics. "

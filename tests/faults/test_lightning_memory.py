@@ -69,7 +69,7 @@ def test_lightning_goes_on_with_half_the_batch(tmp_path: Path) -> None:
     result = engine.train(3, batch_size=12, image_size=32, num_workers=0, adaptive_bs="safe", callbacks=[Full()])
     assert [row.epoch for row in result.history] == [0, 1, 2]
     assert result.notes[-1] == (
-        "Memory ran out (CUDA out of memory. Tried to allocate 2.00 GiB). The training goes on from the last state, "
+        "Memory ran out (CUDA out of memory. Tried to allocate 2.00 GiB). Training continues from the last state, "
         "after epoch 1, with batch_size=6 instead of 12 and the gradients of 2 steps accumulated."
     )
     used = read_record(tmp_path / "work")["effective_options"]

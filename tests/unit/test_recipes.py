@@ -80,7 +80,7 @@ def test_a_recipe_may_name_an_option_that_is_searched_by_default(folder: Path, t
     engine = Engine(str(recipe), folder, work_dir=tmp_path / "given")
     engine.progress = SilentProgress()
     with pytest.raises(
-        OptionError, match=r"There is no space to search: learning_rate, model\.momentum would be searched"
+        OptionError, match=r"There is nothing to search: learning_rate, model\.momentum would be searched"
     ):
         engine.tune(1, trials=1, learning_rate=0.05)
 

@@ -1,4 +1,4 @@
-"""The engine: the factory over the registry and the one public contract; no framework in it."""
+"""The engine: the factory over the registry and the single public contract; it contains no framework."""
 
 from __future__ import annotations
 

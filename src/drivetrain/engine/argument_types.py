@@ -1,4 +1,4 @@
-"""Arguments of another type than a verb says, refused in words before one of them fails somewhere inside."""
+"""Checking the types of a verb's arguments, so that a wrong one is refused by name instead of failing deep inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drivetrain.errors import OptionError
 
 
 def _is_switch(value: Any) -> bool:
-    return type(value).__name__ in ("bool", "bool_")  # NumPy's too
+    return type(value).__name__ in ("bool", "bool_")  # NumPy's as well
 
 
 def _is_path(value: Any) -> bool:
@@ -36,8 +36,8 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-#: A part of an annotation -> what is of it, and what to call it. Numbers, alone or
-#: several, have a range, so each option checks its own.
+#: A part of an annotation -> the check for it, and how to name it. Numbers, alone or
+#: in a sequence, have a range, so each option checks its own.
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "bool": (_is_switch, "true or false"),
     "str": (_is_text, "a text"),
@@ -46,20 +46,20 @@ _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Sequence": (_is_list, "a list"),
     "Mapping": (_is_mapping, "a mapping from names to values"),
 }
-#: A part that another one says as well.
+#: A part that is covered by the description of another.
 _SAID_BY = {"str": "Path"}
 
 
 def require_types(function: Callable[..., Any], args: Sequence[Any], given: Mapping[str, Any]) -> None:
-    """Refuse empty texts and what the function's annotations do not allow; what these leave open is not looked at.
+    """Refuse empty strings and values that the function's annotations do not allow; open annotations are not checked.
 
     Args:
-        function: that is called.
+        function: the function that is called.
         args: its positional arguments.
         given: its other arguments.
 
     Raises:
-        OptionError: naming the first of them, and what it must be.
+        OptionError: the message names the first wrong argument, and what it must be.
     """
     allowed = _allowed(function)
     for name, value in {**dict(zip(inspect.signature(function).parameters, args, strict=False)), **given}.items():
@@ -73,7 +73,7 @@ def require_types(function: Callable[..., Any], args: Sequence[Any], given: Mapp
 
 @functools.cache
 def _allowed(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
-    """The parts of the annotation of each parameter that is described by simple types alone."""
+    """The parts of the annotation of each parameter that is annotated with simple types only."""
     found = {}
     for name, parameter in inspect.signature(function).parameters.items():
         kinds = tuple(kind for kind in _parts(str(parameter.annotation)) if kind != "None")
@@ -83,7 +83,7 @@ def _allowed(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _parts(annotation: str) -> Iterator[str]:
-    """``str, Sequence, None`` of ``str | Sequence[int | str] | None``; other lists are left open."""
+    """``str, Sequence, None`` of ``str | Sequence[int | str] | None``; the elements of sequences are not checked."""
     depth, name = 0, ""
     annotation = annotation.replace("Sequence[Any]", "Any").replace("Sequence[int]", "Any")
     for letter in annotation.replace(" ", "") + "|":

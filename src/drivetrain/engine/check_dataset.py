@@ -1,4 +1,4 @@
-"""Check a data set: copies, leaks, odd pictures, outliers and probable label errors, with a model or without."""
+"""Checking a data set for copies, leaks, odd pictures, outliers and probable label errors, with or without a model."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def check_dataset(
     embeddings: NDArray[np.float32] | None = None,
     step: Callable[[int], None] | None = None,
 ) -> DataFindings:
-    """Look for what is likely to spoil a training or a measurement on a data set.
+    """Look for problems of a data set that are likely to harm training or evaluation.
 
-    Every picture is decoded once. Found are exact and near copies, copies in several subsets, unreadable, blank, dark,
-    bright and grey pictures, odd sizes, outliers, and probable label errors: by the labels of the nearest neighbours,
-    or, with a model, by its answers about images that it was not trained on. With objects, a model also tells missing
-    objects, objects that are not there, and boxes that are off. ``methods`` and ``not_checked`` say how each was looked
-    for, and what could not be looked for.
+    Every picture is decoded once. The check finds exact and near copies, copies in several subsets, unreadable, blank,
+    dark, bright and grey pictures, unusual sizes, outliers, and probable label errors: by the labels of the nearest
+    neighbours, or, with a model, by its answers about images that it was not trained on. For objects, a model also
+    finds missing objects, superfluous objects and misplaced boxes. ``methods`` says how each problem was looked for,
+    and ``not_checked`` which could not be.
 
     Args:
         data: a :class:`drivetrain.Dataset`, or whatever :func:`drivetrain.load_dataset` reads.
-        model: an engine, or whatever :class:`drivetrain.Engine` takes as its model: a run, a checkpoint, an artefact.
-        checkpoint: of the model: "best", "last" or a path.
-        batch_size: images in a step of the model.
-        embeddings: ``(N, D)`` of each image, to find neighbours and outliers by; small descriptors of the edges and
-            colours of each picture if not given.
-        step: called with the number of pictures that were done since its last call.
+        model: an engine, or anything :class:`drivetrain.Engine` accepts as a model: a run, a checkpoint, an artefact.
+        checkpoint: the checkpoint of the model: "best", "last" or a path.
+        batch_size: images per step of the model.
+        embeddings: ``(N, D)`` one per image, for finding neighbours and outliers; small descriptors of each picture's
+            edges and colours by default.
+        step: called with the number of pictures processed since its last call.
 
     Raises:
-        DataError: the data cannot be read, or not for the task of the model.
-        OptionError: an option belongs to a model and there is none, or there is not one embedding for each image.
+        DataError: the data cannot be read, or do not suit the model's task.
+        OptionError: an option needs a model and there is none, or the number of embeddings is not that of the images.
 
     Example:
         >>> findings = check_dataset("flowers/", model="runs/flowers")  # doctest: +SKIP
@@ -60,7 +60,7 @@ def check_dataset(
     if model is None:
         if checkpoint is not None or batch_size is not None:
             given = "checkpoint" if checkpoint is not None else "batch_size"
-            raise OptionError(f"{given}=... is for the answers of a model; model=... must be given, too.")
+            raise OptionError(f"{given}=... applies to the answers of a model; give model=... too.")
         return examine(load_dataset(data), embeddings=embeddings, step=step)
     engine = _engine_of(model, data)
     dataset = load_dataset(data, task=engine.task)
@@ -70,7 +70,7 @@ def check_dataset(
 
 
 def _engine_of(model: Any, data: Any) -> EngineState:
-    """The engine of the model; one that does not know its task takes that of the data."""
+    """The engine of the model; if its task is unknown, it takes that of the data."""
     from drivetrain.engine.engine import Engine
     from drivetrain.engine.state import EngineState
 
@@ -80,7 +80,7 @@ def _engine_of(model: Any, data: Any) -> EngineState:
 def _answers(
     engine: EngineState, dataset: Dataset, checkpoint: str | Path | None, batch_size: int | None
 ) -> Predictions:
-    """The model's answers about every image, those of low scores among them."""
+    """The model's answers about every image, including those with low scores."""
     from drivetrain.data.care.object_errors import LOWEST_SCORE
     from drivetrain.engine.verbs.predict import NEEDS
     from drivetrain.images.stream import ImageStream
@@ -94,7 +94,7 @@ def _answers(
 
 
 def _learned(engine: EngineState, dataset: Dataset) -> NDArray[np.bool_]:
-    """``(N,)`` whether the model was trained on an image."""
+    """``(N,)`` whether the model was trained on each image."""
     from drivetrain.engine.verbs.test import was_trained_on
 
     divided = dataset.with_splits() if "train" in dataset.subsets else dataset

@@ -1,4 +1,4 @@
-"""The sensitivity of one verb, and which one to choose by what was measured."""
+"""Applying a sensitivity for the duration of one verb, and recommending one from measurements."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _WANTED_RECALL = 0.95
 
 
 def check_early_sensitivity(start: Start, given: Mapping[str, Any]) -> None:
-    """Refuse a sensitivity that is wrong whatever the model is, or that its task has no use for.
+    """Refuse a sensitivity that is wrong for any model, or that the task cannot use.
 
     Raises:
-        OptionError: naming what is allowed.
+        OptionError: the message says what is allowed.
     """
     check_sensitivity(given["sensitivity"], start.task)
 
 
 @contextmanager
 def at_sensitivity(engine: EngineState, sensitivity: float | None) -> Iterator[None]:
-    """Let the framework answer at a sensitivity while a verb runs; at the model's own where none is given.
+    """Within the block, let the framework answer at a sensitivity; by default at the model's own.
 
     Raises:
-        OptionError: it is no number in 0..1.
+        OptionError: it is not a number in 0..1.
         UnsupportedOptionError: the model has no sensitivity.
     """
     check_sensitivity(sensitivity, None if sensitivity is None else engine.task)
@@ -53,10 +53,11 @@ def at_sensitivity(engine: EngineState, sensitivity: float | None) -> Iterator[N
 
 
 def with_sensitivities(metrics: Metrics, used: float | None) -> Metrics:
-    """Metrics whose table of thresholds says which sensitivity each row takes, and which to choose.
+    """Add to the table of thresholds the sensitivity that each row needs, and which one to choose.
 
     Args:
-        metrics: with ``tables["thresholds"]``, see :func:`drivetrain.metrics.anomaly.anomaly`; others stay as is.
+        metrics: metrics with ``tables["thresholds"]``, see :func:`drivetrain.metrics.anomaly.anomaly`; others are
+            returned unchanged.
         used: the sensitivity that the scores were made with; ``None`` if the model has none.
     """
     rows = metrics.tables.get("thresholds")
@@ -70,11 +71,11 @@ def with_sensitivities(metrics: Metrics, used: float | None) -> Metrics:
 
 
 def validation_thresholds(engine: EngineState) -> dict[str, Any]:
-    """Recall against false alarms on validation images, for the report of a training.
+    """Recall and false alarms on validation images, for the report of a training run.
 
     Returns:
-        The tables ``thresholds`` and ``threshold_advice``; empty where the model has no sensitivity, or where
-        validation has not both normal and anomalous images.
+        The tables ``thresholds`` and ``threshold_advice``; empty if the model has no sensitivity, or if validation
+        lacks either normal or anomalous images.
     """
     if engine.has_native_data or engine.task is not Task.ANOMALY or "val" not in engine.dataset.subsets:
         return {}
@@ -94,9 +95,9 @@ def validation_thresholds(engine: EngineState) -> dict[str, Any]:
 
 
 def _between(scores: tuple[float | None, float], used: float) -> float | None:
-    """A short number that calls the upper score anomalous and the lower one normal; ``None`` if none in 0..1 does.
+    """A short number that makes the upper score anomalous and the lower one normal; ``None`` if none in 0..1 does.
 
-    It lies in the middle between the two, so that new images have the same room on both sides.
+    It is midway between the two, so that new images have the same margin on both sides.
     """
     from drivetrain.runtime.postprocess.sensitivity import sensitivity_for
 

@@ -1,4 +1,4 @@
-"""The data of an engine: where they come from, read once, and what others need to know of them."""
+"""The data of an engine: their source, the data set read from them, and the facts that others need."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from drivetrain.types.task import Task
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
 
-#: Subsets in the order in which images are taken to compare an artefact on, or to draw answers about.
+#: The order in which subsets are searched for images to compare an artefact on, or to draw answers about.
 SHOWN = ("val", "test", "train")
 
 
 class EngineData:
-    """Data as they were given, and the data set that is read from them at the first use.
+    """The data as given, and the data set that is read from them on first use.
 
     Args:
         source: a path, a data set, the framework's own data, or ``None``.
-        recipe: the name of the recipe that was given as the model; ``""`` without one.
-        dataset: the data set, where it was read before.
-        recorded: where the data of the run were, that the model was given as.
-        normal: labels that this run took for normal, if they do not have one of the usual names.
+        recipe: the name of the recipe given as the model; ``""`` without one.
+        dataset: the data set, if it has already been read.
+        recorded: where the data of the run given as the model were; ``""`` without one.
+        normal: labels that this run treated as normal, if they do not have one of the usual names.
 
     Raises:
         DataNotFoundError: the source is a path that does not exist.
@@ -48,10 +48,10 @@ class EngineData:
         self._as_given = dataset
 
     def read(self, task: Task | None, *, native: bool = False) -> Dataset:
-        """The data set, divided into train, val and test; read at the first call and kept.
+        """The data set, divided into train, val and test; read on the first call and kept.
 
         Args:
-            task: what the annotations are read for; ``None`` lets them say it.
+            task: the task to read the annotations for; ``None`` to infer it from them.
             native: whether the data are a framework's own.
 
         Raises:
@@ -69,16 +69,16 @@ class EngineData:
 
     @property
     def divided(self) -> Dataset | None:
-        """The data set with train, val and test; ``None`` before it was read."""
+        """The data set with train, val and test; ``None`` before it is read."""
         return self._dataset
 
     @property
     def as_given(self) -> Dataset | None:
-        """The data set with the subsets of its source alone; ``None`` before it was read."""
+        """The data set with only the subsets of its source; ``None`` before it is read."""
         return self._as_given
 
     def require(self, purpose: str = "") -> None:
-        """Refuse to go on without data.
+        """Refuse to continue without data.
 
         Raises:
             DataError: there are none.
@@ -88,11 +88,11 @@ class EngineData:
 
     @property
     def gone(self) -> str:
-        """A sentence that says where the data of the recorded run were, if they are not there any more."""
+        """A sentence saying where the data of the recorded run were, if they no longer exist."""
         return "" if self.source is not None else gone(self.recorded)
 
     def other(self, data: Any, task: Task) -> Dataset:
-        """Another data set than the engine's own, read for the same task.
+        """A data set other than the engine's own, read for the same task.
 
         Raises:
             DataError: it cannot be read.
@@ -100,7 +100,7 @@ class EngineData:
         return self._loaded(require_path(data), task)
 
     def _loaded(self, source: Any, task: Task | None) -> Dataset:
-        """A data set in which the labels that the run took for normal are normal, too."""
+        """A data set in which the labels that the run treated as normal are normal, too."""
         from drivetrain.data import load_dataset
 
         normal = None
@@ -117,17 +117,17 @@ class EngineData:
 
 
 def absent_data(purpose: str = "", more: str = "") -> DataError:
-    """The error of a verb that needs data where there are none."""
+    """The error for a verb that needs data when there are none."""
     return DataError(f"There are no data{purpose}.{more} Give them: {either('Engine(model, data)', '--data FOLDER')}.")
 
 
 def gone(recorded: str) -> str:
-    """A sentence that says where the data of a run were; ``""`` if it is not known."""
-    return f" Those of the run were in {recorded!r}, which is not there any more." if recorded else ""
+    """A sentence saying where the data of a run were; ``""`` if unknown."""
+    return f" Those of the run were in {recorded!r}, which no longer exists." if recorded else ""
 
 
 def some_paths(dataset: Dataset, count: int) -> list[str]:
-    """A few images, spread over the first subset that there is of validation, test and training images."""
+    """A few images, spread over the first existing subset of validation, test and training images."""
     for subset in SHOWN:
         if subset in dataset.subsets:
             return spread(dataset.subset(subset).paths, count)
@@ -135,12 +135,12 @@ def some_paths(dataset: Dataset, count: int) -> list[str]:
 
 
 def spread(paths: Any, count: int) -> list[str]:
-    """At most ``count`` of the paths, at equal distances."""
+    """At most ``count`` of the paths, evenly spaced."""
     return list(paths[:: max(1, len(paths) // count)][:count])
 
 
 def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None) -> dict[str, Any]:
-    """What the record says of a data set; the fingerprint tells whether it is still the same."""
+    """The entry of a data set in the run record; the fingerprint tells whether it has changed."""
     normal = _normal_labels(dataset) if dataset.task is Task.ANOMALY else []
     return {
         "source": dataset.source,
@@ -161,7 +161,7 @@ def _normal_labels(dataset: Dataset) -> list[str]:
 
 
 def require_path(data: Any) -> Any:
-    """Hand data back; a path must exist.
+    """Return the data unchanged; if they are a path, it must exist.
 
     Raises:
         DataNotFoundError: it does not.
@@ -170,6 +170,6 @@ def require_path(data: Any) -> Any:
         raise DataNotFoundError(f"data={data!r} is empty; is a variable unset? Give a folder, a file or a zip.")
     if isinstance(data, str | Path) and not Path(data).expanduser().exists():
         raise DataNotFoundError(
-            f"data={str(data)!r} does not exist. Give a folder, a file or a zip that is there. Looked in: {Path.cwd()}"
+            f"data={str(data)!r} does not exist. Give an existing folder, file or zip. Looked in: {Path.cwd()}"
         )
     return data

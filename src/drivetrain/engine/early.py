@@ -1,4 +1,4 @@
-"""What can be refused before a framework is loaded: loading one takes seconds, and a slip should not."""
+"""Checks made before a framework is loaded, so that a mistake does not cost the seconds that loading takes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from drivetrain.types.task import Task
 
 
 class Start(Protocol):
-    """What a verb may know before the framework is loaded."""
+    """What a verb can know before the framework is loaded."""
 
     @property
     def spec(self) -> EngineSpec | None:
-        """The engine; ``None`` where it is chosen by the data."""
+        """The engine; ``None`` if it is chosen by the data."""
 
     @property
     def device(self) -> str:
-        """Where to compute, as requested."""
+        """The requested device."""
 
     @property
     def task(self) -> Task | None:
-        """What the model is for; ``None`` where this is not known yet."""
+        """The task of the model; ``None`` if not known yet."""
 
     @property
     def given_work_dir(self) -> Path | None:
-        """The work dir that was given, or of the run that the model was given as."""
+        """The given work dir, or that of the run given as the model."""
 
     @property
     def record(self) -> RunRecord:
-        """The run that the model was given as."""
+        """The record of the run given as the model."""
 
     @property
     def has_data(self) -> bool:
@@ -49,10 +49,10 @@ class Start(Protocol):
 
 
 class Asked:
-    """The arguments of an engine that is not made yet, for the checks of the command line.
+    """The arguments of an engine that is not created yet, for the checks of the command line.
 
     Args:
-        arguments: of the constructor of ``Engine``, and ``data_args``.
+        arguments: the arguments of ``Engine``'s constructor, and ``data_args``.
 
     Raises:
         OptionError: the task or the device does not exist.
@@ -73,7 +73,7 @@ class Asked:
 
     @cached_property
     def spec(self) -> EngineSpec | None:
-        """The engine that serves the model; ``None`` where the model is chosen by the data."""
+        """The engine that serves the model; ``None`` if the model is chosen by the data."""
         if self._model is None:
             return None
         found = resolve(self._model, engine=self._recipe.argument("engine", self._given.get("engine")))
@@ -82,37 +82,37 @@ class Asked:
 
     @property
     def task(self) -> Task | None:
-        """What the model is for, where this was said or recorded."""
+        """The task of the model, if given or recorded."""
         name = self._given.get("task") or self.record.content.get("task")
         return Task.parse(name) if name else None
 
     @property
     def device(self) -> str:
-        """Where to compute, as requested."""
+        """The requested device."""
         device: str | None = self._recipe.argument("device", self._given.get("device"))
         return device or "auto"
 
     @property
     def given_work_dir(self) -> Path | None:
-        """The work dir that was given, or of the run that the model was given as."""
+        """The given work dir, or that of the run given as the model."""
         given = self._recipe.argument("work_dir", self._given.get("work_dir"))
         return self.record.directory if given is None else Path(given).expanduser().absolute()
 
     @cached_property
     def record(self) -> RunRecord:
-        """The run that the model was given as."""
+        """The record of the run given as the model."""
         model = self._model
         return RunRecord.of(Path(model).expanduser()) if isinstance(model, str | Path) else RunRecord()
 
     @property
     def has_data(self) -> bool:
-        """Whether there are data: those given, those of the recipe, or those of the run that are still there."""
+        """Whether there are data: those given, those of the recipe, or those of the run if they still exist."""
         given = self._given.get("data_args") or self._recipe.argument("data", self._given.get("data"))
         return bool(given) or self.record.data is not None
 
 
 def check_arguments(data: Any, task: Any, device: Any) -> None:
-    """Refuse arguments of an engine that are wrong whatever its framework is.
+    """Refuse engine arguments that are wrong for any framework.
 
     Raises:
         OptionError: the task or the device does not exist.
@@ -126,14 +126,14 @@ def check_arguments(data: Any, task: Any, device: Any) -> None:
 
 
 def check_task(model: Any, task: Any) -> None:
-    """Refuse a task that a model of a catalogue is not for.
+    """Refuse a task that a model of a catalogue does not support.
 
     Args:
-        model: as it was resolved.
-        task: that was asked for; ``None`` if none was.
+        model: the resolved model.
+        task: the requested task; ``None`` if none was requested.
 
     Raises:
-        OptionError: with the tasks of the model, and how to find others.
+        OptionError: the message lists the tasks of the model, and how to find other models.
     """
     if not isinstance(model, ModelEntry) or not model.tasks or task is None:
         return
@@ -141,16 +141,16 @@ def check_task(model: Any, task: Any) -> None:
     if wanted not in model.tasks:
         of = f"the task {model.tasks[0]!r}" if len(model.tasks) == 1 else f"the tasks {', '.join(model.tasks)}"
         raise OptionError(
-            f"task={wanted!r}, but {model.full_name} is a model for {of}. List those for it: "
+            f"task={wanted!r}, but {model.full_name} is a model for {of}. List models for it with: "
             f"drivetrain find --task {wanted}"
         )
 
 
 def check_limits(start: Start, options: TrainOptions) -> None:
-    """Refuse options of ``train`` that the engine of the model never honours.
+    """Refuse options of ``train`` that the model's engine never honours.
 
     Raises:
-        OptionError: naming the first of them.
+        OptionError: the message names the first of them.
         ModelError: no engine serves the model.
     """
     spec = start.spec
@@ -159,10 +159,10 @@ def check_limits(start: Start, options: TrainOptions) -> None:
 
 
 def check_tiles(tile: Any, task: Task | None = None) -> None:
-    """Refuse an option ``tile`` that is not one, or that the task has no use for.
+    """Refuse an option ``tile`` that is not valid, or that the task cannot use.
 
     Raises:
-        OptionError: it is neither a size nor a size and an overlap.
+        OptionError: it is neither a size nor a size with an overlap.
         UnsupportedOptionError: answers of this task cannot be joined.
     """
     if tile is not None:
@@ -172,10 +172,10 @@ def check_tiles(tile: Any, task: Task | None = None) -> None:
 
 
 def check_checkpoint(start: Start, checkpoint: Any) -> None:
-    """Refuse a checkpoint that is not there, and the run that left none.
+    """Refuse a checkpoint that does not exist, and a run that saved none.
 
     Raises:
-        CheckpointNotFoundError: it is not there.
+        CheckpointNotFoundError: it does not exist.
     """
     if checkpoint in ("best", "last"):
         start.record.kept(checkpoint, start.given_work_dir)
@@ -186,19 +186,19 @@ def check_checkpoint(start: Start, checkpoint: Any) -> None:
 
 
 def check_source(source: Any) -> None:
-    """Refuse images that are not there; those of a list are looked at when their turn comes, but one must be there.
+    """Refuse images that do not exist; the images of a list are checked one by one later, but at least one must exist.
 
     Raises:
-        DataNotFoundError: there is no such file or folder, or no file of a list is there.
+        DataNotFoundError: the file or folder does not exist, or no file of a list does.
     """
     paths = [item for item in _listed(source) if isinstance(item, str | Path)]
     if len(paths) != len(_listed(source)) or any(_is_there(path) for path in paths):
         return
     if len(paths) > 1:
-        raise DataNotFoundError(f"source: none of the {len(paths)} files is there; the first: {str(paths[0])!r}.")
+        raise DataNotFoundError(f"source: none of the {len(paths)} files exist; the first: {str(paths[0])!r}.")
     from drivetrain.images.sources import expand_source
 
-    expand_source(source if isinstance(source, str | Path) else paths[0])  # says what is wrong with it
+    expand_source(source if isinstance(source, str | Path) else paths[0])  # raises if something is wrong with it
 
 
 def _listed(source: Any) -> list[Any]:
@@ -210,7 +210,7 @@ def _is_there(path: str | Path) -> bool:
 
 
 def check_data(start: Start, purpose: str = "") -> None:
-    """Refuse to go on without data.
+    """Refuse to continue without data.
 
     Raises:
         DataError: there are none.

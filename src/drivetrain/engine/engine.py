@@ -38,7 +38,7 @@ _PLANNED_BY = ("task", "engine", "device", "model_args")
 
 
 class Engine(OldNames, EngineState):
-    """Train, test, predict and export one model; calling it returns the engine of the model's framework.
+    """Train, test, predict and export one model; calling the class returns the engine of the model's framework.
 
     Example::
 
@@ -48,14 +48,14 @@ class Engine(OldNames, EngineState):
 
     Args:
         model: an upstream object, a name (``drivetrain find`` lists them), a class path, a checkpoint, an exported
-            artefact, a recipe (its name or YAML file; what is given beside it overrides it), or the work dir of a
+            artefact, a recipe (its name or YAML file; other arguments override it), or the work dir of a
             finished run. Without one, model and options are chosen by the data, see ``plan``.
         data: a folder, file or zip, a ``datumaro.Dataset``, a :class:`drivetrain.Dataset`, or the framework's own data.
-        task: what to train for; taken from the data or the model if not given.
-        work_dir: where everything the run writes goes; a new folder below ``runs/`` if not given.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``; ``"auto"`` if not given.
-        engine: the name of the engine to use, whatever the model says.
-        model_args: arguments of the model's constructor, when the model is given by name or class path.
+        task: the task to train for; by default that of the data or the model.
+        work_dir: the folder for everything the run writes; by default a new folder below ``runs/``.
+        device: ``"auto"`` (the default), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"xpu"``, ``"mps"``.
+        engine: the name of the engine to use, regardless of the model.
+        model_args: arguments of the model's constructor, if the model is given by name or class path.
 
     Raises:
         ModelError: no engine serves the model.
@@ -64,7 +64,7 @@ class Engine(OldNames, EngineState):
     """
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Refuse an engine without a framework, or whose framework lacks what every engine needs."""
+        """Refuse an engine without a framework, or whose framework lacks a required hook."""
         super().__init_subclass__(**more)
         framework = old_framework(cls) or cls.framework_class
         lacking = [name for name in NEEDED if name in framework.__abstractmethods__]
@@ -75,7 +75,7 @@ class Engine(OldNames, EngineState):
         cls.framework_class = framework
 
     def __new__(cls, model: Any = None, data: Any = None, *, engine: str | None = None, **more: Any) -> Self:
-        """Return an object of the subclass that serves the model; without a model, one is chosen by the data."""
+        """Return an instance of the subclass that serves the model; without a model, one is chosen by the data."""
         if cls is not Engine:
             return super().__new__(cls)
         choice = _choose(model, data, engine, more)
@@ -126,10 +126,10 @@ class Engine(OldNames, EngineState):
         self.config = None
 
     def used_value(self, name: str) -> Any:
-        """What the last training really used for an option, ``"model.NAME"`` or ``"engine_args.NAME"``.
+        """The value that the last training actually used for an option, ``"model.NAME"`` or ``"engine_args.NAME"``.
 
         Raises:
-            KeyError: the framework does not tell.
+            KeyError: the framework does not report it.
         """
         head, _, rest = name.partition(".")
         if rest and head == "model":
@@ -147,14 +147,14 @@ class Engine(OldNames, EngineState):
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """What was found out to choose the class of an engine, kept for its constructor.
+    """The result of choosing an engine class, kept for its constructor.
 
     Attributes:
         resolution: which engine serves the model.
-        model: as it was given, or as recipe or plan name it.
-        engine: the name of an engine that was asked for.
-        plan: where the model was chosen by the data.
-        recipe: where the model was given as one.
+        model: the model as given, or as named by recipe or plan.
+        engine: the name of the engine that was requested.
+        plan: the plan, if the model was chosen by the data.
+        recipe: the recipe, if one was given as the model.
     """
 
     resolution: Resolution
@@ -170,11 +170,11 @@ def _choose(
     """Choose engine and model.
 
     Args:
-        model: as it was given.
-        data: as they were given.
-        engine: the name of the engine that was asked for.
+        model: the model as given.
+        data: the data as given.
+        engine: the name of the requested engine.
         more: the other arguments of the constructor.
-        of: the engine whose class was called outright.
+        of: the engine whose class was called directly.
     """
     check_arguments(data, more.get("task"), more.get("device"))
     recipe = Recipe.of(model)
@@ -190,24 +190,24 @@ def _choose(
 
 
 def _plan(data: Any, given: Mapping[str, Any]) -> Plan:
-    """What to train when no model is given."""
+    """The plan of what to train when no model is given."""
     from drivetrain.recommend import recommend
 
     return recommend(data, **{name: given[name] for name in _PLANNED_BY if given.get(name) is not None})
 
 
 def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, given: Mapping[str, Any]) -> Setup:
-    """The arguments of the engine: what was given, else the recipe's, else the plan's, else those of the recorded run.
+    """The arguments of the engine: those given, else the recipe's, else the plan's, else those of the recorded run.
 
     Raises:
-        OptionError: arguments of a constructor were given for an object that is made already.
+        OptionError: constructor arguments were given for an object that already exists.
     """
     model, plan = choice.model, choice.plan
     task, model_args = recipe.argument("task", given["task"]), recipe.argument("model_args", given["model_args"])
     data, data_args = recipe.data(given["data"], task)
     same = data is None or (isinstance(data, str | Path) and record.was_trained_on(str(data), ""))
     if same and task is None:
-        task = record.data_task  # data that are read for another task are other data
+        task = record.data_task  # data read for another task are different data
     if record.data_args and same:
         data = load_with(record.data, record.data_args, task)
         data_args = record.data_args
@@ -218,7 +218,7 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
     if model_args and not made_here:
         raise OptionError(
             f"model_args={sorted(model_args)} cannot be given together with a ready model "
-            f"({describe_model(model)}). Set them on the model itself, or give the model by its name."
+            f"({describe_model(model)}). Set them on the model itself, or give the model by name."
         )
     cls = type(engine)
     return Setup(
@@ -235,7 +235,7 @@ def _setup(engine: Engine, choice: _Choice, recipe: Recipe, record: RunRecord, g
 
 
 def describe_model(model: Any) -> str:
-    """The path or name of a model, the path of a loaded artefact, else the class."""
+    """The path or name of a model, the path of a loaded artefact, or the class of any other object."""
     if isinstance(model, str | Path):
         path = Path(model).expanduser()
         return str(path.absolute()) if path.exists() else str(model)

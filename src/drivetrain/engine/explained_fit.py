@@ -1,4 +1,4 @@
-"""A training whose bare errors, where their cause is known, are told by what the user gave."""
+"""Training with errors of frameworks translated, where their cause is known, into errors about the user's input."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from drivetrain.engine.state import EngineState
     from drivetrain.runs.run import Run
 
-#: Below it the features of usual networks shrink to nothing, and each framework fails in words of its own.
+#: Below this size the features of common networks shrink to nothing, and each framework fails in its own words.
 _SMALL = 32
 
 
 def fit_explained(engine: EngineState, options: TrainOptions, run: Run) -> FitResult:
-    """Train.
+    """Train, explaining errors whose cause is known.
 
     Args:
-        engine: whose model is built.
-        options: of the training.
-        run: of the training.
+        engine: the engine; its model is built.
+        options: the options of the training.
+        run: the run of the training.
 
     Raises:
         ImageError: images cannot be read; all of them are named.
-        OptionError: the framework failed before the end of the first epoch, with images of a size that is too small.
+        OptionError: the framework failed in the first epoch, on images of a size that is too small.
     """
     try:
         return fit_surviving(engine, options, run)
@@ -37,7 +37,7 @@ def fit_explained(engine: EngineState, options: TrainOptions, run: Run) -> FitRe
             raise
         from drivetrain.data.unreadable import all_unreadable
 
-        engine.progress.note("An image cannot be read, so the others are looked through before the training ends.")
+        engine.progress.note("An image cannot be read; checking the others before stopping.")
         raise all_unreadable(engine.dataset, error) from error
     except (RuntimeError, ValueError, IndexError, ArithmeticError) as error:
         size = options.image_size_hw
@@ -45,6 +45,6 @@ def fit_explained(engine: EngineState, options: TrainOptions, run: Run) -> FitRe
         if known or size is None or min(size) >= _SMALL or run.history:
             raise
         raise OptionError(
-            f"image_size={options.image_size!r} is too small for {engine.setup.model_name}: its training failed at "
+            f"image_size={options.image_size!r} is too small for {engine.setup.model_name}: training failed at "
             f"this size ({' '.join(str(error).split())[:200]}). Give at least {_SMALL}."
         ) from error

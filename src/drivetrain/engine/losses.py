@@ -1,4 +1,4 @@
-"""What a training that diverged says of itself."""
+"""Detecting a diverged training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def require_numbers(run: Run, *, has_best: bool) -> None:
-    """Note from where on the losses of a finished training are not finite.
+    """Note the epoch from which on the losses of a finished training are not finite.
 
     Args:
         run: the training.
-        has_best: whether a best state was kept; engines keep none whose loss is no number.
+        has_best: whether a best state was saved; engines save none whose loss is NaN.
 
     Raises:
-        DrivetrainError: they are finite in no epoch, and there is no best state.
+        DrivetrainError: the losses are not finite in any epoch, and there is no best state.
     """
     losses = {
         record.epoch: [value for name, value in record.metrics.items() if "loss" in name.lower()]
@@ -30,11 +30,11 @@ def require_numbers(run: Run, *, has_best: bool) -> None:
         return
     if whole or has_best:
         first = max(whole, default=-1) + 2
-        run.note(f"The training diverged: from epoch {first} on its losses are not finite. Lower learning_rate.")
+        run.note(f"The training diverged: its losses are not finite from epoch {first} on. Lower learning_rate.")
         return
     used = (run.record.get("effective_options") or {}).get("learning_rate", "the default")
     raise DrivetrainError(
         f"The training diverged: no loss was a finite number in any of {len(losses)} epochs, so there is no best "
-        f"state. Lower learning_rate (used: {used}), give precision='fp32' if it is another, and look for values that "
-        "are not finite in the data."
+        f"state. Lower learning_rate (used: {used}), use precision='fp32' if it was different, and look for values "
+        "that are not finite in the data."
     )

@@ -1,4 +1,4 @@
-"""Objects of a framework written as text: ``{class_path: ..., init_args: {...}}``, for the slots that take them."""
+"""Framework objects written as ``{class_path: ..., init_args: {...}}``, for the options that accept them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivetrain.models.registry import engine_specs
 from drivetrain.models.spec import claimed_by
 from drivetrain.types.options import check_names
 
-#: Options that hold an object of the framework: name -> the classes it may be of, as in ``EngineSpec.claims``.
+#: Options that hold an object of the framework: name -> the allowed base classes, as in ``EngineSpec.claims``.
 OBJECTS: Mapping[str, tuple[str, ...]] = {
     "callbacks": ("lightning:Callback", "pytorch_lightning:Callback"),
     "logger": ("lightning:Logger", "pytorch_lightning:Logger"),
@@ -20,14 +20,14 @@ OBJECTS: Mapping[str, tuple[str, ...]] = {
 
 
 def make_objects(name: str, value: Any) -> Any:
-    """The object or objects of an option.
+    """Create the object or objects of an option.
 
     Args:
-        name: of the option, one of :data:`OBJECTS`, or "data".
-        value: a mapping of ``class_path`` and ``init_args``, or a list of them; names of trackers for ``logger``.
+        name: the name of the option, one of :data:`OBJECTS`, or "data".
+        value: a mapping of ``class_path`` and ``init_args``, or a list of them; for ``logger`` also tracker names.
 
     Raises:
-        OptionError: it is something else, or the class is not one that the option takes; such a class is not called.
+        OptionError: it is something else, or the class is not allowed for the option; such a class is not called.
     """
     items = value if isinstance(value, list) else [value]
     made = [item if name == "logger" and isinstance(item, str) else _make(name, item) for item in items]
@@ -35,7 +35,7 @@ def make_objects(name: str, value: Any) -> Any:
 
 
 def _allowed(name: str) -> tuple[str, ...]:
-    """The classes that an option takes; for data those that the engines announce."""
+    """The base classes that an option allows; for data those that the engines declare."""
     if name != "data":
         return OBJECTS[name]
     return tuple(dict.fromkeys(claim for spec in engine_specs().values() for claim in spec.data_claims))
@@ -46,7 +46,7 @@ def _make(name: str, value: Any) -> Any:
     bases = " or ".join(claim.replace(":", ".") for claim in allowed)
     if not isinstance(value, dict) or not {"class_path"} <= set(value) <= {"class_path", "init_args"}:
         raise OptionError(
-            f"{name}={value!r} is not an object that can be made. Write it as "
+            f"{name}={value!r} is not an object that can be created. Write it as "
             f"'{{class_path: package.module.Class, init_args: {{...}}}}', where Class is a subclass of {bases}."
         )
     path, arguments = str(value["class_path"]), value.get("init_args") or {}
@@ -61,7 +61,7 @@ def _make(name: str, value: Any) -> Any:
     try:
         return cls(**arguments)
     except Exception as error:
-        raise OptionError(f"{name}: {path} could not be made with {arguments!r}: {error}") from error
+        raise OptionError(f"{name}: {path} could not be created with {arguments!r}: {error}") from error
 
 
 def _find_class(name: str, path: str) -> type:
@@ -76,12 +76,12 @@ def _find_class(name: str, path: str) -> type:
 
 
 def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None) -> Any:
-    """The data of a path read with options, or of a class of a framework.
+    """The data at a path read with options, or an object of a framework's data class.
 
     Args:
-        source: the path, or the path of a class of data modules.
-        arguments: of :func:`drivetrain.load_dataset`, or ``class_path`` with the arguments of that class.
-        task: what the data are to be used for.
+        source: the path of the data, or the class path of a data module.
+        arguments: those of :func:`drivetrain.load_dataset`, or ``class_path`` with the arguments of that class.
+        task: the task that the data are for.
 
     Raises:
         OptionError: there is no such option, or no path to use it on.
@@ -99,7 +99,7 @@ def load_with(source: str | None, arguments: Mapping[str, Any], task: str | None
 
 
 def _data_object(source: str | None, arguments: Mapping[str, Any]) -> Any:
-    """Data of a framework's own class: ``--data.class_path``, with its arguments in ``init_args`` or beside it."""
+    """Data of a framework's own class: ``--data.class_path``, with its arguments in ``init_args`` or next to it."""
     if source is not None:
         raise OptionError(f"--data {source} and --data.class_path {arguments['class_path']} exclude each other.")
     beside = {name: value for name, value in arguments.items() if name not in ("class_path", "init_args")}

@@ -1,7 +1,8 @@
-"""Engines written before there was a ``Framework``, with their hooks on the engine itself; for one release.
+"""Support, for one release, for engines that define their hooks on the engine itself instead of on a ``Framework``.
 
-Their hooks (``_build``, ``_infer``, ``_fit``, ...) and the names that they read (``self._data``, ``self._label_names``,
-...) keep working. New engines define a :class:`drivetrain.engine.Framework` and name it as ``framework_class``.
+Their hooks (``_build``, ``_infer``, ``_fit``, ...) and the attributes they read (``self._data``,
+``self._label_names``, ...) keep working. New engines define a :class:`drivetrain.engine.Framework` and set it as
+``framework_class``.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
 
 def old_framework(cls: type[EngineState]) -> type[Framework] | None:
-    """The framework of an engine class that has the former hooks; ``None`` if it has none of them.
+    """The framework of an engine class that has the old hooks; ``None`` if it has none of them.
 
     Raises:
-        TypeError: it lacks one that every engine needs, or has some beside a framework that has them.
+        TypeError: it lacks a required hook, or has some in addition to a framework that defines them.
     """
     if not issubclass(cls, OldNames):
         return None
@@ -55,7 +56,7 @@ def old_framework(cls: type[EngineState]) -> type[Framework] | None:
     own = sorted(name for name in _OLD_HOOKS if getattr(cls, name) is not getattr(OldNames, name))
     warnings.warn(
         f"The engine {cls.__name__} has hooks of its own ({', '.join(own)}), which will not work after release 0.2. "
-        f"Move them to a Framework, without the underscore, and name it as framework_class of {cls.__name__}: "
+        f"Move them to a Framework, without the underscore, and set it as framework_class of {cls.__name__}: "
         "see docs/how-to-add-an-engine.md.",
         DeprecationWarning,
         stacklevel=3,  # the class statement
@@ -73,7 +74,7 @@ _OLD_HOOKS = frozenset(
 
 
 class OldHooks(Framework):
-    """Calls the hooks of an engine that is its own framework."""
+    """Calls the hooks of an engine that acts as its own framework."""
 
     engine: OldNames  # set by the constructor of the engine
 
@@ -150,7 +151,7 @@ class OldHooks(Framework):
 
 
 class OldNames(EngineState):
-    """The hooks with their former names, as a base that engines override and call, and what they read."""
+    """The hooks under their old names, as a base class that engines override and call, and the attributes they read."""
 
     default_space: ClassVar[Mapping[str, Any]] = {}
     unsupported_options: ClassVar[Mapping[str, str]] = {}

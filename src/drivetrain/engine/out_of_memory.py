@@ -1,4 +1,4 @@
-"""A training that survives running out of memory, with half the batch size."""
+"""Training that survives running out of memory by halving the batch size."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PARTS = 2
 
 
 def fit_surviving(engine: EngineState, options: TrainOptions, run: Run) -> FitResult:
-    """Train; when memory runs out, go on from the last state with half the batch size, once.
+    """Train; if memory runs out, continue once from the last state with half the batch size.
 
     Args:
-        engine: whose model is built.
-        options: with the batch size that was found to fit.
-        run: notes what happened.
+        engine: the engine; its model is built.
+        options: the options, with the batch size that was found to fit.
+        run: records what happened.
     """
     try:
         return engine.framework.fit(options, run, resume=options.resume)
@@ -39,18 +39,18 @@ def fit_surviving(engine: EngineState, options: TrainOptions, run: Run) -> FitRe
     smaller, how = _smaller(engine, options)
     has_state = any(run.checkpoints.glob("last.*"))
     start = f"from the last state, after epoch {len(run.history)}" if has_state else "from the beginning"
-    run.note(f"Memory ran out ({reason}). The training goes on {start}, with {how}.")
+    run.note(f"Memory ran out ({reason}). Training continues {start}, with {how}.")
     engine.framework.build(replace(smaller, resume=has_state, checkpoint=None if has_state else smaller.checkpoint))
     if not has_state and smaller.checkpoint is not None:
         engine.framework.warm_start(engine.weights.find(smaller.checkpoint, engine.given_work_dir), run)
-    gc.collect()  # what the broken training held: its trainer, its optimiser, its images
+    gc.collect()  # the memory of the failed training: its trainer, its optimiser, its images
     give_memory_back()
     free_accelerator()
     return engine.framework.fit(smaller, run, resume=has_state)
 
 
 def _smaller(engine: EngineState, options: TrainOptions) -> tuple[TrainOptions, str]:
-    """Half the batch size, with gradients of two steps accumulated where the engine can, and how that is said."""
+    """Half the batch size, with gradients of two steps accumulated if the engine can, and a description of this."""
     whole = options.batch_size or _PARTS
     half = whole // _PARTS
     more = engine.framework.accumulated(_PARTS, whole, options)
@@ -63,7 +63,7 @@ def _smaller(engine: EngineState, options: TrainOptions) -> tuple[TrainOptions, 
 
 
 def _forget(error: BaseException | None) -> None:
-    """Release the tensors that the frames of an error hold."""
+    """Release the tensors held by the frames of an exception."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error.__traceback__ = None

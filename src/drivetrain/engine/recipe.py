@@ -1,4 +1,4 @@
-"""A recipe as the model of an engine: it names the model, its arguments and the options of its training."""
+"""A recipe given as the model of an engine: it names the model, its arguments and the training options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drivetrain.errors import DataError, OptionError
 from drivetrain.recipes import names_recipe, numbers, read_config, recipe_tasks
 from drivetrain.types.options import TrainOptions, check_names
 
-#: Arguments of the engine's constructor that a recipe may give.
+#: Arguments of the engine's constructor that a recipe may set.
 _OF_ENGINE = ("model", "data", "task", "work_dir", "device", "engine", "model_args", "data_args")
 
 
@@ -22,7 +22,7 @@ class Recipe:
     """The options of a recipe or of a saved config.
 
     Attributes:
-        name: as it was given.
+        name: the recipe as given.
         values: option -> value.
     """
 
@@ -31,10 +31,10 @@ class Recipe:
 
     @classmethod
     def of(cls, model: Any) -> Self | None:
-        """The recipe that was given as the model, if one was.
+        """The recipe given as the model, if one was.
 
         Raises:
-            OptionError: it is not YAML, has a key that is no option, names no model, or is of a newer drivetrain.
+            OptionError: it is not YAML, has an unknown key, names no model, or was written by a newer drivetrain.
         """
         if not names_recipe(model):
             return None
@@ -46,7 +46,7 @@ class Recipe:
         return cls(str(model), numbers(values))
 
     def argument(self, name: str, given: Any) -> Any:
-        """An argument of the engine's constructor: what was given to it, else what the recipe says."""
+        """An argument of the engine's constructor: the given value, else that of the recipe."""
         value = self.values.get(name)
         if isinstance(value, Mapping):
             return {**value, **(given or {})}
@@ -56,7 +56,7 @@ class Recipe:
         """The data that were given, else those of the recipe; read with its arguments, if it has any.
 
         Returns:
-            The data, and the arguments that they were read with.
+            The data, and the arguments they were read with.
 
         Raises:
             DataError: they cannot be read.
@@ -71,10 +71,10 @@ class Recipe:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """The options of ``train``, with objects of the framework made.
+        """The options of ``train``, with objects of the framework created.
 
         Raises:
-            OptionError: an object cannot be made.
+            OptionError: an object cannot be created.
         """
         from drivetrain.engine.objects import OBJECTS, make_objects
 
@@ -88,11 +88,11 @@ def _as_option(value: Any) -> Any:
 
 @contextlib.contextmanager
 def fitting_recipe(name: str, task: str | None, data: Any) -> Iterator[None]:
-    """While it is open, data that the task of a recipe cannot use are refused in the name of the recipe.
+    """Within the block, an error about data that the recipe's task cannot use also names the recipe.
 
     Args:
-        name: of the recipe; ``""`` if there is none.
-        task: that the model is trained for.
+        name: the name of the recipe; ``""`` if there is none.
+        task: the task that the model is trained for.
         data: a path.
 
     Raises:
@@ -108,7 +108,7 @@ def fitting_recipe(name: str, task: str | None, data: Any) -> Iterator[None]:
 
 
 def _misfit(recipe: str, task: str, data: Any) -> str:
-    """Why the data do not fit, or ``""`` if the task is not what is wrong with them."""
+    """Why the data do not fit, or ``""`` if the task is not the problem."""
     from drivetrain.data import load_dataset
     from drivetrain.data.tasks import servable_tasks
 
@@ -122,6 +122,6 @@ def _misfit(recipe: str, task: str, data: Any) -> str:
     others = [name for name, other in recipe_tasks().items() if other in able]
     return (
         f"The recipe {recipe!r} is for the task {task}, but the annotations of {data} (read as {found.format!r}) can "
-        f"serve: {', '.join(able)}. Recipes for them: {', '.join(others) or 'none'}. Or leave out the recipe, and a "
-        "model is chosen by the data."
+        f"serve: {', '.join(able)}. Recipes for them: {', '.join(others) or 'none'}. Or leave out the recipe to have a "
+        "model chosen by the data."
     )

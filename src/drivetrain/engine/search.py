@@ -28,7 +28,7 @@ _NOT_IN_TRIALS = (*_ONCE, "callbacks", "logger", "adaptive_bs")
 
 
 def search_subject(engine: EngineState) -> SearchSubject:
-    """The engine as a search sees it."""
+    """The engine from the point of view of a search."""
     return SearchSubject(
         setup=setup_of(engine),
         space=engine.framework.search_space(),
@@ -47,42 +47,42 @@ def search_subject(engine: EngineState) -> SearchSubject:
 
 
 def setup_of(engine: EngineState) -> Setup:
-    """How another process makes the engine, for the task that it is known to be for."""
+    """The setup with which another process creates the engine, for its known task."""
     known = engine.framework.known_task
     return replace(engine.setup, task=known.value if known is not None else None)
 
 
 def _model_arguments(engine: EngineState) -> Sequence[str] | None:
-    """The arguments of the model's constructor; ``None`` if they are not known."""
+    """The arguments of the model's constructor; ``None`` if unknown."""
     if not engine.setup.takes_model_args:
         return ()
     return argument_names(engine.resolution.model, engine.spec.sources)
 
 
 def _main_metric(engine: EngineState) -> str:
-    """The metric that trials are compared by where none is asked for.
+    """The metric that trials are compared by, if none is requested.
 
     Raises:
-        OptionError: the task is not known.
+        OptionError: the task is unknown.
     """
     try:
         return f"val/{engine.task.main_metric}"
     except OptionError as error:
         raise OptionError(
-            "metric=... is needed: the name of a validation metric that the model logs, such as 'val_loss', to compare "
-            "the trials by."
+            "metric=... is required to compare the trials: the name of a validation metric that the model logs, such "
+            "as 'val_loss'."
         ) from error
 
 
 def _config(engine: EngineState, options: TrainOptions) -> dict[str, Any]:
-    """The options as a config that ``--config`` takes, with model and data where they can be written down."""
+    """The options as a config for ``--config``, with model and data if they can be written down."""
     known = {**(engine.config or repeatable(engine, options) or {}), **options.given()}
     names = {*_OF_THE_ENGINE, *TrainOptions.names()} - set(_ONCE)
     return {name: value for name, value in known.items() if name in names and value is not None}
 
 
 def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The engine's own search space, without the options that the user gave a value for.
+    """The engine's own search space, without the options that the user has set.
 
     Raises:
         OptionError: nothing is left of it.
@@ -93,14 +93,14 @@ def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, An
     free = {name: values for name, values in whole.items() if name not in fixed}
     if whole and not free:
         raise OptionError(
-            f"There is no space to search: {', '.join(whole)} would be searched, and each is given. Leave one of them "
+            f"There is nothing to search: {', '.join(whole)} would be searched, but all are set. Leave one of them "
             "out, or give a space."
         )
     return free
 
 
 def search_options(engine: EngineState, options: TrainOptions, how: SearchOptions, *, overwrite: bool) -> TuneResult:
-    """Search in the work dir of the engine, or, without one, in a folder that is the same for the same search."""
+    """Search in the work dir of the engine or, without one, in a folder determined by the search itself."""
     with explained(engine.given_work_dir or Path("runs")):
         return search(search_subject(engine), options, how, engine.given_work_dir, overwrite=overwrite)
 
@@ -109,13 +109,13 @@ def search_before(engine: EngineState, given: Mapping[str, Any], options: TrainO
     """Search before a training, in the folder "tuning" of its work dir.
 
     Args:
-        engine: whose model gets its best arguments.
-        given: the options that the user gave.
-        options: of the training.
-        run: of the training.
+        engine: the engine whose model gets the best arguments.
+        given: the options given by the user.
+        options: the options of the training.
+        run: the run of the training.
 
     Returns:
-        The options with their best values.
+        The options with the best values found.
     """
     how = SearchOptions.from_config(options.hpo_config)
     how = replace(how, space=how.space or default_space(engine, given) or None)
@@ -134,7 +134,7 @@ def search_before(engine: EngineState, given: Mapping[str, Any], options: TrainO
 
 
 def with_fitting_batch(engine: EngineState, options: TrainOptions, run: Run) -> TrainOptions:
-    """The options with the batch size that ``adaptive_bs`` finds; the run notes how it was found."""
+    """The options with the batch size found by ``adaptive_bs``; the run notes how it was found."""
     with tempfile.NamedTemporaryFile(prefix="drivetrain-", suffix=".log") as log:
         found = choose(setup_of(engine), engine.dataset, options, log=Path(log.name))
     run.note(f"adaptive_bs={options.adaptive_bs!r}: {found}.")

@@ -1,4 +1,4 @@
-"""What a verb is given: the setup, the data, the weights and the framework of one engine."""
+"""The state that verbs work on: the setup, the data, the weights and the framework of one engine."""
 
 from __future__ import annotations
 
@@ -28,56 +28,56 @@ if TYPE_CHECKING:
 
 
 class EngineState:
-    """One model with its data, as the verbs see it; :class:`drivetrain.Engine` is one."""
+    """One model with its data, as seen by the verbs; :class:`drivetrain.Engine` derives from it."""
 
-    #: What the engine serves.
+    #: The description of the engine.
     spec: ClassVar[EngineSpec]
-    #: What does the work.
+    #: The class that implements the framework.
     framework_class: ClassVar[type[Framework]] = Framework  # type: ignore[type-abstract]  # each names its own
 
-    #: Which engine was chosen for which model, and why.
+    #: The engine that was chosen for the model, and why.
     resolution: Resolution
-    #: What was chosen by the data and why, if no model was given.
+    #: The choices made from the data, and why, if no model was given.
     plan: Plan | None = None
-    #: The recipe that was given as the model, if one was.
+    #: The recipe given as the model, if one was.
     recipe: Recipe | None = None
-    #: What repeats the run on the command line; ``train`` saves it as ``config.yaml`` before it begins.
+    #: A config that repeats the run on the command line; ``train`` saves it as ``config.yaml`` before it starts.
     config: Mapping[str, Any] | None = None
-    #: The arguments that make the same engine again.
+    #: The arguments that create the same engine again.
     setup: Setup
-    #: The data as they were given, and the data set that is read from them.
+    #: The data as given, and the data set read from them.
     data: EngineData
-    #: Which weights the model has.
+    #: The weights that the model has.
     weights: Weights
     #: The framework's side.
     framework: Framework
-    #: Where steps and notes are shown.
+    #: Displays steps and notes.
     progress: Progress
-    #: The work dir that was given, or of the run that the model was given as.
+    #: The given work dir, or that of the run given as the model.
     given_work_dir: Path | None = None
 
     @property
     def model(self) -> Any:
-        """The framework's own model object, built at the first use."""
+        """The framework's own model object, built on first use."""
         return self.framework.model
 
     @property
     def task(self) -> Task:
-        """What the model is trained for.
+        """The task of the model.
 
         Raises:
-            OptionError: neither the model nor the data say it.
+            OptionError: neither the model nor the data determine it.
         """
         return self.framework.task
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The name of each label, by its number; those of the model, else of the data."""
+        """The name of each label, by its number; those of the model, else those of the data."""
         return self.framework.label_names
 
     @property
     def device(self) -> str:
-        """Where to compute."""
+        """The device to compute on."""
         return self.setup.device
 
     @property
@@ -87,7 +87,7 @@ class EngineState:
 
     @property
     def work_dir(self) -> Path:
-        """Where everything the run writes goes."""
+        """The folder for everything the run writes."""
         if self.given_work_dir is None:
             from drivetrain.runs.run import default_work_dir
 
@@ -96,7 +96,7 @@ class EngineState:
 
     @property
     def has_native_data(self) -> bool:
-        """Whether the data are the framework's own and pass through untouched."""
+        """Whether the data are the framework's own and are passed through unchanged."""
         return self.framework.has_native_data
 
     @property
@@ -109,32 +109,32 @@ class EngineState:
         return self.framework.dataset
 
     def require(self, verb: str, hooks: Sequence[str]) -> None:
-        """Refuse a verb whose hooks the framework does not have; else make ready for the framework to be loaded.
+        """Refuse a verb whose hooks the framework lacks; otherwise prepare for loading the framework.
 
         Raises:
-            UnsupportedError: with the verbs that there are.
+            UnsupportedError: the message lists the verbs that the engine has.
         """
         require_hooks(type(self), verb, hooks, self.spec, f" The model is {self.setup.model_name}.")
         bound_spinning()
 
     def select(self, checkpoint: str | Path | None) -> None:
-        """Bring the model into the state that a verb is asked to use: "best", "last", a path, or the usual one.
+        """Load the state that a verb requests: "best", "last", a path, or by default that of the run.
 
         Raises:
-            CheckpointError: the checkpoint is not there, or does not fit the model.
+            CheckpointError: the checkpoint does not exist, or does not fit the model.
         """
         self.weights.select(checkpoint, self.framework, self.given_work_dir)
 
     def warn_if_untrained(self) -> None:
-        """Say that a model that was only named answers with whatever weights it was made with."""
+        """Warn that a model given only by name answers with its initial weights."""
         weights = self.weights
         if weights.loaded is None and weights.run.directory is None and isinstance(self.framework.given, ModelEntry):
             self.progress.note(
-                f"{self.setup.model_name} has not been trained here: it answers with the weights that it was made with."
+                f"{self.setup.model_name} has not been trained here: it answers with its initial weights."
             )
 
     def use_model_args(self, changes: Mapping[str, Any]) -> None:
-        """Make the model with other arguments from now on."""
+        """Create the model with changed arguments from now on."""
         self.setup = self.framework.setup = self.setup.with_model_args(changes)
 
     def answer(
@@ -146,14 +146,14 @@ class EngineState:
         truth: Truth | None = None,
         tile: Tile | None = None,
     ) -> Predictions:
-        """The model's answers about images, in their order, with those that could not be read on the side.
+        """The model's answers about images, in order, with a separate list of those that could not be read.
 
         Args:
-            images: to answer about.
-            batch_size: images in a step.
-            confidence: objects with a lower score are left out; the framework's own value if not given.
-            truth: what the data say about the images.
-            tile: how images are cut into tiles; they are looked at as they are if not given.
+            images: the images.
+            batch_size: images per step.
+            confidence: drop objects with a lower score; the framework's own value by default.
+            truth: the annotations of the images.
+            tile: how images are cut into tiles; not at all by default.
         """
         from drivetrain.images.tiling import Cutter, Tiling
         from drivetrain.types.prediction import Predictions

@@ -1,4 +1,4 @@
-"""Where the options of a training come from: what was given, an earlier run, the recipe, the plan, the defaults."""
+"""Combining the options of a training from the arguments, an earlier run, the recipe, the plan and the defaults."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     from drivetrain.engine.state import EngineState
 
 _ANY_BATCH = 2
-#: Three colours as float32, with their gradients and what the first layer makes of them: less no network needs.
+#: Three float32 channels, with their gradients and the output of the first layer: no network needs less.
 _BYTES_OF_A_PIXEL = 3 * 4 * 4
 _MOST_WORKERS = 64
 _WORKERS_OF_A_CORE = 8
 
 
 def given_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of ``train`` among the arguments of a verb; ``None`` is not given, and nothing else is."""
+    """The options of ``train`` among the arguments of a verb; only ``None`` means not given."""
     return {name: arguments[name] for name in TrainOptions.names() if arguments.get(name) is not None}
 
 
 def effective_options(engine: EngineState, given: Mapping[str, Any], *, searched: Collection[str] = ()) -> TrainOptions:
-    """The options of a training.
+    """The effective options of a training.
 
-    What was given comes first, then what an earlier run of the work dir was begun with (where it is resumed), then the
-    recipe, then the plan, and the defaults of :class:`TrainOptions` last. The plan of the engine is updated.
+    Given options come first, then those of the earlier run in the work dir (if it is resumed), then the recipe,
+    then the plan, and the defaults of :class:`TrainOptions` last. The plan of the engine is updated.
 
     Args:
-        engine: whose recipe and plan are used.
-        given: options that the user gave.
+        engine: the engine, with its recipe and plan.
+        given: the options given by the user.
         searched: options that a search varies, and that recipe and plan therefore do not fix.
 
     Raises:
         OptionError: a value is not allowed.
     """
-    TrainOptions(**given)  # what the user gave is refused in its own name
+    TrainOptions(**given)  # refuse wrong user options by their own names
     values: dict[str, Any] = {}
     record = RunRecord.at(engine.work_dir) if given.get("resume") else RunRecord()
     if engine.plan is not None:
         engine.plan = engine.plan.as_recorded(record.content).overridden(given)
-        values |= engine.plan.options  # those that were given are in the plan already, engine_args merged name by name
+        values |= engine.plan.options  # given options are already in the plan, with engine_args merged by name
         given = {name: value for name, value in given.items() if name != "engine_args" or name not in values}
     recipe = engine.recipe
     if recipe is not None:
@@ -66,7 +66,7 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     """Refuse options that the engine cannot honour, before anything is built or written.
 
     Raises:
-        OptionError: naming the first of them.
+        OptionError: the message names the first of them.
     """
     framework = engine.framework
     for name, value in options.given().items():
@@ -87,13 +87,13 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
 
 
 def _check_balancing(engine: EngineState, options: TrainOptions) -> None:
-    """Refuse to weigh classes where the framework does not say that it does, and classes that the data do not have."""
+    """Refuse class weights if the framework does not declare that it honours them, and classes that the data lack."""
     framework = engine.framework
     for name in ("class_weights", "sampler"):
         value = getattr(options, name)
         if value is not None and name not in framework.balancing_options:
             raise UnsupportedOptionError(
-                f"{name}={value!r} cannot be honoured: the engine {framework.spec.name!r} does not weigh classes. "
+                f"{name}={value!r} cannot be honoured: the engine {framework.spec.name!r} does not weight classes. "
                 "Leave it out."
             )
     if isinstance(options.class_weights, Mapping) and engine.data.source is not None and not engine.has_native_data:
@@ -103,7 +103,7 @@ def _check_balancing(engine: EngineState, options: TrainOptions) -> None:
 
 
 def _check_size(options: TrainOptions) -> None:
-    """Refuse an image size at which not even one image can be trained on, before the machine is brought to its knees.
+    """Refuse an image size at which not even one image fits into memory, before the machine starts swapping.
 
     Raises:
         OptionError: it is too large for the memory.
@@ -114,13 +114,13 @@ def _check_size(options: TrainOptions) -> None:
     needed, free = height * width * _BYTES_OF_A_PIXEL, available_memory()
     if needed > free:
         raise OptionError(
-            f"image_size={options.image_size!r}: training on a single image of {height}x{width} pixels takes more than "
+            f"image_size={options.image_size!r}: training on a single image of {height}x{width} pixels needs more than "
             f"{needed / 2**30:.0f} GiB, and {free / 2**30:.0f} GiB are free. Give a smaller image_size."
         )
 
 
 def _check_workers(options: TrainOptions) -> None:
-    """Refuse more processes than any machine of so many cores can use; starting them would bring it down.
+    """Refuse more worker processes than a machine with this many cores can use; starting them could bring it down.
 
     Raises:
         OptionError: there are too many.
@@ -131,24 +131,24 @@ def _check_workers(options: TrainOptions) -> None:
 
 
 def _check_adaptive(engine: EngineState, options: TrainOptions) -> None:
-    """Refuse ``adaptive_bs`` where the batch size is not free."""
+    """Refuse ``adaptive_bs`` if the batch size is fixed."""
     try:
         check_options(engine, replace(options, adaptive_bs="none", batch_size=_ANY_BATCH))
     except OptionError as error:
         if "batch_size" not in str(error):
             raise
         raise UnsupportedOptionError(
-            f"adaptive_bs={options.adaptive_bs!r} cannot be honoured, since the batch size is not free here: {error}"
+            f"adaptive_bs={options.adaptive_bs!r} cannot be honoured, since the batch size is fixed here: {error}"
         ) from error
 
 
 def for_framework(options: TrainOptions) -> TrainOptions:
-    """The options as the framework sees them: names of trackers are not its matter."""
+    """The options as the framework sees them, without the names of trackers."""
     return replace(options, logger=framework_loggers(options.logger))
 
 
 def repeatable(engine: EngineState, options: TrainOptions) -> dict[str, Any] | None:
-    """What repeats a training as a config; ``None`` where a model, data or object only exists in this process."""
+    """A config that repeats a training; ``None`` if a model, data or object only exists in this process."""
     config = engine.setup.as_config()
     kept = {name: value for name, value in options.given().items() if name not in ("resume", "overwrite")}
     if config is None or kept.get("callbacks") or framework_loggers(kept.get("logger")) is not None:

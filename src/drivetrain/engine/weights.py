@@ -1,4 +1,4 @@
-"""Which weights the model has, and which it is to have."""
+"""The weights that a model has or should have."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class Weights:
-    """The state of the model: the run it comes from, what is loaded, and what a training chose.
+    """The state of the model: the run it comes from, what is loaded, and what training selected.
 
     Args:
         model: the resolved model.
-        run: the run that it was given as; an empty record otherwise.
-        artifact_suffixes: files of the engine that are models and not checkpoints.
+        run: the record of the run given as the model; an empty record otherwise.
+        artifact_suffixes: suffixes of the engine's files that are models rather than checkpoints.
 
     Attributes:
-        run: the run that the model was given as, or the last one that this engine trained.
+        run: the run given as the model, or the last one trained by this engine.
         loaded: the checkpoint whose weights the model has.
-        chosen: the checkpoint that verbs use where none is named; ``train`` sets it.
+        chosen: the checkpoint that verbs use by default; set by ``train``.
     """
 
     def __init__(self, model: Any, run: RunRecord, artifact_suffixes: Sequence[str] = ()) -> None:
@@ -34,7 +34,7 @@ class Weights:
         self._artifact_suffixes = artifact_suffixes
 
     def find(self, checkpoint: str | Path, work_dir: Path | None) -> Path:
-        """The file that ``"best"``, ``"last"`` or a path means.
+        """The file for ``"best"``, ``"last"`` or a path.
 
         Raises:
             CheckpointNotFoundError: there is none.
@@ -44,10 +44,10 @@ class Weights:
         return self.run.kept(str(checkpoint), work_dir)
 
     def select(self, checkpoint: str | Path | None, framework: Framework, work_dir: Path | None) -> None:
-        """Bring the model into the state that is asked for; without a wish and a run, it stays as it is.
+        """Load the requested state; without a request or a run, leave the model as it is.
 
         Raises:
-            CheckpointError: the checkpoint is not there, or does not fit the model.
+            CheckpointError: the checkpoint does not exist, or does not fit the model.
         """
         wanted = self._preferred() if checkpoint is None else self.find(checkpoint, work_dir)
         if wanted is None:

@@ -168,7 +168,7 @@ def _is_file_name(text: str, specs: list[EngineSpec]) -> bool:
 def _absent(path: Path, names: Iterable[str]) -> str:
     """The message about a path that does not exist."""
     where = "" if path.is_absolute() else f" in {Path.cwd()}"
-    return f"model={str(path)!r} is not there: no such file or folder{where}.{near(path.name, names)}"
+    return f"model={str(path)!r} does not exist: no such file or folder{where}.{near(path.name, names)}"
 
 
 def _beside(path: Path) -> list[str]:

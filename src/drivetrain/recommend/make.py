@@ -162,8 +162,8 @@ def _warnings(facts: DataFacts, task: Task) -> list[str]:
     if facts.missing_in_validation and task is not Task.ANOMALY:
         names = ", ".join(map(repr, facts.missing_in_validation[:5]))
         found.append(
-            f"No validation image has {names}, so there is no measure of how well it is learned. Add images of it, "
-            "or hold out more: splits=(0.6, 0.2, 0.2) of load_dataset, --data.splits '[0.6, 0.2, 0.2]' on the command line."
+            f"No validation image has {names}, so there is no measure of how well it is learned. Add images of it, or "
+            "hold out more: splits=(0.6, 0.2, 0.2) of load_dataset, or --data.splits '[0.6, 0.2, 0.2]' in the shell."
         )
     few = {name: count for name, count in facts.counts.items() if 0 < count < _FEW}
     if few and task is not Task.ANOMALY:

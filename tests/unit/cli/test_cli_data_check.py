@@ -76,7 +76,7 @@ def test_pages_are_written(mixed: Path, tmp_path: Path, capsys: Out) -> None:
     ("words", "text"),
     [
         (("--html", "page.txt"), "--html page.txt must end in .html"),
-        (("--checkpoint", "last"), "--checkpoint ... is for the answers of a model; --model ... must be given, too"),
+        (("--checkpoint", "last"), "--checkpoint ... applies to the answers of a model; give --model ... too"),
         (("--limit", "-1"), "--limit -1 must be 0 or more"),
         (("--modle", "x"), "Did you mean '--model'"),
     ],

@@ -65,7 +65,7 @@ def test_a_subclass_is_made_with_its_arguments(packages: Path) -> None:
         ({"class_path": "absent.Stop"}, "is not a class of an installed package"),
         ({"class_path": "Stop"}, "is not a class of an installed package"),
         ({"class_path": "mine.Stop", "init_args": {"patence": 3}}, "Did you mean 'patience'?"),
-        ({"class_path": "mine.Stop", "init_args": {"patience": -1}}, "could not be made"),
+        ({"class_path": "mine.Stop", "init_args": {"patience": -1}}, "could not be created"),
         ({"class_path": "mine.Stop", "init_args": [1]}, "must be a mapping"),
         ({"class_path": "mine.Stop", "more": 1}, "Write it as"),
         ("mine.Stop", "Write it as"),

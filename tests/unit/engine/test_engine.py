@@ -134,7 +134,7 @@ def test_verbs_without_data_say_what_is_missing(tmp_path: Path) -> None:
     engine = toy_engine(None, tmp_path / "work")
     with pytest.raises(DataError, match=r"no data to train on.*Engine\(model, data\)"):
         engine.train()
-    with pytest.raises(OptionError, match=r"The task is not known\. Give task="):
+    with pytest.raises(OptionError, match=r"The task is unknown\. Give task="):
         _ = engine.task
     with pytest.raises(DataError, match="There are no data"):
         _ = engine.dataset

@@ -115,7 +115,7 @@ def test_an_export_names_the_place_where_the_data_were(folder: Path, tmp_path: P
     shutil.rmtree(copy)
     again: Any = Engine(tmp_path / "run", engine="toy")
     for verb in (again.export, again.train):
-        with pytest.raises(DataError, match=rf"Those of the run were in '{copy}', which is not there any more"):
+        with pytest.raises(DataError, match=rf"Those of the run were in '{copy}', which no longer exists"):
             verb()
 
 

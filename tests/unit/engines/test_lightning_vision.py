@@ -112,7 +112,7 @@ def test_a_model_of_another_task_than_the_data_is_refused(tmp_path: Path) -> Non
 
 def test_another_task_than_the_models_is_refused(tmp_path: Path) -> None:
     name, data = "torchvision:ssdlite320_mobilenet_v3_large", coco(tmp_path / "data")
-    with pytest.raises(OptionError, match=r"is a model for the task 'detection'. List those for it: drivetrain find"):
+    with pytest.raises(OptionError, match=r"is a model for the task 'detection'. List models for it with: drivetrain"):
         Engine(name, data, task="instance_segmentation", work_dir=tmp_path / "work").train(max_epochs=1)
 
 

@@ -310,7 +310,9 @@ def test_a_task_that_the_data_do_not_serve_is_refused(shapes: Path, colours: Pat
 
 def test_a_missing_checkpoint_is_not_downloaded(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    looked = re.escape(f"model='yolo11n.pt' is not there: no such file or folder in {tmp_path}. Did you mean 'yolo11n'")
+    looked = re.escape(
+        f"model='yolo11n.pt' does not exist: no such file or folder in {tmp_path}. Did you mean 'yolo11n'"
+    )
     with pytest.raises(CheckpointNotFoundError, match=rf"{looked}.* Nothing was downloaded\."):
         Engine("yolo11n.pt", shapes, engine="ultralytics")
 

@@ -119,7 +119,7 @@ def test_the_module_must_be_the_package_and_not_only_begin_like_it() -> None:
 def test_engine_overrides_and_the_reason_says_so() -> None:
     resolution = resolve(Padim(), engine="lightning")
     assert resolution.spec is LIGHTNING
-    assert "was asked for" in resolution.reason
+    assert "was requested" in resolution.reason
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest_name() -> None:
@@ -349,7 +349,7 @@ def test_a_checkpoint_without_marks_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_missing_checkpoint_is_not_searched_for_elsewhere(tmp_path: Path) -> None:
     torch_file(tmp_path / "best.ckpt", {})
-    with pytest.raises(CheckpointNotFoundError, match=r"bets\.ckpt' is not there: .* Did you mean 'best\.ckpt'\?"):
+    with pytest.raises(CheckpointNotFoundError, match=r"bets\.ckpt' does not exist: .* Did you mean 'best\.ckpt'\?"):
         resolve(str(tmp_path / "bets.ckpt"))
     with pytest.raises(CheckpointNotFoundError, match=r"Nothing was downloaded"):
         resolve("model.xml")
@@ -394,10 +394,10 @@ def test_a_folder_without_any_says_so_and_names_those_that_it_holds(tmp_path: Pa
 def test_a_path_that_is_not_there_is_no_unknown_name(tmp_path: Path) -> None:
     (tmp_path / "flowers").mkdir()
     with pytest.raises(
-        UnknownModelError, match=r"flower' is not there: no such file or folder\. Did you mean 'flowers'"
+        UnknownModelError, match=r"flower' does not exist: no such file or folder\. Did you mean 'flowers'"
     ):
         resolve(str(tmp_path / "flower"))
-    with pytest.raises(UnknownModelError, match=r"model='runs/nothing' is not there: no such file or folder in /"):
+    with pytest.raises(UnknownModelError, match=r"model='runs/nothing' does not exist: no such file or folder in /"):
         resolve("runs/nothing")
 
 

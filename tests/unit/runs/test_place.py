@@ -40,7 +40,7 @@ def test_files_of_the_user_are_not_written_over_in_silence(tmp_path: Path) -> No
     (tmp_path / "config.yaml").write_text("mine: 1")
     (tmp_path / "checkpoints").mkdir()
     for check in (lambda: check_place(tmp_path, resume=False, overwrite=False), lambda: Run.open(tmp_path, quiet)):
-        with pytest.raises(WorkDirError, match=r"holds no run, but a file 'config\.yaml', which a training"):
+        with pytest.raises(WorkDirError, match=r"holds no run, but a file 'config\.yaml' that training would replace"):
             check()
     run = Run.open(tmp_path, quiet, overwrite=True)
     run.begin({}, config={"max_epochs": 1})

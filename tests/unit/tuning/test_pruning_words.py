@@ -11,8 +11,8 @@ from drivetrain.tuning import SearchOptions
     ("pruner", "trials", "epochs", "said"),
     [
         ("halving", 4, 2, "by their first epoch alone"),
-        ("halving", 20, 1, "each has one epoch"),
-        ("median", 4, 10, "begins after 4 trials"),
+        ("halving", 20, 1, "each has only one epoch"),
+        ("median", 4, 10, "starts after 4 trials"),
         ("halving", 20, 30, None),
         ("median", 20, 30, None),
         ("none", 4, 2, None),

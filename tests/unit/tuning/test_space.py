@@ -43,7 +43,7 @@ def test_lists_and_spans_are_read() -> None:
         ({"learning_rat": [0.1]}, r"space has no option 'learning_rat'\. Did you mean 'learning_rate'"),
         ({"model.momentun": [0.1]}, r"the model has no option 'momentun'\. Did you mean 'momentum'"),
         ({"learning_rate": 0.1}, r"learning_rate=0\.1 is not a search domain.*\{low: 0\.0001"),
-        ({"learning_rate": []}, r"learning_rate=\[\] is not something to search"),
+        ({"learning_rate": []}, r"learning_rate=\[\] is not a search domain"),
         ({"learning_rate": {"lo": 1, "high": 2}}, r"learning_rate has no key 'lo'\. Did you mean 'low'"),
         ({"learning_rate": {"high": 2}}, r"low and high are required; all must be numbers"),
         ({"learning_rate": {"low": 2, "high": 1}}, r"low=2 must be less than high=1"),
