@@ -323,7 +323,7 @@ def test_model_from_images_to_the_artefact(
 def test_pre_processor_that_no_client_could_follow_is_refused_before_training(data: Dataset, tmp_path: Path) -> None:
     engine = Engine("L2BT", data, work_dir=tmp_path / "run", model_args={"pretrained": False})
     with pytest.raises(
-        UnsupportedError, match=r"pre-processor of L2BT does not begin with Resize\(\(height, width\)\)"
+        UnsupportedError, match=r"pre-processor of L2BT does not start with Resize\(\(height, width\)\)"
     ):
         engine.train(max_epochs=1)
     assert not (tmp_path / "run" / "checkpoints").exists()

@@ -114,7 +114,7 @@ def test_threshold_source_is_said(whole: Dataset) -> None:
     data = with_column(whole, "subset", normal_only)
     made_up = prepare(data)
     assert made_up.can_choose
-    assert any("made-up defects" in note for note in made_up.notes)
+    assert any("synthetic defects" in note for note in made_up.notes)
     plain = prepare(data, "val")
     assert not plain.can_choose
     assert any("highest score of its 4 normal images" in note for note in plain.notes)

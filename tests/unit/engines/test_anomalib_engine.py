@@ -182,7 +182,7 @@ def test_run_leaves_nothing_outside_its_places(padim: Any) -> None:
 
 
 def test_memory_bank_has_nothing_to_resume(padim: Any) -> None:
-    with pytest.raises(UnsupportedOptionError, match="nothing to continue"):
+    with pytest.raises(UnsupportedOptionError, match="nothing to resume"):
         padim.train(resume=True)
 
 
@@ -213,7 +213,7 @@ def test_warm_start_takes_the_weights(stfpm: Any, data: Path, tmp_path: Path) ->
     engine = make("Stfpm", data, tmp_path / "warm", pretrained=False, layers=["layer1"])
     result = engine.train(max_epochs=1, image_size=SIZE, checkpoint=stfpm.result.last_checkpoint)
     assert result.history[0].metrics["train/loss"] < stfpm.result.history[0].metrics["train/loss"]
-    assert any("tensors were taken" in note for note in result.notes)
+    assert any("tensors were loaded" in note for note in result.notes)
 
 
 def test_ctrl_c_keeps_the_state_and_the_signal(data: Path, tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_threshold_of_a_data_set_without_any_defect(data: Path, padim: Any, tmp_
     args = {"pretrained": False, "layers": ["layer1"], "n_features": 30}
     engine = make("Padim", normal, tmp_path / "run", **args)
     result = engine.train(image_size=SIZE)
-    assert any("made-up defects (threshold_source='synthetic')" in note for note in result.notes)
+    assert any("synthetic defects (threshold_source='synthetic')" in note for note in result.notes)
     answers = engine.predict([sample.path for sample in padim.dataset.subset("test") if sample.anomalous])
     assert all(answer.anomaly_score >= 0.5 for answer in answers)
 

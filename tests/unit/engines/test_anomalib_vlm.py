@@ -87,5 +87,5 @@ def test_answers_in_words_become_scores(server: tuple[str, list[int]], tmp_path:
     for path, score, text in found["answers"]:
         assert score == (1.0 if "spot" in Path(path).parent.name else 0.0)
         assert text.startswith("YES" if score else "NO")
-    assert any("learns nothing from images" in note for note in found["notes"])
+    assert any("does not learn from images" in note for note in found["notes"])
     assert set(asked) == {2 if shots else 1}  # with examples, they are shown in a message of their own

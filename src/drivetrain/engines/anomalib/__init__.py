@@ -1,4 +1,4 @@
-"""Every model of the installed Anomalib, trained by Anomalib's own engine."""
+"""Every model of the installed Anomalib, trained with Anomalib's own engine."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _BACKBONE = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks
 
 
 def _candidates() -> tuple[Candidate, ...]:
-    """The models that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
+    """The candidates for auto-configuration; measured by benchmarks/auto_candidates.py."""
     common: dict[str, Any] = {
         "task": Task.ANOMALY,
         "image_size": 256,

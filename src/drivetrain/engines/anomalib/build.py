@@ -1,4 +1,4 @@
-"""Make an Anomalib model from its class, its arguments, an image size and local weights."""
+"""Creating an Anomalib model from its class, its arguments, an image size and local weights."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from drivetrain.types.options import check_names, check_sensitivity
 _OURS = ("pretrained", "sensitivity")
 _LEARNING_RATES = ("lr", "learning_rate")
 _ALWAYS_PRETRAINED = ("Glass",)
-"""Classes that fail with ``pre_trained=False`` in Anomalib 2.7; their random weights come from leaving weights out."""
+"""Classes that fail with ``pre_trained=False`` in Anomalib 2.7; they get random weights by skipping the pretrained."""
 _COMPONENTS = ("pre_processor", "post_processor", "evaluator", "visualizer")
 
 
@@ -35,7 +35,7 @@ def model_class(model: Any) -> type[AnomalibModule]:
 
 
 def constructor_names(cls: type[AnomalibModule]) -> tuple[str, ...]:
-    """The arguments that the constructor of a model class takes."""
+    """The arguments of a model class's constructor."""
     parameters = inspect.signature(cls.__init__).parameters.values()
     return tuple(p.name for p in parameters if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
 
@@ -53,17 +53,17 @@ def build_model(
     image_size: tuple[int, int] | None = None,
     learning_rate: float | None = None,
 ) -> AnomalibModule:
-    """Make an untrained model.
+    """Create an untrained model.
 
     Args:
-        cls: its class.
-        arguments: of the constructor; beside them ``pretrained`` and ``sensitivity``.
+        cls: the model class.
+        arguments: constructor arguments, and in addition ``pretrained`` and ``sensitivity``.
         image_size: (height, width) of the model input in pixels.
-        learning_rate: for the classes that take one.
+        learning_rate: for classes that accept one.
 
     Raises:
         OptionError: an argument does not exist, or has a value that the class refuses.
-        ModelError: the weights that the class asks for are not there.
+        ModelError: the weights that the class needs are not available.
     """
     names = constructor_names(cls)
     check_names(f"model_args of {cls.__name__}", list(arguments), (*names, *_OURS))
@@ -84,7 +84,7 @@ def build_model(
 
 
 def pre_processor_for(cls: type[AnomalibModule], size: tuple[int, int] | None) -> PreProcessor:
-    """The pre-processor of a class at an image size, resizing without antialias as every deployed client does.
+    """The pre-processor of a class for an image size, resizing without antialiasing as every deployed client does.
 
     Raises:
         OptionError: the class refuses the size.
@@ -103,13 +103,13 @@ def pre_processor_for(cls: type[AnomalibModule], size: tuple[int, int] | None) -
     if size is not None and used != [tuple(size)]:
         raise OptionError(
             f"image_size={size} cannot be honoured: {cls.__name__} resizes to {', '.join(map(str, used)) or 'nothing'} "
-            "whatever it is asked for. Leave image_size out, or give model_args={'pre_processor': ...} of your own."
+            "whatever the requested size. Leave image_size out, or give your own model_args={'pre_processor': ...}."
         )
     return PreProcessor(transform=made.transform) if type(made) is PreProcessor else made
 
 
 def steps_of(transform: Transform | None) -> list[Transform]:
-    """The single steps of a transform, in their order."""
+    """The individual steps of a transform, in order."""
     if transform is None:
         return []
     if isinstance(transform, Compose):
@@ -118,10 +118,10 @@ def steps_of(transform: Transform | None) -> list[Transform]:
 
 
 def set_sensitivity(model: AnomalibModule, sensitivity: float | None) -> None:
-    """Set how readily images and pixels are called anomalous.
+    """Set how readily images and pixels count as anomalous.
 
     Raises:
-        OptionError: it is no number in 0..1, or the model has no post-processor to take it.
+        OptionError: it is not a number in 0..1, or the model has no post-processor that supports it.
     """
     if sensitivity is None:
         return
@@ -133,7 +133,7 @@ def set_sensitivity(model: AnomalibModule, sensitivity: float | None) -> None:
 
 
 def is_memory_bank(model: AnomalibModule | type[AnomalibModule]) -> bool:
-    """Whether the model stores features in one pass instead of learning by epochs."""
+    """Whether the model stores features in one pass instead of learning over epochs."""
     return issubclass(model if isinstance(model, type) else type(model), MemoryBankMixin)
 
 
@@ -153,7 +153,7 @@ def _construct(cls: type[AnomalibModule], values: dict[str, Any], pretrained: An
     try:
         with context:
             return cls(**values)
-    except DrivetrainError:  # of a file of weights, which says it better
+    except DrivetrainError:  # raised for the weights file, with a better message
         raise
     except (TypeError, ValueError, AssertionError) as error:
         raise OptionError(f"{cls.__name__} refuses its arguments ({', '.join(values)}): {error}") from error

@@ -1,4 +1,4 @@
-"""Read Anomalib's checkpoints, ours or its own, and make models from them; nothing in them is executed."""
+"""Reading Anomalib's checkpoints, ours or its own, and creating models from them without executing their contents."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of a checkpoint.
 
     Raises:
-        CheckpointNotFoundError: there is no such file.
-        UnsafeCheckpointError: it holds objects that only executing it would restore.
-        CheckpointError: it is no checkpoint of a Lightning module.
+        CheckpointNotFoundError: the file does not exist.
+        UnsafeCheckpointError: it contains objects that could only be restored by executing code.
+        CheckpointError: it is not a checkpoint of a Lightning module.
     """
     require_file(path)
     known = [item for cls in exported_classes().values() for item in cls.checkpoint_safe_globals()]
@@ -38,7 +38,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise UnsafeCheckpointError(
-            f"checkpoint={str(path)!r} holds objects besides tensors and plain values, as Anomalib wrote them before "
+            f"checkpoint={str(path)!r} holds objects besides tensors and plain values, as written by Anomalib before "
             "2.7; opening it could execute code. Load it with the Anomalib that wrote it and save it with 2.7 or later."
         ) from error
     except (RuntimeError, OSError, EOFError) as error:
@@ -55,15 +55,15 @@ def exported_classes() -> dict[str, type[AnomalibModule]]:
 
 
 def describe(model: AnomalibModule) -> dict[str, str]:
-    """What a checkpoint of ours says about its model."""
+    """The description of the model that our checkpoints contain."""
     return {"class": f"{type(model).__module__}:{type(model).__qualname__}"}
 
 
 def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
-    """The class of a checkpoint's model: as it says, by the folders Anomalib puts it in, or by its arguments.
+    """The class of a checkpoint's model: as recorded, or from Anomalib's folder names, or from its arguments.
 
     Raises:
-        CheckpointError: it cannot be known, or it is a user-defined class that was not imported.
+        CheckpointError: it cannot be determined, or it is a user-defined class that was not imported.
     """
     written = (content.get(OUR_KEY) or {}).get("class")
     if written is not None:
@@ -76,7 +76,7 @@ def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
         found = import_object(str(written))
         if isinstance(found, type) and issubclass(found, AnomalibModule):
             return found
-        raise CheckpointError(f"checkpoint={str(path)!r} says its class is {written}, which is no Anomalib model.")
+        raise CheckpointError(f"checkpoint={str(path)!r} says its class is {written}, which is not an Anomalib model.")
     classes = exported_classes()
     for part in reversed(path.absolute().parts):
         if part in classes:
@@ -85,7 +85,7 @@ def class_of(content: Mapping[str, Any], path: Path) -> type[AnomalibModule]:
     fitting = [name for name, cls in classes.items() if given and given <= set(constructor_names(cls))]
     if len(fitting) == 1:
         return classes[fitting[0]]
-    hint = f" By its arguments it could be: {', '.join(fitting)}." if fitting else ""
+    hint = f" Judging by its arguments it could be: {', '.join(fitting)}." if fitting else ""
     raise CheckpointError(
         f"checkpoint={str(path)!r} does not say which model it is of.{hint} Name it: "
         f"model='Padim' and checkpoint={str(path)!r}."
@@ -101,10 +101,10 @@ def model_from(
     """The model of a checkpoint, with its weights, image size, thresholds and sensitivity.
 
     Args:
-        content: of the checkpoint.
-        path: of the checkpoint.
-        cls: the class; what the checkpoint says if not given.
-        arguments: of the constructor, for those components that a checkpoint does not hold.
+        content: the content of the checkpoint.
+        path: the path of the checkpoint.
+        cls: the class; by default the one that the checkpoint states.
+        arguments: constructor arguments, for components that a checkpoint does not contain.
 
     Raises:
         CheckpointError: the weights do not fit the class.
@@ -116,7 +116,7 @@ def model_from(
 
 
 def fresh_from(content: Mapping[str, Any], path: Path) -> AnomalibModule:
-    """An untrained model with the class, arguments, image size and backbone of a checkpoint, to fill its bank again."""
+    """An untrained model with the class, arguments, image size and backbone of a checkpoint, to refill its bank."""
     model = _construct(content, class_of(content, path), {}, pretrained=False)
     take_over(model, content)
     return model
@@ -139,10 +139,10 @@ def _construct(
 
 
 def fill_model(model: AnomalibModule, content: Mapping[str, Any], path: Path) -> None:
-    """Give a model the state of a checkpoint.
+    """Load the state of a checkpoint into a model.
 
     Raises:
-        CheckpointError: they do not fit.
+        CheckpointError: it does not fit.
     """
     try:
         model.on_load_checkpoint(dict(content))
@@ -156,10 +156,10 @@ def fill_model(model: AnomalibModule, content: Mapping[str, Any], path: Path) ->
 
 
 def take_over(model: AnomalibModule, content: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Take the learned weights that fit by name and shape; memory banks and thresholds are computed again.
+    """Copy the learned weights that match by name and shape; memory banks and thresholds are recomputed.
 
     Returns:
-        How many tensors were taken, and the names of those that were not.
+        The number of tensors copied, and the names of those that were not.
     """
     own = model.state_dict()
     skip = ("post_processor.", "pre_processor.", "evaluator.", "_is_fitted")

@@ -1,4 +1,4 @@
-"""A drivetrain data set as an Anomalib datamodule: nothing is copied, masks are drawn when they are asked for."""
+"""A drivetrain data set as an Anomalib datamodule, without copies; masks are drawn on demand."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:
 
 
 class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not typed
-    """Images of a drivetrain data set, with their masks drawn from whatever annotation they have.
+    """Images of a drivetrain data set, with masks drawn from any kind of annotation.
 
     Args:
         source: the images.
-        kinds: ``(N,)`` for each item: 0 normal, 1 anomalous.
-        rows: ``(N,)`` for each item: its position in ``source``.
-        synthetic: ``(N,)`` whether a defect is to be painted on the item.
-        with_masks: whether masks are wanted at all.
-        spec: how the images are resized; ``None`` leaves that to the model's transform.
-        seed: of the painted defects.
+        kinds: ``(N,)`` per item: 0 normal, 1 anomalous.
+        rows: ``(N,)`` per item: its position in ``source``.
+        synthetic: ``(N,)`` whether a synthetic defect is painted on the item.
+        with_masks: whether masks are needed at all.
+        spec: how the images are resized; ``None`` leaves this to the model's transform.
+        seed: the seed of the synthetic defects.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
 
     @property
     def name(self) -> str:
-        """Of the data set, for the folders that Anomalib makes."""
+        """The name of the data set, for the folders that Anomalib creates."""
         return "data"
 
     def has_mask(self, index: int) -> bool:
-        """Whether the item can be given with its mask."""
+        """Whether the item has a mask."""
         row = self.samples.iloc[index]
         if self.samples.attrs["task"] != TaskType.SEGMENTATION.value:
             return False
@@ -103,7 +103,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
         return ImageItem(image=image, gt_mask=mask, gt_label=label, image_path=sample.path, mask_path="")
 
     def _paint(self, image: torch.Tensor, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The image with a made-up defect, the same one every time."""
+        """The image with a synthetic defect, the same one every time."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * 100_003 + index)
             generator = PerlinAnomalyGenerator(probability=1.0, blend_factor=(0.6, 1.0))
@@ -112,7 +112,7 @@ class SampleDataset(AnomalibDataset):  # type: ignore[misc]  # the base is not t
 
 
 class _Grouped(torch.utils.data.Sampler[list[int]]):  # type: ignore[misc]  # torch is not typed here
-    """Batches in which either every item has a mask or none has; Anomalib looks at the first only."""
+    """Batches in which either all items have a mask or none has, since Anomalib only checks the first one."""
 
     def __init__(self, dataset: SampleDataset, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -132,13 +132,13 @@ class _Grouped(torch.utils.data.Sampler[list[int]]):  # type: ignore[misc]  # to
 
 
 class _Shuffled(torch.utils.data.Sampler[int]):  # type: ignore[misc]  # torch is not typed here
-    """An order that depends on the seed and the number of the epoch alone; Lightning tells it the number."""
+    """An order that depends only on the seed and the epoch number, which Lightning sets."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._count, self._seed, self._epoch = count, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next."""
+        """Set the number of the next epoch."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -149,16 +149,16 @@ class _Shuffled(torch.utils.data.Sampler[int]):  # type: ignore[misc]  # torch i
 
 
 class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is not typed
-    """The subsets as they are: nothing is split, dropped or moved by Anomalib.
+    """The subsets as they are; Anomalib does not split, drop or move anything.
 
     Args:
         train: the images to train on.
-        val: the images that the threshold and the best state come from.
+        val: the images that determine the threshold and the best state.
         test: the images to test on.
-        train_batch_size: images in a training step.
-        eval_batch_size: images in a validation or test step.
-        num_workers: processes that load data.
-        seed: of the order of the training images.
+        train_batch_size: images per training step.
+        eval_batch_size: images per validation or test step.
+        num_workers: number of data loading processes.
+        seed: the seed of the order of the training images.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
 
     @property
     def name(self) -> str:
-        """Of the data, for the folders that Anomalib makes."""
+        """The name of the data, for the folders that Anomalib creates."""
         return "data"
 
     def _setup(self, _stage: str | None = None) -> None:
@@ -187,13 +187,13 @@ class SampleDataModule(AnomalibDataModule):  # type: ignore[misc]  # the base is
                 setattr(self, f"{name}_data", part)
 
     def _create_test_split(self) -> None:
-        """The split is given."""
+        """Do nothing, as the split is given."""
 
     def _create_val_split(self) -> None:
-        """The split is given."""
+        """Do nothing, as the split is given."""
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Training batches, in a different order in each epoch."""
+        """Training batches, in a different order each epoch."""
         return DataLoader(
             self.train_data,
             sampler=_Shuffled(len(self.train_data), self._order_seed),

@@ -1,4 +1,4 @@
-"""The model as it is deployed: from pixels at the model's size to score, label, map and mask."""
+"""The model as deployed: from pixels at the model's input size to score, label, map and mask."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _INTERPOLATIONS: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "
 
 
 def image_spec(model: AnomalibModule) -> ImageSpec | None:
-    """How an image is resized for the model; ``None`` if its transform does not begin with a resize to a fixed size."""
+    """How an image is resized for the model; ``None`` if its transform does not start with a resize to a fixed size."""
     steps = steps_of(getattr(model.pre_processor, "transform", None))
     first = steps[0] if steps else None
     if not isinstance(first, Resize):
@@ -56,13 +56,13 @@ def require_fitted(model: AnomalibModule) -> None:
     """Refuse a model whose scores have no threshold yet.
 
     Raises:
-        CheckpointError: it was not trained.
-        UnsupportedError: its post-processor is off, so its scores have no scale; or it looks at no single images.
+        CheckpointError: it has not been trained.
+        UnsupportedError: its post-processor is off, so its scores have no scale; or it does not take single images.
     """
     data = need_of(type(model)).data
     if data != "images":
         raise UnsupportedError(
-            f"{model.name} looks at {data}, and drivetrain predicts from single images. Anomalib's own engine "
+            f"{model.name} works on {data}, while drivetrain predicts from single images. Anomalib's own engine "
             "predicts on its datamodules."
         )
     post = model.post_processor
@@ -78,13 +78,13 @@ def require_fitted(model: AnomalibModule) -> None:
 
 
 class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
-    """What Anomalib's post-processor does to scores once its threshold and range are known, and no more.
+    """Only the arithmetic that Anomalib's post-processor applies to scores once its threshold and range are known.
 
-    The original decides inside the graph whether they are known. OpenVINO's CPU device gets that wrong when the batch
+    The original decides inside the graph whether they are known. OpenVINO's CPU device gets this wrong when the batch
     is dynamic and several streams run.
 
     Args:
-        post: of a fitted model.
+        post: the post-processor of a fitted model.
     """
 
     def __init__(self, post: PostProcessor) -> None:
@@ -93,7 +93,7 @@ class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
         self.pixel = [float(value) for value in (post.pixel_min, post.pixel_max, post.pixel_threshold)]
 
     def forward(self, raw: InferenceBatch) -> InferenceBatch:
-        """Bring score and map to where 0.5 is the threshold and 0 and 1 are the range seen in validation; no bounds."""
+        """Map score and map so that 0.5 is the threshold and 0 and 1 the range seen in validation, without clipping."""
         maps, score = raw.anomaly_map, raw.pred_score
         if score is None:
             score = torch.amax(maps, dim=(-2, -1))
@@ -113,16 +113,16 @@ class _Scale(nn.Module):  # type: ignore[misc]  # torch is not typed here
 
 
 class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
-    """The whole way of an image through the model, the same in prediction and in the artefact.
+    """The complete path of an image through the model, identical in prediction and in the artefact.
 
-    Takes ``(B, 3, height, width) float32`` in 0..1 at the size of :func:`image_spec` and gives ``pred_score (B,)
-    float32`` in 0..1, ``pred_label (B,) bool``, and for models that say where: ``anomaly_map (B, 1, h, w) float32`` in
+    Takes ``(B, 3, height, width) float32`` in 0..1 at the size of :func:`image_spec` and returns ``pred_score (B,)
+    float32`` in 0..1, ``pred_label (B,) bool``, and for models that localise: ``anomaly_map (B, 1, h, w) float32`` in
     0..1 and ``pred_mask (B, 1, h, w) bool``. Scores are shifted by the sensitivity so that 0.5 is always the threshold,
-    and no two of them become one at the ends: see :mod:`drivetrain.runtime.postprocess.sensitivity`.
+    without merging distinct scores at the ends: see :mod:`drivetrain.runtime.postprocess.sensitivity`.
 
     Args:
-        model: fitted; it is used, not changed.
-        sensitivity: of the image and of the pixels.
+        model: a fitted model; it is used, not changed.
+        sensitivity: for the image and for the pixels.
     """
 
     def __init__(self, model: AnomalibModule, sensitivity: tuple[float, float] = (NO_SHIFT, NO_SHIFT)) -> None:
@@ -138,7 +138,7 @@ class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Answer about a batch."""
         raw = self.model(self.pre(image))
-        if not isinstance(raw, InferenceBatch):  # some models give their score and their map only
+        if not isinstance(raw, InferenceBatch):  # some models return only score and map
             raw = InferenceBatch(pred_score=raw[0], anomaly_map=raw[1])
         found: InferenceBatch = self.post(raw)
         score = _to_scores(found.pred_score.reshape(-1).float() + self.image_shift)
@@ -153,20 +153,20 @@ class Deployed(nn.Module):  # type: ignore[misc]  # torch is not typed here
 
 
 def _to_scores(levels: torch.Tensor) -> torch.Tensor:
-    """The same as :func:`drivetrain.runtime.postprocess.sensitivity.to_scores`, inside a graph."""
+    """The same as :func:`drivetrain.runtime.postprocess.sensitivity.to_scores`, as part of a graph."""
     above = TAIL - TAIL / (1 + (levels - (1 - TAIL)).clamp_min(0) / TAIL)
     below = TAIL - TAIL / (1 + (TAIL - levels).clamp_min(0) / TAIL)
     return (levels.clamp(TAIL, 1 - TAIL) + above - below).clamp(0, 1)
 
 
 def sensitivity_of(model: AnomalibModule) -> tuple[float, float]:
-    """How readily images and pixels are called anomalous, as the model was made or trained."""
+    """How readily images and pixels count as anomalous, as the model was created or trained."""
     return float(model.post_processor.image_sensitivity), float(model.post_processor.pixel_sensitivity)
 
 
 @contextmanager
 def at_sensitivity(model: AnomalibModule, sensitivity: tuple[float, float]) -> Iterator[None]:
-    """Let Anomalib's own code work at another sensitivity of the image and of the pixels for a while."""
+    """Within the block, let Anomalib's own code use another sensitivity for the image and for the pixels."""
     before, post = sensitivity_of(model), model.post_processor
     post.image_sensitivity, post.pixel_sensitivity = sensitivity
     try:
@@ -176,7 +176,7 @@ def at_sensitivity(model: AnomalibModule, sensitivity: tuple[float, float]) -> I
 
 
 def crop_fraction(model: AnomalibModule) -> tuple[float, float]:
-    """Which part of the height and the width the map covers, in the middle of the image."""
+    """The central fraction of the height and of the width that the map covers."""
     from anomalib.data.transforms import ExportableCenterCrop
     from torchvision.transforms.v2 import CenterCrop
 

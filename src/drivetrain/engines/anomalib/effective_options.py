@@ -1,4 +1,4 @@
-"""What a search tries on an Anomalib model where the user says nothing, and what the upstream then really used."""
+"""The default search space of Anomalib models, and reading back the options that the upstream actually used."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from drivetrain.types.options import TrainOptions
 
 _RATE: Mapping[str, Any] = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
 _SIZE: Mapping[str, Any] = {"image_size": [128, 192, 256]}
-#: Models that have more to gain from their own arguments: class -> space.
+#: Models that gain more from searching their own arguments: class -> space.
 _OWN: Mapping[str, Mapping[str, Any]] = {
     "Padim": {"model.n_features": {"low": 40, "high": 200}, **_SIZE},
     "Patchcore": {"model.num_neighbors": [1, 3, 9], "model.coreset_sampling_ratio": [0.01, 0.05, 0.1], **_SIZE},
@@ -24,23 +24,23 @@ _OWN: Mapping[str, Mapping[str, Any]] = {
 
 
 def space_for(cls: type[AnomalibModule]) -> Mapping[str, Any]:
-    """The space of a class of models: its own, else the learning rate if it takes one, else the image size."""
+    """The space of a model class: its own, else the learning rate if it accepts one, else the image size."""
     usual = _RATE if learning_rate_argument(cls) is not None else _SIZE
     return _OWN.get(cls.__name__, usual)
 
 
 def effective_options(trainer: Trainer, model: AnomalibModule, options: TrainOptions) -> dict[str, Any]:
-    """What a trainer that has trained really worked with, by our names; what it does not tell is left out.
+    """The options that a finished trainer actually used, under our names; those that cannot be determined are omitted.
 
     Args:
-        trainer: of the upstream.
-        model: that was trained.
-        options: of ``train``; tells which of the upstream's own options to look up.
+        trainer: the upstream's trainer.
+        model: the trained model.
+        options: the options of ``train``; they determine which of the upstream's own options to look up.
     """
     stopping = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
     used = {
         **trained_with(trainer, model, options),
-        "seed": options.seed,  # Anomalib and Lightning keep none to read; the engine seeded with it
+        "seed": options.seed,  # Anomalib and Lightning store none to read back; the engine set it
         "image_size": list(model.input_size) if model.input_size else None,
         "patience": stopping[0].patience if stopping else None,
     }

@@ -1,4 +1,4 @@
-"""What the exporter needs of an Anomalib model: its graph, straight from torch, and ModelAPI's metadata."""
+"""Preparing an Anomalib model for export: its graph, directly from torch, and ModelAPI's metadata."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SAME = 1e-4
 
 
 class _Tuple(nn.Module):  # type: ignore[misc]  # torch is not typed here
-    """The deployed model with its outputs in a fixed order, as graphs have them."""
+    """The deployed model with its outputs in a fixed order, as graphs need them."""
 
     def __init__(self, deployed: Deployed) -> None:
         super().__init__()
@@ -47,17 +47,17 @@ def export_source(
     graph_format: str,
     scratch: Path,
 ) -> ExportSource:
-    """The model for the exporter; the model itself is not changed.
+    """Prepare the model for the exporter, without changing it.
 
-    The artefact takes ``(B, 3, H, W)`` in 0..1 of any size, which is what Anomalib's own inferencer and ModelAPI give.
+    The artefact takes ``(B, 3, H, W)`` in 0..1 of any size, the input that Anomalib's own inferencer and ModelAPI pass.
 
     Args:
-        model: fitted.
-        spec: how images are resized for it.
-        label_names: of the data.
-        sensitivity: of the image and of the pixels, which becomes the artefact's own.
+        model: a fitted model.
+        spec: how images are resized for the model.
+        label_names: the label names of the data.
+        sensitivity: for the image and for the pixels; it becomes the artefact's own.
         graph_format: ``"openvino"`` or ``"onnx"``.
-        scratch: a folder for files that are needed until the export is over.
+        scratch: a folder for files that are needed until the export is finished.
 
     Raises:
         ExportError: the model cannot be converted.
@@ -92,23 +92,23 @@ def export_source(
 
 
 def _decoder_args(crop: tuple[float, float], sensitivity: tuple[float, float]) -> dict[str, Any]:
-    """What the decoder has to know beyond its defaults."""
+    """The decoder's arguments that differ from its defaults."""
     whole = {} if crop == (1.0, 1.0) else {"crop": list(crop)}
     return whole if sensitivity == (NO_SHIFT, NO_SHIFT) else {**whole, "graph_sensitivity": list(sensitivity)}
 
 
 def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:
-    """The outputs that the model has."""
+    """The outputs of the model."""
     with torch.inference_mode():
         found = module(torch.zeros(1, 3, spec.height, spec.width))
     return OUTPUTS[: len(found)]
 
 
 def convert(module: nn.Module, names: tuple[str, ...], spec: ImageSpec, scratch: Path) -> tuple[Model, bool]:
-    """The graph, and whether it takes more than one image at a time.
+    """The graph, and whether it accepts more than one image at a time.
 
-    The batch is left open only if a batch of two gives what torch gives about each image by itself; otherwise it is
-    fixed to 1. It is tried as it is read from a file: straight from the converter the graph takes several times the
+    The batch size is only left dynamic if a batch of two gives what torch gives for each image on its own; otherwise it
+    is fixed to 1. The check reads the graph back from a file: straight from the converter it needs several times the
     memory.
 
     Raises:
@@ -136,7 +136,7 @@ def _takes_batches(graph: Model, module: nn.Module, example: torch.Tensor) -> bo
         trial.reshape([-1, *example.shape[1:]])
         compiled = ov.Core().compile_model(trial, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found = compiled(example.numpy())
-    except RuntimeError:  # the graph has the batch of the example built in
+    except RuntimeError:  # the graph is fixed to the batch size of the example
         return False
     pairs = [(found[port], value.numpy()) for port, value in zip(compiled.outputs, expected, strict=True)]
     return all(

@@ -1,4 +1,4 @@
-"""Anomalib behind the verbs: its models, and its own engine that trains them."""
+"""Anomalib's implementation of the framework hooks: its models, and its own engine that trains them."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class AnomalibFramework(Framework):
-    """Makes, trains and asks the models of the installed Anomalib."""
+    """Creates, trains and runs the models of the installed Anomalib."""
 
     unsupported_options: ClassVar = dict.fromkeys(
         ("class_weights", "sampler"), "anomaly models learn from normal images, which are one class; leave it out"
@@ -56,18 +56,18 @@ class AnomalibFramework(Framework):
     _model: AnomalibModule | None = None
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
-    # --- what the engine knows -----------------------------------------------------------------------------------
+    # --- facts -------------------------------------------------------------------------------------------------------
 
     @property
     def model(self) -> AnomalibModule:
-        """Anomalib's own model object, built at the first use."""
+        """Anomalib's own model object, built on first use."""
         if self._model is None:
             self._make_ready()
         assert self._model is not None
         return self._model
 
     def _make_ready(self) -> None:
-        """The model as it was given, with the weights of its checkpoint if it was given as one."""
+        """Prepare the model as given, with the weights of its checkpoint if it was given as one."""
         own = self.own_checkpoint
         if own is None:
             self.build()
@@ -75,7 +75,7 @@ class AnomalibFramework(Framework):
             self.load_state(own)
 
     def task_to_read_for(self) -> Task:
-        """Whatever the annotations are, they are read as normal and anomalous images."""
+        """Anomaly detection: any annotations are read as normal and anomalous images."""
         return self.task
 
     def find_task(self) -> Task:
@@ -135,14 +135,14 @@ class AnomalibFramework(Framework):
         with own_randomness(options.seed if options is not None else 0):
             self._build(options)
         if options is not None and not self.has_native_data and not is_answering_by_path(self.model):
-            self._image_spec(self.model)  # what cannot be tested or deployed is said before training
+            self._image_spec(self.model)  # raise before training if the model cannot be tested or deployed
 
     def _build(self, options: TrainOptions | None) -> None:
         given = self.given
         if isinstance(given, AnomalibModule):
             if options is not None and is_memory_bank(given) and bool(given._is_fitted):
                 raise ModelError(
-                    f"The {given.name} object is fitted already and would not learn anything new. Give a new one."
+                    f"The {given.name} object is already fitted and would not learn anything new. Give a new one."
                 )
             self._model = given
         elif isinstance(given, Path):
@@ -179,7 +179,7 @@ class AnomalibFramework(Framework):
                 "Give a checkpoint of the same kind of model."
             )
         more = f"; {len(left)} did not fit, such as {left[0]}" if left else ""
-        run.note(f"{taken} tensors were taken from {checkpoint.name}{more}.")
+        run.note(f"{taken} tensors were loaded from {checkpoint.name}{more}.")
 
     # --- verbs ---------------------------------------------------------------------------------------------------
 
@@ -187,12 +187,12 @@ class AnomalibFramework(Framework):
         data = self.data.source if self.has_native_data else self.dataset
         last = run.checkpoints / "last.ckpt" if resume else None
         if last is not None and not isinstance(self.given, AnomalibModule | Path):
-            self.load_state(last)  # it was trained at the image size of its own
+            self.load_state(last)  # it was trained at its own image size
         with untouched_process(), own_randomness(options.seed):
             return train.fit(self.model, data, options, run, device=self.setup.device, resume_from=last)
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
-        """By Anomalib's evaluator; a language model is asked once for each image, and not again for this."""
+        """By Anomalib's evaluator; a language model is asked once per image, and not again for this."""
         if is_answering_by_path(self.model) or not (dataset.anomalous >= 0).any():
             return {}
         size, spec = requirements.eval_batch_size(type(self.model), batch_size), image_spec(self.model)
@@ -207,7 +207,7 @@ class AnomalibFramework(Framework):
             return native.upstream_test_of(self.model, data, subset, self.setup.device)
 
     def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
-        """The images of Anomalib's own datamodule, for the models that look at single images."""
+        """The images of Anomalib's own datamodule, for models that work on single images."""
         return native.samples_of(data, subset) if requirements.need_of(type(self.model)).data == "images" else None
 
     def infer(
@@ -249,7 +249,7 @@ class AnomalibFramework(Framework):
         )
 
     def _sensitivity(self) -> tuple[float, float]:
-        """Of the image and of the pixels: what the verb was given, else the model's own."""
+        """The sensitivity for the image and for the pixels: that given to the verb, else the model's own."""
         given = self.sensitivity
         return sensitivity_of(self.model) if given is None else (given, given)
 
@@ -262,8 +262,8 @@ class AnomalibFramework(Framework):
         spec = image_spec(model)
         if spec is None:
             raise UnsupportedError(
-                f"The pre-processor of {model.name} does not begin with a Resize to height and width, so images of any "
-                "size cannot be brought to its input. Give the model one that begins with a "
+                f"The pre-processor of {model.name} does not start with a Resize to height and width, so images of any "
+                "size cannot be brought to its input. Give the model one that starts with a "
                 "Resize to [height, width] without antialiasing as its argument 'pre_processor'."
             )
         return spec

@@ -1,4 +1,4 @@
-"""What models the installed Anomalib offers; runs in a child process."""
+"""Listing the models of the installed Anomalib, in a child process."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ EXTRA_ARGUMENTS: tuple[dict[str, str], ...] = (
         "name": "pretrained",
         "type": "bool | str | None",
         "default": "None",
-        "help": "Weights of the backbone: a local file, True (may be downloaded), False (random), or None for what the "
-        "model asks for, from the local caches only.",
+        "help": "Weights of the backbone: a local file, True (may be downloaded), False (random), or None for the "
+        "model's default weights, from the local caches only.",
     },
     {
         "name": "sensitivity",
         "type": "float | None",
         "default": "None",
-        "help": "How readily an image or a pixel is called anomalous, 0..1; 0.5 is the threshold found in validation.",
+        "help": "How readily an image or a pixel counts as anomalous, 0..1; 0.5 is the threshold found in validation.",
     },
 )
 
 
 def _backbone_licence(cls: type) -> str:
-    """What the card of the usual backbone states; unknown for backbones that are not timm's."""
+    """The licence on the model card of the default backbone; unknown for backbones that are not from timm."""
     import timm
 
     usual = inspect.signature(cls).parameters.get("backbone")
@@ -55,7 +55,7 @@ def list_models() -> dict[str, list[dict[str, Any]] | dict[str, list[dict[str, s
                 "class_path": f"anomalib.models:{name}",
                 "family": name,
                 "summary": text[0] if text else "",
-                "code_licence": "Apache-2.0",  # the metadata of the package
+                "code_licence": "Apache-2.0",  # from the package metadata
                 "weights_licence": _backbone_licence(cls),
             }
         )

@@ -1,4 +1,4 @@
-"""Keep Anomalib's banks of features within the memory there is, with the same outcome."""
+"""Keeping Anomalib's memory banks within the available memory, with the same results."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from anomalib.models.image.patchcore.torch_model import DEFAULT_CHUNK_SIZE, Patc
 from drivetrain.machine.resources import available_memory
 
 _SHARE = 4
-"""A quarter of the memory that is left may go into distances."""
+"""Distances may use a quarter of the remaining memory."""
 _COPIES = 3
-"""How often a matrix of distances is held at a time."""
+"""How many copies of a distance matrix exist at a time."""
 _BUFFER = 2**20
-"""Bytes of the differences that are looked at together while a bank is thinned out; they stay in the cache."""
+"""Bytes of differences that are processed together while a bank is subsampled; they stay in the cache."""
 
 
 @contextlib.contextmanager
 def within_memory() -> Iterator[None]:
-    """Within the block, compare features with memory banks in pieces that fit into the memory that is free.
+    """Within the block, compare features with memory banks in pieces that fit into free memory.
 
-    Anomalib compares a fixed number of features at a time with all of a bank, however large that is, and thins a bank
-    out with a new copy of all features for each chosen one. Here only the pieces are other ones; the arithmetic is the
+    Anomalib compares a fixed number of features at a time with the whole bank, however large it is, and subsamples a
+    bank with a new copy of all features for each selected one. Here only the pieces differ; the arithmetic is the
     same.
     """
     _IN_PIECES.begin()
@@ -40,10 +40,10 @@ def within_memory() -> Iterator[None]:
 
 
 class Replacement:
-    """Methods of classes that are replaced as long as somebody wants it, in any thread, and are put back afterwards.
+    """Replaces methods of classes while at least one user needs it, in any thread, and restores them afterwards.
 
     Args:
-        methods: ``(class, name, function)`` of each.
+        methods: ``(class, name, function)`` for each method.
     """
 
     def __init__(self, methods: Sequence[tuple[type, str, Callable[..., Any]]]) -> None:
@@ -53,7 +53,7 @@ class Replacement:
         self._before: list[Any] = []
 
     def begin(self) -> None:
-        """Put them in place, unless they are."""
+        """Install the replacements, unless they are already installed."""
         with self._lock:
             self._wanted += 1
             if self._wanted == 1:
@@ -62,7 +62,7 @@ class Replacement:
                     setattr(cls, name, function)
 
     def end(self) -> None:
-        """Put the originals back, if nobody else wants the others."""
+        """Restore the originals, if nobody else needs the replacements."""
         with self._lock:
             self._wanted -= 1
             if self._wanted == 0:
@@ -75,13 +75,13 @@ def rows_at_once(bank_rows: int, most: int) -> int:
 
     Args:
         bank_rows: features in the bank.
-        most: features that would be compared if there were memory for all.
+        most: the number of features to compare if there is memory for all.
     """
     return max(1, min(most, available_memory() // _SHARE // (4 * _COPIES * max(1, bank_rows))))
 
 
 def _nearest_neighbors(self: Any, embedding: torch.Tensor, n_neighbors: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The distances ``(n, k)`` of Patchcore's features to the nearest of its bank, and which these are."""
+    """The distances ``(n, k)`` of Patchcore's features to the nearest ones in its bank, and the indices of those."""
     found = []
     for part in embedding.split(rows_at_once(len(self.memory_bank), DEFAULT_CHUNK_SIZE)):
         distances = self.euclidean_dist(part, self.memory_bank)
@@ -93,7 +93,7 @@ def _nearest_neighbors(self: Any, embedding: torch.Tensor, n_neighbors: int) -> 
 
 
 def _by_images(forward: Callable[[Any, torch.Tensor], Any]) -> Callable[[Any, torch.Tensor], Any]:
-    """The forward pass of AnomalyDINO for as many images at a time as their distances have room."""
+    """AnomalyDINO's forward pass on as many images at a time as there is room for their distances."""
 
     def in_pieces(self: Any, images: torch.Tensor) -> Any:
         patches = max(1, (images.shape[-2] // self.patch_size) * (images.shape[-1] // self.patch_size))
@@ -110,7 +110,7 @@ def _by_images(forward: Callable[[Any, torch.Tensor], Any]) -> Callable[[Any, to
 
 
 def _update_distances(self: Any, cluster_center: Any) -> None:
-    """Lower the distance of each feature to its nearest centre by a new centre."""
+    """Update the distance of each feature to its nearest centre with a new centre."""
     if cluster_center is None:
         return
     features: torch.Tensor = self.features

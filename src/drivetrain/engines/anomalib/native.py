@@ -1,4 +1,4 @@
-"""Anomalib's own data, metrics and question-answering models, beside our way through."""
+"""Anomalib's own data, metrics and language models, used without conversion."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
 def upstream_test(
     model: AnomalibModule, dataset: Dataset, *, batch_size: int, spec: ImageSpec | None, device: str
 ) -> dict[str, float]:
-    """The metrics of Anomalib's own evaluator, under ``upstream/``."""
+    """The metrics of Anomalib's own evaluator, as ``upstream/...``."""
     module = prepare_test(dataset, batch_size=batch_size, spec=spec)
     visualizer, model.visualizer = model.visualizer, None
     try:
@@ -51,7 +51,7 @@ def _run_test(model: AnomalibModule, module: AnomalibDataModule, device: str) ->
         "enable_model_summary": False,
     }
     with tempfile.TemporaryDirectory() as folder, quiet(), within_memory():
-        # Before a test Anomalib's engine validates what was not trained, and would find a new threshold.
+        # Before a test, Anomalib's engine validates models that were not trained, and would find a new threshold.
         if model.learning_type == LearningType.ONE_CLASS:
             tester: Any = UpstreamEngine(default_root_dir=folder, **options)
         else:
@@ -61,7 +61,7 @@ def _run_test(model: AnomalibModule, module: AnomalibDataModule, device: str) ->
 
 
 def upstream_test_of(model: AnomalibModule, data: AnomalibDataModule, subset: str, device: str) -> Metrics:
-    """What Anomalib itself says of a subset of its own datamodule; it tests on "test" only.
+    """Anomalib's own metrics on a subset of its datamodule; it only tests on "test".
 
     Raises:
         DataError: there are no such images.
@@ -86,12 +86,12 @@ def _part(data: AnomalibDataModule, subset: str) -> Any:
 
 
 def dataset_from(samples: Any, subset: str) -> Dataset:
-    """The table of an Anomalib data set as a drivetrain data set; images stay where they are.
+    """The table of an Anomalib data set as a drivetrain data set; images stay in place.
 
     Args:
-        samples: a frame with ``image_path``, ``label_index`` (0 normal, 1 anomalous, else unknown) and, if there are
-            masks, ``mask_path``.
-        subset: the name to give them.
+        samples: a data frame with ``image_path``, ``label_index`` (0 normal, 1 anomalous, else unknown) and, if there
+            are masks, ``mask_path``.
+        subset: the name of the subset.
     """
     records = []
     for number, row in enumerate(samples.itertuples()):

@@ -1,4 +1,4 @@
-"""What single models need beyond images and a backbone, so that a lack is said before work begins."""
+"""What individual models need besides images and a backbone, so that missing things are reported before work starts."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from drivetrain.machine.packages import is_installed
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one model needs.
+    """The needs of one model.
 
     Attributes:
-        data: what it looks at; only ``"images"`` can be made from a drivetrain data set.
-        batch_size: the only one that training allows.
-        alone: whether an image must be answered by itself, because its score depends on the others of its batch.
-        least_size: of the model input, in pixels.
-        folder: (argument, what must be in it): a folder of images that the model itself reads; the model would download
+        data: the input of the model; only ``"images"`` can be provided from a drivetrain data set.
+        batch_size: the only batch size allowed in training.
+        alone: whether each image must be processed alone, because its score depends on the others in its batch.
+        least_size: minimum size of the model input, in pixels.
+        folder: (argument, required content): a folder of images that the model itself reads; the model would download
             it.
-        cached: (place, what it is): what the model would download. The place is below Anomalib's folder of weights, the
-            home folder (``~``) or torch's hub (``hub:``).
-        cached_argument: that names the file of these weights instead.
+        cached: (place, description): what the model would download. The place is below Anomalib's folder of weights,
+            the home folder (``~``) or torch's hub (``hub:``).
+        cached_argument: the argument that names the file of these weights instead.
         packages: (package, what to install).
     """
 
@@ -73,16 +73,16 @@ _BACKENDS = (("gpt", "openai", "openai"), ("llava-hf/", "transformers", "transfo
 
 
 def need_of(cls: type) -> Need:
-    """What a class of models needs, or the class that it was derived from."""
+    """The needs of a model class, or of the class that it derives from."""
     return next((NEEDS[base.__name__] for base in cls.__mro__ if base.__name__ in NEEDS), NOTHING)
 
 
 def eval_batch_size(cls: type, asked: int | None = None) -> int:
-    """How many images a model is asked about at once, outside of training.
+    """How many images a model processes at once, outside of training.
 
     Args:
-        cls: of the model.
-        asked: by the user.
+        cls: the model class.
+        asked: the batch size that the user requested.
     """
     return 1 if need_of(cls).alone else asked or _EVAL_BATCH
 
@@ -93,22 +93,22 @@ def check(
     """Refuse a training that cannot work.
 
     Args:
-        cls: of the model.
-        arguments: of its constructor.
+        cls: the model class.
+        arguments: the arguments of its constructor.
         image_size: (height, width), if given.
-        batch_size: of the training, if given.
+        batch_size: the batch size of the training, if given.
         native: whether the data are Anomalib's own.
 
     Raises:
-        DataError: the model looks at something else than single images.
+        DataError: the model does not work on single images.
         MissingDependencyError: a package is not installed.
-        ModelError: weights or pictures are not where the model looks for them.
+        ModelError: weights or pictures are not where the model expects them.
         OptionError: the image size or the batch size is not allowed.
     """
     need, name = need_of(cls), cls.__name__
     if need.data != "images" and not native:
         raise DataError(
-            f"{name} looks at {need.data}, not at single images. Give one of Anomalib's own datamodules for that."
+            f"{name} works on {need.data}, not on single images. Give one of Anomalib's own datamodules for that."
         )
     if need.batch_size is not None and batch_size not in (None, need.batch_size):
         raise OptionError(f"batch_size={batch_size}: {name} allows only {need.batch_size}.")
@@ -123,13 +123,13 @@ def check(
 
 
 def _backend(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The client that VlmAd needs for its language model."""
+    """The client package that VlmAd needs for its language model."""
     model = str(getattr(arguments.get("model", "llava"), "value", arguments.get("model", "llava")))
     return next(((package, install),) for start, package, install in _BACKENDS if model.startswith(start))
 
 
 def sources(cls: type) -> dict[str, str]:
-    """What the upstream would download for a class of models: the name of the archive or file -> its address."""
+    """What the upstream would download for a model class: the name of the archive or file -> its URL."""
     owner = next(base for base in cls.__mro__ if base.__name__ in NEEDS or base.__module__.startswith("anomalib."))
     package = owner.__module__.rpartition(".")[0]
     modules = [module for name, module in list(sys.modules.items()) if name.startswith(f"{package}.")]

@@ -1,4 +1,4 @@
-"""What our run needs to see of Anomalib's training: epochs, metrics, the best and the last state."""
+"""Callbacks that report Anomalib's training to our run: epochs, metrics, the best and the last state."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _EVERY_RENAMED = {"train_loss": "train/loss", "train_loss_epoch": "train/loss", 
 
 
 class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not typed
-    """Computes metrics in validation that a checkpoint can be chosen by; Anomalib has none by default.
+    """Computes validation metrics for selecting a checkpoint; Anomalib computes none by default.
 
-    Raw scores of any range are ranked; Anomalib's own AUROC squashes those outside of 0..1, which makes them equal.
+    Raw scores of any range are ranked; Anomalib's own AUROC clips scores outside of 0..1, which makes them equal.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
-        """Take in the raw scores of a batch."""
+        """Add the raw scores of a batch."""
         del pl_module, outputs
         if trainer.sanity_checking or batch.gt_label is None:
             return
@@ -65,7 +65,7 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
                 self._pixels.add(mask, scores, None)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the metrics of the images that had both kinds."""
+        """Log the metrics if both normal and anomalous images occurred."""
         del trainer, pl_module
         found = {"val/pixel_auroc": self._pixels.auroc()}
         if self._truth:
@@ -76,15 +76,15 @@ class ValidationMetrics(Callback):  # type: ignore[misc]  # the base is not type
 
 
 class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not typed
-    """Tells the run about steps and epochs, and makes every epoch depend on the seed and its number alone.
+    """Reports steps and epochs to the run, and makes every epoch depend only on the seed and its number.
 
-    It is of the kind that Lightning calls last, so that an epoch is reported when its state is saved; a run that is
-    interrupted and resumed then ends as an uninterrupted one does.
+    Lightning calls a callback of this kind last, so an epoch is reported when its state is saved; a run that is
+    interrupted and resumed then ends like an uninterrupted one.
 
     Args:
         run: receives steps, epochs and metrics.
-        model: what is trained; its checkpoints say which class they are of.
-        seed: of everything random.
+        model: the model being trained; its checkpoints record their class.
+        seed: the seed of everything random.
     """
 
     def __init__(self, run: Run, model: AnomalibModule, seed: int) -> None:
@@ -94,16 +94,16 @@ class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not 
         self._description = describe(model)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how much there is to do."""
+        """Report the amount of work."""
         del pl_module
         steps = int(trainer.num_training_batches) if trainer.num_training_batches < 1e9 else None
         self._run.progress.start(
             epochs=trainer.max_epochs or 1, steps_per_epoch=steps, first_epoch=trainer.current_epoch
         )
-        self._reseed(trainer.current_epoch)  # the next hook is left out for the first epoch of a resumed run
+        self._reseed(trainer.current_epoch)  # the next hook is skipped for the first epoch of a resumed run
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the epoch with its own random numbers."""
+        """Start the epoch with its own random state."""
         del pl_module
         self._reseed(trainer.current_epoch)
 
@@ -120,17 +120,17 @@ class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not 
         self._run.progress.step(epoch=trainer.current_epoch, step=batch_idx, images=len(batch.image), loss=value)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the epoch, whose validation is over by now."""
+        """Record the epoch, whose validation has finished by now."""
         del pl_module
         self._run.log_epoch(trainer.current_epoch, epoch_metrics(trainer))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Say in the checkpoint which model it is of."""
+        """Record in the checkpoint which model it belongs to."""
         del trainer, pl_module
         checkpoint[OUR_KEY] = self._description
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keep the state when the user stops the first epoch; later the state of the last whole epoch is there."""
+        """Save the state if the user stops the first epoch; later on, the state of the last complete epoch exists."""
         del pl_module
         path = self._run.checkpoints / "last.ckpt"
         stopped = isinstance(exception, KeyboardInterrupt) and trainer.state.fn == TrainerFn.FITTING
@@ -138,14 +138,14 @@ class AnomalibRunCallback(Checkpoint):  # type: ignore[misc]  # the base is not 
             trainer.save_checkpoint(path)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the only pass of a model that needs no training."""
+        """Record the single pass of a model that needs no training."""
         del pl_module
         if trainer.state.fn == TrainerFn.VALIDATING:
             self._run.log_epoch(0, epoch_metrics(trainer))
 
 
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
-    """What was logged in the epoch, under our names, and the learning rate."""
+    """The metrics logged in the epoch, under our names, and the learning rate."""
     found: dict[str, float] = {}
     for name, value in trainer.callback_metrics.items():
         if "/" in name:
@@ -164,7 +164,7 @@ def epoch_metrics(trainer: Trainer) -> dict[str, float]:
 
 
 def checkpoint_callbacks(run: Run, metric: str | None) -> list[ModelCheckpoint]:
-    """Callbacks that keep ``last.ckpt``, and ``best.ckpt`` if there is a metric to choose by."""
+    """Callbacks that save ``last.ckpt``, and ``best.ckpt`` if there is a metric to select by."""
     common = {"dirpath": run.checkpoints, "auto_insert_metric_name": False, "enable_version_counter": False}
     callbacks = [ModelCheckpoint(filename="last", save_top_k=1, **common)]
     if metric is not None:
@@ -175,7 +175,7 @@ def checkpoint_callbacks(run: Run, metric: str | None) -> list[ModelCheckpoint]:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn what Lightning makes of Ctrl-C (an exit with the signal switched off) back into a KeyboardInterrupt."""
+    """Turn Lightning's reaction to Ctrl-C (an exit with the signal disabled) back into a KeyboardInterrupt."""
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT) if main else None
     try:

@@ -1,4 +1,4 @@
-"""Which images of a data set a model trains on and finds its threshold with, and what the user should know about it."""
+"""Choosing the images of a data set for training and for the threshold, with notes for the user."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ThresholdSource = Literal["auto", "val", "synthetic", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A datamodule and the notes on it.
+    """A datamodule with notes about it.
 
     Attributes:
-        module: for Anomalib's engine.
-        can_choose: whether validation has normal and anomalous images, so that a metric can choose the best state.
-        notes: what the user should know.
+        module: the datamodule for Anomalib's engine.
+        can_choose: whether validation has normal and anomalous images, so that a metric can select the best state.
+        notes: notes for the user.
     """
 
     module: SampleDataModule
@@ -45,22 +45,22 @@ def prepare_training(
     keep_anomalous: bool,
     needs_training: bool = True,
 ) -> Prepared:
-    """The train and val subsets as a datamodule.
+    """Prepare the train and val subsets as a datamodule.
 
     Args:
-        dataset: with the subsets ``train`` and ``val``.
-        batch_size: images in a training step.
-        eval_batch_size: images in a validation step.
-        num_workers: processes that load data.
+        dataset: a data set with the subsets ``train`` and ``val``.
+        batch_size: images per training step.
+        eval_batch_size: images per validation step.
+        num_workers: number of data loading processes.
         source: where the threshold comes from; ``"auto"`` is ``"val"`` if that has anomalous images, else
             ``"synthetic"``.
-        seed: of made-up defects.
+        seed: the seed of synthetic defects.
         spec: how the images are resized.
-        keep_anomalous: whether the model learns from anomalous images too.
+        keep_anomalous: whether the model also learns from anomalous images.
         needs_training: whether training images are needed at all (zero-shot models need none).
 
     Raises:
-        DataError: there is no normal image to train on, or no image to validate on.
+        DataError: there are no normal images to train on, or no images to validate on.
     """
     notes: list[str] = []
     train = _train_part(dataset, notes, spec, keep_anomalous=keep_anomalous) if needs_training else None
@@ -78,7 +78,7 @@ def prepare_training(
 
 
 def prepare_test(dataset: Dataset, *, batch_size: int, spec: ImageSpec | None) -> SampleDataModule:
-    """The images of a subset as a datamodule for Anomalib's own test; images of unknown kind are left out."""
+    """The images of a subset as a datamodule for Anomalib's own test, without images of unknown kind."""
     kinds = dataset.anomalous.astype(np.int64)
     rows = np.flatnonzero(kinds != UNKNOWN)
     masks = _any_mask(dataset, rows[kinds[rows] == ANOMALOUS])
@@ -115,7 +115,7 @@ def _val_part(
     if subset not in dataset.subsets:
         raise DataError(
             f"The subset {subset!r} has no images, so no threshold can be found. Subsets of the data: "
-            f"{', '.join(dataset.subsets) or 'none'}. Add some, or divide all images again by splits=..."
+            f"{', '.join(dataset.subsets) or 'none'}. Add some, or divide all images again with splits=..."
         )
     val = dataset.subset(subset)
     kinds = val.anomalous.astype(np.int64)
@@ -126,14 +126,14 @@ def _val_part(
     if source == "synthetic":
         rows = np.flatnonzero(kinds == NORMAL)
     if not len(rows):
-        what = "normal image" if source == "synthetic" else "image that is known to be normal or anomalous"
+        what = "normal image" if source == "synthetic" else "image known to be normal or anomalous"
         raise DataError(f"The subset {subset!r} has no {what}, so no threshold can be found. Add some.")
     if source == "synthetic":
         why = "Validation has no anomalous image: the" if automatic else "The"
         more = " For a better one add anomalous images to val." if automatic else ""
         notes.append(
-            f"{why} threshold comes from its {len(rows)} normal images and the same with made-up defects "
-            f"(threshold_source='synthetic').{more}"
+            f"{why} threshold comes from {len(rows)} normal validation images and copies of them with synthetic "
+            f"defects (threshold_source='synthetic').{more}"
         )
         return _painted(val, rows, spec, seed), True
     kinds = kinds[rows]
@@ -149,7 +149,7 @@ def _val_part(
 
 
 def _about_threshold(source: ThresholdSource, *, normal: int, anomalous: int) -> list[str]:
-    """What the user should know of a threshold that is found with so many images of each kind."""
+    """Notes about a threshold found with these numbers of images of each kind."""
     if source == "test":
         return ["The threshold comes from the test images, so test results are better than on new images."]
     if not anomalous:
@@ -163,7 +163,7 @@ def _about_threshold(source: ThresholdSource, *, normal: int, anomalous: int) ->
 
 
 def _painted(val: Dataset, rows: NDArray[np.int64], spec: ImageSpec | None, seed: int) -> SampleDataset:
-    """The images as they are, and once more each with a made-up defect."""
+    """The images as they are, followed by each of them with a synthetic defect."""
     painted = np.repeat([False, True], len(rows))
     doubled = np.concatenate([rows, rows])
     kinds = painted.astype(np.int64)

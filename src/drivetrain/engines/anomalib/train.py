@@ -1,4 +1,4 @@
-"""One training by Anomalib's engine: its options, its data, what it replaced, and what it left behind."""
+"""Training with Anomalib's engine: options, data, overridden options and results."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ def check_options(
     device: str,
     begun: Mapping[str, Any],
 ) -> None:
-    """Refuse what this model cannot honour, before anything is made.
+    """Refuse what this model cannot honour, before anything is created.
 
     Args:
-        options: of the training.
+        options: the options of the training.
         cls: the class of the model.
-        given: the model as it was given.
-        native: whether the data are a datamodule of Anomalib's.
-        device: to compute on.
-        begun: the options of the run that goes on; they are in its state already.
+        given: the model as given.
+        native: whether the data are one of Anomalib's datamodules.
+        device: the device to compute on.
+        begun: the options of the run being resumed; they are already in its state.
 
     Raises:
         UnsupportedOptionError: an option cannot be honoured.
@@ -86,10 +86,10 @@ def check_options(
     name, ready = cls.__name__, isinstance(given, AnomalibModule | Path)
     reasons: dict[str, str] = {}
     if ready:
-        reasons["image_size"] = "the model is made already, with its size; another one begins with " + either(
+        reasons["image_size"] = "the model already exists, with its size; create another with " + either(
             f"{name}.configure_pre_processor((height, width))", f"--model {name} --image_size PIXELS"
         )
-        reasons["learning_rate"] = "the model is made already; set it on the model"
+        reasons["learning_rate"] = "the model already exists; set it on the model"
     elif learning_rate_argument(cls) is None:
         reasons["learning_rate"] = f"{name} sets its own in configure_optimizers; override that in a subclass"
     if native:
@@ -97,7 +97,7 @@ def check_options(
         reasons["num_workers"] = "the datamodule has its own; set num_workers on it"
     if is_memory_bank(cls):
         reasons["resume"] = (
-            f"{name} stores features in one pass, so there is nothing to continue; train again with overwrite=True"
+            f"{name} stores features in one pass, so there is nothing to resume; train again with overwrite=True"
         )
         reasons["patience"] = f"{name} stores features in one pass, so there is nothing to stop early"
         reasons["val_check_interval"] = f"{name} validates once, after its pass"
@@ -125,15 +125,15 @@ def fit(
     device: str,
     resume_from: Path | None,
 ) -> FitResult:
-    """Train by Anomalib's engine.
+    """Train with Anomalib's engine.
 
     Args:
-        model: what is trained.
-        data: with train and val subsets, or Anomalib's own.
-        options: of the training.
+        model: the model to train.
+        data: a data set with train and val subsets, or Anomalib's own data.
+        options: the options of the training.
         run: receives steps, epochs and metrics.
-        device: to train on.
-        resume_from: the state to go on from.
+        device: the device to train on.
+        resume_from: the state to resume from.
     """
     prepared = _prepare(model, data, options)
     for note in prepared.notes:
@@ -183,7 +183,7 @@ def _prepare(model: AnomalibModule, data: Dataset | AnomalibDataModule, options:
 
 
 def _warnings(model: AnomalibModule, data: AnomalibDataModule) -> tuple[str, ...]:
-    """The notes on a user's own datamodule, which is left as it is."""
+    """Notes about a user's own datamodule, which is not changed."""
     size = getattr(data, "eval_batch_size", 1)
     if not need_of(type(model)).alone or size == 1:
         return ()
@@ -194,7 +194,7 @@ def _warnings(model: AnomalibModule, data: AnomalibDataModule) -> tuple[str, ...
 
 
 def _metric(model: AnomalibModule, options: TrainOptions, prepared: Prepared) -> str | None:
-    """The metric that chooses the best state, or ``None`` where there is nothing to choose."""
+    """The metric that selects the best state, or ``None`` if there is nothing to select by."""
     asked = options.metric or (f"val/{Task.ANOMALY.main_metric}" if prepared.can_choose else None)
     if asked in VALIDATION_METRICS and not prepared.can_choose:
         raise OptionError(
@@ -203,7 +203,7 @@ def _metric(model: AnomalibModule, options: TrainOptions, prepared: Prepared) ->
         )
     if options.patience is not None and asked is None:
         raise OptionError(
-            f"patience={options.patience} needs a validation metric, and validation has not both normal and anomalous "
+            f"patience={options.patience} needs a validation metric, but validation lacks normal or anomalous "
             'images. Add some, or give engine_args={"threshold_source": "synthetic"}, or metric="train/loss".'
         )
     return None if is_memory_bank(model) or model.learning_type != LearningType.ONE_CLASS else asked
@@ -234,7 +234,7 @@ def _trainer_options(
 
 
 def _collect_references(model: AnomalibModule, prepared: Prepared) -> None:
-    """Show a language model its normal examples; Anomalib 2.7 has the method and no caller."""
+    """Show a language model its normal examples; Anomalib 2.7 has the method but never calls it."""
     backend = getattr(model, "vlm_backend", None)
     if backend is None or not getattr(model, "k_shot", 0) or backend.num_reference_images:
         return
@@ -243,7 +243,7 @@ def _collect_references(model: AnomalibModule, prepared: Prepared) -> None:
 
 
 def _effective(model: AnomalibModule, prepared: Prepared, trainer_options: dict[str, Any]) -> dict[str, Any]:
-    """What Anomalib's engine is really given, for the record."""
+    """The options that Anomalib's engine is actually given, for the record."""
     module = prepared.module
     rate = learning_rate_argument(type(model))
     return {
@@ -262,7 +262,7 @@ def _default_epochs(model: AnomalibModule) -> int:
 
 
 def _overrides(model: AnomalibModule, options: TrainOptions) -> dict[str, tuple[Any, Any]]:
-    """What the user asked for and the model replaced."""
+    """The options that the user set and the model overrode."""
     forced = dict(model.trainer_arguments)
     asked: dict[str, Any] = dict(options.engine_args or {})
     given = options.given()
@@ -278,13 +278,11 @@ def _overrides(model: AnomalibModule, options: TrainOptions) -> dict[str, tuple[
 def _notes(model: AnomalibModule, options: TrainOptions, trainer: Trainer, metric: str | None) -> tuple[str, ...]:
     notes = []
     if model.learning_type != LearningType.ONE_CLASS:
-        notes.append(f"{model.name} learns nothing from images; only its threshold was found, in validation.")
+        notes.append(f"{model.name} does not learn from images; only its threshold was determined, in validation.")
     elif options.max_epochs is None and "max_epochs" not in model.trainer_arguments:
         notes.append(f"max_epochs was not given; {trainer.max_epochs} were used.")
     if metric is None and not is_memory_bank(model) and model.learning_type == LearningType.ONE_CLASS:
-        notes.append(
-            "Validation has not both normal and anomalous images, so the last state is kept as the chosen one."
-        )
+        notes.append("Validation lacks normal or anomalous images, so the last state is used.")
     return tuple(notes)
 
 
@@ -297,7 +295,7 @@ def _best_epoch(run: Run, metric: str | None) -> int | None:
 
 
 def _trainer_of(upstream: UpstreamEngine) -> Any:
-    """The trainer that Anomalib's engine has made; ``None`` before that."""
+    """The trainer that Anomalib's engine has created; ``None`` before that."""
     try:
         return upstream.trainer
     except UnassignedError:
@@ -305,14 +303,14 @@ def _trainer_of(upstream: UpstreamEngine) -> Any:
 
 
 def _drop_empty(folder: Path) -> None:
-    """Remove the folders that Anomalib made and left empty."""
+    """Remove folders that Anomalib created and left empty."""
     if folder.is_dir() and not any(path.is_file() for path in folder.rglob("*") if not path.is_symlink()):
         shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what Lightning and Anomalib say about things that are as they should be."""
+    """Silence messages of Lightning and Anomalib about things that are as intended."""
     with quieter(_LOGGERS, logging.ERROR), warnings.catch_warnings():
         for text in (".*does not have many workers.*", ".*returned `None`.*", ".*number of training batches.*"):
             warnings.filterwarnings("ignore", message=text)

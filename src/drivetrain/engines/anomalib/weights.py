@@ -1,4 +1,4 @@
-"""Where the weights of a backbone come from while a model is made: a local file, nowhere, or the caches."""
+"""Where backbone weights come from while a model is created: a local file, random initialisation, or the caches."""
 # ruff: noqa: TID253 - loaded with the engine only
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from drivetrain.models.checkpoint import require_file
 State = dict[str, torch.Tensor]
 
 
-#: Models are built one at a time while upstream functions are replaced.
+#: Models are built one at a time, because upstream functions are replaced meanwhile.
 _BUILDING = threading.RLock()
 
 
 def read_weights(path: Path) -> State:
-    """The tensors of a file of weights.
+    """The tensors of a weights file.
 
     Raises:
-        CheckpointNotFoundError: there is no such file.
-        UnsafeCheckpointError: it holds more than tensors and plain values.
-        CheckpointError: it holds no tensors.
+        CheckpointNotFoundError: the file does not exist.
+        UnsafeCheckpointError: it contains more than tensors and plain values.
+        CheckpointError: it contains no tensors.
     """
     require_file(path)
     if path.suffix == ".safetensors":
@@ -40,8 +40,8 @@ def read_weights(path: Path) -> State:
 
         try:
             loaded: Any = load_file(path)
-        except Exception as error:  # the package has an error of its own
-            raise CheckpointError(f"pretrained={str(path)!r} is damaged or no .safetensors file: {error}") from error
+        except Exception as error:  # the package raises its own exception
+            raise CheckpointError(f"pretrained={str(path)!r} is damaged or not a .safetensors file: {error}") from error
     else:
         loaded = _read_pickle(path)
     for key in ("state_dict", "model", "state_dict_ema"):
@@ -62,17 +62,17 @@ def _read_pickle(path: Path) -> Any:
     except UnpicklingError as error:
         raise UnsafeCheckpointError(
             f"pretrained={str(path)!r} holds objects besides tensors, and opening them could execute code. "
-            "Save the state_dict of the model alone, and give that file."
+            "Save only the model's state_dict, and give that file."
         ) from error
 
 
 @contextlib.contextmanager
 def given_weights(state: State | None, name: str = "") -> Iterator[None]:
-    """Within the block, give these weights to the backbones that timm, torchvision or OpenCLIP make; load nothing.
+    """Within the block, use these weights for backbones created by timm, torchvision or OpenCLIP; load nothing else.
 
     Args:
         state: the weights; ``None`` leaves every backbone random.
-        name: of their file, for messages.
+        name: the name of their file, for messages.
     """
     import timm
 
@@ -96,7 +96,7 @@ def given_weights(state: State | None, name: str = "") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Within the block, replace an attribute of an upstream module or class; one at a time, by :data:`_BUILDING`."""
+    """Within the block, replace an attribute of an upstream module or class; serialised by :data:`_BUILDING`."""
     own = name in vars(owner)
     before = vars(owner)[name] if own else None
     setattr(owner, name, value)
@@ -111,11 +111,11 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def caches_only() -> Iterator[None]:
-    """Within the block, take weights from the local caches and download nothing."""
+    """Within the block, take weights from local caches and download nothing."""
     from urllib.error import URLError
 
     def refuse(*args: Any, **_: Any) -> None:
-        raise URLError(f"nothing is downloaded unless it is asked for ({args[0] if args else 'a file'})")
+        raise URLError(f"nothing is downloaded unless requested ({args[0] if args else 'a file'})")
 
     with _BUILDING, contextlib.ExitStack() as stack:
         stack.enter_context(_replaced(torch.hub, "download_url_to_file", refuse))
@@ -149,7 +149,7 @@ def _timm_model(create: Callable[..., Any], state: State | None, name: str, *arg
 
 
 def _torchvision_state(weights: Any, state: State | None, name: str, *_: Any, **__: Any) -> State:
-    """The state that a builder of torchvision loads into what it has built: the given one, or a random one."""
+    """The state that a torchvision builder loads into the model it has built: the given one, or a random one."""
     architecture = type(weights).__name__.removesuffix("_Weights").lower()
     whole = torchvision.models.get_model(architecture, weights=None)
     if state is not None:
@@ -159,22 +159,22 @@ def _torchvision_state(weights: Any, state: State | None, name: str, *_: Any, **
 
 
 def _fill_whole(model: nn.Module, state: State | None, name: str, *_: Any, **__: Any) -> None:
-    """``load_state_dict`` of a model that fills itself: from the given state, or not at all."""
+    """``load_state_dict`` of a model that loads its own weights: from the given state, or not at all."""
     if state is not None:
         fill(model, state, name, whole=lambda: model)
 
 
 def fill(model: nn.Module, state: State, name: str, *, whole: Callable[[], nn.Module]) -> None:
-    """Give a backbone its weights, by name, or else by order where the whole architecture has the same shapes.
+    """Load weights into a backbone, by name, or by order if the whole architecture has the same shapes.
 
     Args:
         model: the backbone, or the part of it that is used.
         state: the weights of the whole architecture.
-        name: of their file.
-        whole: makes the whole architecture, to learn its names.
+        name: the name of their file.
+        whole: creates the whole architecture, to learn its parameter names.
 
     Raises:
-        CheckpointError: some of the backbone's tensors are not among the weights.
+        CheckpointError: some tensors of the backbone are not among the weights.
     """
     own = model.state_dict()
     if not all(_fits(state.get(key), value) for key, value in own.items()):
@@ -186,8 +186,8 @@ def fill(model: nn.Module, state: State, name: str, *, whole: Callable[[], nn.Mo
     missing = [key for key, value in own.items() if not _fits(state.get(key), value)]
     if missing:
         raise CheckpointError(
-            f"pretrained={name!r} does not fit the backbone: {len(missing)} of its {len(own)} tensors are absent or "
-            f"have another shape, such as {', '.join(missing[:3])}. Give the weights of the same architecture."
+            f"pretrained={name!r} does not fit the backbone: {len(missing)} of its {len(own)} tensors are missing or "
+            f"have a different shape, such as {', '.join(missing[:3])}. Give the weights of the same architecture."
         )
     nn.Module.load_state_dict(model, {key: state[key] for key in own})
 
