@@ -418,7 +418,7 @@ def test_an_artefact_opens_as_an_engine_that_tests_and_predicts(dataset: Path, t
             getattr(opened, verb)()
     with pytest.raises(UnsupportedOptionError, match="batch_size=4 cannot be honoured"):
         opened.predict(batch_size=4)
-    with pytest.raises(OptionError, match="device='cuda' is not one of OpenVINO's"):
+    with pytest.raises(OptionError, match="device='cuda' is not an OpenVINO device"):
         Engine(artifact.path, dataset, device="cuda").predict()
     with pytest.raises(ModelError, match=r"takes drivetrain\.Predictor or a file ending in \.xml, \.onnx, and not a"):
         Engine(toy.ToyModel(), dataset, engine="openvino").predict()

@@ -325,7 +325,7 @@ def test_a_run_does_not_go_on_with_other_classes(classifier: Engine, tmp_path: P
     record = json.loads((tmp_path / "work" / "run.json").read_text())
     record["data"]["source"] = str(others)  # the classes of the same folder have changed since
     (tmp_path / "work" / "run.json").write_text(json.dumps(record))
-    with pytest.raises(DataError, match=r"the run knows 3 classes \(blue, green, red\), but the data have 2 \(blue"):
+    with pytest.raises(DataError, match=r"the run has 3 classes \(blue, green, red\), but the data have 2 \(blue"):
         _engine("yolo11n-cls", others, tmp_path / "work").train(2, batch_size=5, image_size=32, resume=True)
 
 

@@ -1,4 +1,4 @@
-"""What the OpenVINO engine serves: artefacts, and bare OpenVINO and ONNX models."""
+"""The OpenVINO engine, which serves artefacts as well as plain OpenVINO and ONNX models."""
 
 from __future__ import annotations
 

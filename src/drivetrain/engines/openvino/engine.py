@@ -1,4 +1,4 @@
-"""Test and predict with an exported model by the same verbs as with the model it came from."""
+"""Testing and predicting with an exported model through the same verbs as with the original model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from drivetrain.engines.openvino.framework import OpenVINOFramework
 
 
 class OpenVINOEngine(Engine):
-    """Runs an artefact; it neither trains nor exports."""
+    """Runs an artefact; it cannot train or export."""
 
     spec = SPEC
     framework_class = OpenVINOFramework

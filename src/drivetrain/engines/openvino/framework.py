@@ -1,4 +1,4 @@
-"""OpenVINO behind the verbs: an artefact that is loaded and asked."""
+"""OpenVINO's implementation of the framework hooks: loading and running an artefact."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "xpu": "GPU", "npu": "NPU
 
 
 class OpenVINOFramework(Framework):
-    """Loads an artefact and asks it."""
+    """Loads and runs an artefact."""
 
     _predictor: Predictor | None = None
 
@@ -52,7 +52,7 @@ class OpenVINOFramework(Framework):
             )
 
     def _as_loaded(self, predictor: Predictor) -> Predictor:
-        """The artefact that ``load`` returned: its device and precision are chosen already."""
+        """The artefact returned by ``load``, whose device and precision are already chosen."""
         if self.setup.device != "auto":
             raise OptionError(
                 f"device={self.setup.device!r} cannot be given together with a loaded artefact. Choose the device when "
@@ -64,7 +64,7 @@ class OpenVINOFramework(Framework):
         name, dot, rest = self.setup.device.partition(".")
         if name.lower() not in _DEVICES:
             raise OptionError(
-                f"device={self.setup.device!r} is not one of OpenVINO's. Allowed: {', '.join(_DEVICES)}, GPU.1."
+                f"device={self.setup.device!r} is not an OpenVINO device. Allowed: {', '.join(_DEVICES)}, GPU.1."
             )
         return _DEVICES[name.lower()] + dot + rest
 
@@ -77,13 +77,13 @@ class OpenVINOFramework(Framework):
     ) -> Iterator[Prediction]:
         if batch_size is not None:
             raise UnsupportedOptionError(
-                f"batch_size={batch_size} cannot be honoured: an artefact takes one image at a time, and several at "
-                "once on several streams. Leave it out."
+                f"batch_size={batch_size} cannot be honoured: an artefact processes one image at a time, but several "
+                "in parallel streams. Leave it out."
             )
         paths: deque[str] = deque()
         stream = iter(images)
         first = next(stream, None)
-        if first is None:  # not one image could be read
+        if first is None:  # no image could be read
             return
 
         def pixels() -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""What is known of Ultralytics without importing it."""
+"""The description of the Ultralytics engine, available without importing Ultralytics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drivetrain.types.task import Task
 
 
 def _candidate(name: str, task: Task, train: float, predict: float, quality: float) -> Candidate:
-    """One of the models that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
+    """One of the candidates for auto-configuration; measured by benchmarks/auto_candidates.py."""
     boxes = task is not Task.SEMANTIC_SEGMENTATION
     return Candidate(
         model=f"ultralytics:{name}",
@@ -56,7 +56,7 @@ SPEC = EngineSpec(
     ),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("ultralytics.nn.tasks",),
-    artifact_names={"openvino": "{precision}_openvino_model"},  # it knows the folder of an IR by the end of its name
+    artifact_names={"openvino": "{precision}_openvino_model"},  # it recognises an IR folder by the end of its name
     limits="drivetrain.engines.ultralytics.limits:check",
     candidates=(
         _candidate("yolo11n", Task.DETECTION, 31.8, 15.6, 1.0),

@@ -1,4 +1,4 @@
-"""Make Ultralytics' model objects: from a name, a class, a checkpoint, or the user's own object."""
+"""Creating Ultralytics' model objects from a name, a class, a checkpoint, or the user's own object."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -28,7 +28,7 @@ from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.checkpoint import require_file
 from drivetrain.types import Task
 
-#: Ultralytics' word for a task -> ours.
+#: Ultralytics' name for a task -> ours.
 TASKS = {
     "classify": Task.CLASSIFICATION,
     "detect": Task.DETECTION,
@@ -38,9 +38,9 @@ TASKS = {
     "semantic": Task.SEMANTIC_SEGMENTATION,
     "depth": Task.DEPTH,
 }
-#: What the engine overrides or calls of Ultralytics' inner parts -> the parameters that it must have.
+#: The internals of Ultralytics that the engine overrides or calls -> the parameters that they must have.
 _HOOKS: dict[str, tuple[str, ...]] = {
-    "nn.tasks:_SafeLoad.SUPPORTED": (),  # false where torch is too old for it
+    "nn.tasks:_SafeLoad.SUPPORTED": (),  # false if torch is too old for it
     "nn.tasks:torch_safe_load": ("safe_only",),
     "engine.trainer:BaseTrainer.get_dataset": (),
     "engine.trainer:BaseTrainer.build_dataset": ("img_path", "mode", "batch"),
@@ -65,16 +65,16 @@ _BY_TEXT_MODELS = ("WorldModel", "YOLOEModel", "YOLOESegModel")
 
 
 def build(given: Any, model_args: Mapping[str, Any]) -> Any:
-    """Ultralytics' object for an entry of the catalogue, a class, or an object (which is handed back).
+    """Ultralytics' object for a catalogue entry or a class; an object is returned unchanged.
 
     Args:
-        given: a :class:`~drivetrain.models.catalog.ModelEntry`, a class of Ultralytics, or an object of one.
-        model_args: ``pretrained`` (a local ``.pt`` to take weights from) for names; those of the class for classes.
+        given: a :class:`~drivetrain.models.catalog.ModelEntry`, a class of Ultralytics, or an instance of one.
+        model_args: ``pretrained`` (a local ``.pt`` to load weights from) for names; constructor arguments for classes.
 
     Raises:
         OptionError: a model argument does not exist.
-        ModelError: the class does not take these arguments.
-        UnsupportedError: the model learns from texts, which no data set here has.
+        ModelError: the class does not accept these arguments.
+        UnsupportedError: the model learns from texts, which no data set here contains.
     """
     ultralytics()
     with contained():
@@ -84,7 +84,7 @@ def build(given: Any, model_args: Mapping[str, Any]) -> Any:
             try:
                 return given(**model_args)
             except (TypeError, FileNotFoundError) as error:
-                raise ModelError(f"{given.__name__} cannot be made with {dict(model_args)}: {error}") from error
+                raise ModelError(f"{given.__name__} cannot be created with {dict(model_args)}: {error}") from error
     return given
 
 
@@ -103,19 +103,19 @@ def _build_entry(entry: ModelEntry, model_args: Mapping[str, Any]) -> Any:
 
 
 def learns_from_texts(yolo: Any) -> bool:
-    """Whether the names of the classes are turned into vectors by a text encoder, in training and validation."""
+    """Whether class names are converted to vectors by a text encoder, in training and validation."""
     return type(yolo.model).__name__ in _BY_TEXT_MODELS
 
 
 _NOT_TRAINED = {
-    "NAS": "has weights of its makers and no training",
-    "SAM": "segments what points and boxes ask for",
-    "FastSAM": "segments what points and boxes ask for",
+    "NAS": "comes with its makers' weights and cannot be trained",
+    "SAM": "segments what points and boxes indicate",
+    "FastSAM": "segments what points and boxes indicate",
 }
 
 
 def require_trainable(yolo: Any) -> None:
-    """Refuse to train what needs a text encoder.
+    """Refuse to train a model that needs a text encoder.
 
     Raises:
         UnsupportedError: the model learns from texts.
@@ -125,34 +125,34 @@ def require_trainable(yolo: Any) -> None:
 
 
 def require_served(model: Any) -> None:
-    """Refuse the classes of Ultralytics that answer to points, boxes or texts and train nothing.
+    """Refuse the Ultralytics classes that answer to points, boxes or texts and cannot be trained.
 
     Raises:
-        UnsupportedError: the model is of such a class.
+        UnsupportedError: the model is an instance of such a class.
     """
     cls = model if isinstance(model, type) else type(model)
     name = next((base.__name__ for base in cls.__mro__ if base.__name__ in _NOT_TRAINED), None)
     if name is not None:
         raise UnsupportedError(
-            f"Ultralytics' {name} {_NOT_TRAINED[name]}: it is neither trained nor tested here. Use it by Ultralytics "
-            "itself, or take a model of its list: drivetrain find --names yolo"
+            f"Ultralytics' {name} {_NOT_TRAINED[name]}, so it can be neither trained nor tested here. Use it directly "
+            "in Ultralytics, or take one of its trainable models: drivetrain find --names yolo"
         )
 
 
 def _learns_from_texts(name: str) -> str:
     return (
         f"{name} learns from the texts of its classes: Ultralytics trains it with a text encoder (CLIP or MobileCLIP), "
-        "which is no part of its package and would be downloaded in the middle of training. Train it by the yolo "
-        "command where the encoder is; what it saves after its classes were set predicts, tests and exports here. "
-        "Or take a model of a closed set of classes, such as yolo11n: drivetrain find --task detection yolo"
+        "which is not part of its package and would be downloaded during training. Train it with the yolo command "
+        "where the encoder is available; a model saved after its classes were set predicts, tests and exports here. Or "
+        "take a model with a fixed set of classes, such as yolo11n: drivetrain find --task detection yolo"
     )
 
 
 def open_checkpoint(path: Path) -> Any:
-    """Ultralytics' object of one of its checkpoints, which is first read in a way that cannot run anything.
+    """Ultralytics' object for one of its checkpoints, which is first read in a way that cannot execute anything.
 
     Raises:
-        CheckpointNotFoundError: there is no such file; nothing is downloaded.
+        CheckpointNotFoundError: the file does not exist; nothing is downloaded.
         UnsafeCheckpointError: opening it could execute code.
         CheckpointError: it is not a checkpoint of Ultralytics.
     """
@@ -166,10 +166,10 @@ def open_checkpoint(path: Path) -> Any:
 
 
 def read_safely(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint, with nothing but the classes that Ultralytics allows in one.
+    """The content of a checkpoint, allowing only the classes that Ultralytics allows in one.
 
     Raises:
-        CheckpointNotFoundError: there is no such file.
+        CheckpointNotFoundError: the file does not exist.
         UnsafeCheckpointError: opening it could execute code.
         CheckpointError: it is not a checkpoint of Ultralytics.
     """
@@ -184,7 +184,7 @@ def read_safely(path: Path) -> dict[str, Any]:
             if isinstance(error, TypeError) and "TorchScript" not in str(error):
                 raise UnsafeCheckpointError(
                     f"checkpoint={str(path)!r} refers to code that is not Ultralytics' own, so it was not opened and "
-                    "nothing was run. Give a .pt that Ultralytics or drivetrain wrote."
+                    "nothing was run. Give a .pt written by Ultralytics or drivetrain."
                 ) from error
             raise CheckpointError(f"checkpoint={str(path)!r} cannot be read: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("ema") or content.get("model"), torch.nn.Module):
@@ -193,7 +193,7 @@ def read_safely(path: Path) -> dict[str, Any]:
 
 
 def require_labels(checkpoint: Path, names: Mapping[int, str]) -> None:
-    """Refuse to go on from a checkpoint that has other classes than the data.
+    """Refuse to resume from a checkpoint whose classes differ from those of the data.
 
     Raises:
         DataError: the classes differ.
@@ -202,18 +202,18 @@ def require_labels(checkpoint: Path, names: Mapping[int, str]) -> None:
     theirs, ours = names_of(content.get("ema") or content["model"]), tuple(names.values())
     if theirs != ours:
         raise DataError(
-            f"resume=True: the run knows {len(theirs)} classes ({', '.join(theirs[:5])}), but the data have "
-            f"{len(ours)} ({', '.join(ours[:5])}). Give the data of the run, or begin another one with checkpoint=... "
+            f"resume=True: the run has {len(theirs)} classes ({', '.join(theirs[:5])}), but the data have "
+            f"{len(ours)} ({', '.join(ours[:5])}). Give the data of the run, or start a new run with checkpoint=... "
             "and a new work_dir."
         )
 
 
 def is_complete(checkpoint: Path, epochs: int | None) -> bool:
-    """Whether a state is that after the last epoch.
+    """Whether a state is the one after the last epoch.
 
     Args:
-        checkpoint: a state that Ultralytics saved while it trained.
-        epochs: how many are wanted; ``None`` for as many as it was begun with.
+        checkpoint: a state that Ultralytics saved during training.
+        epochs: the requested number of epochs; ``None`` for the number that the run was started with.
     """
     content = read_safely(checkpoint)
     wanted = epochs or int(content["train_args"]["epochs"])
@@ -237,7 +237,7 @@ def require_hooks() -> None:
 
 
 def _has(path: str, parameters: tuple[str, ...]) -> bool:
-    """Whether a ``module:name.name`` exists, is not false, and is called with these parameters."""
+    """Whether ``module:name.name`` exists, is not false, and accepts these parameters."""
     module, _, names = path.partition(":")
     try:
         found: Any = importlib.import_module(f"ultralytics.{module}")
@@ -249,18 +249,18 @@ def _has(path: str, parameters: tuple[str, ...]) -> bool:
 
 
 def task_of(yolo: Any) -> Task:
-    """What the model is trained for.
+    """The task of the model.
 
     Raises:
-        ModelError: the object holds no torch model, or one of an unknown task.
+        ModelError: the object contains no torch model, or one with an unknown task.
     """
     if not isinstance(yolo.model, torch.nn.Module):
         raise ModelError(
-            f"The {type(yolo).__name__} object holds {str(yolo.model)!r}, which cannot be trained. Give one made from "
-            "a .yaml or a .pt; an exported model is opened by its path."
+            f"The {type(yolo).__name__} object holds {str(yolo.model)!r}, which cannot be trained. Give one created "
+            "from a .yaml or a .pt; open an exported model by its path."
         )
     if yolo.task not in TASKS:
-        raise ModelError(f"The {type(yolo).__name__} object is for the task {yolo.task!r}, which is not known here.")
+        raise ModelError(f"The {type(yolo).__name__} object is for the task {yolo.task!r}, which is unsupported.")
     return TASKS[yolo.task]
 
 
@@ -273,22 +273,22 @@ def names_of(model: Any) -> tuple[str, ...]:
 
 
 def image_size_of(yolo: Any, default: int) -> int:
-    """The side of the square input that the model was trained at, in pixels."""
+    """The side of the square input in pixels at which the model was trained."""
     args = yolo.model.args if isinstance(yolo.model.args, Mapping) else vars(yolo.model.args)
     size = args.get("imgsz") or default
     return int(size if isinstance(size, int) else max(size))
 
 
 def require_weighable(yolo: Any, asked: Any, *, own_loaders: bool) -> None:
-    """Refuse weights of classes where the loss of a model has none.
+    """Refuse class weights if the model's loss does not support them.
 
     Args:
         yolo: Ultralytics' object.
         asked: the weights, for the message.
-        own_loaders: whether the data are loaders of the user's own.
+        own_loaders: whether the data are the user's own loaders.
 
     Raises:
-        UnsupportedOptionError: the loss, or the trainer, does not use them.
+        UnsupportedOptionError: the loss or the trainer does not use them.
     """
     trainer = yolo.task_map[yolo.task]["trainer"]
     plain = importlib.import_module("ultralytics.engine.trainer").BaseTrainer.set_class_weights
@@ -296,7 +296,7 @@ def require_weighable(yolo: Any, asked: Any, *, own_loaders: bool) -> None:
     if own_loaders or without:
         reason = "your own loaders do not say how often each class occurs"
         if without:
-            reason = f"Ultralytics' {trainer.__name__} has no weights of classes"
+            reason = f"Ultralytics' {trainer.__name__} does not support class weights"
         raise UnsupportedOptionError(
             f"class_weights={asked!r} cannot be honoured: {reason}. Leave it out, or add images of the rare classes."
         )

@@ -1,4 +1,4 @@
-"""Import and run Ultralytics without what it does to the rest of the process, the disk and the network."""
+"""Importing and running Ultralytics without its side effects on the process, the disk and the network."""
 
 # ruff: noqa: TID253  (a module of the engine; it is loaded only when the engine is chosen)
 from __future__ import annotations
@@ -46,16 +46,16 @@ _SETTINGS = {
 _FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
 _LICENCE = (
     "Ultralytics is licensed under AGPL-3.0 (or a commercial licence from Ultralytics). "
-    "What you train and distribute with it falls under its terms."
+    "Whatever you train and distribute with it is subject to its terms."
 )
 
 
 def ultralytics() -> ModuleType:
-    """The package, imported so that it stays offline, installs nothing and leaves this process as it was.
+    """The package, imported so that it stays offline, installs nothing and leaves this process unchanged.
 
-    Environment variables that the user has set are respected. Of a package that the user has imported, only the
-    replacement of ``PIL.Image.open`` is undone, as it installs a package when an image is broken. At the first use on a
-    machine the licence is shown once.
+    The user's own environment variables are respected. If the user has already imported the package, only its
+    replacement of ``PIL.Image.open`` is undone, since that installs a package when an image is broken. On first use on
+    a machine the licence is shown once.
     """
     if "ultralytics.utils" in sys.modules:
         _open_images_by_pillow()
@@ -80,14 +80,14 @@ def ultralytics() -> ModuleType:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Run Ultralytics code; threads, seeds, deterministic flags and print options are afterwards what they were."""
+    """Run Ultralytics code, then restore threads, seeds, deterministic flags and print options."""
     numpy_state, python_state, torch_state = np.random.get_state(), random.getstate(), torch.get_rng_state()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     given = dict(os.environ)
     logger = logging.getLogger("ultralytics")
     level = logger.level
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # its list of fonts would go to the home
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))  # keeps its font list out of the home
     if not os.environ.get("YOLO_VERBOSE"):
         logger.setLevel(logging.ERROR)  # its bars and tables; drivetrain shows its own
     try:
@@ -104,7 +104,7 @@ def contained() -> Iterator[None]:
 
 @contextmanager
 def _unchanged_process() -> Iterator[None]:
-    """Put back the functions and settings of torch, OpenCV, Pillow and numpy that Ultralytics replaces."""
+    """Restore the functions and settings of torch, OpenCV, Pillow and numpy that Ultralytics replaces."""
     from PIL import Image
 
     functions: list[tuple[Any, str, Any]] = [
@@ -132,9 +132,9 @@ def _unchanged_process() -> Iterator[None]:
 
 @contextmanager
 def _silent_package() -> Iterator[None]:
-    """No telemetry, trackers, update checks or installations, even if the user imported the package first.
+    """Disable telemetry, trackers, update checks and installations, even if the user imported the package first.
 
-    Its settings are changed in memory only, and put back.
+    Its settings are only changed in memory, and restored.
     """
     modules = [sys.modules.get(name) for name in ("ultralytics.utils", "ultralytics.utils.checks")]
     held = [(module, name) for module in modules for name in ("ONLINE", "AUTOINSTALL") if hasattr(module, name)]
@@ -171,7 +171,7 @@ def _restore_environment(given: dict[str, str]) -> None:
 
 
 def _prepare_home(folder: Path) -> None:
-    """The fonts that Ultralytics would download, from those of matplotlib, and folders that are not the user's."""
+    """Create folders separate from the user's, with the fonts that Ultralytics would download taken from matplotlib."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "settings.json"
     if not settings.exists():

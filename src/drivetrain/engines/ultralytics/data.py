@@ -1,4 +1,4 @@
-"""Our data set as Ultralytics' own in-memory labels, with its caching and augmentation untouched."""
+"""Our data set in the form of Ultralytics' in-memory labels, with its caching and augmentation unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SIDES = re.compile("left|right", re.IGNORECASE)
 
 
 def records(dataset: Dataset, task: Task) -> list[Any]:
-    """What Ultralytics' data sets take: samples of a classifier, or the labels of each image.
+    """The input of Ultralytics' data sets: samples for a classifier, or the labels of each image.
 
     Raises:
         DataError: there are no images.
@@ -40,7 +40,7 @@ def records(dataset: Dataset, task: Task) -> list[Any]:
 
 
 def facts(dataset: Dataset, task: Task) -> dict[str, Any]:
-    """What Ultralytics calls the data: names and shapes."""
+    """The facts in Ultralytics' data description: names and shapes."""
     names = dict(enumerate(dataset.label_names))
     found: dict[str, Any] = {"names": names, "nc": len(names), "channels": 3}
     if task is Task.KEYPOINT_DETECTION:
@@ -50,14 +50,14 @@ def facts(dataset: Dataset, task: Task) -> dict[str, Any]:
         if order:
             found["flip_idx"] = order
     if task is Task.SEMANTIC_SEGMENTATION:
-        found["masks_dir"] = "masks"  # says that masks are given; where they are is known to the data set
+        found["masks_dir"] = "masks"  # signals that there are masks; the data set knows where
     return found
 
 
 def flip_order(names: Sequence[str]) -> list[int]:
-    """Which point each one becomes in a mirror, if the names tell left from right; empty if they do not.
+    """The index that each keypoint gets when mirrored, if the names tell left from right; empty if they do not.
 
-    Without an order Ultralytics does not mirror images, as a left eye would be learnt as a right one.
+    Without this order Ultralytics does not mirror images, as a left eye would be learnt as a right one.
     """
     mirrored = [_SIDES.sub(lambda side: _OTHER_SIDE[side[0].lower()], name.lower()) for name in names]
     lower = [name.lower() for name in names]
@@ -95,14 +95,14 @@ def _labels(sample: Sample, task: Task, *, empty: bool = False) -> Labels:
 
 
 def make_dataset(owner: Any, given: list[Any], mode: str, batch: int | None, stride: int) -> Any:
-    """Ultralytics' data set over the records, made as its trainer or validator would make its own.
+    """Ultralytics' data set over the records, created as its trainer or validator would.
 
     Args:
         owner: the trainer or validator, with its ``args`` and ``data``.
         given: see :func:`records`.
         mode: ``"train"``, which augments, or ``"val"``.
-        batch: images in a step.
-        stride: of the model, in pixels.
+        batch: images per step.
+        stride: the stride of the model, in pixels.
     """
     args = owner.args
     if args.task == "classify":
@@ -129,7 +129,7 @@ def make_dataset(owner: Any, given: list[Any], mode: str, batch: int | None, str
 
 
 def _base_of(owner: Any) -> tuple[Any, bool]:
-    """Ultralytics' class of data set, and whether it is one of RT-DETR, which knows no rectangles."""
+    """Ultralytics' data set class, and whether it is RT-DETR's, which does not support rectangles."""
     detr = importlib.import_module("ultralytics.models.rtdetr.val")
     trainer = importlib.import_module("ultralytics.models.rtdetr.train").RTDETRTrainer
     if isinstance(owner, trainer | detr.RTDETRValidator):
@@ -140,7 +140,7 @@ def _base_of(owner: Any) -> tuple[Any, bool]:
 
 
 def _in_memory(base: Any) -> Any:
-    """The subclass of one of Ultralytics' data sets that has its labels already."""
+    """A subclass of one of Ultralytics' data sets that already has its labels."""
 
     class InMemory(base):  # type: ignore[misc]  # the upstream class is untyped here
         """Labels come from memory; everything else is Ultralytics' own."""
@@ -162,7 +162,7 @@ def _in_memory(base: Any) -> Any:
 
 
 def _classification(given: list[Any], args: Any, classes: list[str], *, augment: bool) -> Any:
-    """Ultralytics' data set of a classifier over samples that are known, without a folder to scan."""
+    """Ultralytics' classification data set over known samples, without a folder to scan."""
     module = importlib.import_module("ultralytics.data.dataset")
     transforms = importlib.import_module("ultralytics.data.augment")
 

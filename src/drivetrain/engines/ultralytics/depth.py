@@ -1,4 +1,4 @@
-"""Depth data in Ultralytics' own layout, which no other engine has: images beside a folder of depth maps."""
+"""Depth data in Ultralytics' own layout, which no other engine has: images next to a folder of depth maps."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _SUBSETS = ("train", "val", "test")
 
 
 def is_depth_yaml(data: Any) -> bool:
-    """Whether the data are a file as Ultralytics describes data with."""
+    """Whether the data are a YAML file in Ultralytics' data format."""
     return isinstance(data, str | Path) and Path(data).suffix in (".yaml", ".yml")
 
 
 def depth_samples(data: str | Path, subset: str) -> list[Sample]:
-    """The images of a subset with the files of their depth maps.
+    """The images of a subset with the paths of their depth maps.
 
-    A depth map lies where the image lies, with the last folder ``images`` replaced by ``depth``: a ``.png`` in
+    The path of a depth map is that of the image with the last folder ``images`` replaced by ``depth``: a ``.png`` in
     thousandths of a metre, or a ``.npy`` in metres.
 
     Raises:
-        DataError: the file has no such subset, or no image of it has a depth map.
+        DataError: the file has no such subset, or none of its images has a depth map.
         DataNotFoundError: its folder does not exist; nothing is downloaded.
     """
     file = Path(data).expanduser()
@@ -47,14 +47,14 @@ def depth_samples(data: str | Path, subset: str) -> list[Sample]:
     ]
     if not found:
         raise DataError(
-            f"None of the {len(images)} images in {folder} has a depth map. Put it where the image is, in a folder "
-            "'depth' in place of 'images', as .png or .npy."
+            f"None of the {len(images)} images in {folder} has a depth map. Put it at the path of the image, with a "
+            "folder 'depth' in place of 'images', as .png or .npy."
         )
     return found
 
 
 def depth_records(samples: list[Sample]) -> list[dict[str, Any]]:
-    """What Ultralytics' data set of depth maps takes."""
+    """The input of Ultralytics' data set of depth maps."""
     return [
         {
             "im_file": sample.path,
@@ -70,7 +70,7 @@ def depth_records(samples: list[Sample]) -> list[dict[str, Any]]:
 
 
 def depth_facts(data: str | Path) -> dict[str, Any]:
-    """Names and the largest depth, as Ultralytics calls the data."""
+    """Names and maximum depth, in the form of Ultralytics' data description."""
     content = _read(Path(data).expanduser())
     names = content.get("names") or {0: "depth"}
     named = dict(enumerate(names)) if isinstance(names, list) else names
@@ -96,5 +96,7 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"data={str(file)!r} is not a description of data: it should map train, val and names.")
     if content.get("depth_scale") not in (None, 1000):
-        raise DataError(f"{file}: depth_scale={content['depth_scale']} is not read here; thousandths of a metre are.")
+        raise DataError(
+            f"{file}: depth_scale={content['depth_scale']} is not supported; only thousandths of a metre are."
+        )
     return content

@@ -1,4 +1,4 @@
-"""Ultralytics' models behind the common verbs; Ultralytics' own trainers do the work."""
+"""Ultralytics' models behind the common verbs, trained by Ultralytics' own trainers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drivetrain.engines.ultralytics.framework import UltralyticsFramework
 class UltralyticsEngine(Engine):
     """Trains and runs YOLO and RT-DETR models through Ultralytics' own trainers.
 
-    ``model_args`` of a model given by name: ``pretrained``, a local ``.pt`` to take weights from. ``engine_args`` are
+    ``model_args`` of a model given by name: ``pretrained``, a local ``.pt`` to load weights from. ``engine_args`` are
     Ultralytics' own options (``mosaic``, ``optimizer``, ``cache``, ...). ``callbacks`` is a mapping of Ultralytics' own
     events to functions.
     """

@@ -22,16 +22,16 @@ _MODEL_TYPES = {
 
 
 def export_source(yolo: Any, format: ExportFormat) -> ExportSource:  # noqa: A002  (the field's word)
-    """The very module and decoder that answer in the engine, for the exporter.
+    """Prepare the exporter's source from the same module and decoder that the engine predicts with.
 
-    The IR keeps the input that Ultralytics' own loader gives it; ONNX files take raw images.
+    The IR keeps the input format of Ultralytics' own loader; ONNX files take raw images.
 
     Args:
         yolo: Ultralytics' object; it is not changed.
-        format: of the artefact.
+        format: the format of the artefact.
     """
     deployed = deploy(yolo)
-    with contained(), torch.no_grad():  # a detector makes its grid at the first image of a size, before it is traced
+    with contained(), torch.no_grad():  # a detector creates its grid on the first image of a size, before tracing
         deployed.module(torch.zeros(1, 3, *deployed.spec.size))
     return ExportSource(
         image_spec=deployed.spec,
@@ -49,7 +49,7 @@ def export_source(yolo: Any, format: ExportFormat) -> ExportSource:  # noqa: A00
 
 
 def _model_info(deployed: DeployedYolo) -> dict[str, str]:
-    """ModelAPI's keys, where it has a class for the outputs."""
+    """ModelAPI's keys, if it has a class for these outputs."""
     if deployed.task not in _MODEL_TYPES or deployed.decoder_args.get("layout", "anchors") != "anchors":
         return {}
     info = {"model_type": _MODEL_TYPES[deployed.task]}
@@ -64,7 +64,7 @@ def _model_info(deployed: DeployedYolo) -> dict[str, str]:
 
 
 def _metadata(yolo: Any, deployed: DeployedYolo) -> str:
-    """What Ultralytics' own loader reads beside an IR."""
+    """The metadata that Ultralytics' own loader reads from next to an IR."""
     head = yolo.model.model[-1]
     content: dict[str, Any] = {
         "description": "exported by drivetrain",

@@ -1,4 +1,4 @@
-"""Ultralytics behind the verbs: its model objects, and its own trainers."""
+"""Ultralytics' implementation of the framework hooks: its model objects, and its own trainers."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class UltralyticsFramework(Framework):
-    """Makes, trains and asks the models of the installed Ultralytics."""
+    """Creates, trains and runs the models of the installed Ultralytics."""
 
     default_space: ClassVar = {
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
@@ -45,25 +45,25 @@ class UltralyticsFramework(Framework):
     _has_state: bool = False  # whether the weights were trained or loaded
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
-        """Refuse at once the classes that cannot be trained or measured.
+        """Refuse the classes that cannot be trained or measured.
 
         Raises:
-            UnsupportedError: the model is one of them.
+            UnsupportedError: the model is an instance of one of them.
         """
         super().__init__(model, setup, data)
         build.require_served(model)
 
-    # --- what the engine knows -----------------------------------------------------------------------------------
+    # --- facts -------------------------------------------------------------------------------------------------------
 
     @property
     def model(self) -> Any:
-        """Ultralytics' own model object (``YOLO``, ``RTDETR``), built at the first use."""
+        """Ultralytics' own model object (``YOLO``, ``RTDETR``), built on first use."""
         if self._yolo is None:
             self.build()
         return self._yolo
 
     def task_to_read_for(self) -> Task:
-        """The model decides what it is for."""
+        """The task that the model determines."""
         return self.task
 
     def find_task(self) -> Task:
@@ -79,7 +79,7 @@ class UltralyticsFramework(Framework):
 
     @property
     def _is_new(self) -> bool:
-        """Whether the model is made here and is still untrained, so that its labels come from the data."""
+        """Whether the model is created here and still untrained, so that its labels come from the data."""
         return isinstance(self.given, ModelEntry | type) and not self._has_state
 
     def engine_arg_names(self) -> Sequence[str]:
@@ -103,7 +103,7 @@ class UltralyticsFramework(Framework):
         if self.known_task is not None and self.known_task is not own:
             raise OptionError(
                 f"task={self.known_task.value!r}, but {self.setup.model_name} is a model for the task {own.value!r}. "
-                f"List those for it: drivetrain find --task {self.known_task.value}"
+                f"List models for it with: drivetrain find --task {self.known_task.value}"
             )
 
     def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
@@ -114,7 +114,7 @@ class UltralyticsFramework(Framework):
     # --- the model -----------------------------------------------------------------------------------------------
 
     def build(self, options: TrainOptions | None = None) -> None:
-        """Make the object at the first use, a new one for each training of a name; training takes the data's labels."""
+        """Create the object on first use, or anew for each training of a named model, with the labels of the data."""
         build.require_hooks()
         self._make(options)
         if options is not None and self.data.source is not None and not self.has_native_data:
@@ -177,7 +177,7 @@ class UltralyticsFramework(Framework):
         names = build.names_of(other)
         shared = [name for name in self.label_names if name in names]
         if names != self.label_names:
-            run.note(f"The checkpoint has other labels; weights were taken over for: {', '.join(shared) or 'none'}.")
+            run.note(f"The checkpoint has other labels; weights were loaded for: {', '.join(shared) or 'none'}.")
         else:
             run.note(f"Started from {checkpoint.name}.")
 
@@ -214,9 +214,9 @@ class UltralyticsFramework(Framework):
         return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, best, replaced)
 
     def _completed(self, keeper: RunCallback, last: Path, run: Run) -> FitResult:
-        """The result of a run whose epochs are done and whose end was not written; Ultralytics refuses to resume it."""
+        """The result of a run that finished its epochs but not its clean-up; Ultralytics refuses to resume it."""
         build.require_labels(last, dict(enumerate(self.label_names)))
-        run.note("All epochs were trained already.")
+        run.note("All epochs had already been trained.")
         run.update(effective_options=run.earlier.get("effective_options") or {})
         return FitResult(
             keeper.best_checkpoint, last, run.earlier.get("best_epoch"), run.earlier.get("overrides") or {}
@@ -227,7 +227,7 @@ class UltralyticsFramework(Framework):
         return isinstance(self.given, ModelEntry)
 
     def _fit_data(self, options: TrainOptions) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The records or loaders by subset, and what Ultralytics calls the data."""
+        """The records or loaders by subset, and the facts for Ultralytics' data description."""
         if is_depth_yaml(self.data.source) and self.has_native_data:
             given = {name: depth_records(depth_samples(self.data.source, name)) for name in ("train", "val")}
             return given, depth_facts(self.data.source)
@@ -249,7 +249,7 @@ class UltralyticsFramework(Framework):
         last: Path | None,
         folder: Path,
     ) -> Any:
-        """Ultralytics' trainer of the task, bound to the data, with the weights that training begins from."""
+        """Ultralytics' trainer for the task, bound to the data, with the initial weights."""
         yolo = self.model
         if last is not None:
             build.require_labels(last, about["names"])
@@ -257,7 +257,7 @@ class UltralyticsFramework(Framework):
             options, task=yolo.task, model=self._architecture(yolo), folder=folder, device=self.setup.device
         )
         if not isinstance(given["train"], list):
-            overrides["close_mosaic"] = 0  # a user's own loader has no mosaic to end
+            overrides["close_mosaic"] = 0  # a user's own loader has no mosaic to turn off
         if last is not None:
             overrides.update(model=str(last), resume=str(last))
         bound = train.bind(yolo.task_map[yolo.task]["trainer"], given, about, keeper, options.max_epochs)
@@ -278,14 +278,14 @@ class UltralyticsFramework(Framework):
 
     @property
     def _is_fresh(self) -> bool:
-        """Whether the weights of the object are random and nothing is lost by making new ones."""
+        """Whether the weights of the object are random, so that nothing is lost by creating new ones."""
         return isinstance(self.given, ModelEntry) and "pretrained" not in self.setup.model_args
 
     @staticmethod
     def _architecture(yolo: Any) -> str:
         return str(yolo.model.yaml.get("yaml_file") or "model.yaml")
 
-    # --- asking --------------------------------------------------------------------------------------------------
+    # --- prediction --------------------------------------------------------------------------------------------------
 
     def _deploy(self) -> DeployedYolo:
         if self._deployed is None or not self._is_entry:
@@ -313,7 +313,7 @@ class UltralyticsFramework(Framework):
         return Metrics(self._validate(depth_records(samples), depth_facts(data), batch_size))
 
     def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
-        """The images of depth data, whose layout is Ultralytics' own."""
+        """The images of depth data, which are in Ultralytics' own layout."""
         return depth_samples(data, subset) if is_depth_yaml(data) else None
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002

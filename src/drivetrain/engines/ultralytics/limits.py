@@ -1,11 +1,11 @@
-"""What no training by Ultralytics honours; known without importing it."""
+"""What Ultralytics can never honour in training; checked without importing it."""
 
 from __future__ import annotations
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.types.options import TrainOptions
 
-#: Options of Ultralytics that the engine sets: name -> what sets them.
+#: Options of Ultralytics that the engine sets: name -> what controls them.
 SET_BY_ENGINE = {
     "task": "the model",
     "mode": "the verb",
@@ -27,11 +27,11 @@ SET_BY_ENGINE = {
     "name": "Engine(work_dir=...)",
     "save_dir": "Engine(work_dir=...)",
     "exist_ok": "Engine(work_dir=...)",
-    "save": "drivetrain, which keeps the best and the last state",
+    "save": "drivetrain, which saves the best and the last state",
     "val": "train(check_val_every_n_epoch=...)",
     "verbose": "drivetrain, which shows its own progress",
     "cfg": "engine_args itself",
-    "distill_model": "drivetrain, which keeps one model in a checkpoint",
+    "distill_model": "drivetrain, which saves a single model per checkpoint",
     "quantize": "export(...)",
 }
 STRIDE = 32
@@ -42,8 +42,8 @@ def check(options: TrainOptions, *, device: str) -> None:
     """Refuse options that Ultralytics never honours here.
 
     Args:
-        options: of ``train``.
-        device: as given to the engine; nothing is assumed of "auto".
+        options: the options of ``train``.
+        device: as given to the engine; "auto" is not resolved.
 
     Raises:
         OptionError: a value is not allowed.
@@ -54,7 +54,7 @@ def check(options: TrainOptions, *, device: str) -> None:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
     if options.sampler is not None:
         raise UnsupportedOptionError(
-            f"sampler={options.sampler!r} cannot be honoured: Ultralytics draws each image once in an epoch. Give "
+            f"sampler={options.sampler!r} cannot be honoured: Ultralytics draws each image once per epoch. Give "
             "class_weights='balanced', which its loss for objects and class maps honours."
         )
     if options.class_weights is not None and "cls_pw" in (options.engine_args or {}):
@@ -88,7 +88,7 @@ def check(options: TrainOptions, *, device: str) -> None:
 
 
 def check_precision(precision: str, kind: str) -> None:
-    """Refuse a precision that a kind of device does not train in.
+    """Refuse a precision that a type of device does not train in.
 
     Raises:
         UnsupportedOptionError: it cannot be honoured.

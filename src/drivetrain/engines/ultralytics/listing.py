@@ -11,9 +11,9 @@ import yaml
 
 from drivetrain.types.task import Task
 
-#: Of all its code and weights: https://www.ultralytics.com/license and the first line of each of its files.
+#: The licence of all its code and weights: https://www.ultralytics.com/license and the first line of each of its files.
 LICENCE = "AGPL-3.0"
-#: The last module of an architecture -> what it is trained for.
+#: The last module of an architecture -> the task it is for.
 _HEADS = (
     ("classify", Task.CLASSIFICATION),
     ("semanticsegment", Task.SEMANTIC_SEGMENTATION),
@@ -37,7 +37,7 @@ def models() -> dict[str, Any]:
         "name": "task",
         "type": "str",
         "default": "None",
-        "help": "What the model is trained for; by its name if not given.",
+        "help": "The task of the model; derived from its name if not given.",
     }
     return {"models": rows, "arguments": {row["family"]: [task] for row in rows}}
 
@@ -66,12 +66,12 @@ def _task(head: str) -> str | None:
 
 
 def _scaled(stem: str, scale: str) -> str:
-    """``("yolo11-seg", "n")`` -> ``"yolo11n-seg"``; without a scale the name itself."""
+    """``("yolo11-seg", "n")`` -> ``"yolo11n-seg"``; without a scale, the name unchanged."""
     return re.sub(r"(\d+)", rf"\g<1>{scale}", stem, count=1)
 
 
 def class_name(name: str) -> str:
-    """The Ultralytics class that makes a model of that name."""
+    """The Ultralytics class for a model of the given name."""
     if name.startswith("rtdetr") or name.endswith("-rtdetr"):
         return "RTDETR"
     if name.startswith("yoloe"):

@@ -1,4 +1,4 @@
-"""The user's own loaders, which pass through to Ultralytics' trainer untouched."""
+"""The user's own loaders, which are passed unchanged to Ultralytics' trainer."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -17,7 +17,7 @@ _CONTRACT = {
     Task.CLASSIFICATION: ("img", "cls"),
     Task.DETECTION: ("img", "cls", "bboxes", "batch_idx", "im_file", "ori_shape", "resized_shape", "ratio_pad"),
 }
-#: A detector learns from the boxes of these too.
+#: A detector can also learn from the boxes of these tasks.
 _SERVED = {Task.DETECTION: (Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION)}
 _EXPLAINED = {
     Task.CLASSIFICATION: "'img' (B, 3, H, W) float32 in 0..1 and 'cls' (B,) label numbers",
@@ -45,15 +45,15 @@ def loaders_of(data: Any) -> dict[str, Any]:
 
 
 def fit_data(data: Any, task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The loaders for training and validation, and the names of the classes.
+    """The loaders for training and validation, and the class names.
 
     Raises:
-        DataError: there is no loader for training, or its batches are not what Ultralytics wants.
-        UnsupportedError: loaders are not understood for this task.
+        DataError: there is no training loader, or its batches are not in Ultralytics' format.
+        UnsupportedError: loaders are not supported for this task.
     """
     if task not in _CONTRACT:
         raise UnsupportedError(
-            f"A DataLoader for {task.value} is not part of this version. Give a folder or a data set, or use "
+            f"A DataLoader for {task.value} is not supported in this version. Give a folder or a data set, or use "
             f"{' or '.join(other.value for other in _CONTRACT)}."
         )
     loaders = loaders_of(data)
@@ -67,7 +67,7 @@ def fit_data(data: Any, task: Task) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def names_of(loader: Any) -> tuple[str, ...]:
-    """The class names that the data set of a loader has.
+    """The class names of a loader's data set.
 
     Raises:
         DataError: it has none.
@@ -82,7 +82,7 @@ def names_of(loader: Any) -> tuple[str, ...]:
             if isinstance(found, list | tuple) and found:
                 return tuple(map(str, found))
     raise DataError(
-        f"The data set of the loader ({type(dataset).__name__}) does not say what its classes are called. "
+        f"The data set of the loader ({type(dataset).__name__}) does not provide class names. "
         "Set dataset.classes to a list of names."
     )
 
@@ -91,7 +91,7 @@ def check_batch(loader: Any, task: Task) -> None:
     """Refuse a loader whose first batch Ultralytics' trainer could not use.
 
     Raises:
-        DataError: it is for another task, or something is lacking; the message says what a batch has to be.
+        DataError: it is for another task, or something is missing; the message describes the required batch.
     """
     batch = next(iter(loader), None)
     require_task(batch, _SERVED.get(task, (task,)), "this")

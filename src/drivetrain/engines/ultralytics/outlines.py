@@ -1,4 +1,4 @@
-"""The outlines of the objects of an image, found when an image is first asked for."""
+"""The outlines of an image's objects, computed when they are first needed."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -17,19 +17,19 @@ from drivetrain.types import Sample
 Outline = NDArray[np.float32]
 
 _INSET = 1 / 128
-"""In pixels. Ultralytics truncates coordinates before it fills an outline, and fills the border pixels too: an outline
+"""In pixels. Ultralytics truncates coordinates before filling an outline, and also fills the border pixels: an outline
 exactly on the right or lower edge of a pixel would include the next pixel, and one on the left or upper edge could lose
-its own to rounding."""
+its own pixel to rounding."""
 
 
 class Outlines(Sequence[Outline]):
-    """One ring of ``(K, 2) float32`` xy in 0..1 for each object that is kept.
+    """One ring of ``(K, 2) float32`` xy in 0..1 for each kept object.
 
-    Masks are traced at the first look, so that a large data set is ready at once; how many there are is known before.
+    Masks are traced on first access, so that a large data set is available immediately; their number is known before.
 
     Args:
-        sample: with boxes.
-        kept: ``(N,)`` the numbers of its objects.
+        sample: a sample with boxes.
+        kept: ``(N,)`` the indices of the objects to keep.
     """
 
     __slots__ = ("_found", "_kept", "_sample")
@@ -52,7 +52,7 @@ class Outlines(Sequence[Outline]):
         return iter(self._all)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> list[Outline]:
-        """What Ultralytics takes with each image, to change it in place."""
+        """The copy that Ultralytics takes with each image and changes in place."""
         del memo
         return [outline.copy() for outline in self._all]
 
@@ -83,8 +83,8 @@ def _outline(sample: Sample, index: int) -> Outline:
 def trace(mask: NDArray[np.bool_]) -> list[Outline]:
     """The outer outline of each part of a mask, along the outer edges of its pixels; holes are not outlined.
 
-    OpenCV traces through the centres of pixels. In a mask of twice the size each pixel has halves of its own, so a
-    traced half tells which edge of its pixel it lies at.
+    OpenCV traces through pixel centres. In a mask of twice the size each pixel is split in halves, so a
+    traced half tells which edge of its pixel it is at.
 
     Args:
         mask: ``(H, W)``.

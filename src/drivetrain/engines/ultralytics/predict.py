@@ -1,4 +1,4 @@
-"""Ask a model of Ultralytics about images, and hand it to the export: both through the same module and decoder."""
+"""Prediction and export of Ultralytics models, both with the same module and decoder."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -23,7 +23,7 @@ from drivetrain.runtime.preprocess import preprocess
 from drivetrain.types import ImageSpec, Prediction, Task
 
 _BATCH_SIZE = 16
-#: Side of the input where the model does not say it, by Ultralytics' word for the task.
+#: Side of the input if the model does not state it, by Ultralytics' name for the task.
 DEFAULT_SIZE = {"classify": 224}
 _KINDS = {
     Task.DETECTION: "boxes",
@@ -35,16 +35,16 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class DeployedYolo:
-    """A model as it is deployed.
+    """A model in the form in which it is deployed.
 
     Attributes:
         module: takes ``(B, 3, height, width) float32`` in 0..1 and returns a tensor or a tuple of tensors.
         spec: how an image becomes its input.
-        task: what it answers.
+        task: the task of the model.
         label_names: the name of each label, by its number.
         decoder: name of the decoder.
-        decoder_args: of it.
-        output_names: of the outputs, in their order.
+        decoder_args: arguments of the decoder.
+        output_names: names of the outputs, in order.
     """
 
     module: torch.nn.Module
@@ -57,7 +57,7 @@ class DeployedYolo:
 
 
 def deploy(yolo: Any) -> DeployedYolo:
-    """A copy of the model with its normalisations folded in and its head as it is exported."""
+    """A copy of the model with its normalisations folded in and its head in export mode."""
     task, names = TASKS[yolo.task], names_of(yolo.model)
     with contained():
         module = copy.deepcopy(yolo.model).cpu().float().eval()
@@ -72,7 +72,7 @@ def deploy(yolo: Any) -> DeployedYolo:
 
 
 def image_spec(task: Task, side: int, *, stretched: bool) -> ImageSpec:
-    """How Ultralytics brings an image to a square input of ``side`` pixels."""
+    """How Ultralytics fits an image into a square input of ``side`` pixels."""
     if task is Task.CLASSIFICATION:
         return ImageSpec(side, side, resize="crop", antialias=True)
     if stretched or task is Task.DEPTH:
@@ -100,7 +100,7 @@ def _decoding(head: Any, task: Task) -> tuple[str, dict[str, Any], tuple[str, ..
 
 
 class _Outputs(torch.nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
-    """Nothing but the outputs that are decoded."""
+    """Returns only the outputs that are decoded."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def infer(
     batch_size: int | None,
     confidence: float,
 ) -> Iterator[Prediction]:
-    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in their order.
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order.
 
     While the model works on a batch, threads prepare the next one.
     """

@@ -1,4 +1,4 @@
-"""Tell the run how a training of Ultralytics goes on, and keep its best and last states."""
+"""The callback with which Ultralytics' trainers report to the run and save its best and last states."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _NAMES: dict[Task, dict[str, str]] = {
         **_BOXES,
     },
     Task.SEMANTIC_SEGMENTATION: {"metrics/mIoU": "val/miou", "metrics/pixel_acc": "val/pixel_accuracy"},
-    Task.DEPTH: {"metrics/delta1": "val/delta1_aligned"},  # each image scaled to its truth, unlike our own
+    Task.DEPTH: {"metrics/delta1": "val/delta1_aligned"},  # each image is scaled to its truth, unlike in our metric
 }
 
 
 class RunCallback:
-    """Functions for Ultralytics' events.
+    """Handlers for Ultralytics' training events.
 
     Args:
-        run: told of every step and epoch.
-        task: decides the names of the metrics.
-        metric: chooses the best state, such as ``"val/map_50"``; the main metric of the task if ``None``.
-        every: validate after every this many epochs, and always after the last one.
+        run: receives every step and epoch.
+        task: determines the names of the metrics.
+        metric: selects the best state, such as ``"val/map_50"``; ``None`` for the main metric of the task.
+        every: validate every this many epochs, and always after the last one.
     """
 
     def __init__(self, run: Run, task: Task, metric: str | None, every: int = 1) -> None:
@@ -62,11 +62,11 @@ class RunCallback:
 
     @property
     def last_checkpoint(self) -> Path:
-        """The state after the last whole epoch."""
+        """The state after the last complete epoch."""
         return self.run.checkpoints / "last.pt"
 
     def events(self) -> dict[str, Any]:
-        """Ultralytics' event -> function of its trainer."""
+        """Ultralytics' event -> handler, which is called with the trainer."""
         return {
             "on_train_start": self._start,
             "on_train_epoch_start": self._epoch_start,
@@ -77,10 +77,10 @@ class RunCallback:
         }
 
     def fitness(self, trainer: Any, metrics: Mapping[str, float]) -> float:
-        """The number that the best state has most of.
+        """The number that the best state maximises.
 
         Raises:
-            OptionError: the metric that was asked for is not measured.
+            OptionError: the requested metric is not measured.
         """
         self._validated = True
         named = self._named(trainer, metrics)
@@ -95,7 +95,7 @@ class RunCallback:
         return -value if lower_is_better(self.metric) else value
 
     def _named(self, trainer: Any, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Ultralytics' numbers by our names; those that have none are under ``upstream/``."""
+        """Ultralytics' metrics under our names; those without one are under ``upstream/``."""
         names = _NAMES[self.task]
         train = trainer.label_loss_items(trainer.tloss)
         losses = {name: value for name, value in metrics.items() if name.startswith("val/")}
@@ -124,7 +124,7 @@ class RunCallback:
         self._step = 0
 
     def _batch_start(self, trainer: Any) -> None:
-        """Ultralytics does not tell how many images a batch has; all but the last are full."""
+        """Infer the number of images, which Ultralytics does not report: all batches except the last are full."""
         total = len(getattr(trainer.train_loader, "sampler", None) or trainer.train_loader.dataset)
         size = trainer.train_loader.batch_size or 1
         self._images = min(size, total - self._step * size)
@@ -135,14 +135,14 @@ class RunCallback:
         self._step += 1
 
     def _before_validation(self, trainer: Any) -> None:
-        """Let the trainer skip the validation of this epoch, and forget the fitness of an earlier one if it does."""
+        """Let the trainer skip the validation of this epoch, and if so, discard the fitness of an earlier one."""
         self._validated = False
         trainer.args.val = (trainer.epoch + 1) % self.every == 0
         if not trainer.args.val:
-            trainer.fitness = None  # else the best state would be replaced by this one
+            trainer.fitness = None  # otherwise this state would replace the best one
 
     def _save(self, trainer: Any) -> None:
-        """Copy under another name, then rename: there is never half a checkpoint."""
+        """Copy under a temporary name, then rename, so that a checkpoint is never incomplete."""
         pairs = [(trainer.last, self.last_checkpoint)]
         if self._validated and trainer.best_fitness == trainer.fitness:
             pairs.insert(0, (trainer.best, self.run.checkpoints / "best.pt"))
@@ -150,7 +150,7 @@ class RunCallback:
         _copy(pairs)
 
     def save_again(self, trainer: Any) -> None:
-        """Take over what was changed in the checkpoints after training."""
+        """Copy the checkpoints again after they were changed at the end of training."""
         targets = (trainer.best, self.run.checkpoints / "best.pt"), (trainer.last, self.last_checkpoint)
         _copy([(source, target) for source, target in targets if source.is_file()])
 

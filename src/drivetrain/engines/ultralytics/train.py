@@ -1,4 +1,4 @@
-"""Run Ultralytics' own trainers on data that are in memory."""
+"""Running Ultralytics' own trainers on in-memory data."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -15,23 +15,23 @@ from drivetrain.engines.ultralytics.states import RunCallback
 from drivetrain.errors import ImageError, OptionError
 from drivetrain.torch_training.trainer import too_few_to_normalise
 
-#: What the errors of Ultralytics' data sets say where OpenCV gives no pixels: of objects, and of classes.
+#: The errors of Ultralytics' data sets when OpenCV returns no pixels, for objects and for classes.
 _UNREADABLE = ("Image Not Found", "!_src.empty()")
 
 
 def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: RunCallback, epochs: int | None) -> Any:
-    """The subclass of one of Ultralytics' trainers that trains on these data.
+    """A subclass of one of Ultralytics' trainers that trains on these data.
 
     Args:
         base: Ultralytics' trainer.
         given: ``train`` and ``val``: lists of records, or the user's own loaders.
         facts: names and shapes, see :func:`drivetrain.engines.ultralytics.data.facts`.
         keeper: receives epochs and states.
-        epochs: how many there are to be after resuming; ``None`` for those of the checkpoint.
+        epochs: the total number of epochs after resuming; ``None`` for that in the checkpoint.
     """
 
     class BoundTrainer(base):  # type: ignore[misc]  # the upstream class is untyped here
-        """Data come from memory and the common metric chooses the best state; all else is Ultralytics' own."""
+        """Uses in-memory data and selects the best state by the common metric; everything else is Ultralytics' own."""
 
         best_fitness: float | None
 
@@ -59,17 +59,17 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             super().check_resume(overrides)
             if self.resume:
                 self.args.epochs = epochs or self.args.epochs
-                self.args.amp = overrides["amp"]  # for the device that it resumes on, not the one that it began on
+                self.args.amp = overrides["amp"]  # for the device it resumes on, not the one it started on
 
         def final_eval(self) -> None:
-            """Fit the scale of depth; the best state was validated when it was reached, the last stays resumable."""
+            """Fit the depth scale; the best state has already been validated, and the last one stays resumable."""
             _fit_scale(self, keeper)
 
     return BoundTrainer
 
 
 def weigher(weights: Mapping[str, float]) -> Callable[[Any], None]:
-    """An event of a trainer that gives its model weights by label, before the first step."""
+    """A trainer event that sets the label weights of its model, before the first step."""
 
     def weigh(trainer: Any) -> None:
         values = [float(weights.get(name, 1.0)) for name in trainer.data["names"].values()]
@@ -79,7 +79,7 @@ def weigher(weights: Mapping[str, float]) -> Callable[[Any], None]:
 
 
 def _fit_scale(trainer: Any, keeper: RunCallback) -> None:
-    """What Ultralytics does after training a depth model: fit the scale of its answers to the validation images."""
+    """Fit the scale of a depth model's answers to the validation images, as Ultralytics does after training."""
     if trainer.args.task != "depth":
         return
     calibrate = importlib.import_module("ultralytics.models.yolo.depth.calibrate").calibrate_checkpoint

@@ -1,4 +1,4 @@
-"""The options of ``train`` as Ultralytics' own, and what it cannot honour."""
+"""Translating the options of ``train`` to Ultralytics' own, and refusing those it cannot honour."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, ne
 from drivetrain.machine.device import choose_device
 from drivetrain.types.options import TrainOptions
 
-#: Each option of ``train`` -> Ultralytics' option that it becomes; ``""`` where drivetrain carries it out itself.
+#: Each option of ``train`` -> the Ultralytics option it becomes; ``""`` if drivetrain handles it itself.
 OPTIONS = {
     "max_epochs": "epochs",
     "batch_size": "batch",
@@ -29,21 +29,21 @@ OPTIONS = {
     "precision": "amp",
     "patience": "patience",
     "val_check_interval": "",  # refused: it validates after whole epochs
-    "check_val_every_n_epoch": "",  # switches "val" before each validation
+    "check_val_every_n_epoch": "",  # toggles "val" before each epoch
     "num_workers": "workers",
     "devices": "device",
-    "callbacks": "",  # among the events of its trainer
+    "callbacks": "",  # added to the events of its trainer
     "logger": "",  # names of trackers, which the run feeds
     "metric": "",  # the fitness
-    "class_weights": "cls_pw",  # weights by label are given to its model as they are
+    "class_weights": "cls_pw",  # weights by label are set directly on its model
     "sampler": "",  # refused: it draws each image once
-    "checkpoint": "",  # the weights that the trainer's model begins with
+    "checkpoint": "",  # the initial weights of the trainer's model
     "resume": "resume",
     "overwrite": "",  # the work dir
     "run_hpo": "",  # a search around the training
     "hpo_config": "",
-    "adaptive_bs": "",  # trial steps before the training
-    "engine_args": "",  # by their own names
+    "adaptive_bs": "",  # trial steps before training
+    "engine_args": "",  # under their own names
 }
 _EFFECTIVE = {
     ours: OPTIONS[ours]
@@ -59,19 +59,19 @@ _EFFECTIVE = {
     )
 }
 _FULLY = 1.0  # the power of the inverse frequency
-#: What ``build_optimizer`` of Ultralytics' trainer knows, in any case; its configuration takes any text.
+#: The names that ``build_optimizer`` of Ultralytics' trainer accepts, in any case; its configuration accepts anything.
 OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")
 
 
 def argument_names() -> tuple[str, ...]:
-    """The names that ``engine_args`` may have."""
+    """The names allowed in ``engine_args``."""
     ultralytics()
     known = importlib.import_module("ultralytics.utils").DEFAULT_CFG_DICT
     return (*(name for name in known if name not in SET_BY_ENGINE), "augmentations")
 
 
 def check_options(options: TrainOptions, device: str) -> None:
-    """Refuse what Ultralytics cannot honour, before anything is built or written.
+    """Refuse options that Ultralytics cannot honour, before anything is built or written.
 
     Raises:
         OptionError: a value is not allowed.
@@ -80,7 +80,7 @@ def check_options(options: TrainOptions, device: str) -> None:
     check_limits(options, device=device)
     if options.logger is not None:
         raise UnsupportedOptionError(
-            f"logger={options.logger!r} cannot be honoured: Ultralytics has no logger objects that it could hand its "
+            f"logger={options.logger!r} cannot be honoured: Ultralytics has no logger objects to pass its "
             "numbers to. Give the name of a tracker (tensorboard, mlflow, wandb), which drivetrain feeds, or "
             "callbacks={'on_fit_epoch_end': function}."
         )
@@ -90,7 +90,7 @@ def check_options(options: TrainOptions, device: str) -> None:
 
 
 def _check_values(options: TrainOptions, device: str) -> None:
-    """Let Ultralytics check the values, and say by our names which one it does not allow."""
+    """Let Ultralytics check the values, and report the refused one under our name."""
     settings = overrides_for(options, task="detect", model="", folder=Path(), device=device)
     known = importlib.import_module(f"{ultralytics().__name__}.utils").DEFAULT_CFG_DICT
     check = importlib.import_module(f"{ultralytics().__name__}.cfg").get_cfg
@@ -110,7 +110,7 @@ def _check_values(options: TrainOptions, device: str) -> None:
 
 
 def _refused(name: str, theirs: str, value: Any, reason: str) -> str:
-    """What Ultralytics says of a value, by our name of the option and without its examples, which have its own."""
+    """Ultralytics' message about a value, with our name of the option and without its examples, which use its own."""
     told = re.sub(r"\s*\(i\.e\.[^)]*\)", "", reason)
     first, _, allowed = told.partition(". ")
     allowed = re.sub(rf"Valid '{theirs}' (\w+) are", r"Allowed \1 are", allowed)
@@ -119,7 +119,7 @@ def _refused(name: str, theirs: str, value: Any, reason: str) -> str:
 
 
 def check_batch(options: TrainOptions, images: int) -> None:
-    """Refuse batches that the training images do not fill, or whose last one cannot be normalised.
+    """Refuse batches larger than the training set, or whose last one cannot be normalised.
 
     Raises:
         DataError: the batch is larger than the data.
@@ -144,7 +144,7 @@ def precision_of(precision: str, device: str) -> bool | str:
     """Ultralytics' ``amp`` for a precision.
 
     Raises:
-        UnsupportedOptionError: the device cannot do it.
+        UnsupportedOptionError: the device does not support it.
     """
     kind = device.partition(":")[0]
     if precision == "auto":
@@ -156,7 +156,7 @@ def precision_of(precision: str, device: str) -> bool | str:
 
 
 def callbacks_of(given: Any) -> list[tuple[str, Callable[[Any], None]]]:
-    """Pairs of (event, function) out of a mapping, or of a list of pairs and mappings.
+    """Pairs of (event, function) from a mapping, or from a list of pairs and mappings.
 
     Raises:
         OptionError: an event does not exist, or something is not a function.
@@ -182,13 +182,13 @@ def callbacks_of(given: Any) -> list[tuple[str, Callable[[Any], None]]]:
 
 
 def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path, device: str) -> dict[str, Any]:
-    """Ultralytics' own options for a training.
+    """Ultralytics' own options for a training run.
 
     Args:
-        options: of ``train``.
-        task: Ultralytics' word for it.
-        model: name of the architecture, or the ``.pt`` to go on from.
-        folder: where Ultralytics writes.
+        options: the options of ``train``.
+        task: Ultralytics' name for the task.
+        model: name of the architecture, or the ``.pt`` to continue from.
+        folder: the folder that Ultralytics writes to.
         device: as given to the engine.
     """
     place = choose_device(device)
@@ -220,18 +220,18 @@ def overrides_for(options: TrainOptions, *, task: str, model: str, folder: Path,
     if options.class_weights == "balanced":
         settings["cls_pw"] = _FULLY
     if options.learning_rate is not None:
-        # the choice of "auto" would replace the rate, and biases would begin far above it
+        # "auto" would override the rate, and biases would start far above it
         settings.update(lr0=options.learning_rate, optimizer="AdamW", warmup_bias_lr=0.0)
     return {**settings, **(options.engine_args or {})}
 
 
 def device_name(kind: str, number: int) -> str:
-    """Ultralytics' word for a device."""
+    """Ultralytics' name for a device."""
     return str(number) if kind == "cuda" else f"{kind}:{number}" if kind == "xpu" else kind
 
 
 def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
-    """What the trainer really uses by our names, and the options that it replaced."""
+    """The options that the trainer actually uses, under our names, and those that it overrode."""
     args = vars(trainer.args)
     used = {ours: args[theirs] for ours, theirs in _EFFECTIVE.items()}
     used["precision"] = {False: "fp32", "fp32": "fp32", "bf16": "bf16"}.get(args["amp"], "fp16")

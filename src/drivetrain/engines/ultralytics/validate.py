@@ -1,4 +1,4 @@
-"""What Ultralytics' own validator says about a model, on images that are in memory."""
+"""Running Ultralytics' own validator on in-memory images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def upstream_metrics(
         given: records, see :func:`drivetrain.engines.ultralytics.data.records`.
         about: names and shapes, see :func:`drivetrain.engines.ultralytics.data.facts`.
         device: as given to the engine.
-        batch_size: images in a step.
+        batch_size: images per step.
     """
     kind, _, number = choose_device(device).partition(":")
     with contained(), tempfile.TemporaryDirectory() as folder:
@@ -57,7 +57,7 @@ def upstream_metrics(
 
 def _bind(base: Any, given: list[Any]) -> Any:
     class BoundValidator(base):  # type: ignore[misc]  # the upstream class is untyped here
-        """Images come from memory; all else is Ultralytics' own."""
+        """Uses in-memory images; everything else is Ultralytics' own."""
 
         def build_dataset(self, img_path: Any, mode: str = "val", batch: int | None = None) -> Any:
             del img_path
@@ -67,7 +67,7 @@ def _bind(base: Any, given: list[Any]) -> Any:
 
 
 def _describe(folder: Path, task: str, about: Mapping[str, Any]) -> str:
-    """What Ultralytics looks at before it asks for the images: a file, or a folder of each class of a classifier."""
+    """The input that Ultralytics checks before loading images: a file, or a folder per class for a classifier."""
     if task == "classify":
         for subset in ("train", "val", _SUBSET):
             for number in about["names"]:
@@ -80,7 +80,7 @@ def _describe(folder: Path, task: str, about: Mapping[str, Any]) -> str:
 
 
 def write_yaml(folder: Path, about: Mapping[str, Any]) -> None:
-    """The description of the data that Ultralytics asks for and notes in its checkpoints; the images are elsewhere."""
+    """Write the data description that Ultralytics requires and stores in its checkpoints; the images are elsewhere."""
     places = {"path": str(folder), **dict.fromkeys(("train", "val", _SUBSET), ".")}
     content = {**places, **{name: value for name, value in about.items() if name not in ("masks_dir", "train", "val")}}
     (folder / "data.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
