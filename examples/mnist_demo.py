@@ -106,8 +106,12 @@ def main() -> None:
     arguments = parser.parse_args()
     begin = time.perf_counter()
     data, work_dir = FOLDER / "mnist", FOLDER / "run"
+    print(
+        f"make demo: a classifier of handwritten digits, from PNG files to an OpenVINO artefact, in {FOLDER}/",
+        flush=True,
+    )
     write_mnist(data)
-    print(f"{sum(1 for _ in data.glob('*/*/*.png'))} real handwritten digits as PNG files in {data}/")
+    print(f"{sum(1 for _ in data.glob('*/*/*.png'))} real handwritten digits as PNG files in {data}/", flush=True)
 
     options = {
         "max_epochs": arguments.max_epochs,

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +15,7 @@ from numpy.typing import NDArray
 from drivetrain.engines.lightning.models.classification import ClassificationModule, make_prediction
 from drivetrain.engines.lightning.native import is_lightning_module
 from drivetrain.machine.device import choose_device
-from drivetrain.machine.resources import core_count
-from drivetrain.runtime.preprocess import preprocess
+from drivetrain.torch_training.batches import image_batches
 from drivetrain.torch_training.trainer import bare_trainer, package_of
 from drivetrain.types import ImageSpec, Prediction, Task
 
@@ -44,31 +41,12 @@ def infer(
     place = choose_device(device)
     module.to(place)
     several = task is Task.MULTILABEL_CLASSIFICATION
-    with ThreadPoolExecutor(core_count(), "drivetrain-images") as pool:
-        for batch in prepared(iter(images), spec, batch_size or _BATCH_SIZE, pool):
-            inputs = torch.from_numpy(np.stack([part.result() for _, _, part in batch]))
-            with torch.inference_mode(), answering(module):
-                logits = module(inputs.to(place, memory_format=torch.channels_last)).float()
-                rows = (logits.sigmoid() if several else logits.softmax(dim=1)).cpu().numpy()
-            for (path, size, _), row in zip(batch, rows, strict=True):
-                yield make_prediction(path, size, row, task)
-
-
-def prepared(
-    images: Iterator[tuple[str, NDArray[np.uint8]]], spec: ImageSpec, size: int, pool: ThreadPoolExecutor
-) -> Iterator[list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]]]:
-    """Batches whose images are being prepared, one batch ahead."""
-    waiting: list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]] = []
-    while True:
-        following = [
-            (path, (image.shape[0], image.shape[1]), pool.submit(preprocess, image, spec))
-            for path, image in islice(images, size)
-        ]
-        if waiting:
-            yield waiting
-        if not following:
-            return
-        waiting = following
+    for batch in image_batches(images, spec, batch_size or _BATCH_SIZE):
+        with torch.inference_mode(), answering(module):
+            logits = module(batch.inputs.to(place, memory_format=torch.channels_last)).float()
+            rows = (logits.sigmoid() if several else logits.softmax(dim=1)).cpu().numpy()
+        for path, size, row in zip(batch.paths, batch.sizes, rows, strict=True):
+            yield make_prediction(path, size, row, task)
 
 
 @contextmanager

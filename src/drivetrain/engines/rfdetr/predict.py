@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,8 @@ from drivetrain.engines.rfdetr.build import image_spec, names_of
 from drivetrain.engines.rfdetr.quiet import contained
 from drivetrain.engines.rfdetr.variants import task_of
 from drivetrain.machine.device import choose_device
-from drivetrain.machine.resources import core_count
 from drivetrain.runtime.postprocess import make_decoder
-from drivetrain.runtime.preprocess import preprocess
+from drivetrain.torch_training.batches import decoded_batches, image_batches
 from drivetrain.types import ImageSpec, Prediction, Task
 
 _BATCH_SIZE = 8
@@ -114,23 +111,8 @@ def infer(
     module = deployed.module.to(place)
     arguments = {**deployed.decoder_args, "confidence_threshold": confidence}
     decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
-    stream = iter(images)
-    waiting: list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]] = []
-    with ThreadPoolExecutor(core_count(), "drivetrain-images") as pool:
-        while True:
-            following = [
-                (path, (image.shape[0], image.shape[1]), pool.submit(preprocess, image, deployed.spec))
-                for path, image in islice(stream, batch_size or _BATCH_SIZE)
-            ]
-            if waiting:
-                inputs = torch.from_numpy(np.stack([part.result() for _, _, part in waiting]))
-                outputs = _ask(module, inputs.to(place), deployed.output_names)
-                for number, (path, size, _) in enumerate(waiting):
-                    own = {name: values[number : number + 1] for name, values in outputs.items()}
-                    yield decoder.decode(own, size, path)
-            if not following:
-                return
-            waiting = following
+    batches = image_batches(images, deployed.spec, batch_size or _BATCH_SIZE)
+    yield from decoded_batches(batches, lambda inputs: _ask(module, inputs.to(place), deployed.output_names), decoder)
 
 
 def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:

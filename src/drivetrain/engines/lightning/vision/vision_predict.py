@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drivetrain.engines.lightning.predict import answering, prepared
+from drivetrain.engines.lightning.predict import answering
 from drivetrain.engines.lightning.vision.vision_module import VisionModule
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.packages import version_of
-from drivetrain.machine.resources import core_count
+from drivetrain.torch_training.batches import image_batches
 from drivetrain.types import Prediction
 
 if TYPE_CHECKING:
@@ -39,14 +38,12 @@ def ask(
     place = choose_device(device)
     module.to(place)
     decoder = module.decoder(confidence)
-    with ThreadPoolExecutor(core_count(), "drivetrain-images") as pool:
-        for batch in prepared(iter(images), module.image_spec, batch_size or _BATCH_SIZE, pool):
-            inputs = torch.from_numpy(np.stack([part.result() for _, _, part in batch]))
-            with torch.inference_mode(), answering(module):
-                found = module(inputs.to(place))
-            for (path, size, _), outputs in zip(batch, found, strict=True):
-                arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-                yield decoder.decode(arrays, size, path)
+    for batch in image_batches(images, module.image_spec, batch_size or _BATCH_SIZE):
+        with torch.inference_mode(), answering(module):
+            found = module(batch.inputs.to(place))
+        for path, size, outputs in zip(batch.paths, batch.sizes, found, strict=True):
+            arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
+            yield decoder.decode(arrays, size, path)
 
 
 def vision_source(module: VisionModule) -> ExportSource:
