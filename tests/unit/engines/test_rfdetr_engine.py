@@ -356,7 +356,7 @@ def test_what_a_data_module_fixes_is_refused(
 
 def test_a_data_module_for_another_model_is_refused(shapes: Path, tmp_path: Path) -> None:
     module = own_module(make("RFDETRSegNano"), roboflow(shapes, tmp_path / "data"))
-    with pytest.raises(DataError, match=r"made for the task 'instance_segmentation', the model is for 'detection'"):
+    with pytest.raises(DataError, match=r"created for the task 'instance_segmentation', the model is for 'detection'"):
         Engine(make(), module, work_dir=tmp_path / "work").train(1)
 
 
@@ -372,7 +372,7 @@ def test_a_folder_that_rfdetr_reads_is_read(shapes: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"image_size": 65}, OptionError, r"image_size=65 cannot be divided by 32.*nearest that can: 64"),
+        ({"image_size": 65}, OptionError, r"image_size=65 is not divisible by 32.*nearest valid ones: 64"),
         ({"image_size": (64, 96)}, UnsupportedOptionError, "RF-DETR takes square images"),
         ({"engine_args": {"lr": 1}}, UnsupportedOptionError, r"lr is set by train\(learning_rate=...\)"),
         ({"engine_args": {"early_stopping": True}}, UnsupportedOptionError, r"set by train\(patience=...\)"),
@@ -396,7 +396,7 @@ def test_options_are_refused_by_name(
     [
         ({"num_querys": 3}, "num_quer"),
         ({"num_queries": "many"}, "num_queries='many'"),
-        ({"resolution": 100}, "resolution=100 cannot be divided by 32"),
+        ({"resolution": 100}, "resolution=100 is not divisible by 32"),
     ],
 )
 def test_arguments_of_the_model_are_refused_by_name(shapes: Path, arguments: dict[str, Any], text: str) -> None:
@@ -441,7 +441,7 @@ def test_a_published_file_tells_its_model(tmp_path: Path) -> None:
 
 def test_a_file_of_no_variant_says_how_to_open_it(tmp_path: Path) -> None:
     path = published(tmp_path / "weights.pth", make(hidden_dim=128))
-    with pytest.raises(CheckpointError, match=r"does not say which model of RF-DETR it is of.*pretrain_weights"):
+    with pytest.raises(CheckpointError, match=r"does not say which RF-DETR model it belongs to.*pretrain_weights"):
         Engine(path).predict(picture())
 
 

@@ -1,4 +1,4 @@
-"""What is known of RF-DETR without importing it."""
+"""The description of the RF-DETR engine, available without importing RF-DETR."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEC = EngineSpec(
     known_names=(r"(?i)rf-?detr-[\w\-]+",),
     tasks=(Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
-    # ours, those that RF-DETR's training writes, and those that it publishes
+    # checkpoints of ours, of RF-DETR's own training, and published ones
     checkpoint_marks=("drivetrain_rfdetr", "rfdetr_version", "lite_refpoint_refine"),
     upstream={"rfdetr": ">=1.8,<1.9"},
     summary="RF-DETR (Apache-2.0), trained by its own Lightning modules",

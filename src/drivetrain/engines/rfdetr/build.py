@@ -1,4 +1,4 @@
-"""Make RF-DETR's objects from a name, a class or a checkpoint, and say what they are for."""
+"""Creating RF-DETR's model objects from a name, a class or a checkpoint, and reading their facts."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def build(
     resolution: int | None,
     seed: int,
 ) -> tuple[Any, list[str]]:
-    """A new object of one of RF-DETR's classes, and notes for the user.
+    """A new instance of one of RF-DETR's classes, with notes for the user.
 
     Args:
         cls: the class.
         arguments: fields of its configuration; ``pretrain_weights`` is a local file.
-        labels: the classes of its head; RF-DETR's own number of them if ``None``.
-        keypoints: how many each class has.
-        resolution: side of its input in pixels; RF-DETR's own for the model if ``None``.
-        seed: of its random weights.
+        labels: the classes of its head; ``None`` for RF-DETR's own number of classes.
+        keypoints: the number of keypoints of each class.
+        resolution: side of its input in pixels; ``None`` for RF-DETR's default for the model.
+        seed: the seed of its random weights.
 
     Raises:
         OptionError: an argument has a wrong value.
@@ -60,7 +60,7 @@ def build(
 
 
 def open_saved(saved: Saved, origin: str) -> Any:
-    """The object that a checkpoint was written from."""
+    """The object from which a checkpoint was saved."""
     detr = _construct(class_of(require_class(saved)), dict(saved.config), 0)
     detr.model.class_names = list(saved.label_names) if saved.label_names is not None else None
     give_weights(detr, saved, origin, label_names=saved.label_names)
@@ -68,10 +68,10 @@ def open_saved(saved: Saved, origin: str) -> Any:
 
 
 def give_weights(detr: Any, saved: Saved, origin: str, *, label_names: Sequence[str] | None) -> list[str]:
-    """Give an object the weights of a checkpoint.
+    """Load the weights of a checkpoint into an object.
 
     Raises:
-        CheckpointError: they are of another architecture.
+        CheckpointError: they are from a different architecture.
     """
     with contained():
         return fit_weights(
@@ -96,14 +96,14 @@ def _construct(cls: Any, fields: dict[str, Any], seed: int) -> Any:
 
 
 def label_names_of(names: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
-    """The name of each output of a head that is an answer.
+    """The name of each output of a head that stands for a class.
 
-    A head without names is numbered as COCO numbers its categories, with gaps, as RF-DETR's own weights are; a head
-    with names has one more output than names, which means "nothing".
+    A head without names is numbered as COCO numbers its categories, with gaps, like RF-DETR's published weights; a head
+    with names has one more output than names, for "nothing".
 
     Args:
-        names: of its classes, if it was trained for some.
-        outputs: of its head.
+        names: the names of its classes, if it was trained for particular ones.
+        outputs: the number of outputs of the head.
     """
     if names:
         return tuple(names)
@@ -118,7 +118,7 @@ def names_of(detr: Any) -> tuple[str, ...]:
 
 
 def image_spec(detr: Any) -> ImageSpec:
-    """How an image becomes the input of an object."""
+    """How an image becomes the input of a model object."""
     side = int(detr.model_config.resolution)
     return ImageSpec(side, side, resize="stretch", antialias=True, mean=_MEAN, std=_STD)
 
@@ -127,19 +127,19 @@ def require_resolution(config: Any, side: int, option: str) -> None:
     """Refuse a side that RF-DETR cannot divide into windows of patches.
 
     Raises:
-        OptionError: it cannot.
+        OptionError: it cannot be divided.
     """
     block = config.patch_size * config.num_windows
     if side % block or side < block:
         near = max(block, round(side / block) * block)
         raise OptionError(
-            f"{option}={side} cannot be divided by {block}, which this model of RF-DETR needs ({config.num_windows} "
-            f"windows of patches of {config.patch_size} pixels). The nearest that can: {near}."
+            f"{option}={side} is not divisible by {block}, as this RF-DETR model requires ({config.num_windows} "
+            f"windows of patches of {config.patch_size} pixels). The nearest valid ones: {near}."
         )
 
 
 def set_resolution(detr: Any, side: int) -> None:
-    """Bring an object to another size of its input; its weights stay, its positions are interpolated."""
+    """Change the input size of an object; its weights stay, and its position embeddings are interpolated."""
     config = detr.model_config
     if side == config.resolution:
         return

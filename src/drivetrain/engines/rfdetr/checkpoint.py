@@ -1,4 +1,4 @@
-"""What a checkpoint of RF-DETR says about its model: ours, those of its own training, and those that it publishes."""
+"""Reading RF-DETR checkpoints: ours, those of its own training, and published ones."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -16,24 +16,24 @@ from drivetrain.errors import CheckpointError
 from drivetrain.torch_training.checkpoint import read_checkpoint
 
 OUR_KEY = "drivetrain_rfdetr"
-#: Fields of a configuration that do not tell one variant from another.
+#: Fields of a configuration that do not distinguish variants.
 _FREE = {"num_classes", "num_keypoints_per_class", "resolution", "positional_encoding_size", "num_select", "amp"}
 _FREE |= {"gradient_checkpointing", "compile", "fused_optimizer", "freeze_encoder", "license", "cls_loss_coef"}
-#: Those that say where it was made, not what it is.
+#: Fields that say where a model was created, not what it is.
 _PLACES = {"pretrain_weights", "device", "model_name"}
 _HEAD = "class_embed.bias"
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A model in a file.
+    """A model stored in a file.
 
     Attributes:
-        path: of the file.
-        class_name: of RF-DETR's class; ``None`` if the file does not say it.
+        path: the path of the file.
+        class_name: the name of RF-DETR's class; ``None`` if the file does not state it.
         config: field of its configuration -> value.
-        label_names: the names of its classes, if the file has them.
-        tensors: its weights, by RF-DETR's own names.
+        label_names: the names of its classes, if the file states them.
+        tensors: its weights, under RF-DETR's own names.
     """
 
     path: Path
@@ -47,15 +47,15 @@ def read(path: Path) -> Saved:
     """The model in a checkpoint; nothing in the file is executed, and nothing is downloaded.
 
     Raises:
-        CheckpointNotFoundError: there is no such file.
+        CheckpointNotFoundError: the file does not exist.
         UnsafeCheckpointError: opening it would execute code.
-        CheckpointError: it holds no model of RF-DETR.
+        CheckpointError: it contains no RF-DETR model.
     """
     content = read_checkpoint(path, allowed=(argparse.Namespace,))
     tensors = _tensors(content)
     if _HEAD not in tensors:
         raise CheckpointError(
-            f"checkpoint={str(path)!r} holds no weights of RF-DETR; its entries are {', '.join(content)[:200]}."
+            f"checkpoint={str(path)!r} contains no RF-DETR weights; its entries are {', '.join(content)[:200]}."
         )
     stated = content.get("args") or {}
     arguments = stated if isinstance(stated, Mapping) else vars(stated)
@@ -72,7 +72,7 @@ def read(path: Path) -> Saved:
 
 
 def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """RF-DETR's own entry, else that of Lightning, whose names begin with the attribute of the module."""
+    """RF-DETR's own entry, else Lightning's, whose names start with the attribute of the module."""
     own = content.get("model")
     if not isinstance(own, Mapping):
         state = content.get("state_dict")
@@ -86,7 +86,7 @@ def _tensors(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _matching(config: Mapping[str, Any]) -> str | None:
-    """The one variant whose configuration agrees with what is stated."""
+    """The only variant whose configuration matches the given fields; ``None`` if there is not exactly one."""
     found = [variant for variant in variants() if _agrees(variant, config)]
     if len(found) > 1:
         found = [variant for variant in found if variant.config.resolution == config.get("resolution")]
@@ -97,12 +97,12 @@ def require_class(saved: Saved) -> str:
     """The class of the model in a file.
 
     Raises:
-        CheckpointError: the file does not say it.
+        CheckpointError: the file does not state it.
     """
     if saved.class_name is None:
         raise CheckpointError(
-            f"checkpoint={str(saved.path)!r} does not say which model of RF-DETR it is of. Name it and give the file "
-            f"as its weights: model='rfdetr-nano', model_args={{'pretrain_weights': {str(saved.path)!r}}}."
+            f"checkpoint={str(saved.path)!r} does not say which RF-DETR model it belongs to. Name the model and give "
+            f"the file as its weights: model='rfdetr-nano', model_args={{'pretrain_weights': {str(saved.path)!r}}}."
         )
     return saved.class_name
 

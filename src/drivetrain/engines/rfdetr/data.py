@@ -1,4 +1,4 @@
-"""Our data set as RF-DETR's own data module, with its augmentation and batches untouched; no image is copied."""
+"""Our data set as RF-DETR's own data module, with its augmentation and batching unchanged and no image copied."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 class Images(torchvision.datasets.CocoDetection):  # type: ignore[misc]  # the upstream class is untyped here
     """Images and targets in the form of RF-DETR's own COCO data set.
 
-    It is one by name, as RF-DETR measures keypoints by the ``coco`` of such a data set and of no other.
+    It has the same class name, because RF-DETR computes keypoint metrics only from the ``coco`` of such a data set.
 
     Args:
         dataset: one subset.
-        transforms: RF-DETR's own, which end in tensors.
+        transforms: RF-DETR's own transforms, which end in tensors.
         masks: whether targets have masks.
         keypoints: whether targets have keypoints.
-        seed: of the changes in training, which follow from it, the epoch and the image alone, so that a run that goes
-            on sees what an unbroken one would have seen; ``None`` where nothing is changed at random.
+        seed: the seed of the training augmentation, which depends only on it, the epoch and the image, so that a
+            resumed run sees the same images as an uninterrupted one; ``None`` for no random augmentation.
     """
 
     def __init__(self, dataset: Dataset, transforms: Any, *, masks: bool, keypoints: int, seed: int | None) -> None:
@@ -48,7 +48,7 @@ class Images(torchvision.datasets.CocoDetection):  # type: ignore[misc]  # the u
         self.convert = coco.ConvertCoco(include_keypoints=bool(keypoints), num_keypoints_per_class=schema)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, in which an image may be asked for more than once."""
+        """Set the epoch, within which an image may be requested more than once."""
         self.epoch = epoch
         self._times: Counter[int] = Counter()
 
@@ -69,19 +69,19 @@ class Images(torchvision.datasets.CocoDetection):  # type: ignore[misc]  # the u
 
 
 class EpochOrder(torch.utils.data.Sampler):  # type: ignore[misc]  # the upstream class is untyped here
-    """RF-DETR's own order of the images, by random numbers that follow from the seed and the epoch alone.
+    """RF-DETR's own order of the images, using random numbers that depend only on the seed and the epoch.
 
     Args:
         inner: RF-DETR's sampler.
-        images: told of the epoch.
-        seed: of the order.
+        images: informed of the epoch.
+        seed: the seed of the order.
     """
 
     def __init__(self, inner: Any, images: Images, seed: int) -> None:
         self.inner, self.images, self.seed = inner, images, seed
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this at the start of each."""
+        """Set the epoch; Lightning calls this at the start of each."""
         self.images.set_epoch(epoch)
 
     def __len__(self) -> int:
@@ -94,7 +94,7 @@ class EpochOrder(torch.utils.data.Sampler):  # type: ignore[misc]  # the upstrea
 
 
 def seed_transforms(transforms: Sequence[Any], seed: tuple[int, ...]) -> None:
-    """Give Albumentations random numbers that follow from a seed; it begins with its own otherwise."""
+    """Seed Albumentations, which otherwise uses its own seed."""
     numbers = np.random.SeedSequence(seed).generate_state(len(transforms))
     for item, number in zip(transforms, numbers, strict=True):
         inner: Any = getattr(item, "transform", None)
@@ -103,7 +103,7 @@ def seed_transforms(transforms: Sequence[Any], seed: tuple[int, ...]) -> None:
 
 
 def coco_rows(sample: Sample) -> list[dict[str, Any]]:
-    """The objects of an image as COCO has them, with our label numbers as categories."""
+    """The objects of an image as COCO annotations, with our label numbers as categories."""
     boxes = sample.boxes if sample.boxes is not None else ()
     rows = []
     for number, (x1, y1, x2, y2) in enumerate(boxes):
@@ -120,7 +120,7 @@ def coco_rows(sample: Sample) -> list[dict[str, Any]]:
 
 
 def coco_index(dataset: Dataset) -> Any:
-    """The annotations of a subset with keypoints as pycocotools has them, in memory."""
+    """The annotations of a subset with keypoints as an in-memory pycocotools index."""
     found: Any = importlib.import_module("pycocotools.coco").COCO()
     rows = [
         {**row, "image_id": number, "num_keypoints": sum(value > 0 for value in row["keypoints"][2::3])}
@@ -140,7 +140,7 @@ def coco_index(dataset: Dataset) -> Any:
 
 
 def kept(sample: Sample) -> list[int]:
-    """The objects that RF-DETR learns from: no crowds, and nothing whose box is empty inside the image."""
+    """The objects that RF-DETR learns from: no crowds, and only boxes that are not empty inside the image."""
     height, width = sample.size
     numbers = []
     for number, (x1, y1, x2, y2) in enumerate(sample.boxes if sample.boxes is not None else ()):
@@ -158,23 +158,23 @@ def _masks(sample: Sample) -> torch.Tensor:
 
 
 def data_module(dataset: Dataset, model_config: Any, train_config: Any, seed: int) -> Any:
-    """RF-DETR's own Lightning data module, over a data set that is known already.
+    """RF-DETR's own Lightning data module over an existing data set.
 
     Args:
-        dataset: with a subset ``train``, and ``val`` if there is something to validate on.
+        dataset: a data set with a subset ``train``, and ``val`` if there is something to validate on.
         model_config: RF-DETR's configuration of the model.
         train_config: RF-DETR's configuration of the training.
-        seed: of the order of the images and of their changes.
+        seed: the seed of the order of the images and of their augmentation.
 
     Raises:
-        DataError: there is no image to train on.
+        DataError: there are no images to train on.
     """
     if "train" not in dataset.subsets or not len(dataset.subset("train")):
         raise DataError("There are no images in the subset 'train'.")
     base: Any = importlib.import_module("rfdetr.training").RFDETRDataModule
 
     class InMemory(base):  # type: ignore[misc]  # the upstream class is untyped here
-        """Images and labels are known; the loaders are RF-DETR's own."""
+        """Uses the known images and labels; the loaders are RF-DETR's own."""
 
         _is_set_up = False
 

@@ -1,4 +1,4 @@
-"""What the export needs of a model of RF-DETR."""
+"""Preparing an RF-DETR model for export."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from drivetrain.export.source import ExportSource
 from drivetrain.machine.packages import version_of
 from drivetrain.types.options import ExportFormat
 
-#: Our name of an output -> that in a file of RF-DETR's own exporter.
+#: Our name of an output -> its name in a file from RF-DETR's own exporter.
 _IN_ONNX = {"boxes": "dets", "logits": "labels"}
 
 
 def export_source(detr: Any, format: ExportFormat, folder: Path) -> ExportSource:  # noqa: A002  (the field's word)
-    """The very module and decoder that answer in the engine, for the exporter.
+    """Prepare the exporter's source from the same module and decoder that the engine predicts with.
 
-    ONNX files are written by RF-DETR's own exporter, as PyTorch's present one cannot follow its attention.
+    ONNX files are written by RF-DETR's own exporter, as PyTorch's current one cannot export its attention.
 
     Args:
         detr: RF-DETR's object; it is not changed.
-        format: of the artefact.
-        folder: an empty one that stays until the artefact is written.
+        format: the format of the artefact.
+        folder: an empty folder that must exist until the artefact is written.
 
     Raises:
         ExportError: RF-DETR cannot write the file.
@@ -55,7 +55,7 @@ def export_source(detr: Any, format: ExportFormat, folder: Path) -> ExportSource
 def _write_onnx(detr: Any, folder: Path) -> Path:
     try:
         with contained(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's remarks about constants say nothing to the user
+            warnings.simplefilter("ignore")  # the tracer's warnings about constants are irrelevant to the user
             return Path(detr.export(output_dir=str(folder), verbose=False))
     except (RuntimeError, ImportError, ValueError) as error:
         raise ExportError(f"RF-DETR cannot write the ONNX file: {error}") from error

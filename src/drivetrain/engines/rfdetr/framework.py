@@ -1,4 +1,4 @@
-"""RF-DETR behind the verbs: its model objects, its own Lightning modules and its own trainer."""
+"""RF-DETR's implementation of the framework hooks: its model objects, its own Lightning modules and its trainer."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 
 
 class RFDETRFramework(Framework):
-    """Makes, trains and asks the models of the installed RF-DETR."""
+    """Creates, trains and runs the models of the installed RF-DETR."""
 
     default_space: ClassVar = {
         "learning_rate": {"low": 1e-5, "high": 1e-3, "log": True},
         "engine_args.weight_decay": {"low": 1e-5, "high": 1e-3, "log": True},
     }
     unsupported_options: ClassVar = {
-        "class_weights": "the focal loss of RF-DETR has no weights of classes; add images of the rare classes",
+        "class_weights": "RF-DETR's focal loss does not support class weights; add images of the rare classes",
         "sampler": "RF-DETR draws its images itself; add images of the rare classes",
     }
     _detr: Any = None
     _deployed: DeployedRFDETR | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
     _notes: Sequence[str] = ()
-    _folder: tempfile.TemporaryDirectory[str] | None = None  # what the last export needs on disk
+    _folder: tempfile.TemporaryDirectory[str] | None = None  # files that the last export needs
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
-        """Refuse at once a release of RF-DETR that the engine was not made for.
+        """Refuse a release of RF-DETR that the engine does not support.
 
         Raises:
             MissingDependencyError: the installed one is too old or too new.
@@ -59,17 +59,17 @@ class RFDETRFramework(Framework):
         super().__init__(model, setup, data)
         require_release()
 
-    # --- what the engine knows -----------------------------------------------------------------------------------
+    # --- facts -------------------------------------------------------------------------------------------------------
 
     @property
     def model(self) -> Any:
-        """RF-DETR's own object (``RFDETRNano``, ...), built at the first use."""
+        """RF-DETR's own object (``RFDETRNano``, ...), built on first use."""
         if self._detr is None:
             self.build()
         return self._detr
 
     def task_to_read_for(self) -> Task:
-        """The model decides what it is for."""
+        """The task that the model determines."""
         return self.task
 
     def find_task(self) -> Task:
@@ -91,7 +91,7 @@ class RFDETRFramework(Framework):
 
     @property
     def _is_new(self) -> bool:
-        """Whether the model is made here and was not trained yet, so that the data say what its labels are."""
+        """Whether the model is created here and still untrained, so that its labels come from the data."""
         return self._is_made_here and not self._has_state
 
     @property
@@ -102,7 +102,7 @@ class RFDETRFramework(Framework):
         return train.argument_names()
 
     def used_model_argument(self, name: str) -> Any:
-        """The field of the configuration that the model was made with."""
+        """The value of the field in the model's configuration."""
         return self.model.model_config.model_dump()[name]
 
     def check_options(self, options: TrainOptions) -> None:
@@ -111,7 +111,7 @@ class RFDETRFramework(Framework):
         if self.known_task is not None and self.known_task is not own:
             raise OptionError(
                 f"task={self.known_task.value!r}, but {self.setup.model_name} is a model for the task {own.value!r}. "
-                f"List those for it: drivetrain find --task {self.known_task.value}"
+                f"List models for it with: drivetrain find --task {self.known_task.value}"
             )
         if not self._is_made_here:
             train.check_resolution(options, self.model.model_config)
@@ -119,14 +119,14 @@ class RFDETRFramework(Framework):
             native.check_options(options, self.data.source, train.SET_BY_ENGINE)
 
     def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
-        """RF-DETR accumulates four batches where nothing else is asked for."""
+        """By default RF-DETR accumulates four batches."""
         del batch_size
         return {"grad_accum_steps": steps * (options.engine_args or {}).get("grad_accum_steps", 4)}
 
     # --- the model -----------------------------------------------------------------------------------------------
 
     def build(self, options: TrainOptions | None = None) -> None:
-        """Take the user's object as it is; make a new model for each training of a name, and else at the first use."""
+        """Use the user's object as it is; create a named model on first use and again for each training."""
         given: Any = self.given
         if self._is_made_here:
             if self._detr is None or options is not None:
@@ -154,7 +154,7 @@ class RFDETRFramework(Framework):
         self._take(made)
 
     def _points_of_data(self) -> int:
-        """How many keypoints an object of the data has; 0 for a model of another task, or without data."""
+        """The number of keypoints per object in the data; 0 for a model of another task, or without data."""
         if self.data.source is None or self.find_task() is not Task.KEYPOINT_DETECTION:
             return 0
         return native.keypoints(self.data.source) if self.has_native_data else len(self.dataset.keypoint_names)
@@ -166,7 +166,7 @@ class RFDETRFramework(Framework):
         self.load_state(found)
 
     def _fit_to_data(self, options: TrainOptions) -> None:
-        """Give the model the labels of the data and the size that was asked for."""
+        """Give the model the labels of the data and the requested size."""
         self.label_names = self._labels_of_data()
         if self.has_native_data:
             native.check_model(self.data.source, self._detr.model_config)
@@ -179,7 +179,7 @@ class RFDETRFramework(Framework):
                 build.set_resolution(self._detr, side)
 
     def _take(self, detr: Any) -> None:
-        """Take over an object; the user's own stays the same object, with what is new in it."""
+        """Adopt an object; a user's own stays the same object, with its contents updated."""
         if self._detr is None and not self._is_made_here and not isinstance(self.given, Path):
             self._detr = self.given
         if self._detr is not None and not self._is_made_here:
@@ -194,7 +194,7 @@ class RFDETRFramework(Framework):
         if wanted is not None and there is not None and wanted != there:
             raise CheckpointError(
                 f"checkpoint={str(checkpoint)!r} is of {there}, but the model is {wanted}. Give the model of the "
-                f"checkpoint, or open it by itself: model={str(checkpoint)!r}."
+                f"checkpoint, or open it on its own: model={str(checkpoint)!r}."
             )
         detr = build.open_saved(saved, f"checkpoint={str(checkpoint)!r}")
         self._take(detr)
@@ -202,7 +202,7 @@ class RFDETRFramework(Framework):
         self.task, self.label_names = task_of(detr.model_config), build.names_of(detr)
 
     def _class_name(self) -> str | None:
-        """Of RF-DETR's class that was given; ``None`` for a checkpoint, which says it itself."""
+        """The name of the given RF-DETR class; ``None`` for a checkpoint, which states it itself."""
         given: Any = self.given
         if isinstance(given, ModelEntry):
             return given.class_path.partition(":")[2]
@@ -282,16 +282,16 @@ class RFDETRFramework(Framework):
             )
         return path
 
-    # --- asking --------------------------------------------------------------------------------------------------
+    # --- prediction --------------------------------------------------------------------------------------------------
 
     def infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
-        if self._deployed is None or not self._is_made_here:  # the user may have trained an own object since
+        if self._deployed is None or not self._is_made_here:  # the user may have trained their own object since
             self._deployed = deploy(self.model)
         return infer(self._deployed, images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
 
-    # --- a data module of RF-DETR's own --------------------------------------------------------------------------
+    # --- RF-DETR's own data modules ----------------------------------------------------------------------------------
 
     def native_samples(self, data: Any, subset: str) -> Sequence[Sample] | None:
         """The images of the folder that a data module reads."""
@@ -299,7 +299,7 @@ class RFDETRFramework(Framework):
         return None if found is None else list(found.relabel(self.label_names))
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
-        """RF-DETR's own evaluation, by its own trainer."""
+        """Evaluate with RF-DETR's own trainer."""
         if batch_size is not None:
             raise UnsupportedOptionError(
                 f"batch_size={batch_size} cannot be honoured: your own {type(data).__name__} fixes it. Set it there."

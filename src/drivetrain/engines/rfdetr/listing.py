@@ -19,7 +19,7 @@ _WORDS = {
 
 
 def models() -> dict[str, Any]:
-    """Rows for the catalogue: every variant that RF-DETR does not call deprecated."""
+    """Rows for the catalogue: every variant that RF-DETR does not mark as deprecated."""
     return {
         "models": [_row(variant) for variant in variants()],
         "arguments": {variant.class_name: _arguments(variant) for variant in variants()},
@@ -32,7 +32,7 @@ def _row(variant: Variant) -> dict[str, Any]:
         "tasks": [variant.task.value],
         "class_path": f"rfdetr:{variant.class_name}",
         "family": variant.class_name,
-        "code_licence": spelt(variant.config.license),  # each variant states its own; it holds for its weights too
+        "code_licence": spelt(variant.config.license),  # each variant states its own, which also applies to its weights
         "weights_licence": spelt(variant.config.license),
         "summary": f"{variant.class_name}, {_WORDS[variant.task]}, {variant.config.resolution} px",
     }

@@ -1,4 +1,4 @@
-"""Ask a model of RF-DETR about images: through the module and the decoder that an artefact has."""
+"""Prediction with an RF-DETR model, through the same module and decoder as its artefact."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -25,16 +25,16 @@ _BATCH_SIZE = 8
 
 @dataclass(frozen=True, slots=True)
 class DeployedRFDETR:
-    """A model as it is deployed.
+    """A model in the form in which it is deployed.
 
     Attributes:
         module: takes ``(B, 3, side, side) float32``, normalised, and returns a tuple of tensors.
         spec: how an image becomes its input.
-        task: what it answers.
+        task: the task of the model.
         label_names: the name of each label, by its number.
         decoder: name of the decoder.
-        decoder_args: of it.
-        output_names: of the outputs, in their order.
+        decoder_args: arguments of the decoder.
+        output_names: names of the outputs, in order.
     """
 
     module: torch.nn.Module
@@ -76,14 +76,14 @@ def _decoding(config: Any, task: Task, *, has_no_object: bool) -> tuple[str, dic
 
 
 class _ExportedOutputs(torch.nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
-    """Nothing but the outputs that are decoded."""
+    """Returns only the outputs that are decoded."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _ExportedOutputs:
-        """A copy; the exported forward is bound to the network that it was taken from, so it is taken again."""
+        """A copy; the exported forward is bound to the network it was taken from, so it is taken again."""
         duplicate = copy.deepcopy(self.module, memo)
         for name in ("forward", "_forward_origin"):
             duplicate.__dict__.pop(name, None)
@@ -91,7 +91,7 @@ class _ExportedOutputs(torch.nn.Module):  # type: ignore[misc]  # the upstream c
         return _ExportedOutputs(duplicate)
 
     def forward(self, images: torch.Tensor) -> Any:
-        """A tuple of tensors: boxes ``(B, Q, 4)``, logits ``(B, Q, C)``, and masks or keypoints if it has any."""
+        """A tuple of tensors: boxes ``(B, Q, 4)``, logits ``(B, Q, C)``, and any masks or keypoints."""
         return self.module.forward_export(images)
 
 
@@ -103,7 +103,7 @@ def infer(
     batch_size: int | None,
     confidence: float,
 ) -> Iterator[Prediction]:
-    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in their order.
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order.
 
     While the model works on a batch, threads prepare the next one.
     """

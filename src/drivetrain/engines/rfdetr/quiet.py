@@ -1,4 +1,4 @@
-"""RF-DETR as it is to behave within another program: it says nothing about things that are as they should be."""
+"""Checking the release of RF-DETR, and silencing its messages about things that are as intended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODULES = r"(rfdetr|pytorch_lightning|torchmetrics|albumentations|torch|faster_
 
 
 def require_release() -> None:
-    """Refuse a release that the engine was not made for; later ones score keypoints and change images otherwise.
+    """Refuse a release that the engine does not support; later ones score keypoints and augment images differently.
 
     Raises:
         MissingDependencyError: the installed RF-DETR is too old or too new.
@@ -28,28 +28,28 @@ def require_release() -> None:
     installed, wanted = version_of("rfdetr"), SPEC.upstream["rfdetr"]
     if installed is not None and installed not in SpecifierSet(wanted, prereleases=True):
         raise MissingDependencyError(
-            f"rfdetr {installed} is installed, and the engine 'rfdetr' holds for {wanted}. "
+            f"rfdetr {installed} is installed, but the engine 'rfdetr' supports {wanted}. "
             f"Install one of these: pip install 'rfdetr{wanted}'"
         )
 
 
 def rfdetr() -> Any:
-    """The package, imported at the first use."""
+    """The package, imported on first use."""
     with contained():
         return importlib.import_module("rfdetr")
 
 
 class _Errors(logging.Filter):
-    """Lets errors pass. A level would not do: RF-DETR sets its own again with each module that is imported."""
+    """Lets only errors pass. A level would not do: RF-DETR resets its own whenever one of its modules is imported."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is an error."""
+        """Whether the record is an error."""
         return record.levelno >= logging.ERROR
 
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Hold back the remarks of RF-DETR and of what it is made of; errors pass."""
+    """Within the block, silence RF-DETR and its dependencies except for errors."""
     loggers, errors = [logging.getLogger(name) for name in _LOGGERS], _Errors()
     for logger in loggers:
         logger.addFilter(errors)

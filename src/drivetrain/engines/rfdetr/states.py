@@ -1,4 +1,4 @@
-"""Tell the run how a training of RF-DETR goes on, and keep states that RF-DETR itself can open."""
+"""The callback with which RF-DETR's training reports to the run and saves states that RF-DETR itself can open."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -15,7 +15,7 @@ from drivetrain.machine.packages import version_of
 from drivetrain.torch_training.run_callback import LightningRunCallback
 from drivetrain.types import Task
 
-#: RF-DETR's name of a metric of the answering weights -> ours; the first of a task is what the best state has most of.
+#: RF-DETR's name for a metric of the predicting weights -> ours; the first one of a task selects the best state.
 _NAMES: dict[Task, dict[str, str]] = {
     Task.DETECTION: {"mAP_50_95": "map", "mAP_50": "map_50"},
     Task.INSTANCE_SEGMENTATION: {
@@ -37,16 +37,16 @@ _SKIPPED = re.compile(r"train/lr\w*|loss\w*|mask_\w+|kp_\w+|\w+/cardinality_erro
 
 
 def default_metric(task: Task) -> str:
-    """What the best state has most of, where nothing else is asked for."""
+    """The metric that selects the best state by default."""
     return "val/" + next(iter(_NAMES[task].values()))
 
 
 def metric_names(task: Task, *, averaged: bool) -> Callable[[Mapping[str, float]], dict[str, float]]:
-    """A function from what RF-DETR logs to our names.
+    """A function that maps the metrics logged by RF-DETR to our names.
 
     Args:
-        task: what the model is for.
-        averaged: whether averaged weights answer; the metrics of the others are then under ``upstream/``.
+        task: the task of the model.
+        averaged: whether averaged weights are used to predict; the other weights' metrics are then ``upstream/...``.
     """
     prefix = "val/ema_" if averaged else "val/"
     table = {f"{prefix}{theirs}": f"val/{ours}" for theirs, ours in _NAMES[task].items()}
@@ -56,7 +56,7 @@ def metric_names(task: Task, *, averaged: bool) -> Callable[[Mapping[str, float]
         for name, value in values.items():
             if name in table:
                 found[table[name]] = value
-            elif _LOSS.fullmatch(name):  # the losses of each layer of the decoder would be thirty columns
+            elif _LOSS.fullmatch(name):  # the losses of all decoder layers would be thirty columns
                 found |= {} if _REPEATED.search(name) else {name: value}
             elif not _SKIPPED.fullmatch(name):
                 found[f"upstream/{name}"] = value
@@ -66,33 +66,33 @@ def metric_names(task: Task, *, averaged: bool) -> Callable[[Mapping[str, float]
 
 
 class RFDETRRunCallback(LightningRunCallback):
-    """Adds to each state what ``RFDETR.from_checkpoint`` needs, and keeps of the best one the weights alone.
+    """Adds what ``RFDETR.from_checkpoint`` needs to each state, and stores only the weights of the best one.
 
-    The weights that answer are those that were validated: the averaged ones, if there are.
+    The weights used to predict are those that were validated: the averaged ones, if there are any.
     """
 
     key = OUR_KEY
     _answering: dict[str, torch.Tensor] | None = None
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Bring back the averaged weights of a run that goes on: Lightning restores them after RF-DETR looked."""
+        """Restore the averaged weights of a resumed run: Lightning restores them after RF-DETR has looked for them."""
         average = _average_of(trainer)
         if self._restored is not None and average is not None:
             average.setup(trainer, pl_module, "fit")
         super().on_fit_start(trainer, pl_module)
 
     def count_images(self, batch: Any) -> int:
-        """A batch is RF-DETR's own kind of images, and a target for each."""
+        """The number of targets in a batch of RF-DETR's own format, one per image."""
         return len(batch[1])
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Remember the averaged weights as they were validated; the end of the epoch changes them."""
+        """Remember the averaged weights as validated; the end of the epoch changes them."""
         super().on_validation_end(trainer, pl_module)
         average = _average_of(trainer)
         self._answering = average.get_ema_model_state_dict() if average is not None else None
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Make it a checkpoint of RF-DETR as well."""
+        """Make the checkpoint readable by RF-DETR as well."""
         super().on_save_checkpoint(trainer, pl_module, checkpoint)
         checkpoint.update(self._own_entries(trainer, pl_module))
 
@@ -111,14 +111,14 @@ class RFDETRRunCallback(LightningRunCallback):
         }
 
     def write_best(self, trainer: Any, last: Path, best: Path) -> None:
-        """The weights and what they are of, a fifth of the whole state."""
+        """Write only the weights and their description, a fifth of the whole state."""
         del last
         content = {self.key: self.describe(), "epoch": trainer.current_epoch, "global_step": trainer.global_step}
         torch.save({**content, **self._own_entries(trainer, trainer.lightning_module)}, best)
 
 
 def plain_module(model: Any) -> Any:
-    """The network itself, where torch.compile wrapped it."""
+    """The network itself, without a wrapper from torch.compile."""
     return getattr(model, "_orig_mod", model)
 
 

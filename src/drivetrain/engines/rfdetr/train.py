@@ -1,4 +1,4 @@
-"""One training by RF-DETR's own modules: its options, its trainer, and what it really worked with."""
+"""Training with RF-DETR's own modules: its options, its trainer, and the options it actually used."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PERSON = 17  # keypoints of a person in COCO, whose sigmas are known
 _LOGGED = "train(logger=...)"
 _WAITING = "train(patience=...)"
 _MODEL = "model_args of the model"
-_STATES = "drivetrain, which keeps the best and the last state"
+_STATES = "drivetrain, which saves the best and the last state"
 _DEVICES = "Engine(device=...)"
-#: Fields of RF-DETR's TrainConfig that the engine sets: name -> what does it.
+#: Fields of RF-DETR's TrainConfig that the engine sets: name -> what controls them.
 SET_BY_ENGINE: dict[str, str] = {
     "lr": "train(learning_rate=...)",
     "batch_size": "train(batch_size=...)",
@@ -32,7 +32,7 @@ SET_BY_ENGINE: dict[str, str] = {
     "eval_interval": "train(check_val_every_n_epoch=...)",
     "resume": "train(resume=True)",
     **dict.fromkeys(("dataset_dir", "dataset_file", "class_names"), "the data"),
-    "keypoint_flip_pairs": "drivetrain, which mirrors no keypoints: RF-DETR 1.8 fails at it",
+    "keypoint_flip_pairs": "drivetrain, which does not mirror keypoints, as RF-DETR 1.8 fails to",
     **dict.fromkeys(("output_dir", "notes"), "Engine(work_dir=...)"),
     **dict.fromkeys(("tensorboard", "wandb", "mlflow", "clearml", "project", "run"), _LOGGED),
     **dict.fromkeys(("early_stopping_patience", "early_stopping_min_delta", "early_stopping_use_ema"), _WAITING),
@@ -53,7 +53,7 @@ SET_BY_ENGINE: dict[str, str] = {
 
 
 def argument_names(config_class: Any = None) -> tuple[str, ...]:
-    """The names that ``engine_args`` may have: RF-DETR's training options, and arguments of Lightning's trainer."""
+    """The names allowed in ``engine_args``: RF-DETR's training options, and arguments of Lightning's trainer."""
     config = config_class or importlib.import_module("rfdetr.config").TrainConfig
     names = dict.fromkeys((*config.model_fields, *lightning_arguments(PACKAGE)))
     return tuple(name for name in names if name not in SET_BY_ENGINE)
@@ -79,16 +79,16 @@ def check_options(options: TrainOptions, *, device: str) -> None:
 
 
 def resolution_of(options: TrainOptions | None) -> int | None:
-    """The side that was asked for."""
+    """The requested side of the input."""
     size = options.image_size_hw if options is not None else None
     return size[0] if size is not None else None
 
 
 def check_resolution(options: TrainOptions, config: Any) -> None:
-    """Refuse a size that the model cannot take.
+    """Refuse a size that the model does not support.
 
     Raises:
-        OptionError: it cannot.
+        OptionError: it is not supported.
     """
     side = resolution_of(options)
     if side is not None:
@@ -106,15 +106,15 @@ def configuration(
     """RF-DETR's configuration of the training.
 
     Args:
-        detr: the object that is trained.
-        options: of ``train``.
-        folder: where RF-DETR may write.
-        label_names: of the classes.
-        keypoint_names: of the points of an object; ``None`` where a data module of RF-DETR's own knows them.
-        fields: of that data module's configuration, which the options replace.
+        detr: the object to train.
+        options: the options of ``train``.
+        folder: the folder that RF-DETR may write to.
+        label_names: the names of the classes.
+        keypoint_names: the names of the keypoints; ``None`` if a data module of RF-DETR's own knows them.
+        fields: fields of that data module's configuration, which the options override.
 
     Raises:
-        OptionError: one of the ``engine_args`` has a wrong value.
+        OptionError: one of the ``engine_args`` has an invalid value.
     """
     own = set(type(detr.get_train_config(dataset_dir=None)).model_fields)
     given = {name: value for name, value in (options.engine_args or {}).items() if name in own}
@@ -130,7 +130,7 @@ def configuration(
         "output_dir": str(folder),
         "class_names": list(label_names),
         "run_test": False,
-        "persistent_workers": False,  # workers that live on would not be told of the epoch
+        "persistent_workers": False,  # persistent workers would not be informed of the epoch
         **dict.fromkeys(("tensorboard", "wandb", "mlflow", "clearml"), False),
         **(_of_keypoints(detr, keypoint_names, given) if keypoint_names is not None else {}),
     }
@@ -146,9 +146,9 @@ def configuration(
 
 
 def _of_keypoints(detr: Any, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """How keypoints are measured, as our own metric does it; and no mirror in the usual augmentation.
+    """The keypoint sigmas as in our own metric, and no mirroring in the default augmentation.
 
-    RF-DETR 1.8 cannot exchange left and right points: it stops at the first image with two objects.
+    RF-DETR 1.8 cannot swap left and right points: it fails on the first image with two objects.
     """
     if not detr.model_config.use_grouppose_keypoints:
         return {}
@@ -162,7 +162,7 @@ def _of_keypoints(detr: Any, names: Sequence[str], given: Mapping[str, Any]) -> 
 
 
 def make_module(detr: Any, config: Any) -> Any:
-    """RF-DETR's own Lightning module, with the network of the object."""
+    """RF-DETR's own Lightning module, with the object's network."""
     training = importlib.import_module("rfdetr.training")
     blank = detr.model_config.model_copy(update={"pretrain_weights": None})
     module = training.RFDETRModelModule(blank, config)
@@ -175,14 +175,14 @@ def make_module(detr: Any, config: Any) -> Any:
 def make_trainer(
     module: Any, config: Any, options: TrainOptions, *, device: str, keeper: RFDETRRunCallback | None
 ) -> Any:
-    """RF-DETR's own trainer, with its averaging, its metrics and its schedules; the states are kept by the run.
+    """RF-DETR's own trainer, with its averaging, metrics and schedules; the run saves the states.
 
     Args:
         module: RF-DETR's Lightning module.
         config: RF-DETR's configuration of the training.
-        options: of ``train``.
+        options: the options of ``train``.
         device: as given to the engine.
-        keeper: keeps the states; ``None`` where nothing is trained.
+        keeper: saves the states; ``None`` if nothing is trained.
 
     Raises:
         OptionError: the trainer refuses an option.
@@ -210,7 +210,7 @@ def _silent_bar(lightning: Any) -> Any:
 
 
 def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
-    """What RF-DETR really works with, by our names."""
+    """The options that RF-DETR actually uses, under our names."""
     config = module.train_config
     given = options.engine_args or {}
     own = {name: getattr(config, name) for name in given if name in type(config).model_fields}
@@ -226,5 +226,5 @@ def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, 
 
 
 def run(module: Any, trainer: Any, data: Any, state: Path | None) -> None:
-    """Train on a data module; a stop by the user comes back as a return."""
+    """Train on a data module; return normally if the user stops it."""
     run_trainer(trainer, module, {"datamodule": data}, state)

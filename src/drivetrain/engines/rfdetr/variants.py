@@ -1,4 +1,4 @@
-"""The kinds of model that the installed RF-DETR has."""
+"""The model variants of the installed RF-DETR."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from drivetrain.types.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One class of RF-DETR.
+    """One RF-DETR class.
 
     Attributes:
-        name: as RF-DETR spells its sizes, such as ``rfdetr-seg-nano``.
+        name: as spelled by RF-DETR, such as ``rfdetr-seg-nano``.
         class_name: such as ``RFDETRSegNano``.
-        config: its configuration where nothing is changed; not to be changed.
+        config: its default configuration; not to be modified.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Variant:
 
     @property
     def task(self) -> Task:
-        """What it answers."""
+        """The task of the variant."""
         return task_of(self.config)
 
 
 @cache
 def variants() -> tuple[Variant, ...]:
-    """Every variant whose class and configuration are in the package, without those that it calls deprecated."""
+    """Every variant whose class and configuration are in the package, except those marked as deprecated."""
     package = rfdetr()
     with contained():
         names = [name for name in dir(package) if re.fullmatch(r"RFDETR\w+", name)]
@@ -45,10 +45,10 @@ def variants() -> tuple[Variant, ...]:
 
 
 def class_of(name: str) -> Any:
-    """The class of that name, a deprecated one too.
+    """The class of the given name, including deprecated ones.
 
     Raises:
-        ModelError: the installed RF-DETR has none.
+        ModelError: the installed RF-DETR has no such class.
     """
     with contained():
         found = getattr(rfdetr(), name, None) if re.fullmatch(r"RFDETR\w+", name) else None
@@ -59,12 +59,12 @@ def class_of(name: str) -> Any:
 
 
 def config_class_of(name: str) -> Any:
-    """The class of the configuration of a class, or ``None`` if there is none."""
+    """The configuration class of a class, or ``None`` if there is none."""
     return getattr(importlib.import_module("rfdetr.config"), f"{name}Config", None)
 
 
 def task_of(config: Any) -> Task:
-    """What a model with this configuration answers."""
+    """The task of a model with this configuration."""
     if config.use_grouppose_keypoints:
         return Task.KEYPOINT_DETECTION
     return Task.INSTANCE_SEGMENTATION if config.segmentation_head else Task.DETECTION
@@ -78,7 +78,7 @@ def _variant(package: Any, name: str) -> Variant | None:
 
 
 def _spelt(cls: type, name: str) -> str:
-    """RF-DETR's own word for the size; where it has none, made of the name of the class in the same way."""
+    """RF-DETR's own name for the size, or one derived in the same way from the class name."""
     size = getattr(cls, "size", None)
     parts = re.findall(r"2X?Large|XLarge|[A-Z][a-z]+", name.removeprefix("RFDETR"))
     return str(size) if size else "-".join(["rfdetr", *(part.lower() for part in parts)])

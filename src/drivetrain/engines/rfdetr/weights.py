@@ -1,4 +1,4 @@
-"""Fit weights to a model of RF-DETR: by name, its head by the names of the classes."""
+"""Loading weights into an RF-DETR model by name, and its head by class names."""
 
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
@@ -16,7 +16,7 @@ _HEADS = ("class_embed.", "transformer.enc_out_class_embed.")
 
 
 def label_rows(name: str) -> bool:
-    """Whether a tensor has a row for each class, and a last one for "nothing"."""
+    """Whether a tensor has a row for each class, plus a last one for "nothing"."""
     return name.startswith(_HEADS)
 
 
@@ -29,21 +29,21 @@ def fit_weights(
     side: int,
     origin: str,
 ) -> list[str]:
-    """Give a network what fits of some weights.
+    """Load the matching weights into a network.
 
     Args:
         net: RF-DETR's network; changed in place.
-        tensors: name -> tensor, by RF-DETR's names.
-        ours: the names of the classes of the network; ``None`` if they are not known.
-        theirs: those of the weights.
-        side: of the square grid of patches that the network has a position for.
-        origin: what the weights come from, for messages.
+        tensors: name -> tensor, under RF-DETR's names.
+        ours: the class names of the network; ``None`` if unknown.
+        theirs: the class names of the weights.
+        side: the side of the square grid of patches for which the network has positions.
+        origin: where the weights come from, for messages.
 
     Returns:
         Notes for the user.
 
     Raises:
-        CheckpointError: the weights are of another architecture.
+        CheckpointError: the weights are from a different architecture.
     """
     found = dict(tensors)
     importlib.import_module("rfdetr.models.weights").interpolate_position_embeddings(found, side)
@@ -68,7 +68,7 @@ def fit_weights(
 
 
 def _by_class(mine: Tensor, other: Tensor, ours: Sequence[str], theirs: Sequence[str]) -> Tensor:
-    """The rows of the classes that both have, and that for "nothing", which is the last one."""
+    """The rows of the classes that both have, and the last row, for "nothing"."""
     value = mine.clone()
     for row, name in enumerate(ours):
         if name in theirs:
@@ -85,8 +85,8 @@ def _of_keypoints(name: str) -> bool:
 def _difference(wrong: Sequence[str], own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     for name in wrong:
         if name in found:
-            return f"{name} is {tuple(found[name].shape)} there and {tuple(own[name].shape)} in the model."
-    return f"{len(wrong)} tensors of the model are missing in it, the first is {wrong[0]}. Is it of another model?"
+            return f"{name} is {tuple(found[name].shape)} in it and {tuple(own[name].shape)} in the model."
+    return f"{len(wrong)} tensors of the model are missing in it, the first is {wrong[0]}. Is it from another model?"
 
 
 def _note(origin: str, ours: Sequence[str] | None, theirs: Sequence[str] | None, *, same_labels: bool) -> str:
@@ -103,16 +103,16 @@ def _note(origin: str, ours: Sequence[str] | None, theirs: Sequence[str] | None,
 def _left_out(origin: str, skipped: Sequence[str]) -> list[str]:
     if not skipped:
         return []
-    return [f"{origin}: {len(skipped)} tensors were left out, their sizes differ: {', '.join(skipped[:3])}, ..."]
+    return [f"{origin}: {len(skipped)} tensors were skipped because their sizes differ: {', '.join(skipped[:3])}, ..."]
 
 
 def set_labels(detr: Any, names: Sequence[str], before: Sequence[str]) -> list[str]:
-    """Give a model a head for other classes; the rows of classes that it has already are kept.
+    """Give a model a head for other classes, keeping the rows of the classes it already has.
 
     Args:
         detr: RF-DETR's object; changed in place.
-        names: the classes it is to have.
-        before: those it has.
+        names: the classes it should have.
+        before: the classes it has.
 
     Returns:
         Notes for the user.
