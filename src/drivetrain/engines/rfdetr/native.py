@@ -55,8 +55,7 @@ def check_options(options: TrainOptions, module: Any, set_elsewhere: Mapping[str
     for name in _FIXED:
         if name in given:
             raise UnsupportedOptionError(
-                f"{name}={given[name]!r} cannot be honoured: your own {type(module).__name__} fixes it. Set it "
-                "there."
+                f"{name}={given[name]!r} cannot be honoured: your own {type(module).__name__} fixes it. Set it there."
             )
     for name in options.engine_args or {}:
         if name in type(own).model_fields:
