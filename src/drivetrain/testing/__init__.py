@@ -1,6 +1,6 @@
-"""What an engine proves itself with: the contract suite, toy data and a toy engine to read first.
+"""Tools for testing an engine: the contract suite, toy data, and a toy engine to read first.
 
-In the ``conftest.py`` of a test suite that uses it, before anything else, so that pytest explains failed checks::
+Put this into the ``conftest.py`` of a test suite that uses it, before anything else, so that pytest explains failures::
 
     pytest.register_assert_rewrite("drivetrain.testing")
 """

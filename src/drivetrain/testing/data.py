@@ -1,4 +1,4 @@
-"""Toy data sets on disk whose answers are known exactly, and images that are awkward to read."""
+"""Toy data sets on disk whose annotations are known exactly, and images that are awkward to read."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ COLOURS = {
 }
 SUBSETS = {"train": 12, "val": 6, "test": 6}
 KEYPOINTS = {"left": (0.0, 0.5), "right": (1.0, 0.5), "top": (0.5, 0.0), "bottom": (0.5, 1.0)}
-"""Name -> where in the box of its object a point lies, as fractions of its width and height."""
+"""Name -> the position of a keypoint within the box of its object, as fractions of width and height."""
 _SHAPES = ("circle", "square")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """One drawn image and the truth about it.
+    """One drawn image and its annotations.
 
     Attributes:
         image: ``(H, W, 3) uint8`` RGB.
@@ -50,14 +50,14 @@ def class_folders(
     size: int = 32,
     seed: int = 0,
 ) -> Path:
-    """Classification: ``<subset>/<class>/<number>.png``, each class a colour with noise, sizes around ``size``.
+    """Classification: ``<subset>/<class>/<number>.png``, each class a colour with noise, in sizes around ``size``.
 
     Args:
         root: the folder to write to.
-        classes: names out of ``COLOURS``.
-        subsets: how many images each subset has of each class.
-        size: about how many pixels high and wide.
-        seed: of noise and sizes.
+        classes: names from ``COLOURS``.
+        subsets: number of images per class in each subset.
+        size: approximate height and width in pixels.
+        seed: the seed of noise and sizes.
 
     Returns:
         ``root``.
@@ -75,7 +75,7 @@ def class_folders(
 
 
 def scene(random: np.random.Generator, size: int = 64, *, most: int = 3) -> Scene:
-    """Draw one to ``most`` circles and squares, each in a quarter of its own, on dark noise."""
+    """Draw one to ``most`` circles and squares, each in its own quarter, on dark noise."""
     pixels = random.integers(0, 60, (size, size, 3)).astype(np.uint8)
     labels, masks = [], []
     for quarter in random.permutation(4)[: random.integers(1, most + 1)]:
@@ -119,10 +119,10 @@ def coco(
 
     Args:
         root: the folder to write to.
-        subsets: how many images each subset has.
-        size: pixels high and wide.
-        seed: of the scenes.
-        keypoints: names of points, out of ``KEYPOINTS``, that every object has; all of them are visible.
+        subsets: number of images in each subset.
+        size: height and width in pixels.
+        seed: the seed of the scenes.
+        keypoints: names from ``KEYPOINTS`` of points that every object has; all of them are visible.
 
     Returns:
         ``root``.
@@ -160,7 +160,7 @@ def coco(
 
 
 def _run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO's uncompressed run lengths: column by column, beginning with a run of zeros."""
+    """COCO's uncompressed run lengths: column by column, starting with a run of zeros."""
     flat = np.concatenate([[False], mask.T.ravel()])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     counts = np.diff(np.concatenate([[0], edges, [mask.size]]))
@@ -191,7 +191,7 @@ def yolo(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, se
 
 
 def oriented(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, seed: int = 0) -> Path:
-    """Oriented detection: one turned bar in each image as YOLO, with four corners in each line and ``task: obb``.
+    """Oriented detection: one rotated bar in each image as YOLO, with four corners per line and ``task: obb``.
 
     Returns:
         ``root``.
@@ -217,7 +217,7 @@ def oriented(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64
 
 
 def depth(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 64, seed: int = 0) -> Path:
-    """Depth: slanted planes that are darker where they are farther, with maps in metres beside the images.
+    """Depth: slanted planes that get darker with distance, with depth maps in metres next to the images.
 
     Returns:
         The ``data.yaml`` in Ultralytics' layout: ``images/<subset>`` and ``depth/<subset>``.
@@ -259,9 +259,9 @@ def class_maps(root: Path, *, subsets: Mapping[str, int] = SUBSETS, size: int = 
 
 
 def mvtec(root: Path, *, train: int = 8, test: int = 4, size: int = 64, seed: int = 0) -> Path:
-    """Anomalies: MVTec AD with ``train/good``, ``test/{good,spot}`` and exact masks in ``ground_truth/spot``.
+    """Anomaly detection: MVTec AD with ``train/good``, ``test/{good,spot}`` and exact masks in ``ground_truth/spot``.
 
-    Normal images are a smooth gradient with little noise; defects have one bright square.
+    Normal images are a smooth gradient with little noise; defective ones have one bright square.
 
     Returns:
         ``root``.
@@ -284,11 +284,11 @@ def mvtec(root: Path, *, train: int = 8, test: int = 4, size: int = 64, seed: in
 
 
 def awkward_images(root: Path) -> dict[str, Path]:
-    """Images that a reader must cope with.
+    """Images that a reader must be able to handle.
 
     Returns:
-        What is awkward -> the file: ``odd`` (31 x 47), ``tiny`` (1 x 1), ``flat`` (3 x 90), ``grey``, ``palette``,
-        ``alpha``, ``deep`` (16 bits) and ``exif`` (a JPEG that is 40 x 24 when upright, stored on its side).
+        Name -> file: ``odd`` (31 x 47), ``tiny`` (1 x 1), ``flat`` (3 x 90), ``grey``, ``palette``,
+        ``alpha``, ``deep`` (16 bits) and ``exif`` (a JPEG that is 40 x 24 when upright, stored sideways).
     """
     random = np.random.default_rng(7)
     root.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A disk that fails at a chosen operation, to see what a full, broken or forbidden one leaves behind."""
+"""A simulated disk that fails at a chosen operation, to test what a full, broken or forbidden one leaves behind."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-#: What a disk says: full, over quota, read-only, forbidden, broken.
+#: Errors of a disk: full, over quota, read-only, forbidden, broken.
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO")}
 
 
 class FailingDisk:
-    """Operations below a folder: counted, and failing from the chosen one on.
+    """Counts operations below a folder, and makes them fail from a chosen one on.
 
-    An operation opens a file to write, writes to it, makes a folder, renames, or calls ``fsync``. What a library does
-    in C or C++ does not pass here.
+    An operation opens a file for writing, writes to it, creates a folder, renames, or calls ``fsync``. Operations in
+    C or C++ libraries are not intercepted.
 
     Args:
-        folder: operations elsewhere are left alone.
+        folder: operations elsewhere are not affected.
         code: the ``errno`` of the error.
-        at: the number of the operation that fails, from 1; ``None``: count only.
-        lasting: whether all operations after it fail too.
+        at: the number of the operation that fails, from 1; ``None`` only counts.
+        lasting: whether all later operations fail too.
 
     Attributes:
-        operations: what was done so far, as (kind, name of the file).
+        operations: the operations so far, as (kind, file name).
     """
 
     def __init__(self, folder: Path, code: int = errno.ENOSPC, at: int | None = None, *, lasting: bool = False) -> None:
@@ -38,18 +38,18 @@ class FailingDisk:
 
     @property
     def fired(self) -> bool:
-        """Whether an operation failed."""
+        """Whether an operation has failed."""
         return self.at is not None and len(self.operations) >= self.at
 
     def covers(self, path: Any) -> bool:
-        """Whether a path lies in the folder."""
+        """Whether a path is in the folder."""
         return isinstance(path, str | Path) and str(path).startswith(self.folder)
 
     def hit(self, kind: str, path: Any) -> None:
-        """Take note of an operation.
+        """Count an operation.
 
         Raises:
-            OSError: it is the one that fails, or comes after it while the fault lasts.
+            OSError: it is the one that fails, or follows it and the fault lasts.
         """
         if not self.covers(path):
             return
@@ -60,7 +60,7 @@ class FailingDisk:
 
     @contextlib.contextmanager
     def mounted(self) -> Iterator[FailingDisk]:
-        """Within the block, let the operations of this process go through the disk."""
+        """Within the block, route the operations of this process through the disk."""
         real_open, real_os_open, real_sync, real_mkdir = io.open, os.open, os.fsync, os.mkdir
 
         def opened(file: Any, mode: str = "r", *args: Any, **more: Any) -> Any:
@@ -106,7 +106,7 @@ class FailingDisk:
 
 
 class _Written:
-    """A file whose writes are operations of the disk."""
+    """A file whose writes count as operations of the disk."""
 
     def __init__(self, file: Any, disk: FailingDisk) -> None:
         self._file, self._disk = file, disk

@@ -1,4 +1,4 @@
-"""Checks of the contract that an engine is known not to pass, each with its reason."""
+"""Contract checks that an engine is known to fail, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A check that must fail; when it passes, the suite fails, so that the row is removed.
+    """A check that must fail; if it passes, the suite fails, so that the entry gets removed.
 
     Attributes:
-        reason: why, in one sentence; it appears in the support matrix.
-        raises: the error that must come.
+        reason: why it fails, in one sentence; shown in the support matrix.
+        raises: the expected error.
     """
 
     reason: str
@@ -19,7 +19,7 @@ class Expectation:
 
 
 class NotImpl(Expectation):
-    """It could be done, but has not been."""
+    """It could be implemented, but has not been."""
 
 
 class NotYet(Expectation):

@@ -1,4 +1,4 @@
-"""Write the support matrix from specs and expected failures: ``python -m drivetrain.testing.matrix``."""
+"""Generate the support matrix from specs and expected failures: ``python -m drivetrain.testing.matrix``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drivetrain.models.spec import EngineSpec
 from drivetrain.testing.contract import EngineContract
 from drivetrain.testing.expectations import Expectation
 
-#: What each model of :func:`matrix` is taken through, in this order; "load" is the artefact in our runtime.
+#: The steps that each model of :func:`matrix` goes through, in order; "load" runs the artefact in our runtime.
 STEPS = ("train", "test", "predict", "export", "load")
 _SIGNS = {"Never": "no", "NotImpl": "not yet", "NotYet": "waits for the upstream"}
 _HEAD = """# What each engine supports
@@ -40,11 +40,11 @@ def matrix(
     """The page as Markdown.
 
     Args:
-        cases: name -> (engine, model) of each model that keeps the contract.
+        cases: name -> (engine, model) of each model that is tested with the contract.
         expected: (case, check) -> why it fails.
-        models: engine -> the models that are taken through :data:`STEPS`, each by itself.
-        expected_steps: (engine, model, step) -> why it fails; the steps after it are not taken.
-        trace_only: (engine, model) -> why it is exported by PyTorch's trace and cannot be by ``torch.export``.
+        models: engine -> the models that go through :data:`STEPS`, each separately.
+        expected_steps: (engine, model, step) -> why it fails; later steps are skipped.
+        trace_only: (engine, model) -> why it can be exported only by PyTorch's trace, not by ``torch.export``.
     """
     specs = dict(list_engines())
     parts = [_HEAD, _engines([specs[name] for name in sorted(specs) if name != "toy"])]
@@ -98,7 +98,7 @@ def _checks(
 
 
 def _models(engine: str, names: Sequence[str], expected: Mapping[tuple[str, str, str], Expectation]) -> str:
-    """One row for each model, with how far it comes and why no further."""
+    """One row per model: how far it gets, and why no further."""
     rows = [f"## Models of {engine}", "", f"| model | {' | '.join(STEPS)} | |", "|---|" + "---|" * (len(STEPS) + 1)]
     for name in names:
         failing = next((step for step in STEPS if (engine, name, step) in expected), None)
@@ -129,7 +129,7 @@ def _words(check: str) -> str:
 
 
 def from_file(path: Path) -> str:
-    """The page for a file that defines ``CASES`` and ``EXPECTED``, and may define the other three tables."""
+    """The page for a file that defines ``CASES`` and ``EXPECTED``, and optionally the other three tables."""
     found: dict[str, Any] = runpy.run_path(str(path))
     return matrix(
         found["CASES"], found["EXPECTED"], found.get("MODELS"), found.get("EXPECTED_STEPS"), found.get("TRACE_ONLY")

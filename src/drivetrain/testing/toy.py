@@ -1,4 +1,4 @@
-"""A whole engine in one short file: what to read before writing your own.
+"""A complete engine in one short file, to read before writing your own.
 
 Its framework is numpy: a linear classifier on a thumbnail of the image. Importing this module registers the engine.
 """
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from drivetrain.runs.run import Run
     from drivetrain.types.options import ExportFormat
 
-# 1. What the engine serves, as data: choosing an engine reads this and imports nothing.
+# 1. The description of the engine, as data: choosing an engine reads this and imports nothing.
 SPEC = EngineSpec(
     name="toy",
     class_path="drivetrain.testing.toy:ToyEngine",
@@ -52,18 +52,18 @@ SPEC = EngineSpec(
 
 
 def list_models() -> dict[str, Any]:
-    """What ``drivetrain find`` shows; asked once for each version, in a process of its own."""
+    """The models shown by ``drivetrain find``; called once per version, in a separate process."""
     row = {"name": "linear", "tasks": ["classification"], "class_path": "drivetrain.testing.toy:ToyModel"}
     return {"models": [{**row, "family": "linear"}], "arguments": {"linear": signature_arguments(ToyModel)}}
 
 
-# 2. The framework. Yours exists already.
+# 2. The framework. Yours already exists.
 class ToyModel:
     """Softmax regression on the pixels of a thumbnail.
 
     Args:
-        image_size: of the thumbnail, in pixels.
-        momentum: of the gradient descent.
+        image_size: side of the thumbnail, in pixels.
+        momentum: the momentum of the gradient descent.
     """
 
     def __init__(self, image_size: int = 8, momentum: float = 0.9) -> None:
@@ -71,7 +71,7 @@ class ToyModel:
         self.reset((), image_size)
 
     def reset(self, label_names: Sequence[str], image_size: int) -> None:
-        """Forget everything, and be ready for these labels."""
+        """Discard all weights and prepare for these labels."""
         self.label_names, self.image_size = tuple(label_names), image_size
         self.weights = np.zeros((3 * image_size**2, len(label_names)), np.float32)
         self.speed = np.zeros_like(self.weights)
@@ -79,7 +79,7 @@ class ToyModel:
 
     @property
     def image_spec(self) -> ImageSpec:
-        """How an image becomes an input: a stretched thumbnail with values about zero."""
+        """How an image becomes an input: a stretched thumbnail with values centred on zero."""
         half = (0.5, 0.5, 0.5)
         return ImageSpec(self.image_size, self.image_size, mean=half, std=half)
 
@@ -90,7 +90,7 @@ class ToyModel:
         return np.asarray(exponents / exponents.sum(1, keepdims=True), np.float32)
 
     def learn(self, parts: Sequence[tuple[NDArray[np.float32], NDArray[np.int64]]], rate: float) -> float:
-        """One step of gradient descent over the parts of a batch, one at a time; returns the loss before it."""
+        """One step of gradient descent over the parts of a batch, one at a time; return the loss before the step."""
         size = sum(len(labels) for _, labels in parts)
         gradient, loss = np.zeros_like(self.weights), 0.0
         for inputs, labels in parts:
@@ -106,7 +106,7 @@ class ToyModel:
 
 # 3. The framework behind the verbs: its hooks are all that an engine's author writes.
 class ToyFramework(Framework):
-    """Makes, trains and asks a :class:`ToyModel`."""
+    """Creates, trains and runs a :class:`ToyModel`."""
 
     unsupported_options: ClassVar = {
         name: f"the toy engine has no {name}; leave it out"
@@ -122,11 +122,11 @@ class ToyFramework(Framework):
     }
     default_space: ClassVar = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.momentum": [0.5, 0.9]}
     _model: ToyModel | None = None
-    _folder: TemporaryDirectory[str] | None = None  # what export writes on the way; it goes with the framework
+    _folder: TemporaryDirectory[str] | None = None  # temporary files of the export; removed with the framework
 
     @property
     def model(self) -> ToyModel:
-        """The model, built at the first use."""
+        """The model, built on first use."""
         if self._model is None:
             self.build()
         assert self._model is not None
@@ -144,7 +144,7 @@ class ToyFramework(Framework):
             self._prepare(options)
 
     def _open(self, path: Path) -> None:
-        """The model of a checkpoint or a work dir."""
+        """Open the model of a checkpoint or a work dir."""
         if self._model is None:
             checkpoint = self.own_checkpoint
             if checkpoint is None:
@@ -152,7 +152,7 @@ class ToyFramework(Framework):
             self.load_state(checkpoint)
 
     def _prepare(self, options: TrainOptions) -> None:
-        """Fit the model to the data and the options; weights stay where they fit already."""
+        """Adapt the model to the data and the options; weights that already fit are kept."""
         if self.task is not Task.CLASSIFICATION:
             raise UnsupportedError(f"ToyEngine trains classification, not task={self.task.value!r}.")
         size = options.image_size_hw or (self.model.image_size, self.model.image_size)
@@ -201,7 +201,7 @@ class ToyFramework(Framework):
         return FitResult(best, last, best_epoch=int(np.argmax([sign * row.metrics[name] for row in run.history])))
 
     def _used(self, options: TrainOptions, epochs: int, batch: int, rate: float) -> dict[str, Any]:
-        """What the training really works with, by the names of the options."""
+        """The options that the training actually uses, under their own names."""
         return {
             "max_epochs": epochs,
             "batch_size": batch,
@@ -221,7 +221,7 @@ class ToyFramework(Framework):
         rate: float,
         run: Run,
     ) -> Iterator[float]:
-        """One epoch; the order of the images depends on seed and epoch only, so a resumed run sees the same."""
+        """One epoch; the order of the images depends only on seed and epoch, so a resumed run sees the same."""
         inputs, labels = train
         for step, rows in enumerate(batches):
             loss = self.model.learn([(inputs[part], labels[part]) for part in np.array_split(rows, parts)], rate)
@@ -243,10 +243,10 @@ class ToyFramework(Framework):
         images: Iterable[tuple[str, NDArray[np.uint8]]],
         *,
         batch_size: int | None,
-        confidence: float,  # noqa: ARG002  (the best class is answered whatever its score)
+        confidence: float,  # noqa: ARG002  (the best class is returned whatever its score)
     ) -> Iterator[Prediction]:
         if not self.model.label_names:
-            raise ModelError("The toy model knows no label yet. Train it first: engine.train().")
+            raise ModelError("The toy model has no labels yet. Train it first: engine.train().")
         images = iter(images)
         while batch := list(islice(images, batch_size or 32)):
             inputs = np.stack([preprocess(image, self.model.image_spec).ravel() for _, image in batch])
@@ -288,7 +288,7 @@ class ToyFramework(Framework):
         for name in shared:
             model.weights[:, model.label_names.index(name)] = state["weights"][:, names.index(name)]
         if names != model.label_names:
-            run.note(f"The checkpoint has other labels; weights were taken over for: {', '.join(shared) or 'none'}.")
+            run.note(f"The checkpoint has other labels; weights were loaded for: {', '.join(shared) or 'none'}.")
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         if format != "openvino":
@@ -330,4 +330,4 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in ("weights", "speed", "label_names", "image_size", "epochs")}
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"checkpoint={str(path)!r} is not one of the toy engine ({error}).") from error
+        raise CheckpointError(f"checkpoint={str(path)!r} is not a checkpoint of the toy engine ({error}).") from error

@@ -57,4 +57,4 @@ def test_an_untrained_model_is_tested_with_a_word(folder: Path, capsys: pytest.C
     assert main(["test", "--model", "toy:linear", "--data", str(folder)]) != 0
     said = capsys.readouterr().err
     assert "toy:linear has not been trained here" in said
-    assert "The toy model knows no label yet" in said
+    assert "The toy model has no labels yet" in said

@@ -1,4 +1,4 @@
-"""What every engine must do, as a base class for a test class of pytest."""
+"""The requirements on every engine, as a base class for a pytest test class."""
 
 from drivetrain.testing.contract.automatic import AutomaticChecks
 from drivetrain.testing.contract.checkpoints import CheckpointChecks
@@ -24,7 +24,7 @@ class EngineContract(
     CheckpointChecks,
     ExportChecks,
 ):
-    """Subclass it, give it a ``spec`` and a ``model_name``, and run pytest.
+    """Subclass it, set ``spec`` and ``model_name``, and run pytest.
 
     Example::
 
@@ -32,7 +32,7 @@ class EngineContract(
             spec = SPEC
             model_name = "mine:small"
 
-    See :class:`drivetrain.testing.contract.base.Subject` for what else can be set.
+    See :class:`drivetrain.testing.contract.base.Subject` for further settings.
     """
 
 

@@ -1,4 +1,4 @@
-"""The search for options and the choice of a batch size, with the engine in worker processes."""
+"""Checks of the search for options and of the choice of a batch size, with the engine in worker processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AutomaticChecks(Subject):
     """``tune`` and ``adaptive_bs``."""
 
     def test_a_searched_option_reaches_the_trainer(self, dataset: Path, tmp_path: Path) -> None:
-        """Each trial really used its values, by the framework's own word, and the best is what a config repeats."""
+        """Each trial used its values according to the framework itself, and the config repeats the best ones."""
         self.needs("train")
         name, values = self.searched
         fixed = {key: value for key, value in self.options.items() if key != name}
@@ -30,7 +30,7 @@ class AutomaticChecks(Subject):
         assert f"{result.best[name]}" in result.config.read_text(encoding="utf-8")
 
     def test_a_search_of_an_unknown_option_is_refused(self, dataset: Path, tmp_path: Path) -> None:
-        """Before anything is written, with the nearest name."""
+        """Before anything is written, and with a suggestion of the closest name."""
         self.needs("train")
         engine = self.make_engine(dataset, tmp_path / "search")
         with pytest.raises(OptionError, match="Did you mean 'batch_size'"):
@@ -38,7 +38,7 @@ class AutomaticChecks(Subject):
         assert not (tmp_path / "search").exists()
 
     def test_adaptive_bs_is_honoured_or_refused(self, dataset: Path, tmp_path: Path) -> None:
-        """The batch size that was measured is used, or the reason is said why it cannot be chosen."""
+        """The measured batch size is used, or a reason is given why it cannot be chosen."""
         self.needs("train")
         engine = self.make_engine(dataset, tmp_path / "work")
         try:

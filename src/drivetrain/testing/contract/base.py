@@ -1,4 +1,4 @@
-"""The engine under test: what a subclass of the contract says about it, and what the checks share."""
+"""The engine under test: what a subclass of the contract declares, and what the checks share."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Trained:
 
     Attributes:
         engine: the engine.
-        result: what ``train`` gave back.
-        spy: what it told while it trained.
-        tracker: what its trackers (``logger=``) were given.
+        result: the return value of ``train``.
+        spy: the progress that it reported to during training.
+        tracker: what its trackers (``logger=``) received.
     """
 
     engine: Engine
@@ -51,20 +51,20 @@ class Trained:
 
 
 class Subject:
-    """What a subclass says about the engine and the model that are checked.
+    """What a subclass declares about the engine and the model under test.
 
     Attributes:
-        spec: of the engine.
-        model_name: a small model of it, such as ``"mine:small"``.
-        model_args: for its constructor.
-        task: what it is trained for.
-        epochs: of the shared training; at least 2, unless the model trains for one only.
-        options: more arguments of ``train`` that keep it small.
-        engine_arg: one of the ``engine_args`` with a value other than its default; ``None`` if there are none.
-        observed: options of ``train`` with values other than the defaults, that :meth:`effective_options` must show.
+        spec: the spec of the engine.
+        model_name: a small model of the engine, such as ``"mine:small"``.
+        model_args: arguments of its constructor.
+        task: the task it is trained for.
+        epochs: epochs of the shared training; at least 2, unless the model trains for only one.
+        options: further arguments of ``train`` that keep it small.
+        engine_arg: one of the ``engine_args`` with a non-default value; ``None`` if there are none.
+        observed: options of ``train`` with non-default values that :meth:`effective_options` must report.
         searched: an option of ``train``, ``model.NAME`` or ``engine_args.NAME`` with two values, for a search.
-        module: what a new process must import so that the engine is known; ``""`` if an entry point announces it.
-        same: how far two answers that should be the same may be apart.
+        module: the module that a new process must import to register the engine; ``""`` if an entry point does so.
+        same: the tolerance for answers that should be equal.
         expected_failures: name of a check without ``test_`` -> why it fails.
     """
 
@@ -82,40 +82,40 @@ class Subject:
     expected_failures: ClassVar[Mapping[str, Expectation]] = {}
 
     def make_model(self) -> Any:
-        """A new object of the framework, untrained."""
+        """A new, untrained object of the framework."""
         raise NotImplementedError("override make_model, or expect is_found_by_object to fail: Never(...)")
 
     def make_other_dataset(self, root: Path) -> Path:
-        """A toy data set whose labels are others, in part, and in another order."""
+        """A toy data set with partly different labels in a different order."""
         if self.task not in _OTHER_DATA:
             raise NotImplementedError("override make_other_dataset, or expect warm_start_across_labels to fail")
         return _OTHER_DATA[self.task](root)
 
     def effective_options(self, engine: Engine) -> Mapping[str, Any]:
-        """What the framework really used in the last training, by the names of the options of ``train``.
+        """The options that the framework actually used in the last training, under the names of ``train``.
 
-        Ask the framework's own objects. An engine that writes ``effective_options`` into ``run.json`` may do without.
+        Query the framework's own objects. Not needed if the engine writes ``effective_options`` into ``run.json``.
         """
         found: Mapping[str, Any] = read_record(engine.work_dir)["effective_options"]
         return found
 
     @classmethod
     def make_engine(cls, dataset: Path, work_dir: Path, model: Any = None) -> Engine:
-        """A new engine with a model by its name, or with the given one."""
+        """A new engine for a model by name, or for the given one."""
         if model is not None:
             return Engine(model, dataset, task=cls.task, work_dir=work_dir, engine=cls.spec.name)
         return Engine(cls.model_name, dataset, task=cls.task, work_dir=work_dir, model_args=cls.model_args or None)
 
     @classmethod
     def train(cls, engine: Engine, **changes: Any) -> TrainResult:
-        """Train shortly and quietly."""
+        """Train briefly and silently."""
         if not isinstance(engine.progress, Spy):
             engine.progress = Spy(engine)
         return engine.train(**{"max_epochs": cls.epochs, **cls.options, **changes})
 
     @classmethod
     def needs(cls, *verbs: str) -> None:
-        """Leave out a check of what the engine says it cannot do."""
+        """Skip a check of verbs that the engine declares it does not have."""
         needs = verbs_of(Engine)
         lacking = [verb for verb in verbs if not set(needs[verb]) <= set(cls.spec.hooks)]
         if lacking:

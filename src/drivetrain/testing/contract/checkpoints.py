@@ -1,4 +1,4 @@
-"""Checkpoints and work dirs as models."""
+"""Checks of checkpoints and work dirs as models."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from drivetrain.testing.contract.forms import assert_same_predictions
 
 
 class CheckpointChecks(Subject):
-    """What was trained can be taken up again."""
+    """A trained model can be reopened."""
 
     def test_a_checkpoint_is_a_model(self, trained: Trained, dataset: Path, tmp_path: Path) -> None:
-        """The file alone leads to the engine, the labels and the same answers."""
+        """The file alone is enough to find the engine, the labels and the same answers."""
         path = trained.result.best_checkpoint or trained.result.last_checkpoint
         assert path is not None
         engine = Engine(path, dataset, work_dir=tmp_path / "work")
@@ -36,7 +36,7 @@ class CheckpointChecks(Subject):
         assert dict(engine.test()) == pytest.approx(dict(trained.engine.test()), abs=self.same, nan_ok=True)
 
     def test_last_and_best_are_chosen_for_one_call(self, trained: Trained) -> None:
-        """Asking for the last state does not change what the next call uses."""
+        """Requesting the last state does not change what the next call uses."""
         before = trained.engine.predict()
         last = trained.engine.predict(checkpoint="last")
         assert_same_predictions(trained.engine.predict(), before, self.same)
@@ -45,12 +45,12 @@ class CheckpointChecks(Subject):
         assert_same_predictions(trained.engine.predict(), before, self.same)
 
     def test_a_missing_checkpoint_is_said(self, trained: Trained, tmp_path: Path) -> None:
-        """By its path; nothing is downloaded."""
+        """The error names the path, and nothing is downloaded."""
         with pytest.raises(CheckpointNotFoundError, match="Nothing was downloaded"):
             trained.engine.predict(checkpoint=tmp_path / "no.ckpt")
 
     def test_warm_start_across_labels(self, trained: Trained, tmp_path: Path) -> None:
-        """Weights go over by the names of the classes, the labels are those of the new data, and a note says so."""
+        """Weights are transferred by class name, the labels are those of the new data, and a note says so."""
         other_dataset = self.make_other_dataset(tmp_path / "others")
         checkpoint = trained.result.last_checkpoint
         engine = self.make_engine(other_dataset, tmp_path / "work")

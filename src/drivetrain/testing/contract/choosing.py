@@ -1,4 +1,4 @@
-"""Choosing the engine for a model."""
+"""Checks of choosing the engine for a model."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ assert not loaded, f"loaded: {{loaded}}"
 
 
 class ChoosingChecks(Subject):
-    """The registry finds the engine, cheaply."""
+    """The registry finds the engine without importing its framework."""
 
     def test_is_found_by_name(self) -> None:
-        """The name of the model, alone, leads to the engine."""
+        """The name of the model alone is enough to find the engine."""
         assert resolve(self.model_name).spec is list_engines()[self.spec.name]
         names = {entry.full_name for entry in list_models(self.spec.name)}
         assert names, "the catalogue lists the models"
 
     def test_is_found_by_object(self, dataset: Path, tmp_path: Path) -> None:
-        """An object of the framework leads to the engine, which holds this very object."""
+        """An object of the framework is enough to find the engine, which uses this very object."""
         model = self.make_model()
         engine = Engine(model, dataset, task=self.task, work_dir=tmp_path / "work")
         assert engine.spec.name == self.spec.name
         assert engine.resolution.model is model
 
     def test_can_be_named_outright(self, dataset: Path, tmp_path: Path) -> None:
-        """The class of the engine is a constructor too, and contradictions are refused."""
+        """The class of the engine can be called directly, and contradictions are refused."""
         cls = load_engine(self.spec)
         engine = cls(self.model_name, dataset, work_dir=tmp_path, model_args=self.model_args or None)
         assert type(engine) is cls
@@ -64,13 +64,13 @@ class ChoosingChecks(Subject):
             Engine(self.model_name, dataset, engine="no_such_engine")
 
     def test_choosing_imports_no_framework(self) -> None:
-        """Finding out which engine serves a name leaves the framework alone."""
+        """Finding the engine for a name does not import its framework."""
         own_module = self.spec.class_path.partition(":")[0]
         heavy = {*_HEAVY, *self.spec.packages, own_module} - {own_module.partition(".")[0]}
         code = _CHOOSE.format(name=self.model_name, heavy=heavy)
         if self.module:
             code = f"import {self.module}\n{code}"
-        list_models(self.spec.name)  # a first listing asks the framework in a process of its own
+        list_models(self.spec.name)  # the first listing queries the framework in a separate process
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{self.spec.name}: ")
@@ -83,7 +83,7 @@ class ChoosingChecks(Subject):
         assert {name for name in dir(cls) if name[0] != "_"} - {*dir(Engine)} == {"spec"}
 
     def test_missing_package_is_told_with_the_command(self) -> None:
-        """What must be installed, and how, stands in the message."""
+        """The message says what must be installed, and how."""
         spec = replace(self.spec, packages=(*self.spec.packages, "a_package_that_is_not_there"))
         with pytest.raises(MissingDependencyError) as caught:
             resolve(self.model_name, engine=spec)

@@ -1,4 +1,4 @@
-"""Export, and the artefact."""
+"""Checks of the export and the artefact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WITHIN = {"fp32": 2e-3, "fp16": 2e-2}
 
 
 class ExportChecks(Subject):
-    """A model leaves its framework and answers as before."""
+    """A model can leave its framework and still give the same answers."""
 
     @pytest.mark.parametrize(("format", "precision"), [("openvino", "fp32"), ("openvino", "fp16"), ("onnx", "fp32")])
     def test_export(
@@ -27,7 +27,7 @@ class ExportChecks(Subject):
         format: ExportFormat,  # noqa: A002  (the field's word)
         precision: ExportPrecision,
     ) -> None:
-        """The artefact was compared, answers like the engine, and takes the same verbs."""
+        """The artefact was verified, answers like the engine, and supports the same verbs."""
         self.needs("export")
         engine, name = trained.engine, f"contract-{format}-{precision}"
         before = engine.predict()
@@ -36,7 +36,7 @@ class ExportChecks(Subject):
         assert artifact.path == engine.work_dir / "artifacts" / name
         assert artifact.parity["passed"] is True
         assert artifact.label_names == engine.label_names
-        assert not list(artifact.path.parent.glob(".*")), "nothing half-written is left"
+        assert not list(artifact.path.parent.glob(".*")), "no incomplete files are left"
 
         images = [item.path for item in before]
         predictor = load(artifact.path, precision="f32")
@@ -48,7 +48,7 @@ class ExportChecks(Subject):
         assert {metric: theirs[metric] for metric in wanted} == pytest.approx(wanted, abs=0.02)
 
     def test_an_artefact_is_not_replaced_by_accident(self, trained: Trained) -> None:
-        """A second export of the same name must be asked for with ``overwrite``."""
+        """A second export under the same name needs ``overwrite``."""
         self.needs("export")
         trained.engine.export(name="once", overwrite=True)
         with pytest.raises(ExportError, match="overwrite=True"):

@@ -1,4 +1,4 @@
-"""The ends of what one may give to an option: each is honoured, or refused in words; no framework's error comes out."""
+"""Checks of extreme option values: each is honoured, or refused with a clear error instead of the framework's own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _HUGE = 10**7
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Values of an option at the ends of what one may think of.
+    """Extreme values of an option.
 
     Attributes:
         right: values that the option allows; a model may have a reason to refuse one.
-        wrong: values that no model takes.
+        wrong: values that no model accepts.
     """
 
     right: tuple[Any, ...] = ()
@@ -103,32 +103,32 @@ EXTREMES: Mapping[str, Mapping[str, Ends]] = {
         "overwrite": Ends((True,), _SWITCH.wrong),
     },
 }
-#: What an option needs beside it.
+#: Other options that an option requires.
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"hpo_config": {"run_hpo": True}, "output_format": {"output": "answers"}}
-#: What messages call an option, where not by its name.
+#: What messages call an option, if not by its name.
 _CALLED = {"source": "image", "data": "source"}
 
 
 class Enough(Exception):
-    """The second epoch is done, and the rest would be the same."""
+    """Raised after the second epoch, as the rest would be the same."""
 
 
 class ShortSpy(Spy):
-    """Ends a training after two epochs, however many were asked for."""
+    """Stops a training after two epochs, however many were requested."""
 
     def epoch_end(self, record: EpochRecord) -> None:
-        """Remember; end it if it is time."""
+        """Record the epoch; stop if it is time."""
         super().epoch_end(record)
         if record.epoch > 0:
             raise Enough
 
 
 class ExtremeChecks(Subject):
-    """Every option of ``train``, ``test``, ``predict`` and ``export`` at its ends."""
+    """Every option of ``train``, ``test``, ``predict`` and ``export`` at its extremes."""
 
     @pytest.mark.parametrize("option", EXTREMES["train"])
     def test_extremes_of_train(self, option: str, dataset: Path, tmp_path: Path) -> None:
-        """What is not refused reaches the framework, or the result says what was used instead."""
+        """Values that are not refused reach the framework, or the result says what was used instead."""
         self.needs("train")
 
         def call(value: Any) -> None:
@@ -140,12 +140,12 @@ class ExtremeChecks(Subject):
         _walk(call, "train", option)
 
     def _take(self, engine: Engine, asked: Mapping[str, Any]) -> None:
-        """Train for an epoch or two, and compare what was asked for with what was used."""
+        """Train for an epoch or two, and compare the requested values with those used."""
         overrides: Mapping[str, Any] = {}
         try:
             overrides = self.train(engine, **asked).overrides
         except Enough:
-            overrides = asked  # the training did not come to its result
+            overrides = asked  # the training was stopped before its result
         used = read_record(engine.work_dir).get("effective_options") or {}
         for name, value in asked.items():
             if name in used and name not in overrides and name not in ("precision", "devices", "image_size"):
@@ -153,20 +153,20 @@ class ExtremeChecks(Subject):
 
     @pytest.mark.parametrize("option", EXTREMES["test"])
     def test_extremes_of_test(self, option: str, trained: Trained) -> None:
-        """Of the model."""
+        """For the model."""
         _walk(lambda value: trained.engine.test(**{option: value}), "test", option)
 
     @pytest.mark.parametrize("option", EXTREMES["predict"])
     def test_extremes_of_predict(
         self, option: str, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Of the model."""
+        """For the model."""
         monkeypatch.chdir(tmp_path)
         _walk(_predict(trained.engine, option), "predict", option)
 
     @pytest.mark.parametrize("option", EXTREMES["export"])
     def test_extremes_of_export(self, option: str, trained: Trained) -> None:
-        """Of the model."""
+        """For the model."""
         self.needs("export")
         _walk(lambda value: trained.engine.export(**{"overwrite": True, option: value}), "export", option)
 
@@ -182,7 +182,7 @@ class ExtremeChecks(Subject):
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """The exported model answers without the framework, and refuses in the same words."""
+        """The exported model answers without the framework, and refuses with the same messages."""
         self.needs("export")
         monkeypatch.chdir(tmp_path)
         artefact = trained.engine.export(name="extremes", overwrite=True)
@@ -196,7 +196,7 @@ def _predict(engine: Engine, option: str) -> Callable[[Any], Any]:
 
 
 def _walk(call: Callable[[Any], Any], verb: str, option: str) -> None:
-    """Give an option each of its values, and tell of all that went wrong together."""
+    """Try each value of an option, and report all failures together."""
     ends = EXTREMES[verb][option]
     faults = [
         _fault(call, option, value, may_pass=number < len(ends.right))
@@ -208,7 +208,7 @@ def _walk(call: Callable[[Any], Any], verb: str, option: str) -> None:
 
 
 def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: bool) -> str | None:
-    """What is wrong with the answer to a value, if something is."""
+    """What is wrong with the response to a value, if anything."""
     said = f"{option}={value!r}"
     try:
         call(value)
@@ -217,4 +217,4 @@ def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: boo
         return None if any(word in str(error) for word in words) else f"{said}: not named by the error: {error}"
     except Exception as error:
         return f"{said}: {type(error).__name__}: {str(error).strip()[:300]}"
-    return None if may_pass else f"{said} was taken"
+    return None if may_pass else f"{said} was accepted"

@@ -1,4 +1,4 @@
-"""A disk that fails in the middle of a verb: nothing is lost, nothing half-written stays, and the next call works."""
+"""Checks with a disk that fails during a verb: nothing is lost, no incomplete file stays, and the next call works."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _VERBS = ("train", "resume", "test", "predict", "export")
 
 
 class FailingDiskChecks(Subject):
-    """Every write of every verb fails, with every error that a disk has.
+    """Every write of every verb fails, with every error that a disk can have.
 
     Attributes:
-        every_fault: whether every error comes at every operation; otherwise the errors take turns at operations of
+        every_fault: whether every error occurs at every operation; otherwise the errors take turns at operations of
             different kinds, which keeps the checks of a large model short.
     """
 
@@ -34,7 +34,7 @@ class FailingDiskChecks(Subject):
     @pytest.mark.parametrize("code", ERRORS)
     @pytest.mark.parametrize("verb", _VERBS)
     def test_a_failing_disk(self, verb: str, code: str, trained: Trained, dataset: Path, tmp_path: Path) -> None:
-        """The error names folder and reason; the lock is free; the record is true; the last good state serves."""
+        """The error names folder and reason; the lock is free; the record is correct; the last good state works."""
         self.needs(verb if verb != "resume" else "train")
         finished = trained.engine.work_dir
         dry = FailingDisk(self._copy(finished, tmp_path / "dry"))
@@ -54,7 +54,7 @@ class FailingDiskChecks(Subject):
                     failed = error
             place = f"{verb}, {code} at operation {at}, {dry.operations[at - 1]}" + ", and from there on" * lasting
             assert disk.fired, place
-            assert failed is not None or not lasting, f"{place}: nobody noticed"
+            assert failed is not None or not lasting, f"{place}: no error was raised"
             self._check(work, failed, ERRORS[code], place)
             if verb != "train":
                 assert before <= {path.name for path in (work / "checkpoints").iterdir()}, place
@@ -62,10 +62,10 @@ class FailingDiskChecks(Subject):
             shutil.rmtree(work)
 
     def _faults(self, operations: list[tuple[str, str]], code: str) -> Iterator[tuple[int, bool]]:
-        """The operations at which the error comes, each with whether it lasts."""
+        """The operations at which the error occurs, each with whether it lasts."""
         if self.every_fault:
             for at, operation in enumerate(operations, 1):
-                if at == len(operations) or operation != operations[at]:  # many writes in a row count once
+                if at == len(operations) or operation != operations[at]:  # consecutive writes of one kind count once
                     yield from ((at, False), (at, True))
             return
         kinds: dict[tuple[str, str], int] = {}
@@ -98,7 +98,7 @@ class FailingDiskChecks(Subject):
             engine.export(overwrite=True)
 
     def _check(self, work: Path, failed: DrivetrainError | None, code: int, place: str) -> None:
-        if failed is None:  # whoever wrote tried again, so all is there
+        if failed is None:  # the writer retried, so everything is there
             assert RunRecord.at(work).content["status"] == "finished", place
         else:
             assert isinstance(failed, OSError), f"{place}: {failed!r}"

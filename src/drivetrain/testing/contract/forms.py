@@ -1,4 +1,4 @@
-"""What a prediction must look like, for each task."""
+"""The required form of a prediction, for each task."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FLOATS = ("scores", "boxes", "keypoints", "corners", "probabilities", "depth_ma
 
 
 def assert_form(prediction: Prediction, task: Task, classes: int) -> None:
-    """The fields of the task are there, with their shapes, dtypes and ranges."""
+    """Check that the fields of the task are present, with the right shapes, dtypes and ranges."""
     height, width = prediction.size
     assert height >= 1
     assert width >= 1
@@ -79,7 +79,7 @@ def _probabilities(prediction: Prediction, classes: int) -> None:
 def _objects(prediction: Prediction, classes: int) -> None:
     count = _labelled(prediction, classes)
     assert prediction.scores is not None
-    assert (np.diff(prediction.scores) <= 0).all(), "objects are in order of falling score"
+    assert (np.diff(prediction.scores) <= 0).all(), "objects are in order of descending score"
     assert prediction.boxes is not None
     assert prediction.boxes.shape == (count, 4)
 
@@ -153,10 +153,10 @@ _AGREEMENT = 0.995
 
 
 def assert_same_predictions(ours: Predictions, theirs: Predictions, within: float) -> None:
-    """The same images in the same order with the same answers; numbers may be ``within`` of each other.
+    """Check for the same images in the same order with the same answers; numbers may differ by ``within``.
 
-    Boxes, corners and keypoints may be apart by a thousand times that, as they are in pixels. Where numbers may be
-    rounded (``within`` of 0.001 or more), one pixel in 200 may be decided otherwise.
+    Boxes, corners and keypoints may differ by a thousand times that, as they are in pixels. If numbers may be
+    rounded (``within`` of 0.001 or more), one pixel in 200 may be decided differently.
     """
     assert [item.path for item in ours] == [item.path for item in theirs]
     assert ours.label_names == theirs.label_names

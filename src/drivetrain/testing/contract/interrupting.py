@@ -1,4 +1,4 @@
-"""Ctrl-C, and going on."""
+"""Checks of Ctrl-C and of resuming."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 from drivetrain.testing.contract.spy import Spy
 
-#: The command, in a process that sends itself a signal after its first epoch.
+#: Runs the command in a process that sends itself a signal after its first epoch.
 _COMMAND = """
 import os, signal, sys
 how, module, *words = sys.argv[1:]
@@ -39,19 +39,19 @@ _ENDS = {signal.SIGKILL: (-9, "killed"), signal.SIGINT: (130, "interrupted"), si
 
 
 class InterruptChecks(Subject):
-    """A training that is interrupted and resumed."""
+    """Training that is interrupted and resumed."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def unbroken(cls, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """The work dir of a training by the command that nothing disturbed."""
+        """The work dir of an uninterrupted training by the command."""
         work = tmp_path_factory.mktemp("unbroken") / "work"
         cls._command(*cls._begin(dataset, work), code=0)
         return work
 
     @pytest.mark.parametrize("how", _ENDS, ids=lambda how: how.name)
     def test_resume_alone_is_enough(self, how: signal.Signals, unbroken: Path, dataset: Path, tmp_path: Path) -> None:
-        """However a run died, ``train --work_dir RUN --resume`` ends in what it was begun for, and can be repeated."""
+        """However a run died, ``train --work_dir RUN --resume`` completes it, and the run can then be repeated."""
         self.needs("train")
         work = tmp_path / "work"
         code, state = _ENDS[how]
@@ -86,7 +86,7 @@ class InterruptChecks(Subject):
         assert done.returncode == code, done.stderr
 
     def test_a_resumed_run_equals_an_uninterrupted_one(self, trained: Trained, dataset: Path, tmp_path: Path) -> None:
-        """Ctrl-C after the first epoch leaves the state; a new engine goes on to the same end, and further."""
+        """Ctrl-C after the first epoch saves the state; a new engine continues to the same end, and beyond."""
         engine = self.make_engine(dataset, tmp_path / "work")
         engine.progress = Spy(engine, interrupt_after=1)
         with pytest.raises(TrainingInterrupted, match="resume=True"):
@@ -109,7 +109,7 @@ class InterruptChecks(Subject):
         assert [row.epoch for row in read_history(tmp_path / "work" / "metrics.csv")] == [0, 1]
 
     def test_there_must_be_something_to_resume(self, dataset: Path, tmp_path: Path) -> None:
-        """Of the same engine and model, and not together with a checkpoint."""
+        """The run must be of the same engine and model, and no checkpoint may be given."""
         self.needs("train")
         with pytest.raises(WorkDirError, match="holds no run to resume"):
             self.train(self.make_engine(dataset, tmp_path / "work"), resume=True)

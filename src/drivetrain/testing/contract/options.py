@@ -1,4 +1,4 @@
-"""Options: honoured or refused, never ignored."""
+"""Checks that options are honoured or refused, never ignored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OptionChecks(Subject):
     """The arguments of ``train``."""
 
     def test_options_reach_the_framework(self, dataset: Path, tmp_path: Path) -> None:
-        """What was asked for is what the framework's own objects say, or the result says what was used instead."""
+        """The framework's own objects report the requested values, or the result says what was used instead."""
         self.needs("train")
         engine = self.make_engine(dataset, tmp_path / "work")
         asked: dict[str, Any] = {"max_epochs": 1, **self.observed}
@@ -56,7 +56,7 @@ class OptionChecks(Subject):
         assert {name: found.get(name) for name in wanted} == pytest.approx(wanted)
 
     def test_an_unknown_engine_arg_is_refused(self, dataset: Path, tmp_path: Path) -> None:
-        """A misspelt option of the upstream is not swallowed."""
+        """A misspelled option of the upstream is not ignored."""
         self.needs("train")
         engine = self.make_engine(dataset, tmp_path / "work")
         name = "no_such_option" if self.engine_arg is None else f"{self.engine_arg[0]}x"
@@ -81,7 +81,7 @@ class OptionChecks(Subject):
 
     @pytest.mark.parametrize("option", ["class_weights", "sampler"])
     def test_rare_classes_are_weighed_or_refused(self, option: str, dataset: Path, tmp_path: Path) -> None:
-        """The framework's own objects have the weights, or the reason is said before anything is written."""
+        """The framework's own objects have the weights, or a reason is given before anything is written."""
         self.needs("train")
         engine = self.make_engine(dataset, tmp_path / "work")
         names = engine.dataset.label_names

@@ -1,4 +1,4 @@
-"""Prediction and test."""
+"""Checks of predict and test."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from drivetrain.testing.contract.forms import METRICS, assert_form
 
 
 class PredictionChecks(Subject):
-    """Answers in the one form, about any image."""
+    """Answers have the same form for any image."""
 
     def test_predictions_have_the_form_of_the_task(self, trained: Trained) -> None:
-        """Shapes, dtypes and ranges; without a source, the test images in their order."""
+        """Shapes, dtypes and ranges; without a source, the test images in order."""
         engine = trained.engine
         predictions = engine.predict()
         assert [item.path for item in predictions] == list(engine.dataset.subset("test").paths)
@@ -28,13 +28,13 @@ class PredictionChecks(Subject):
             assert_form(item, self.task, len(engine.label_names))
 
     def test_labels_are_those_of_the_data(self, trained: Trained, dataset: Path) -> None:
-        """Names and order, in the engine and in what it answers."""
+        """Names and order are the same in the engine and in its answers."""
         names = load_dataset(dataset, task=self.task).label_names
         assert trained.engine.label_names == names
         assert trained.engine.predict().label_names == names
 
     def test_test_gives_the_common_metrics(self, trained: Trained) -> None:
-        """The names of the task, finite numbers, and the number of images."""
+        """The metrics of the task with finite values, and the number of images."""
         metrics = trained.engine.test()
         assert set(METRICS[self.task]) <= set(metrics)
         assert all(math.isfinite(metrics[name]) for name in METRICS[self.task])
@@ -42,7 +42,7 @@ class PredictionChecks(Subject):
         assert set(trained.engine.test(subset="val")) >= set(METRICS[self.task])
 
     def test_awkward_images(self, trained: Trained, tmp_path: Path) -> None:
-        """Odd sizes, one pixel, grey, palette, alpha, 16 bits and EXIF: an answer each, in upright pixels."""
+        """Odd sizes, one pixel, grey, palette, alpha, 16 bits and EXIF: each gets an answer, in upright pixels."""
         files = data.awkward_images(tmp_path / "awkward")
         predictions = trained.engine.predict(list(files.values()))
         assert [item.path for item in predictions] == [str(path) for path in files.values()]
@@ -69,7 +69,7 @@ class PredictionChecks(Subject):
                 np.testing.assert_allclose(one, other, atol=self.same)
 
     def test_answers_can_be_looked_at_and_written(self, trained: Trained, tmp_path: Path) -> None:
-        """Pictures of all of them, awkward ones too, and files that say the same, with the truth where it is known."""
+        """Pictures of all answers, awkward images included, and equivalent files, with the truth where it is known."""
         from drivetrain.data.save_predictions import HOLDS
         from drivetrain.report.notebook import predictions_html
 
@@ -88,7 +88,7 @@ class PredictionChecks(Subject):
                 assert all(Path(item.path).name in file.read_text(encoding="utf-8") for item in answers)
 
     def test_unreadable_images_are_named(self, trained: Trained, tmp_path: Path) -> None:
-        """Left out and listed, or refused with ``strict``; nothing to look at is an error."""
+        """They are skipped and listed, or refused with ``strict``; a source without any readable image is an error."""
         good = data.awkward_images(tmp_path / "images")["odd"]
         (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
         broken = str(tmp_path / "images" / "broken.png")

@@ -1,4 +1,4 @@
-"""A progress and a tracker that remember what they were told while training goes on."""
+"""A progress and a tracker that record what they receive during training."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Spy:
-    """Remembers everything.
+    """A progress that records everything.
 
     Attributes:
-        events: names of the methods that were called, in order.
-        records: those of ``epoch_end``.
-        notes: those of ``note``.
-        run_record: ``run.json`` as it was when training began.
-        images: how many images the steps told of.
-        steps: (epoch, step) of each of them.
-        losses: of each of them.
-        steps_per_epoch: as ``start`` told it.
+        events: names of the called methods, in order.
+        records: the arguments of ``epoch_end``.
+        notes: the arguments of ``note``.
+        run_record: the content of ``run.json`` when training started.
+        images: the total number of images reported by ``step``.
+        steps: (epoch, step) of each step.
+        losses: the loss of each step.
+        steps_per_epoch: as passed to ``start``.
     """
 
     def __init__(self, engine: Engine, *, interrupt_after: int | None = None) -> None:
@@ -40,7 +40,7 @@ class Spy:
         self.images = 0
 
     def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
-        """Remember, and read ``run.json``."""
+        """Record the call, and read ``run.json``."""
         self.events.append(f"start({first_epoch}, {epochs})")
         self.steps_per_epoch = steps_per_epoch
         path = self._engine.work_dir / "run.json"
@@ -54,7 +54,7 @@ class Spy:
         self.images += images
 
     def epoch_end(self, record: EpochRecord) -> None:
-        """Remember; press Ctrl-C if it is time."""
+        """Record the call; press Ctrl-C if it is time."""
         self.events.append("epoch_end")
         self.records.append(record)
         if self._interrupt_after is not None and len(self.records) >= self._interrupt_after:
@@ -70,7 +70,7 @@ class Spy:
 
 
 class SpyTracker:
-    """A tracker that remembers what the run told it; the last one that was opened is ``SpyTracker.last``."""
+    """A tracker that records what the run reports; the most recently opened one is ``SpyTracker.last``."""
 
     name = "spy"
     last: ClassVar[SpyTracker]

@@ -1,4 +1,4 @@
-"""Training, and what it leaves in the work dir."""
+"""Checks of training and of the work dir that it writes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class TrainingChecks(Subject):
     """A short training on toy data."""
 
     def test_train_leaves_a_complete_work_dir(self, trained: Trained) -> None:
-        """The record is closed; table, checkpoints and report are there and inside the work dir."""
+        """The record is complete; table, checkpoints and report exist and are inside the work dir."""
         result, folder = trained.result, trained.engine.work_dir
         record = read_record(folder)
         assert record["status"] == "finished"
         assert [key for key in _KEYS if key not in record] == []
         assert result.work_dir == folder
-        assert result.metrics, "there are metrics of the chosen state"
+        assert result.metrics, "there are metrics of the selected state"
         assert [row.epoch for row in result.history] == list(range(self.epochs))
         assert [row.epoch for row in read_history(folder / "metrics.csv")] == list(range(self.epochs))
         assert (folder / "report.html").stat().st_size > 0
@@ -44,7 +44,7 @@ class TrainingChecks(Subject):
         assert result.last_checkpoint is not None
 
     def test_the_record_is_written_before_training(self, trained: Trained) -> None:
-        """A run that dies leaves word of what it was."""
+        """A run that dies leaves a record of what it was."""
         before = trained.spy.run_record
         assert before["status"] == "running"
         assert before["engine"] == self.spec.name
@@ -77,7 +77,7 @@ class TrainingChecks(Subject):
         assert events[-1] == "stop"
 
     def test_the_same_seed_gives_the_same_model(self, trained: Trained, dataset: Path, tmp_path: Path) -> None:
-        """Two trainings with the same options differ in nothing."""
+        """Two trainings with the same options give identical results."""
         again = self.make_engine(dataset, tmp_path / "work")
         result = self.train(again)
         assert [_without_times(row.metrics) for row in result.history] == [
@@ -86,7 +86,7 @@ class TrainingChecks(Subject):
         assert_same_predictions(again.predict(), trained.engine.predict(), self.same)
 
     def test_a_second_training_needs_a_word(self, dataset: Path, tmp_path: Path) -> None:
-        """A finished run is not replaced by accident, and is replaced whole when asked."""
+        """A finished run is not replaced by accident, and is replaced completely on request."""
         self.needs("train")
         engine = self.make_engine(dataset, tmp_path / "work")
         first = self.train(engine, max_epochs=1)
@@ -98,7 +98,7 @@ class TrainingChecks(Subject):
         assert len(engine.predict()) > 0
 
     def test_a_held_work_dir_is_refused(self, dataset: Path, tmp_path: Path) -> None:
-        """Two trainings do not write into one folder."""
+        """Two trainings cannot write into one folder."""
         self.needs("train")
         holder = Run.open(tmp_path / "work", SilentProgress())
         try:
@@ -108,7 +108,7 @@ class TrainingChecks(Subject):
             holder.release()
 
     def test_every_unreadable_training_image_is_named(self, dataset: Path, tmp_path: Path) -> None:
-        """All at once, so that they can be repaired at once."""
+        """All are reported at once, so that they can be fixed at once."""
         self.needs("train")
         copy = shutil.copytree(dataset, tmp_path / "data")
         damaged = list(load_dataset(copy, task=self.task).subset("train").paths[:3])
@@ -121,7 +121,7 @@ class TrainingChecks(Subject):
         assert read_record(tmp_path / "work")["status"] == "failed"
 
     def test_nothing_is_written_elsewhere(self, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Neither beside the data, nor in the current folder, nor in the home."""
+        """Neither next to the data, nor in the current folder, nor in the home folder."""
         self.needs("train")
         current, home = tmp_path / "current", tmp_path / "home"
         current.mkdir()
@@ -139,7 +139,7 @@ class TrainingChecks(Subject):
 
 
 def _spoil(picture: Path) -> None:
-    """Damage the pixels of a PNG; its header and its end stay, so that only those who read it whole see it."""
+    """Damage the pixels of a PNG but keep its header and its end, so that only reading it completely reveals it."""
     content = bytearray(picture.read_bytes())
     content[41:-16] = b"\xff" * (len(content) - 57)
     picture.write_bytes(content)
@@ -150,7 +150,7 @@ def _without_times(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _tree(folder: Path) -> dict[str, int]:
-    """Every file below a folder and when it was changed."""
+    """Every file below a folder with its modification time."""
     found = {}
     for parent, _, names in os.walk(folder):
         for name in names:
