@@ -97,7 +97,7 @@ def test_model_that_looks_at_no_single_images_is_tested_by_anomalib_alone(
     assert metrics["upstream/image_AUROC"] >= 0.9
     assert all(name.startswith("upstream/") for name in metrics)
     for refused in (engine.export, lambda: engine.predict(category / "test")):
-        with pytest.raises(UnsupportedError, match=r"looks at video.*predicts on its datamodules"):
+        with pytest.raises(UnsupportedError, match=r"works on video.*predicts on its datamodules"):
             refused()
 
 

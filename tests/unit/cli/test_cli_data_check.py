@@ -95,7 +95,7 @@ def test_the_function_takes_an_engine_and_refuses_what_does_not_fit(toy: type[En
     engine = Engine("toy:MeanSmall", mixed)
     (found,) = check_dataset(mixed, model=engine).of_kind("wrong_label")
     assert Path(found.path).name == "wrong.png"
-    with pytest.raises(OptionError, match=r"batch_size=... is for the answers of a model"):
+    with pytest.raises(OptionError, match=r"batch_size=... applies to the answers of a model"):
         check_dataset(mixed, batch_size=2)
     with pytest.raises(DataError, match="does not exist"):
         check_dataset(mixed / "gone")

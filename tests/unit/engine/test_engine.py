@@ -420,7 +420,7 @@ def test_an_artefact_opens_as_an_engine_that_tests_and_predicts(dataset: Path, t
         opened.predict(batch_size=4)
     with pytest.raises(OptionError, match="device='cuda' is not an OpenVINO device"):
         Engine(artifact.path, dataset, device="cuda").predict()
-    with pytest.raises(ModelError, match=r"takes drivetrain\.Predictor or a file ending in \.xml, \.onnx, and not a"):
+    with pytest.raises(ModelError, match=r"takes drivetrain\.Predictor or a file ending in \.xml, \.onnx, not a"):
         Engine(toy.ToyModel(), dataset, engine="openvino").predict()
 
 

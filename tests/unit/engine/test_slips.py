@@ -40,7 +40,7 @@ def test_an_engine_that_is_asked_for_must_take_the_model() -> None:
     module = lightning.LightningModule()
     for made in (lambda: UltralyticsEngine(module), lambda: Engine(module, engine="ultralytics")):
         with pytest.raises(
-            ModelError, match=r"engine='ultralytics' takes ultralytics\.Model.*, and not a .*LightningModule"
+            ModelError, match=r"engine='ultralytics' takes ultralytics\.Model.*, not a .*LightningModule"
         ):
             made()
 
@@ -128,7 +128,7 @@ def test_a_png_whose_checksum_is_wrong_is_not_predicted_in_silence(tmp_path: Pat
     length = int.from_bytes(content[at - 8 : at - 4])
     content[at + length] ^= 1  # the checksum itself: the pixels still decode
     file.write_bytes(content)
-    with pytest.raises(ImageError, match=r"a\.png' is damaged: the checksum of its part IDAT is wrong"):
+    with pytest.raises(ImageError, match=r"a\.png' is damaged: the checksum of its chunk IDAT is wrong"):
         read_image(file)
     assert json.dumps(str(file))
 

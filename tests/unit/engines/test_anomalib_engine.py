@@ -363,7 +363,7 @@ def test_what_a_model_cannot_take_is_said_before_training(data: Path, tmp_path: 
         engine.train(image_size=128)
     with pytest.raises(ModelError, match=r'folder with class folders.*model_args=\{"imagenet_dir": "folder"\}'):
         engine.train()
-    with pytest.raises(DataError, match="AiVad looks at video"):
+    with pytest.raises(DataError, match="AiVad works on video"):
         make("AiVad", data, tmp_path / "run").train()
     assert not (tmp_path / "run").exists()
 

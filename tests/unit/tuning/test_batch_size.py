@@ -73,7 +73,7 @@ def test_a_batch_is_never_larger_than_the_data() -> None:
 
 def test_what_was_measured_is_said() -> None:
     text = str(Chosen(4, 8 * 2**20, (Measured(8, False, 0), Measured(4, True, 2**20, 31.4))))
-    assert text == "batch_size=4 was chosen; of 8 MiB of memory: 8 does not fit; 4 takes 1 MiB at 31 img/s"
+    assert text == "batch_size=4 was chosen; of 8 MiB of memory: 8 does not fit; 4 needs 1 MiB at 31 img/s"
 
 
 def test_on_an_accelerator_its_own_memory_is_judged_and_said(folder: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_on_an_accelerator_its_own_memory_is_judged_and_said(folder: Path, tmp_p
     probe = Probed(Reports(), Engine("toy:linear", folder).setup, load_dataset(folder), options, tmp_path)
     found = _search(probe, options, probe.images)
     assert str(found) == (
-        "batch_size=8 was chosen; of 1000 MiB of accelerator memory: 16 does not fit; 8 takes 800 MiB at 1 img/s"
+        "batch_size=8 was chosen; of 1000 MiB of accelerator memory: 16 does not fit; 8 needs 800 MiB at 1 img/s"
     )
 
 
