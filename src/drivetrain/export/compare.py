@@ -97,7 +97,7 @@ def compare_predictions(
 
 def _compare(task: Task, ours: Prediction, theirs: Prediction) -> dict[str, float]:
     """Quantity -> difference for one image, and ``agrees``. NaN differences become infinite, so they never pass."""
-    if task in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION):
+    if task.is_classification:
         found = _compare_classes(ours, theirs)
     elif task is Task.SEMANTIC_SEGMENTATION:
         differing = _share(ours.class_map, theirs.class_map)

@@ -5,10 +5,6 @@ from __future__ import annotations
 from drivetrain.export.source import ExportSource
 from drivetrain.types import Task
 
-_MODEL_TYPES = {
-    Task.CLASSIFICATION: "Classification",
-    Task.MULTILABEL_CLASSIFICATION: "Classification",
-}
 _RESIZE_TYPES = {"stretch": "standard", "crop": "crop", "letterbox": "fit_to_window_letterbox"}
 
 
@@ -29,8 +25,8 @@ def model_info(source: ExportSource) -> dict[str, str]:
     else:
         info["mean_values"] = " ".join(f"{value * 255:.9g}" for value in spec.mean)
         info["scale_values"] = " ".join(f"{value * 255:.9g}" for value in spec.std)
-    if source.task in _MODEL_TYPES:
-        info["model_type"] = _MODEL_TYPES[source.task]
+    if source.task.is_classification:
+        info["model_type"] = "Classification"
         info["multilabel"] = str(source.task is Task.MULTILABEL_CLASSIFICATION)
         info["hierarchical"] = "False"
         info["output_raw_scores"] = "True"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.types.summary import count_classes, counts_in_words, summary_of
-from drivetrain.types.task import Task
+from drivetrain.types.task import ANOMALY_LABELS, Task
 from drivetrain.types.truth import Truth
 
 _THRESHOLD = 0.5
@@ -235,7 +235,7 @@ class Predictions(Sequence[Prediction]):
             Every label name with its count, 0 if it does not occur; ``"normal"`` and ``"anomalous"`` for
             anomaly detection.
         """
-        names = ("normal", "anomalous") if self.task is Task.ANOMALY else self.label_names
+        names = ANOMALY_LABELS if self.task is Task.ANOMALY else self.label_names
         counts: Counter[str] = Counter(dict.fromkeys(names, 0))
         for item in self:
             counts.update(count_classes(item))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivetrain.types.task import ANOMALY_LABELS
+
 if TYPE_CHECKING:
     from drivetrain.types.prediction import Prediction
     from drivetrain.types.sample import Sample
@@ -46,7 +48,7 @@ def class_shares(item: Prediction) -> dict[str, float]:
 def count_classes(item: Prediction) -> Counter[str]:
     """How often the image has each class: its objects, its labels, the verdict, or each class of its map once."""
     if item.is_anomalous is not None:
-        return Counter(["anomalous" if item.is_anomalous else "normal"])
+        return Counter([ANOMALY_LABELS[bool(item.is_anomalous)]])
     if item.labels is not None:
         return Counter(item.name_of(label) for label in item.labels)
     return Counter(dict.fromkeys(class_shares(item), 1))

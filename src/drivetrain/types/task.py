@@ -26,6 +26,11 @@ class Task(StrEnum):
         return self in _WITH_OBJECTS
 
     @property
+    def is_classification(self) -> bool:
+        """Whether an answer consists of labels for the whole image."""
+        return self in _CLASSIFICATION
+
+    @property
     def main_metric(self) -> str:
         """The validation metric that judges the task unless another is requested, without its ``val/``."""
         return _MAIN_METRIC[self]
@@ -45,6 +50,11 @@ class Task(StrEnum):
                 f"task={value!r} is not a task.{near(str(value), names)} Allowed: {', '.join(names)}."
             ) from None
 
+
+#: The verdicts of anomaly detection: the names of labels 0 and 1.
+ANOMALY_LABELS = ("normal", "anomalous")
+
+_CLASSIFICATION = frozenset({Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION})
 
 _WITH_OBJECTS = frozenset(
     {Task.DETECTION, Task.ORIENTED_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION}

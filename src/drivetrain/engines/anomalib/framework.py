@@ -39,6 +39,7 @@ from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
+from drivetrain.types.task import ANOMALY_LABELS
 from drivetrain.types.options import ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class AnomalibFramework(Framework):
     def find_label_names(self) -> tuple[str, ...]:
         if self.record.content.get("label_names"):
             return tuple(self.record.content["label_names"])
-        return ("normal", "anomalous") if self.has_native_data or self.data.source is None else self.dataset.label_names
+        return ANOMALY_LABELS if self.has_native_data or self.data.source is None else self.dataset.label_names
 
     def engine_arg_names(self) -> Sequence[str]:
         return train.ENGINE_ARGUMENTS

@@ -28,6 +28,7 @@ from drivetrain.engines.anomalib.train import quiet, torch_device
 from drivetrain.errors import DataError
 from drivetrain.images.read import image_size
 from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
+from drivetrain.types.task import ANOMALY_LABELS
 
 
 def upstream_test(
@@ -108,7 +109,7 @@ def dataset_from(samples: Any, subset: str) -> Dataset:
                 anomalous={0: False, 1: True}.get(kind),
             )
         )
-    return Dataset(build_table(records), Facts(("normal", "anomalous"), Task.ANOMALY, format="anomalib"))
+    return Dataset(build_table(records), Facts(ANOMALY_LABELS, Task.ANOMALY, format="anomalib"))
 
 
 def ask(model: AnomalibModule, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> Iterator[Prediction]:

@@ -17,7 +17,7 @@ from drivetrain.engines.rfdetr.checkpoint import read
 from drivetrain.engines.rfdetr.data import data_module
 from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, infer
 from drivetrain.engines.rfdetr.quiet import contained, require_release
-from drivetrain.engines.rfdetr.states import RFDETRRunCallback, default_metric, metric_names
+from drivetrain.engines.rfdetr.states import RFDETRRunCallback, metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
 from drivetrain.engines.rfdetr.weights import set_labels
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError, UnsupportedOptionError
@@ -260,7 +260,7 @@ class RFDETRFramework(Framework):
             lambda trainer: train.used_options(trainer, module, options),
             kind=RFDETRRunCallback,
             metric=options.metric,
-            default_metric=default_metric(self.task),
+            default_metric=f"val/{self.task.main_metric}",
             patience=options.patience,
             named=metric_names(self.task, averaged=bool(module.train_config.use_ema)),
         )

@@ -15,7 +15,7 @@ from drivetrain.machine.packages import version_of
 from drivetrain.torch_training.run_callback import LightningRunCallback
 from drivetrain.types import Task
 
-#: RF-DETR's name for a metric of the predicting weights -> ours; the first one of a task selects the best state.
+#: RF-DETR's name for a metric of the predicting weights -> ours.
 _NAMES: dict[Task, dict[str, str]] = {
     Task.DETECTION: {"mAP_50_95": "map", "mAP_50": "map_50"},
     Task.INSTANCE_SEGMENTATION: {
@@ -34,11 +34,6 @@ _NAMES: dict[Task, dict[str, str]] = {
 _REPEATED = re.compile(r"_(\d+|enc)$")
 _LOSS = re.compile(r"(train|val)/loss\w*")
 _SKIPPED = re.compile(r"train/lr\w*|loss\w*|mask_\w+|kp_\w+|\w+/cardinality_error\w*")
-
-
-def default_metric(task: Task) -> str:
-    """The metric that selects the best state by default."""
-    return "val/" + next(iter(_NAMES[task].values()))
 
 
 def metric_names(task: Task, *, averaged: bool) -> Callable[[Mapping[str, float]], dict[str, float]]:
