@@ -39,8 +39,8 @@ from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.types import ImageSpec, Metrics, Prediction, Sample, Task
-from drivetrain.types.task import ANOMALY_LABELS
 from drivetrain.types.options import ExportFormat, TrainOptions
+from drivetrain.types.task import ANOMALY_LABELS
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
