@@ -23,7 +23,7 @@ _Waiting = list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]]
 
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
-    """Preprocessed images and where they come from.
+    """Preprocessed images with their origin.
 
     Attributes:
         paths: one for each image.
@@ -39,12 +39,12 @@ class ImageBatch:
 def image_batches(
     images: Iterable[tuple[str, NDArray[np.uint8]]], spec: ImageSpec, batch_size: int
 ) -> Iterator[ImageBatch]:
-    """The images in their order, in batches; threads prepare the next batch while the caller uses this one.
+    """The images in order, in batches; threads prepare the next batch while the caller uses this one.
 
     Args:
         images: ``(path, (H, W, 3) uint8 RGB)`` pairs, read one batch ahead.
         spec: how an image becomes an input.
-        batch_size: of all batches but the last, which may be smaller.
+        batch_size: size of all batches except the last, which may be smaller.
     """
     stream = iter(images)
     waiting: _Waiting = []

@@ -91,7 +91,7 @@ class TrainOptions:
         if self.resume and self.checkpoint is not None:
             raise OptionError(
                 f"resume=True takes its state from the work dir, so checkpoint={str(self.checkpoint)!r} cannot be "
-                "given too. Leave out one of them: resume=True goes on with the run, "
+                "given too. Leave out one of them: resume=True continues the run, "
                 "checkpoint=... starts a new run from it."
             )
         if self.resume and self.overwrite:

@@ -227,15 +227,15 @@ class RFDETRFramework(Framework):
             self.model.model_config.model_name = self._class_name() or type(self.model).__name__
             config = self._configuration(options, folder)
             module = train.make_module(self.model, config)
-            keeper = self._keeper(options, run, module)
-            trainer = train.make_trainer(module, config, options, device=self.setup.device, keeper=keeper)
+            callback = self._run_callback(options, run, module)
+            trainer = train.make_trainer(module, config, options, device=self.setup.device, callback=callback)
             train.run(module, trainer, self._fit_data(module, options.seed), state)
             module.trainer = None  # it holds the data, the optimiser and the run
             module.cpu()
         self._deployed = None
-        if keeper.interrupted:
+        if callback.interrupted:
             raise KeyboardInterrupt
-        return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch)
+        return FitResult(callback.best_checkpoint, callback.last_checkpoint, callback.best_epoch)
 
     def _configuration(self, options: TrainOptions, folder: Path) -> Any:
         if self.has_native_data:
@@ -252,7 +252,7 @@ class RFDETRFramework(Framework):
             dataset = dataset.relabel(self.label_names)
         return data_module(dataset, module.model_config, module.train_config, seed)
 
-    def _keeper(self, options: TrainOptions, run: Run, module: Any) -> RFDETRRunCallback:
+    def _run_callback(self, options: TrainOptions, run: Run, module: Any) -> RFDETRRunCallback:
         found: RFDETRRunCallback = run_callback(
             train.PACKAGE,
             run,
@@ -310,7 +310,7 @@ class RFDETRFramework(Framework):
             options = TrainOptions(max_epochs=1)
             config = train.configuration(self.model, options, Path(folder), self.label_names, None, given)
             module = train.make_module(self.model, config)
-            trainer = train.make_trainer(module, config, options, device=self.setup.device, keeper=None)
+            trainer = train.make_trainer(module, config, options, device=self.setup.device, callback=None)
             try:
                 return Metrics(native.upstream_metrics(data, module, trainer, subset))
             finally:

@@ -173,7 +173,7 @@ def make_module(detr: Any, config: Any) -> Any:
 
 
 def make_trainer(
-    module: Any, config: Any, options: TrainOptions, *, device: str, keeper: RFDETRRunCallback | None
+    module: Any, config: Any, options: TrainOptions, *, device: str, callback: RFDETRRunCallback | None
 ) -> Any:
     """RF-DETR's own trainer, with its averaging, metrics and schedules; the run saves the states.
 
@@ -182,7 +182,7 @@ def make_trainer(
         config: RF-DETR's configuration of the training.
         options: the options of ``train``.
         device: as given to the engine.
-        keeper: saves the states; ``None`` if nothing is trained.
+        callback: saves the states; ``None`` if nothing is trained.
 
     Raises:
         OptionError: the trainer refuses an option.
@@ -200,7 +200,7 @@ def make_trainer(
         raise OptionError(f"The trainer of {PACKAGE} refuses an option: {' '.join(str(error).split())}") from error
     unwanted = lightning.callbacks.Checkpoint
     kept = [item for item in trainer.callbacks if not isinstance(item, unwanted)]
-    trainer.callbacks = [*own, *kept, _silent_bar(lightning), *([] if keeper is None else [keeper])]
+    trainer.callbacks = [*own, *kept, _silent_bar(lightning), *([] if callback is None else [callback])]
     return trainer
 
 

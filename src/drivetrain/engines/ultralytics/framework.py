@@ -114,7 +114,7 @@ class UltralyticsFramework(Framework):
     # --- the model -----------------------------------------------------------------------------------------------
 
     def build(self, options: TrainOptions | None = None) -> None:
-        """Create the object on first use, or anew for each training of a named model, with the labels of the data."""
+        """Create the object on first use, or again for each training of a named model, with the labels of the data."""
         build.require_hooks()
         self._make(options)
         if options is not None and self.data.source is not None and not self.has_native_data:
@@ -186,19 +186,19 @@ class UltralyticsFramework(Framework):
     _warm: torch.nn.Module | None = None
 
     def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
-        keeper = RunCallback(run, self.task, options.metric, options.check_val_every_n_epoch or 1)
-        last = keeper.last_checkpoint if resume and keeper.last_checkpoint.is_file() else None
+        callback = RunCallback(run, self.task, options.metric, options.check_val_every_n_epoch or 1)
+        last = callback.last_checkpoint if resume and callback.last_checkpoint.is_file() else None
         if resume and last is None:
             run.note("The run left no state, so it starts over.")
         if last is not None and build.is_complete(last, options.max_epochs):
-            return self._completed(keeper, last, run)
+            return self._completed(callback, last, run)
         folder = run.directory / "upstream"
         folder.mkdir(parents=True, exist_ok=True)
         given, about = self._fit_data(options)
         validate.write_yaml(folder, about)
         threads = torch.get_num_threads()
         with contained():
-            bound = self._make_trainer(options, keeper, given, about, last, folder)
+            bound = self._make_trainer(options, callback, given, about, last, folder)
             used, replaced = train_args.effective(bound, options)
             run.update(effective_options=used)
             train.run(bound, threads)
@@ -207,19 +207,19 @@ class UltralyticsFramework(Framework):
         for name in ("last.pt", "best.pt"):
             (folder / "weights" / name).unlink(missing_ok=True)
         self._warm = None
-        best = keeper.best_epoch if keeper.best_epoch is not None else run.earlier.get("best_epoch")
+        best = callback.best_epoch if callback.best_epoch is not None else run.earlier.get("best_epoch")
         run.update(best_epoch=best)
         if not self._is_entry:
             self._deployed = None
-        return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, best, replaced)
+        return FitResult(callback.best_checkpoint, callback.last_checkpoint, best, replaced)
 
-    def _completed(self, keeper: RunCallback, last: Path, run: Run) -> FitResult:
+    def _completed(self, callback: RunCallback, last: Path, run: Run) -> FitResult:
         """The result of a run that finished its epochs but not its clean-up; Ultralytics refuses to resume it."""
         build.require_labels(last, dict(enumerate(self.label_names)))
         run.note("All epochs had already been trained.")
         run.update(effective_options=run.earlier.get("effective_options") or {})
         return FitResult(
-            keeper.best_checkpoint, last, run.earlier.get("best_epoch"), run.earlier.get("overrides") or {}
+            callback.best_checkpoint, last, run.earlier.get("best_epoch"), run.earlier.get("overrides") or {}
         )
 
     @property
@@ -243,7 +243,7 @@ class UltralyticsFramework(Framework):
     def _make_trainer(
         self,
         options: TrainOptions,
-        keeper: RunCallback,
+        callback: RunCallback,
         given: dict[str, Any],
         about: dict[str, Any],
         last: Path | None,
@@ -260,9 +260,9 @@ class UltralyticsFramework(Framework):
             overrides["close_mosaic"] = 0  # a user's own loader has no mosaic to turn off
         if last is not None:
             overrides.update(model=str(last), resume=str(last))
-        bound = train.bind(yolo.task_map[yolo.task]["trainer"], given, about, keeper, options.max_epochs)
+        bound = train.bind(yolo.task_map[yolo.task]["trainer"], given, about, callback, options.max_epochs)
         events = importlib.import_module("ultralytics.utils.callbacks.base").get_default_callbacks()
-        for event, function in keeper.events().items():
+        for event, function in callback.events().items():
             events[event].append(function)
         for event, functions in yolo.callbacks.items():
             events[event] += [function for function in functions if function not in events[event]]

@@ -19,14 +19,16 @@ from drivetrain.torch_training.trainer import too_few_to_normalise
 _UNREADABLE = ("Image Not Found", "!_src.empty()")
 
 
-def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: RunCallback, epochs: int | None) -> Any:
+def bind(
+    base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], callback: RunCallback, epochs: int | None
+) -> Any:
     """A subclass of one of Ultralytics' trainers that trains on these data.
 
     Args:
         base: Ultralytics' trainer.
         given: ``train`` and ``val``: lists of records, or the user's own loaders.
         facts: names and shapes, see :func:`drivetrain.engines.ultralytics.data.facts`.
-        keeper: receives epochs and states.
+        callback: receives epochs and states.
         epochs: the total number of epochs after resuming; ``None`` for that in the checkpoint.
     """
 
@@ -51,7 +53,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
             metrics, fitness = super().validate()
             if metrics is None:
                 return metrics, fitness
-            fitness = keeper.fitness(self, metrics)
+            fitness = callback.fitness(self, metrics)
             self.best_fitness = fitness if before is None else max(before, fitness)
             return metrics, fitness
 
@@ -63,7 +65,7 @@ def bind(base: Any, given: Mapping[str, Any], facts: Mapping[str, Any], keeper: 
 
         def final_eval(self) -> None:
             """Fit the depth scale; the best state has already been validated, and the last one stays resumable."""
-            _fit_scale(self, keeper)
+            _fit_scale(self, callback)
 
     return BoundTrainer
 
@@ -78,7 +80,7 @@ def weigher(weights: Mapping[str, float]) -> Callable[[Any], None]:
     return weigh
 
 
-def _fit_scale(trainer: Any, keeper: RunCallback) -> None:
+def _fit_scale(trainer: Any, callback: RunCallback) -> None:
     """Fit the scale of a depth model's answers to the validation images, as Ultralytics does after training."""
     if trainer.args.task != "depth":
         return
@@ -86,7 +88,7 @@ def _fit_scale(trainer: Any, keeper: RunCallback) -> None:
     for path in (trainer.best, trainer.last):
         if path.exists():
             calibrate(path, trainer.test_loader, trainer.device, max_depth=trainer.data.get("max_depth") or 100.0)
-    keeper.save_again(trainer)
+    callback.save_again(trainer)
 
 
 def run(trainer: Any, threads: int) -> None:
