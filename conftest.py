@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,8 +68,16 @@ def _is_worker() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
+def _hear_interrupts() -> None:
+    """Let what the tests start be interrupted, where the suite is itself a job in the background of a script."""
+    in_background = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if in_background and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Give the tests, and all that they start, a home in a temporary folder before anything is imported."""
+    _hear_interrupts()
     if _HOME in os.environ:  # a worker, or a test of the tests
         return
     home = Path(tempfile.mkdtemp(prefix="drivetrain-home-"))

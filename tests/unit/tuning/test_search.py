@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import yaml
 
 from drivetrain.engine import Engine
 from drivetrain.errors import DrivetrainError, OptionError, WorkDirError
+from drivetrain.models.candidate import Candidate
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.record import read_record
 from drivetrain.testing import data, toy
-from drivetrain.types import TuneResult
+from drivetrain.types import Task, TuneResult
 
 SPACE = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.momentum": [0.0, 0.5, 0.9]}
 
@@ -116,6 +118,35 @@ def test_none_among_the_values_is_the_default_of_the_engine(folder: Path, tmp_pa
     assert {tuple(trial.values.values()) for trial in result.trials} == {(p, s) for p in (None, 3) for s in (None, 16)}
     config = yaml.safe_load(result.config.read_text(encoding="utf-8"))
     assert (config.get("patience"), config.get("image_size")) == tuple(result.best.values())
+
+
+def test_a_search_without_a_model_has_what_the_data_recommend(
+    folder: Path, tmp_path: Path, only_engines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Candidate(
+        model="toy:linear",
+        task=Task.CLASSIFICATION,
+        image_size=24,
+        measured_size=24,
+        size_step=8,
+        train_ms=1.0,
+        predict_ms=1.0,
+        quality=0.9,
+        epochs=2,
+        metrics=("val/accuracy", "val/accuracy"),
+    )
+    spec = replace(toy.SPEC, candidates=(small,))
+    only_engines(spec)
+    monkeypatch.setattr(toy.ToyEngine, "spec", spec)
+    engine = Engine(None, folder, work_dir=tmp_path / "search")
+    engine.progress = SilentProgress()
+    assert engine.plan is not None
+    result = engine.tune(space={"learning_rate": [0.01]}, trials=1, pruner="none")
+    record = read_record(tmp_path / "search" / "trials" / "0000")
+    for options in (record["options"], yaml.safe_load(result.config.read_text(encoding="utf-8"))):
+        assert options["image_size"] == engine.plan["image_size"]
+        assert options["batch_size"] == engine.plan["batch_size"]
+        assert options["max_epochs"] == engine.plan["max_epochs"]
 
 
 def test_a_search_goes_on_and_is_not_mixed_with_another(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,10 @@ EXTREMES: Mapping[str, Mapping[str, Ends]] = {
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"hpo_config": {"run_hpo": True}, "output_format": {"output": "answers"}}
 #: What messages call an option, if not by its name.
 _CALLED = {"source": "image", "data": "source"}
+#: The words that say what to give instead.
+_ALLOWED = re.compile(
+    r"\b(must|[Aa]llowed|at least|at most|[Gg]ive|[Ll]eave|[Cc]hoose|[Ii]t has|has:|only|needs?|takes?)\b"
+)
 
 
 class Enough(Exception):
@@ -213,8 +218,35 @@ def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: boo
     try:
         call(value)
     except DrivetrainError as error:
-        words = (option, _CALLED.get(option, option))
-        return None if any(word in str(error) for word in words) else f"{said}: not named by the error: {error}"
+        lacking = ", ".join(_lacking(str(error), option, value))
+        return f"{said}: the error does not name {lacking}: {error}" if lacking else None
     except Exception as error:
         return f"{said}: {type(error).__name__}: {str(error).strip()[:300]}"
     return None if may_pass else f"{said} was accepted"
+
+
+def _lacking(text: str, option: str, value: Any) -> list[str]:
+    """What an error about the value of an option must say and does not."""
+    named = [name for name in (option, _CALLED.get(option, option)) if re.search(rf"\b{name}\b", text)]
+    beside = any(
+        re.search(rf"\b{name}(=|: | ){re.escape(spelling)}(?![\w])", text)
+        for name in named
+        for spelling in _spellings(value)
+    )
+    return [
+        *([] if named else ["the option"]),
+        *([] if beside else ["the value beside it"]),
+        *([] if _ALLOWED.search(text) else ["what is allowed"]),
+    ]
+
+
+def _spellings(value: Any) -> set[str]:
+    """How a message may write a value: as a whole, or what is wrong within it."""
+    parts: set[str] = {repr(value), str(value)}
+    if isinstance(value, Mapping):
+        return (
+            parts | {f"{name}={part!r}" for name, part in value.items()} | {f"has no option {name!r}" for name in value}
+        )
+    if isinstance(value, list | tuple):
+        return parts.union(*map(_spellings, value))
+    return parts
