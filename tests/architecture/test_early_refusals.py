@@ -53,13 +53,15 @@ SLIPS = {
     "them).",
     "test --model pictures --data pictures": "--model pictures is a folder that holds neither a run (run.json) nor an "
     "exported model. Give the work dir of a training, the folder of an artefact, or the name of a model.",
-    "predict --model timm:test_resnet --source nothing.jpg": "the image, folder or video 'nothing.jpg' does not exist.",
+    "predict --model timm:test_resnet --source nothing.jpg": "--source nothing.jpg does not exist. Give an image, a "
+    "folder, a glob or a video.",
     "predict --model timm:test_resnet --source a.jpg b.jpg": "--source: none of the 2 files exist; the first: "
     "'a.jpg'.",
     "predict --model timm:test_resnet": "There are no data. Give them: --data FOLDER.",
     f"{TRAIN} --checkpoint gone.ckpt": "--checkpoint gone.ckpt does not exist. Looked in: {here}. Nothing was "
-    "downloaded.",
-    "export --model timm:test_resnet --images gone.png": "--images: 'gone.png' does not exist.",
+    "downloaded. Give the path of a checkpoint.",
+    "export --model timm:test_resnet --images gone.png": "--images: 'gone.png' does not exist. Give image files, or "
+    "leave it out for those of the data.",
     # work dirs
     f"{TRAIN} --work_dir notes": "--work_dir {here}/notes holds no run, but a file 'config.yaml' that training would "
     "replace. Give another --work_dir, or --overwrite.",

@@ -114,16 +114,27 @@ def _loaded(source: Any, request: ReadRequest, *, cache: bool) -> Dataset:
     return _from_disk(Path(source).expanduser(), request, cache=cache)
 
 
+def no_data_set(name: str, value: Any) -> DataError:
+    """The error for an argument that no data set can be read from.
+
+    Args:
+        name: of the argument.
+        value: that was given.
+    """
+    shown = repr(value) if isinstance(value, int | float) else f"<{type(value).__name__}>"
+    return DataError(
+        f"{name}={shown} is not a data set; give a folder, a .csv, .json, .yaml, .zip or .tar file, a Dataset of "
+        "drivetrain, datumaro, torch or Hugging Face, a DataFrame of pandas or polars, or a list of pairs of an "
+        "image's path and its label."
+    )
+
+
 def _from_memory(source: Any, request: ReadRequest) -> Dataset:
     from drivetrain.data.memory import reader_of
 
     read = reader_of(source)
     if read is None:
-        raise DataError(
-            f"source is a {type(source).__name__}; give a folder, a .csv, .json, .yaml, .zip or .tar file, a Dataset "
-            "of drivetrain, datumaro, torch or Hugging Face, a DataFrame of pandas or polars, or a list of pairs of an "
-            "image's path and its label."
-        )
+        raise no_data_set("source", source)
     if request.format:
         raise OptionError(f"format={request.format!r} is for files; the source is a {type(source).__name__}.")
     parsed = read(source, request)

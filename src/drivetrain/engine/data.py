@@ -165,7 +165,12 @@ def require_path(data: Any) -> Any:
 
     Raises:
         DataNotFoundError: it does not.
+        DataError: a number was given.
     """
+    if isinstance(data, int | float):
+        from drivetrain.data.load import no_data_set
+
+        raise no_data_set("data", data)
     if isinstance(data, str) and not data.strip():
         raise DataNotFoundError(f"data={data!r} is empty; is a variable unset? Give a folder, a file or a zip.")
     if isinstance(data, str | Path) and not Path(data).expanduser().exists():

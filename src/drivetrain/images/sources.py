@@ -225,7 +225,7 @@ def _expand_path(source: str | Path) -> Iterator[SourceItem]:
             if known and Path(match).is_file():
                 yield from _or_why_not(match, _expand_path(match))
     else:
-        raise DataNotFoundError(f"the image, folder or video {str(source)!r} does not exist.")
+        raise DataNotFoundError(f"source={str(source)!r} does not exist. Give an image, a folder, a glob or a video.")
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
@@ -293,5 +293,6 @@ def _frames(path: Path) -> Iterator[SourceItem]:
 
 
 def _describe(source: Any) -> str:
-    text = repr(source) if isinstance(source, (str, Path, list, tuple)) else f"<{type(source).__name__}>"
+    plain = isinstance(source, (str, Path, list, tuple, int, float))
+    text = repr(source) if plain else f"<{type(source).__name__}>"
     return text if len(text) < 80 else f"<{type(source).__name__}>"

@@ -102,7 +102,9 @@ def require_file(path: Path) -> None:
     beside = sorted(file.name for file in folder.iterdir() if file.suffix in SUFFIXES) if folder else []
     hint = near(path.name, beside) or (f" In that folder: {', '.join(beside[:10])}." if beside else "")
     looked = "" if path.is_absolute() else f" Looked in: {path.parent.absolute()}."
-    raise CheckpointNotFoundError(f"checkpoint={str(path)!r} does not exist.{hint}{looked} Nothing was downloaded.")
+    raise CheckpointNotFoundError(
+        f"checkpoint={str(path)!r} does not exist.{hint}{looked} Nothing was downloaded. Give the path of a checkpoint."
+    )
 
 
 def _pickle_of(path: Path) -> bytes:

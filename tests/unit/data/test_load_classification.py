@@ -186,7 +186,7 @@ def test_missing_and_empty_sources(tmp_path, make_image):
 def test_unknown_format_and_source(class_folders):
     with pytest.raises(DataFormatError, match=r"format='cocoo' is not known\. Did you mean 'coco'"):
         load_dataset(class_folders, "cocoo")
-    with pytest.raises(DataError, match="source is a int"):
+    with pytest.raises(DataError, match="source=3 is not a data set; give a folder"):
         load_dataset(3)
     with pytest.raises(OptionError, match="is not a task"):
         load_dataset(class_folders, task="clasification")

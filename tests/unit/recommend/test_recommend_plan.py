@@ -142,7 +142,7 @@ def test_data_of_a_framework_need_a_model(
     engines: Callable[..., None], candidate: Callable[..., Candidate], spec: Callable[..., EngineSpec]
 ) -> None:
     engines(spec("here", candidate()))
-    with pytest.raises(DataError, match=r"source is a object.*give a model too"):
+    with pytest.raises(DataError, match=r"source=<object> is not a data set.*give a model too"):
         recommend(object(), device="cpu")
 
 

@@ -47,7 +47,9 @@ def _check_values(given: Mapping[str, Any]) -> None:
         raise OptionError("images=[] has no image to compare on. Give some, or leave it out for those of the data.")
     for path in given["images"] or ():
         if not Path(path).expanduser().is_file():
-            raise DataNotFoundError(f"images: {str(path)!r} does not exist.")
+            raise DataNotFoundError(
+                f"images: {str(path)!r} does not exist. Give image files, or leave it out for those of the data."
+            )
 
 
 def _check_name(name: str) -> None:

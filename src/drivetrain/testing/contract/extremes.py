@@ -106,8 +106,6 @@ EXTREMES: Mapping[str, Mapping[str, Ends]] = {
 }
 #: Other options that an option requires.
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"hpo_config": {"run_hpo": True}, "output_format": {"output": "answers"}}
-#: What messages call an option, if not by its name.
-_CALLED = {"source": "image", "data": "source"}
 #: The words that say what to give instead.
 _ALLOWED = re.compile(
     r"\b(must|[Aa]llowed|at least|at most|[Gg]ive|[Ll]eave|[Cc]hoose|[Ii]t has|has:|only|needs?|takes?)\b"
@@ -227,14 +225,11 @@ def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: boo
 
 def _lacking(text: str, option: str, value: Any) -> list[str]:
     """What an error about the value of an option must say and does not."""
-    named = [name for name in (option, _CALLED.get(option, option)) if re.search(rf"\b{name}\b", text)]
     beside = any(
-        re.search(rf"\b{name}(=|: | ){re.escape(spelling)}(?![\w])", text)
-        for name in named
-        for spelling in _spellings(value)
+        re.search(rf"\b{option}\b( of \w+)?(=|: | ){re.escape(spelling)}(?!\w)", text) for spelling in _spellings(value)
     )
     return [
-        *([] if named else ["the option"]),
+        *([] if re.search(rf"\b{option}\b", text) else ["the option"]),
         *([] if beside else ["the value beside it"]),
         *([] if _ALLOWED.search(text) else ["what is allowed"]),
     ]
