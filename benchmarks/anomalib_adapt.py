@@ -1,6 +1,6 @@
-"""What it costs to hand a large data set to Anomalib: seconds and memory until the first batch could be read.
+"""The cost of passing a large data set to Anomalib: seconds and memory until the first batch could be read.
 
-The files are empty: nothing is decoded here.
+The files are empty; nothing is decoded here.
 
     python benchmarks/anomalib_adapt.py --images 50000
 """
@@ -19,12 +19,12 @@ from drivetrain.data.read_record import Record
 from drivetrain.data.table import build_table
 from drivetrain.types import Task
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--images", "300"]]
 
 
 def dataset(folder: Path, count: int) -> Dataset:
-    """Four fifths normal training images, and a validation set of which a third has a box around its defect."""
+    """Four fifths normal training images, and a validation set a third of which have a box around a defect."""
     records = []
     for number in range(count):
         training, anomalous = number % 5 != 0, number % 15 == 0
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measure(data: Dataset) -> tuple[float, float, list[int]]:
-    """Seconds, megabytes, and the batches of the training and of the validation."""
+    """Seconds, megabytes, and the numbers of training and validation batches."""
     from drivetrain.engines.anomalib.threshold import prepare_training
 
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()

@@ -1,7 +1,7 @@
-"""Train, test and export Padim: drivetrain against a short script with Anomalib's engine, whole processes.
+"""Train, test and export Padim: drivetrain against a short script with Anomalib's engine, as whole processes.
 
-Both sides take the same pictures, the same size and random weights, each in a process of its own, in turn, several
-times. The ratio that counts is taken in each round, since the machine may change between rounds.
+Both sides use the same pictures, the same size and random weights, each in a separate process, in turn, several
+times. The ratio is computed per round, since the machine may change between rounds.
 
     python benchmarks/anomalib_padim.py --rounds 3
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from drivetrain.testing.data import mvtec
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--rounds", "1", "--images", "12"]]
 
 OURS = """
@@ -82,9 +82,9 @@ def main() -> None:
 
 
 def run(script: str, data: Path, folder: Path, model: str) -> tuple[float, float, float]:
-    """Seconds of the whole process, those of its processors, and the most memory it held, in GB.
+    """Wall seconds of the whole process, its CPU seconds, and its peak memory in GB.
 
-    The processors' time says more where other work runs beside it.
+    CPU seconds are more meaningful if other work runs at the same time.
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(data), str(folder), model]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}

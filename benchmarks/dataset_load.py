@@ -1,4 +1,4 @@
-"""How long a COCO data set takes to load: at first, from the cache, in classic Datumaro and in pycocotools.
+"""The time to load a COCO data set: the first time, from the cache, with classic Datumaro and with pycocotools.
 
 python benchmarks/dataset_load.py --images 1000 10000 100000 --repeats 1
 """
@@ -25,12 +25,12 @@ from pycocotools.coco import COCO
 
 from drivetrain.data import load_dataset
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--images", "20", "40", "--repeats", "1"]]
 
 
 def write_coco(root: Path, images: int, objects: int = 5) -> Path:
-    """Small JPEG files with boxes and polygons, 5 for each image."""
+    """Small JPEG files with boxes and polygons, 5 per image."""
     random = np.random.default_rng(0)
     (root / "images" / "train").mkdir(parents=True)
     (root / "annotations").mkdir()
@@ -61,7 +61,7 @@ def write_coco(root: Path, images: int, objects: int = 5) -> Path:
 
 
 def in_process(call: Callable[[Path], object], root: Path) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds and peak MB of a call in a process of its own, after its imports."""
+    """Wall seconds, CPU seconds and peak MB of a call in a separate process, after its imports."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -81,17 +81,17 @@ def in_process(call: Callable[[Path], object], root: Path) -> tuple[float, float
 
 
 def by_drivetrain(root: Path) -> object:
-    """The first read: nothing is in the cache."""
+    """The first load, with an empty cache."""
     return load_dataset(root, cache=False)
 
 
 def from_cache(root: Path) -> object:
-    """The second start."""
+    """The second load, from the cache."""
     return load_dataset(root)
 
 
 def by_pycocotools(root: Path) -> object:
-    """The annotations alone."""
+    """Only the annotations."""
     return COCO(str(root / "annotations" / "instances_train.json"))
 
 
@@ -112,7 +112,7 @@ READERS = {
 
 
 def main() -> None:
-    """Print the times and their ratios for each size, and how the time of the first read grows."""
+    """Print the times and their ratios for each size, and how the time of the first load grows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--repeats", type=int, default=3)

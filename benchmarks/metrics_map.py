@@ -1,4 +1,4 @@
-"""How much faster `evaluate` computes COCO box metrics than pycocotools, on the same generated data in one run.
+"""The speed-up of `evaluate` over pycocotools for COCO box metrics, on the same generated data in one run.
 
 Run: ``python benchmarks/metrics_map.py [--images 5000] [--objects 7] [--found 20]``.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from drivetrain.metrics import evaluate
 from drivetrain.types import Prediction, Predictions, Sample, Task
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--images", "20"]]
 
 CLASSES = 80
@@ -23,7 +23,7 @@ SIZE = (480, 640)
 
 
 def scene(images: int, objects: int, found: int) -> tuple[list[Sample], list[Prediction]]:
-    """Random objects, and predictions that hit some of them."""
+    """Random objects, and predictions that match some of them."""
     rng = np.random.default_rng(0)
     samples, items = [], []
     for number in range(images):

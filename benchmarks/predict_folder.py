@@ -1,9 +1,9 @@
-"""From JPEG files to results: our Predictor, the limit of the machine, and ModelAPI's asynchronous pipeline.
+"""From JPEG files to results: our Predictor, the theoretical limit, and ModelAPI's asynchronous pipeline.
 
-B is what ``benchmark_app`` reaches with the model-size graph, D what all cores decode. Both cannot have the cores at
-the same time, so the limit is ``1 / (1 / B + 1 / D)``, and no pipeline can be further ahead of ModelAPI than the limit
-is: the last line says how far that is on this machine, for this model. All sides are measured in turn in one run,
-several times. ModelAPI resizes without antialiasing; we give the pixels that training saw.
+B is the throughput of ``benchmark_app`` with the model-size graph, D that of decoding on all cores. Both cannot use the
+cores at the same time, so the limit is ``1 / (1 / B + 1 / D)``, and no pipeline can beat ModelAPI by more than it
+does: the last line says by how much, on this machine and for this model. All sides are measured in turn in one run,
+several times. ModelAPI resizes without antialiasing; we use the pixels that training used.
 
     python benchmarks/predict_folder.py --rounds 5
 """
@@ -30,7 +30,7 @@ from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.types import ImageSpec, Task
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--images", "4", "--rounds", "1", "--models", "mobilenetv3_small_050"]]
 
 SPEC = ImageSpec(224, 224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure_model(folder: Path, model: str, files: list[Path], rounds: int) -> dict[str, list[float]]:
-    """Images in a second of every side, for each round."""
+    """Images per second of every side, for each round."""
     folder.mkdir()
     artifact, plain = make_models(folder, model)
     sides: dict[str, Callable[[], float]] = {
@@ -70,7 +70,7 @@ def measure_model(folder: Path, model: str, files: list[Path], rounds: int) -> d
 
 
 def report(rates: dict[str, list[float]]) -> None:
-    """Medians and ratios; the ratios are taken in each round, since the machine may change between rounds."""
+    """Medians and ratios; ratios are computed per round, since the machine may change between rounds."""
     limits = [1 / (1 / b + 1 / d) for b, d in zip(rates["B  benchmark_app"], rates["D  decode"], strict=True)]
     for side, values in {**rates, "limit": limits}.items():
         print(f"{side:18s} {statistics.median(values):7.1f} img/s   {[round(value) for value in values]}")
@@ -141,7 +141,7 @@ def make_models(folder: Path, name: str) -> tuple[Artifact, Path]:
 
 
 def benchmark_app(model: Path) -> float:
-    """Images in a second of OpenVINO's own tool, which feeds ready tensors."""
+    """Images per second of OpenVINO's own tool, which feeds prepared tensors."""
     tool = Path(sys.executable).with_name("benchmark_app")
     command = [str(tool), "-m", str(model), "-d", "CPU", "-hint", "throughput", "-t", "4"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -152,7 +152,7 @@ def benchmark_app(model: Path) -> float:
 
 
 def decode_rate(files: list[Path]) -> float:
-    """Images in a second that all cores decode."""
+    """Images per second of decoding on all cores."""
     rest = iter(files)
     lock = threading.Lock()
 
@@ -174,7 +174,7 @@ def decode_rate(files: list[Path]) -> float:
 
 
 def drivetrain_rate(artifact: Artifact, files: list[Path]) -> Callable[[], float]:
-    """Images in a second of our Predictor with its default settings."""
+    """Images per second of our Predictor with its default settings."""
     predictor = load(artifact.path)
     predictor.predict(files[:8])
 
@@ -187,7 +187,7 @@ def drivetrain_rate(artifact: Artifact, files: list[Path]) -> Callable[[], float
 
 
 def model_api_rate(model: Path, files: list[Path]) -> Callable[[], float]:
-    """Images in a second of ModelAPI's AsyncPipeline, a stream for each core; the calling thread decodes."""
+    """Images per second of ModelAPI's AsyncPipeline, with one stream per core; the calling thread decodes."""
     import cv2
     from model_api.models import Model
     from model_api.pipelines import AsyncPipeline
@@ -213,7 +213,7 @@ def model_api_rate(model: Path, files: list[Path]) -> Callable[[], float]:
 
 
 def _collect(pipeline: object, first: int, end: int) -> int:
-    """Take the results that are there, in order, and count them."""
+    """Fetch the available results, in order, and count them."""
     count = 0
     while first + count < end and pipeline.get_result(first + count):  # type: ignore[attr-defined]  # untyped package
         count += 1

@@ -1,4 +1,4 @@
-"""How long one waits before anything happens: importing drivetrain and asking for help, beside Anomalib's command.
+"""Start-up time: importing drivetrain and showing help, compared with Anomalib's command.
 
 Prints medians, ratios and PASS or FAIL; the exit code is 1 if a limit is missed::
 
@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--repeats", "1", "--slow_repeats", "1"]]
 
 IMPORT_LIMIT = 0.080  # seconds that `import drivetrain` may add to a bare interpreter
@@ -34,7 +34,7 @@ LOOKS = (
 
 
 def script(name: str) -> str:
-    """The command of this name that lies beside the running interpreter."""
+    """The command of this name next to the running interpreter."""
     path = Path(sys.executable).with_name(name)
     if not path.exists():
         sys.exit(f"{name} is not installed beside {sys.executable}; run `make setup` and use .venv/bin/python.")
@@ -52,7 +52,7 @@ def once(command: Sequence[str]) -> float:
 
 
 def measure(commands: dict[str, tuple[list[str], int]]) -> dict[str, float]:
-    """The median of each command; the rounds alternate between them, and a first run of each warms the disk cache."""
+    """The median of each command; rounds alternate between them, after a first run of each to warm the disk cache."""
     times: dict[str, list[float]] = {name: [] for name in commands}
     for command, _ in commands.values():
         once(command)
@@ -70,7 +70,7 @@ def verdict(text: str, ok: bool) -> bool:
 
 
 def main() -> int:
-    """Measure, print, judge."""
+    """Measure, print and judge."""
     parser = argparse.ArgumentParser(description="Measure drivetrain's start-up beside Anomalib's.")
     parser.add_argument("--repeats", type=int, default=9, help="runs of each quick command")
     parser.add_argument("--slow_repeats", type=int, default=3, help="runs of `anomalib --help`")

@@ -1,6 +1,6 @@
-"""How much longer a training takes through drivetrain than in a plain Lightning script.
+"""The overhead of training through drivetrain over a plain Lightning script.
 
-Both sides train the same module with the same loader for the same epochs in processes of their own, taking turns; the
+Both sides train the same module with the same loader for the same epochs in separate processes, in turn; the
 limit is a ratio of 1.05 of the wall time around ``fit`` and ``train``. Run: python benchmarks/train_overhead.py
 """
 
@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--epochs", "1", "--rounds", "1"]]
 
 LIMIT = 1.05
 
 
 def train_once(side: str, epochs: int, folder: str) -> float:
-    """Seconds of one training, imports left out."""
+    """Seconds of one training, without imports."""
     import lightning.pytorch as lightning
     import timm
     import torch

@@ -1,7 +1,7 @@
 """Training images per second of drivetrain and of a minimal PyTorch loop with two workers, on JPEG files.
 
-Both sides train the same timm network on the same generated 256 px files, in processes of their own, taking turns. The
-rate is over all epochs without the validation: the plain loop has none, drivetrain's is switched off. The limit is a
+Both sides train the same timm network on the same generated 256 px files, in separate processes, in turn. The
+rate is over all epochs without validation: the plain loop has none, drivetrain's is switched off. The limit is a
 ratio of 1. Run: python benchmarks/train_throughput.py
 """
 
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--epochs", "1", "--images", "80", "--rounds", "1"]]
 
 LIMIT = 1.0
@@ -44,7 +44,7 @@ def make_images(root: Path, count: int) -> None:
 
 
 def plain_loop(root: Path, model: str, size: int, batch: int, epochs: int) -> float:
-    """Images per second of a loop as one writes it by hand: torchvision's ImageFolder, two workers, AdamW."""
+    """Images per second of a hand-written loop: torchvision's ImageFolder, two workers, AdamW."""
     import timm
     import torch
     from torch.utils.data import DataLoader
@@ -68,7 +68,7 @@ def plain_loop(root: Path, model: str, size: int, batch: int, epochs: int) -> fl
 
 
 def through_drivetrain(root: Path, model: str, size: int, batch: int, epochs: int) -> float:
-    """Images per second of ``Engine.train``, its defaults but for size and batch; validated once, at the end."""
+    """Images per second of ``Engine.train`` with defaults except for size and batch; validated once, at the end."""
     import lightning.pytorch as lightning
 
     from drivetrain import Engine

@@ -1,15 +1,15 @@
-"""What a search costs beside training, and what pruning saves.
+"""The overhead of a search over its trainings, and the savings of pruning.
 
-``--part waste``: 20 trials of a small network of timm on two processes; how much of the wall time of the processes is
+``--part waste``: 20 trials of a small timm network on two processes; how much of the processes' wall time is
 not training. Training is from the first step of a trial to the end of its last epoch: forward, backward, reading the
-images of the batches, validation. Waste is all else from the call of ``tune`` to its return, on every process: starting
-the processes and importing the framework in each, making engines, opening the data, closing runs, writing the page, and
-idling while the last trial of another process ends. A trial takes about 16 s, which is short for a real one; longer
-ones make the share smaller. Needed: below 10 %. It takes three minutes on two quiet cores.
+images of the batches, validation. Everything else from the call of ``tune`` to its return, in every process, is waste:
+starting the processes and importing the framework in each, creating engines, opening the data, closing runs, writing
+the page, and idling while the last trial of another process ends. A trial takes about 16 s, which is short for a real
+one; longer ones make the share smaller. Required: below 10 %. It takes three minutes on two idle cores.
 
-``--part pruning``: the same search with and without pruning, several seeds, on a test problem: the toy classifier on
-noisy colours, whose validation loss depends on the learning rate, the momentum and the batch size. Every epoch is made
-to cost the same (``--epoch_seconds``), as if it were a training. Needed: as good a value in half the time.
+``--part pruning``: the same search with and without pruning, with several seeds, on a test problem: the toy classifier
+on noisy colours, whose validation loss depends on the learning rate, the momentum and the batch size. Every epoch is
+padded to the same duration (``--epoch_seconds``), like a real training. Required: as good a value in half the time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from drivetrain import Engine
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.types import TuneResult
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [
     ["--part", "waste", "--trials", "4"],
     ["--part", "pruning", "--trials", "3", "--seeds", "1", "--epoch_seconds", "0.01"],
@@ -77,7 +77,7 @@ def waste(folder: Path, *, trials: int, workers: int) -> float:
 
 
 def search(folder: Path, data: Path, *, seed: int, pruner: Any, trials: int) -> tuple[TuneResult, float]:
-    """One search of the test problem and the seconds it took."""
+    """One search of the test problem, and its duration in seconds."""
     engine = Costly(CostlyModel, data, work_dir=folder / f"{pruner}-{seed}")
     engine.progress = SilentProgress()
     space = {

@@ -1,8 +1,8 @@
 """Training, test and export through drivetrain against Ultralytics' own script, with the same settings and data.
 
-Both sides run in processes of their own, taking turns, imports included; the limits are 1.0 of the wall time and 1.1 of
-the memory. With ``--ready``: 10,000 images of a cached data set, with boxes and with masks, are ready for training in
-1.5 s.
+Both sides run in separate processes, in turn, including imports; the limits are 1.0 of the wall time and 1.1 of
+the memory. With ``--ready``: 10,000 images of a cached data set, with boxes and with masks, must be ready for training
+within 1.5 s.
 Run: python benchmarks/ultralytics_train.py
 """
 
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: The smallest runs, by which the tests see that the script still works.
+#: Minimal arguments, with which the tests check that the script still works.
 SMOKE = [["--epochs", "1", "--images", "16", "--size", "64"]]
 
 WALL_LIMIT = 1.0
@@ -31,7 +31,7 @@ _READY_TASKS = {"detection": "detect", "instance_segmentation": "segment"}
 
 
 def run_upstream(source: Path, work_dir: Path, settings: argparse.Namespace) -> None:
-    """What a user of Ultralytics writes."""
+    """What a user of Ultralytics would write."""
     from ultralytics import YOLO
 
     model = YOLO("yolo11n.yaml")
@@ -66,7 +66,7 @@ def run_drivetrain(source: Path, work_dir: Path, settings: argparse.Namespace) -
 def run_ready(source: Path, task: str) -> float:
     """Seconds from a cached data set to Ultralytics' data set of the training images.
 
-    The imports of torch and Ultralytics are left out, those of the data are not.
+    The imports of torch and Ultralytics are not counted, those of the data room are.
     """
     import importlib
 
@@ -107,7 +107,7 @@ def measure(side: str, source: Path, settings: argparse.Namespace) -> dict[str, 
 
 
 def child(settings: argparse.Namespace) -> None:
-    """One side, and what it needed."""
+    """One side, and the resources it needed."""
     source, work_dir = Path(settings.source), Path(settings.folder) / "work"
     if settings.side == "ready":
         print(json.dumps({"ready": run_ready(source, settings.task)}))
@@ -138,7 +138,7 @@ def compare(settings: argparse.Namespace) -> bool:
 
 
 def ready(settings: argparse.Namespace) -> bool:
-    """Print how long 10,000 images of each task take; whether that is within the limit."""
+    """Print how long 10,000 images of each task take; return whether that is within the limit."""
     from drivetrain.data import load_dataset
     from drivetrain.testing import data
 

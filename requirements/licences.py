@@ -13,7 +13,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "dependencies.md"
-#: A row of a table: the package, the extra if there is such a column, then ``licence, size`` and what follows the size.
+#: A row of a table: the package, the extra if there is such a column, then ``licence, size`` and the remaining columns.
 ROW = re.compile(
     r"^(?P<start>\| `(?P<package>[\w.-]+)` \| (?:[a-z]+ \| )?)"
     r"(?P<licence>[^|,]+), (?P<number>[\d.]+) (?P<unit>[MG]B)(?P<rest>[^|]*\|.*)$"
@@ -47,7 +47,7 @@ _CONDITIONS = (
 
 
 def licence_of(package: Distribution) -> str | None:
-    """The licence of a package as an identifier of SPDX, from its metadata or else from the text it comes with."""
+    """The SPDX identifier of a package's licence, from its metadata or else from its licence text."""
     stated = package.metadata.get("License-Expression")
     if stated:
         return str(stated)
@@ -60,7 +60,7 @@ def licence_of(package: Distribution) -> str | None:
 
 
 def _licence_of_text(text: str) -> str | None:
-    """The licence that the text begins with; those of what a package includes often follow in the same file."""
+    """The licence at the start of the text; those of included components often follow in the same file."""
     if text.lower() in _SAID:
         return _SAID[text.lower()]
     words = " ".join(text.split()).lower()
@@ -81,28 +81,28 @@ def _classifiers(package: Distribution) -> Iterator[str]:
 
 
 def is_permissive(licence: str | None) -> bool:
-    """Whether every licence that applies asks for no more than its own text."""
+    """Whether every applicable licence requires no more than reproducing its text."""
     parts = [part.strip("() ") for part in re.split(r"\bAND\b", licence or "")]
     return all(_PERMISSIVE.match(part) for part in parts)
 
 
 def size_of(package: Distribution) -> float:
-    """The megabytes of its files as its wheel holds them: without the bytecode that an installer may add."""
+    """The megabytes of its files in the wheel, without the bytecode that an installer may add."""
     paths = [Path(str(package.locate_file(file))) for file in package.files or () if file.suffix != ".pyc"]
     return sum(path.stat().st_size for path in paths if path.exists()) / 1e6
 
 
 def size_in_words(megabytes: float) -> str:
-    """As the tables say it."""
+    """The form used in the tables."""
     if megabytes >= 1000:
         return f"{megabytes / 1000:.1f} GB"
     return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{megabytes:.1f} MB"
 
 
 def closure(requirements: Iterable[str]) -> dict[str, Distribution]:
-    """What these requirements bring, themselves included: name -> installed package.
+    """The packages that these requirements install, themselves included: name -> installed package.
 
-    What is not installed here, such as what only another system needs, is left out.
+    Packages not installed here, such as those for other systems, are omitted.
     """
     found: dict[str, Distribution] = {}
     waiting, seen = [Requirement(line) for line in requirements], set()
@@ -125,7 +125,7 @@ def _applies(need: Requirement, extras: frozenset[str]) -> bool:
 
 
 def rewritten(page: str) -> str:
-    """The page with licence and size of every installed package as its metadata have them."""
+    """The page with licence and size of every installed package according to its metadata."""
     return "".join(_rewritten_row(line) for line in page.splitlines(keepends=True))
 
 

@@ -1,4 +1,4 @@
-"""What the source says of its own structure: imports, circles, reaches, sizes and names, read with ``ast``.
+"""Measures the structure of the source: imports, cycles, private accesses, sizes and names, read with ``ast``.
 
 ``python tests/architecture/house.py`` prints the figures.
 """
@@ -28,7 +28,7 @@ class Import:
     Attributes:
         source: the module that imports.
         target: the module that is imported.
-        is_typing: whether type checkers alone see it.
+        is_typing: whether only type checkers see it.
     """
 
     source: str
@@ -59,13 +59,13 @@ class House:
         return module.split(".")[1] if "." in module else "__init__"
 
     def floor(self, module: str) -> int:
-        """The height of a module's room; the highest is 0, what stands on none is above all."""
+        """The height of a module's room; the highest is 0, and a module in no room counts as above all."""
         room = self.room(module)
         return next((height for height, rooms in enumerate(self.floors) if room in rooms), -1)
 
     @cached_property
     def imports(self) -> list[Import]:
-        """Every import of one module by another, those inside functions too."""
+        """Every import of one module by another, including those inside functions."""
         return [found for module, (_, tree) in self.trees.items() for found in self._imports(module, tree, False)]
 
     def _imports(self, module: str, node: ast.AST, is_typing: bool) -> Iterator[Import]:
@@ -84,7 +84,7 @@ class House:
                     yield Import(module, name, typing)
 
     def circles(self) -> list[tuple[str, ...]]:
-        """Modules that import each other, or themselves, when they run; each circle sorted."""
+        """Modules that import each other, or themselves, at run time; each cycle sorted."""
         graph: dict[str, set[str]] = defaultdict(set)
         for item in self.imports:
             if not item.is_typing:
@@ -93,7 +93,7 @@ class House:
         return sorted(circle for circle in circles if len(circle) > 1 or circle[0] in graph[circle[0]])
 
     def upward(self) -> list[Import]:
-        """Imports of a higher room, or of another room on the same floor; the lazy names of the top are not counted."""
+        """Imports of a higher room, or of another room on the same floor; lazy names of the top level do not count."""
         return [
             item
             for item in self.imports
@@ -102,7 +102,7 @@ class House:
         ]
 
     def reaches(self) -> Counter[str]:
-        """Reaches into another object's ``_name``: module -> how many."""
+        """Accesses to another object's ``_name``: module -> how many."""
         found: Counter[str] = Counter()
         for module, (_, tree) in self.trees.items():
             for node in ast.walk(tree):
@@ -121,7 +121,7 @@ class House:
         return {module: size for module, size in sizes.items() if size > limit}
 
     def functions(self) -> dict[str, int]:
-        """``module:function`` -> its lines from the ``def`` on, without signature, docstring and blank lines."""
+        """``module:function`` -> its number of lines, without signature, docstring and blank lines."""
         found = {}
         for module, (path, tree) in self.trees.items():
             lines = path.read_text("utf-8").splitlines()
@@ -133,7 +133,7 @@ class House:
         return found
 
     def class_names(self) -> dict[str, list[str]]:
-        """Names of classes that stand in several modules."""
+        """Class names that occur in several modules."""
         found = defaultdict(list)
         for module, (_, tree) in self.trees.items():
             for node in tree.body:
@@ -142,7 +142,7 @@ class House:
         return {name: modules for name, modules in found.items() if len(modules) > 1}
 
     def module_names(self) -> dict[str, list[str]]:
-        """Names of modules that occur several times, ``__init__`` aside."""
+        """Module names that occur several times, apart from ``__init__``."""
         found = defaultdict(list)
         for module, (path, _) in self.trees.items():
             if path.stem not in ("__init__", "__main__"):
@@ -150,7 +150,7 @@ class House:
         return {name: modules for name, modules in found.items() if len(modules) > 1}
 
     def class_paths(self) -> set[str]:
-        """Every ``"drivetrain.module:Name"`` that stands in a text."""
+        """Every ``"drivetrain.module:Name"`` in a string."""
         texts = [
             node.value
             for _, tree in self.trees.values()
@@ -160,7 +160,7 @@ class House:
         return {text for text in texts if _CLASS_PATH.fullmatch(text)}
 
     def figures(self) -> str:
-        """The measures of the house in one line each."""
+        """The measures, one per line."""
         arrows = {(self.room(i.source), self.room(i.target)) for i in self.imports} - {
             (room, room) for room in map(self.room, self.trees)
         }
@@ -179,7 +179,7 @@ class House:
 
 
 def ours(root: Path = ROOT) -> House:
-    """The package of a checkout, with the floors that its import-linter contract names."""
+    """The package of a checkout, with the floors named by its import-linter contract."""
     with (root / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     layers = next(row["layers"] for row in contracts if row["type"] == "layers")

@@ -1,8 +1,8 @@
-"""What does not hold the rules of the house yet, each with its reason; the lists may only get shorter."""
+"""Code that does not yet follow the rules, each with its reason; the lists may only get shorter."""
 
 from __future__ import annotations
 
-#: Module -> how many reaches into another object's ``_name``.
+#: Module -> number of accesses to another object's ``_name``.
 REACHES = {
     "drivetrain.engine.old_hooks": (21, "calls the former hooks of third parties' engines; goes with them"),
     "drivetrain.engines.anomalib.framework": (1, "Anomalib has no public word for: this model is fitted"),
@@ -16,7 +16,7 @@ LONG_FILES: dict[str, int] = {}
 #: Functions with more than 40 lines of body.
 LONG_FUNCTIONS: dict[str, str] = {}
 CLASS_NAMES: dict[str, str] = {}
-#: Names of modules that occur in several rooms, beside those of formats, tasks and hooks.
+#: Module names that occur in several rooms, apart from those of formats, tasks and hooks.
 MODULE_NAMES = {
     "base": "what a decoder is; what the contract's checks share",
     "masks": "moved to images; the name at the top goes away with the next release",

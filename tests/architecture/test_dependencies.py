@@ -17,7 +17,7 @@ from drivetrain import list_engines
 from drivetrain.machine.packages import SAME_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Not needed by drivetrain: it only keeps them from the network where an upstream has brought them.
+#: Not needed by drivetrain, which only keeps them off the network if an upstream has installed them.
 SILENCED = {"huggingface_hub", "open_clip"}
 
 
@@ -30,7 +30,7 @@ def requirement_name(text: str) -> str:
 
 
 def stated_requirements(*without: str) -> list[str]:
-    """Every line of ``pyproject.toml`` that requires something, but for those of some extras."""
+    """Every requirement in ``pyproject.toml``, except those of some extras."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)["project"]
     extras = project["optional-dependencies"]
@@ -49,7 +49,7 @@ def declared() -> set[str]:
 
 
 def pins(text: str) -> dict[str, str]:
-    """What a file of constraints pins for x86_64: name -> version."""
+    """The pins of a constraints file for x86_64: name -> version."""
     found = re.findall(
         r"^([\w.-]+)==([^\s;]+)(?=[\s;]|$)(?! *; *platform_machine == \"aarch64\")", text, flags=re.MULTILINE
     )
@@ -134,7 +134,7 @@ def test_the_docs_have_the_licences_and_sizes_of_the_metadata() -> None:
     read = [row for row in map(licences.ROW.match, licences.rewritten(page).splitlines()) if row]
     assert {normal(row["package"]) for row in described} == declared()
     assert [row["licence"] for row in described] == [row["licence"] for row in read]
-    for stated, found in zip(described, read, strict=True):  # a wheel for another Python has another size
+    for stated, found in zip(described, read, strict=True):  # a wheel for a different Python has a different size
         sizes = [float(row["number"]) * (1000 if row["unit"] == "GB" else 1) for row in (stated, found)]
         assert abs(sizes[0] - sizes[1]) <= max(0.2, 0.3 * sizes[1]), f"{stated['package']}: {sizes}"
 

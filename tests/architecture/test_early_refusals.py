@@ -1,4 +1,4 @@
-"""What can be known without a framework is refused before one is loaded, in words that say what to do."""
+"""What can be detected without a framework is refused before one is loaded, with a message that says what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAVY = (
     *("openvino", "onnx", "onnxruntime", "nncf", "cv2", "datumaro", "optuna"),
 )
 
-#: Runs the commands that it reads one after the other; tells code, message and what heavy has been loaded by then.
+#: Runs the commands that it reads one after another; reports code, message and the heavy modules loaded by then.
 ASK = f"""
 import contextlib, io, json, sys
 from drivetrain.cli.main import main
@@ -31,7 +31,7 @@ for words in json.load(sys.stdin):
 """
 
 TRAIN = "train --model timm:test_resnet --data pictures"
-#: What a new user gets wrong -> what the command says.
+#: A new user's mistake -> the message.
 SLIPS = {
     # names of options and models
     f"{TRAIN} --epochs 3": "--epochs is not an option of train. Did you mean '--max_epochs'? See all with: "
@@ -102,7 +102,7 @@ SLIPS = {
     "predict --model timm:test_resnet --source pictures --confidence 7": "--confidence 7.0 must be between 0 and 1.",
     "predict --model timm:test_resnet --task classification --source pictures --confidence 0.5": "--confidence 0.5 "
     "cannot be honoured: classification has no objects to leave out.",
-    # what an engine never honours
+    # options that an engine never honours
     "train --model anomalib:Padim --data pictures --task classification": "--task classification, but anomalib:Padim "
     "is a model for the task 'anomaly'. List models for it with: drivetrain find --task classification",
     "tune --model yolo11n-cls --data pictures --space.learning_rate [0.1,7]": "--learning_rate 7 is not allowed by "

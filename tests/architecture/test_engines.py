@@ -1,4 +1,4 @@
-"""What engines say of themselves is so, and a new one needs a folder and an entry point, and nothing of ours."""
+"""The engines' declarations are true, and a new engine needs only a folder and an entry point."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ class ScratchEngine(Engine):
 
 
 def defined(framework: type[Framework]) -> set[str]:
-    """The hooks that a framework may leave out and does not."""
+    """The optional hooks that a framework does not define."""
     return {hook for hook in OPTIONAL if getattr(framework, hook) is not getattr(Framework, hook)}
 
 
 def breach(spec: EngineSpec, framework: type[Framework]) -> set[str]:
-    """The hooks that an engine declares and lacks, or has and does not declare; ``infer`` all must have."""
+    """Hooks that an engine declares but lacks, or has but does not declare; all must have ``infer``."""
     return (set(spec.hooks) - set(NEEDED)) ^ defined(framework)
 
 
@@ -146,7 +146,7 @@ def test_the_guide_names_what_else_a_framework_may_define() -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of installed packages with the engine in it, which nothing announces yet."""
+    """A folder of installed packages that contains the engine, which is not announced yet."""
     folder = tmp_path / "site"
     package = folder / "scratch_engine"
     package.mkdir(parents=True)
@@ -163,7 +163,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def use(images: Path, tmp_path: Path) -> None:
-    """Train, test, predict and open the run again, by the factory."""
+    """Train, test, predict and reopen the run, through the factory."""
     majority: Any = import_object("scratch_engine.models:Majority")
     engine: Any = Engine(majority(), images, work_dir=tmp_path / "run")
     assert type(engine).__module__ == "scratch_engine.engine"

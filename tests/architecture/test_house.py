@@ -1,4 +1,4 @@
-"""The rules of the house, and that each of them sees a breach."""
+"""The rules of the source's structure, and a check that each of them detects a violation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drivetrain import Engine
 from drivetrain.engine.verbs import verbs_of
 from drivetrain.types import Task
 
-#: Files that stand in several rooms because each room has its part of the same thing.
+#: Files that occur in several rooms because each room has its part of the same thing.
 FORMATS = {"coco", "csv", "datumaro", "dota", "image_folder", "kitti", "label_studio", "mvtec", "voc", "yolo"}
 TASKS = {*(task.value for task in Task), "oriented", "dense"}
 HOOKS = {"engine", "framework", "data", "build", "train", "predict", "export", "checkpoint", "states", "listing"}
@@ -30,7 +30,7 @@ def house() -> House:
 
 @pytest.fixture
 def breach(tmp_path: Path) -> House:
-    """A small house in which every rule is broken once."""
+    """A small package that breaks every rule once."""
     files = {
         "cellar/stairs.py": "from drivetrain.attic import roof\nclass Step: ...\n",
         "cellar/typed.py": "import typing\nif typing.TYPE_CHECKING:\n    from drivetrain.attic.roof import Tile\n",

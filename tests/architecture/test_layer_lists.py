@@ -1,4 +1,4 @@
-"""The import-linter contracts name every module there is (`make check` runs the contracts themselves)."""
+"""The import-linter contracts name every existing module (`make check` runs the contracts themselves)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every text of the package that an error may have is said in the words of the command line, wherever it stands."""
+"""Every message of the package can be expressed in terms of the command line, wherever it is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from drivetrain.cli.wording import OF_DATA, reworded, spellings
 from drivetrain.errors import either
 
 SOURCE = Path(drivetrain.__file__).parent
-#: What holds no messages of the command line -> what it holds.
+#: Modules without messages for the command line -> what they contain instead.
 NO_MESSAGES = {
     "cli/completion.py": "scripts of shells",
     "cli/doctor.py": "the program of a probe; its own messages are written for the command line",
@@ -35,7 +35,7 @@ OPTION = re.compile(r"(?<![\w-])--([a-z][a-z_]*)")
 
 
 def text_of(node: ast.AST) -> str | None:
-    """The text of a literal, with 'x' and 7 for what is filled in; both languages of ``either``."""
+    """The text of a literal, with 'x' and 7 as placeholder values; both forms of ``either``."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.JoinedStr):
@@ -52,7 +52,7 @@ def text_of(node: ast.AST) -> str | None:
 
 
 class Texts(ast.NodeVisitor):
-    """The whole texts of a module, without docstrings and what an object prints of itself."""
+    """The complete strings of a module, without docstrings and ``__repr__``."""
 
     def __init__(self) -> None:
         self.found: list[tuple[int, str]] = []
@@ -83,7 +83,7 @@ def all_texts() -> Iterator[tuple[str, str]]:
 
 
 def foreign(text: str, command: str) -> list[str]:
-    """What a text names, after the translation, that the command line does not have."""
+    """What a message mentions, after the translation, that the command line does not have."""
     said = reworded(text, own=own_options(command))
     names = "|".join(sorted(spellings(own_options(command)), key=len, reverse=True))
     calls = CALL.findall(said)

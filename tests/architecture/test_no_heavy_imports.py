@@ -1,4 +1,4 @@
-"""Looking around is cheap: nothing but a verb at work loads a framework."""
+"""Inspection is cheap: only a running verb loads a framework."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_explaining_a_run_loads_no_framework(tmp_path: Path) -> None:
 
 
 def test_the_runtimes_are_imported_in_one_place() -> None:
-    """Imported otherwise, they write into the user's home and report their use over the network."""
+    """Imported directly, they write into the user's home and report their use over the network."""
     source = Path(drivetrain.__file__).parent
     bare = re.compile(
         r"^( +import (openvino|onnxruntime)| +from (openvino|onnxruntime) import (?!Model$))", re.MULTILINE

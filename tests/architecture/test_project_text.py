@@ -1,4 +1,4 @@
-"""The project's own text says nothing of the machine it was written on."""
+"""The project's own text contains nothing about the machine it was written on."""
 
 from __future__ import annotations
 

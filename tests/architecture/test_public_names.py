@@ -1,4 +1,4 @@
-"""What a module lists in ``__all__`` is what can be imported from it."""
+"""Everything listed in a module's ``__all__`` can be imported from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import drivetrain
 
 
 def typed_names() -> dict[str, str]:
-    """Names that ``drivetrain/__init__.py`` shows to type checkers: name -> where from."""
+    """Names that ``drivetrain/__init__.py`` shows to type checkers: name -> origin."""
     tree = ast.parse(Path(drivetrain.__file__).read_text(encoding="utf-8"))
     blocks = [n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
     imports = [n for block in blocks for n in block.body if isinstance(n, ast.ImportFrom)]

@@ -1,4 +1,4 @@
-"""Every engine's verbs are called alike: the base class holds the one contract."""
+"""The verbs of every engine have the same signatures: the base class defines the only contract."""
 
 from __future__ import annotations
 

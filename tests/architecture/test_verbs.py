@@ -1,4 +1,4 @@
-"""A verb is a module and a line in the engine: that makes it a method and a command, with its options checked."""
+"""A verb is a module and a line in the engine; that makes it a method and a command, with its options checked."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ except Exception as error:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of the package with the module of a verb and its line in the engine, and nothing else."""
+    """A copy of the package with one additional verb module and its line in the engine."""
     package = tmp_path / "src" / "drivetrain"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "engine" / "verbs" / "count.py").write_text(VERB.lstrip(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every benchmark still runs: its smallest runs end with figures and without a traceback."""
+"""Every benchmark still runs: with minimal arguments it ends with figures and without a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def scripts() -> list[Path]:
 
 
 def smallest(path: Path) -> list[list[str]]:
-    """The arguments of a script's smallest runs."""
+    """The minimal arguments of a script."""
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["SMOKE"]:
             return list(ast.literal_eval(node.value))
@@ -41,5 +41,5 @@ def test_a_script_runs(path: Path, arguments: list[str], tmp_path: Path) -> None
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert "Traceback" not in done.stderr, done.stderr[-3000:]
-    assert done.returncode in (0, 1), done.stderr[-3000:]  # 1: a limit is missed, which so small a run may
+    assert done.returncode in (0, 1), done.stderr[-3000:]  # 1: a limit is missed, which is allowed in such a small run
     assert any(character.isdigit() for character in done.stdout), "it printed no figure"

@@ -1,4 +1,4 @@
-"""One cache for all checks of the contract, so that nothing is read from or written to the user's."""
+"""One cache for all contract checks, so that nothing is read from or written to the user's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def export_without_the_trace(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine, str, str], None]:
-    """``export_without_the_trace(engine, framework, model)``: by ``torch.export`` alone, or as the table says."""
+    """``export_without_the_trace(engine, framework, model)``: by ``torch.export`` alone, or as listed in the table."""
 
     def export(engine: Engine, framework: str, model: str) -> None:
         monkeypatch.setattr(conversion, "WAYS", ("torch.export",))

@@ -1,6 +1,6 @@
-"""The models that keep the contract in this repository, and the checks that they are known not to pass.
+"""The models tested with the contract in this repository, and the checks that they are known to fail.
 
-``docs/support-matrix.md`` is made from this: ``python -m drivetrain.testing.matrix``.
+``docs/support-matrix.md`` is generated from this: ``python -m drivetrain.testing.matrix``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EXPECTED: dict[tuple[str, str], Expectation] = {
     ("toy", "export[onnx-fp32]"): Never("An example builds one graph; OpenVINO's.", raises=UnsupportedError),
 }
 
-# engine -> the models that are taken from images to the artefact, each by itself
+# engine -> the models that are taken from images to the artefact, each separately
 MODELS: dict[str, tuple[str, ...]] = {
     "anomalib": (
         *("AiVad", "AnomalyDINO", "AnomalyVFM", "CFM", "Cfa", "Cflow", "Csflow", "Dfkde", "Dfm", "Dinomaly", "Draem"),
@@ -48,7 +48,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 _OWN = "datamodules can be given, for training and Anomalib's own test; not run here, where its weights cannot be had."
 _VIDEO = f"It looks at video, and drivetrain's data sets are images. Anomalib's own video {_OWN}"
 _DEPTH = f"It looks at images with depth, and drivetrain's data sets have none. Anomalib's 3D {_OWN}"
-# (engine, model, step) -> why it fails; the steps after it are not taken
+# (engine, model, step) -> why it fails; later steps are skipped
 EXPECTED_STEPS: dict[tuple[str, str, str], Expectation] = {
     ("anomalib", "AiVad", "train"): Never(_VIDEO, raises=DataError),
     ("anomalib", "Fuvas", "train"): Never(_VIDEO, raises=DataError),

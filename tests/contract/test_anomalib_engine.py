@@ -1,4 +1,4 @@
-"""The Anomalib engine keeps the contract, with a student and its teacher."""
+"""The Anomalib engine passes the contract, with a student and its teacher."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TestAnomalib(EngineContract):
         return Padim(pre_trained=False, layers=["layer1"], n_features=20, pre_processor=size, visualizer=False)
 
     def make_other_dataset(self, root: Path) -> Path:
-        """The same kinds of image, with a defect of another name."""
+        """The same kind of images, with a differently named defect."""
         folder = mvtec(root, seed=1)
         (folder / "test" / "spot").rename(folder / "test" / "stain")
         (folder / "ground_truth" / "spot").rename(folder / "ground_truth" / "stain")

@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 Prepare = Callable[[Path, pytest.MonkeyPatch], None]
 
 
-# --- what models read from disk, made up here ------------------------------------------------------------------------
+# --- files that models read from disk, generated here ----------------------------------------------------------------
 
 
 def pictures(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Ordinary pictures and textures; the sampler of Anomalib wants them in folders of classes."""
+    """Ordinary pictures and textures; Anomalib's sampler needs them in class folders."""
     del patch
     random = np.random.default_rng(0)
     for number in range(2):
@@ -55,7 +55,7 @@ def teacher(folder: Path, patch: pytest.MonkeyPatch) -> None:
 def autoencoder(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Dsr's quantised autoencoder, untrained, where the download would have put it.
 
-    What it quantises is normalised; without that all patches get the same code and nothing tells images apart.
+    Its codebook input is normalised; otherwise all patches get the same code and images cannot be told apart.
     """
     del folder, patch
     import torch
@@ -82,8 +82,8 @@ def autoencoder(folder: Path, patch: pytest.MonkeyPatch) -> None:
 def efficientnet(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """An EfficientNet-B5 that is untrained but normalised, with branches that change little.
 
-    Without that its features grow from layer to layer, and with them the rounding errors, up to numbers that say
-    nothing.
+    Otherwise its features, and with them the rounding errors, would grow from layer to layer until the numbers are
+    meaningless.
     """
     del patch
     import torch
@@ -124,7 +124,7 @@ def small_clip(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def answers(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """A language model that says yes about every second picture; the real protocol has a test of its own."""
+    """A language model that says yes about every second picture; the real protocol is tested elsewhere."""
     del folder
     pytest.importorskip("ollama")
     from anomalib.models.image.vlm_ad.backends import ollama
@@ -146,13 +146,13 @@ class Case:
     """How a model is kept small.
 
     Attributes:
-        args: of its constructor.
-        size: of its input, if it takes another than its own.
-        own_size: of its input, for classes that take it only with a pre-processor of the user's.
-        prepare: makes what the model reads from disk.
-        batch_size: of the training.
-        pretrained: a file, ``False`` for random weights, ``None`` where there are none to leave out.
-        steps: of the training, where every step is long.
+        args: constructor arguments.
+        size: input size, if not the model's default.
+        own_size: input size, for classes that only accept one with a user's own pre-processor.
+        prepare: creates the files that the model reads from disk.
+        batch_size: batch size of the training.
+        pretrained: a file, ``False`` for random weights, ``None`` if there are no weights to skip.
+        steps: number of training steps, if every step is slow.
     """
 
     args: dict[str, Any] = field(default_factory=dict)
@@ -216,14 +216,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some models look for pictures where they stand, and for weights in the user's cache."""
+    """Some models look for pictures in the current folder, and for weights in the user's cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def pre_processor(size: int) -> Any:
-    """One of the user's, with the usual normalisation."""
+    """A user's own pre-processor, with the usual normalisation."""
     from anomalib.pre_processing import PreProcessor
     from torchvision.transforms.v2 import Compose, Normalize, Resize
 
@@ -235,10 +235,10 @@ class Trip:
     """One model on its way from images to the artefact.
 
     Args:
-        name: of the model.
+        name: name of the model.
         case: how it is kept small.
         data: to train on.
-        work_dir: of the run.
+        work_dir: work dir of the run.
     """
 
     def __init__(self, name: str, case: Case, data: Dataset, work_dir: Path) -> None:
@@ -268,13 +268,13 @@ class Trip:
         assert result.last_checkpoint.is_file()
 
     def test(self) -> None:
-        """The common metrics are there, and the threshold is what it was."""
+        """The common metrics exist, and the threshold is unchanged."""
         before = float(getattr(self.engine.model.post_processor, "image_threshold", 0.0))
         assert 0.0 <= self.engine.test()["image_auroc"] <= 1.0
         assert float(getattr(self.engine.model.post_processor, "image_threshold", 0.0)) == before
 
     def predict(self) -> None:
-        """Every image has an answer, which does not depend on the others, and the work dir gives the same ones."""
+        """Every image has an answer independent of the others, and the work dir gives the same answers."""
         self.answers = self.engine.predict()
         assert len(self.answers) == len(self.engine.dataset.subset("test").paths)
         alone = self.engine.predict(batch_size=1)
@@ -284,12 +284,12 @@ class Trip:
         assert [answer.anomaly_score for answer in again.predict()] == pytest.approx(self.scores, abs=1e-3)
 
     def export(self) -> None:
-        """The artefact passes its own comparison."""
+        """The artefact passes its own verification."""
         self.artifact = self.engine.export()
         assert self.artifact.parity["passed"]
 
     def load(self) -> None:
-        """The artefact answers as the model does."""
+        """The artefact gives the same answers as the model."""
         found = load(self.artifact.path, precision="f32").predict(self.engine.dataset.subset("test").paths)
         assert [answer.anomaly_score for answer in found] == pytest.approx(self.scores, abs=2e-3)
         for ours, theirs in zip(self.answers, found, strict=True):

@@ -1,4 +1,4 @@
-"""The table of what models need says what the installed Anomalib says in its own code."""
+"""The table of the models' requirements agrees with the code of the installed Anomalib."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CLASSES = exported_classes()
 
 
 def code(name: str) -> str:
-    """All of the upstream's code for a model, and for nothing else."""
+    """All of the upstream's code for a model, and nothing else."""
     folder = Path(inspect.getfile(CLASSES[name])).parent
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*.py")))
 
 
 def naming(pattern: str) -> set[str]:
-    """The models in whose code something is found."""
+    """The models whose code matches a pattern."""
     return {name for name in CLASSES if re.search(pattern, code(name))}
 
 
@@ -71,7 +71,7 @@ def test_models_that_look_at_something_else_than_images() -> None:
 
 
 def test_models_whose_scores_depend_on_the_batch() -> None:
-    """Such as by the largest value of all maps; those that normalise each map by itself name an axis."""
+    """Such as by the largest value of all maps; normalising each map separately names an axis."""
     assert {name for name, need in NEEDS.items() if need.alone} == naming(r"layer_distribution\.max\(\)")
 
 

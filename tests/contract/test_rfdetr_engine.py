@@ -1,4 +1,4 @@
-"""The RF-DETR engine keeps the contract, with the smallest detector at a small size."""
+"""The RF-DETR engine passes the contract, with the smallest detector at a small size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drivetrain.testing import EngineContract
 from drivetrain.testing.data import coco
 from drivetrain.types import Task
 
-#: One group of few queries: what takes the time at the usual size are the 3,900 of training.
+#: One group of few queries: with the default, training takes its time for 3,900 of them.
 SMALL: dict[str, Any] = {"dec_layers": 1, "group_detr": 1, "num_queries": 20, "num_select": 20}
 
 
@@ -37,7 +37,7 @@ class TestRFDETRDetection(EngineContract):
 
     @pytest.fixture(autouse=True)
     def _tidy(self, tmp_path: Path) -> Iterator[None]:
-        """A state with the optimiser has half a gigabyte."""
+        """Delete the state, which is half a gigabyte with the optimiser."""
         yield
         shutil.rmtree(tmp_path)
 
@@ -47,7 +47,7 @@ class TestRFDETRDetection(EngineContract):
         return RFDETRNano(pretrain_weights=None, device="cpu", **SMALL)
 
     def make_other_dataset(self, root: Path) -> Path:
-        """The same scenes, with one label of another name."""
+        """The same scenes, with one label renamed."""
         folder = coco(root, seed=1)
         for file in (folder / "annotations").iterdir():
             file.write_text(file.read_text(encoding="utf-8").replace('"circle"', '"disc"'), encoding="utf-8")

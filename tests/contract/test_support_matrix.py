@@ -1,4 +1,4 @@
-"""The table of expected failures is sound, and the page that is made from it is fresh."""
+"""The table of expected failures is valid, and the page generated from it is up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example of a third-party engine, built, installed and run as a stranger would."""
+"""The example of a third-party engine, built, installed and run as by an outsider."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print("accuracy", engine.test()["accuracy"])
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package installed from a copy of its sources, without a network."""
+    """A folder with the package installed from a copy of its sources, without network access."""
     import shutil
 
     ignored = shutil.ignore_patterns("__pycache__", ".pytest_cache", "dist")

@@ -1,4 +1,4 @@
-"""What the Lightning engine exports converts by ``torch.export``; other engines have this in their own tests."""
+"""The Lightning engine's exports convert by ``torch.export``; other engines check this in their own tests."""
 
 from __future__ import annotations
 

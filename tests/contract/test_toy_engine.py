@@ -1,4 +1,4 @@
-"""The toy engine keeps the contract."""
+"""The toy engine passes the contract."""
 
 from __future__ import annotations
 

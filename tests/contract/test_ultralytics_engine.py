@@ -1,4 +1,4 @@
-"""The Ultralytics engine keeps the contract, with a small classifier and a small detector."""
+"""The Ultralytics engine passes the contract, with a small classifier and a small detector."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class TestUltralyticsDetection(_Ultralytics):
     expected_failures = expected("ultralytics-detect")
 
     def test_a_resumed_run_equals_an_uninterrupted_one(self, trained: Trained, dataset: Path, tmp_path: Path) -> None:
-        """A detector that has learnt little answers nothing, so the losses are compared as well."""
+        """A barely trained detector finds nothing, so the losses are compared as well."""
         super().test_a_resumed_run_equals_an_uninterrupted_one(trained, dataset, tmp_path)
         resumed = read_history(tmp_path / "work" / "metrics.csv")[-1].metrics["train/loss"]
         assert resumed == pytest.approx(trained.result.history[-1].metrics["train/loss"], abs=self.same)
 
     def make_other_dataset(self, root: Path) -> Path:
-        """The same scenes, with one label of another name."""
+        """The same scenes, with one label renamed."""
         folder = coco(root, seed=1)
         for file in (folder / "annotations").iterdir():
             file.write_text(file.read_text(encoding="utf-8").replace('"circle"', '"disc"'), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every task of Ultralytics from training to the artefacts, each with a small model of it."""
+"""Every Ultralytics task from training to the artefacts, each with a small model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wheel holds what it should, and what it installs into a new environment works."""
+"""The wheel contains what it should, and works when installed into a new environment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(*words: str | Path, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the source archive, made as ``make dist`` makes them."""
+    """A folder with the wheel and the source archive, built like in ``make dist``."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "hatchling", "build", "-d", folder, folder=ROOT)
     return folder
@@ -58,7 +58,7 @@ def names_in(wheel: Path) -> list[str]:
 
 
 def install(wheel: Path, extras: str, folder: Path) -> Path:
-    """Install the wheel into a new environment, at the versions that are tested together; returns its ``bin``."""
+    """Install the wheel into a new environment, at the versions tested together; returns its ``bin``."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     pip = (python, "-m", "pip", "--disable-pip-version-check", "--no-input")

@@ -1,4 +1,4 @@
-"""What the README shows, and a data set for it."""
+"""The code blocks of the README, and a data set for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 
 
 def write_digits(folder: Path) -> None:
-    """A few drawn digits in the layout that examples/make_mnist.py writes."""
+    """A few drawn digits in the layout written by examples/make_mnist.py."""
     random = np.random.default_rng(0)
     for subset, count in {"train": 12, "val": 4, "test": 4}.items():
         for digit in ("1", "7"):

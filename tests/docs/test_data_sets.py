@@ -1,4 +1,4 @@
-"""What docs/data-sets.md shows is run on generated shapes."""
+"""The examples of docs/data-sets.md are run on generated shapes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's data set: real digits, split fairly, the same at every call."""
+"""The demo's data set: real digits, stratified, the same for every call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebook under examples runs without a screen, and shows pictures of predictions."""
+"""The notebook in examples runs headless, and shows pictures of predictions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_notebook_shows_pictures_of_predictions(tmp_path: Path) -> None:
 
 
 def test_the_notebook_holds_no_outputs() -> None:
-    """They would be of another version, and large."""
+    """They would be from a different version, and large."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in notebook.cells)

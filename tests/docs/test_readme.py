@@ -1,4 +1,4 @@
-"""What the README tells a reader to type is run as it stands there."""
+"""The commands and code of the README are run as written."""
 
 from __future__ import annotations
 

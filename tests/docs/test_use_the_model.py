@@ -1,4 +1,4 @@
-"""What docs/use-the-model.md shows is run on a model that finds dark pictures anomalous."""
+"""The examples of docs/use-the-model.md are run on a model that finds dark pictures anomalous."""
 
 # ruff: noqa: TID253 - tests use the frameworks outright
 

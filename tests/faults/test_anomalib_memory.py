@@ -1,4 +1,4 @@
-"""A training of Anomalib whose memory runs out in the middle goes on with smaller steps."""
+"""Anomalib training that runs out of memory continues with smaller steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_anomalib_goes_on_with_half_the_batch(tmp_path: Path) -> None:
     from lightning.pytorch.callbacks import Callback
 
     class Full(Callback):
-        """Runs out of memory in the first step of the second epoch, once, and notes what is trained with."""
+        """Runs out of memory in the first step of the second epoch, once, and records the batches."""
 
         happened = False
         seen: tuple[int, int, int] | None = None

@@ -1,4 +1,4 @@
-"""The command as a process: start-up, signals, closed pipes, and a standard output with nothing but the result."""
+"""The command as a process: start-up, signals, closed pipes, and standard output with only the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training of Lightning whose memory runs out in the middle goes on with smaller steps."""
+"""Lightning training that runs out of memory continues with smaller steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from drivetrain.testing import data
 
 pytestmark = pytest.mark.slow
 
-#: The address space is limited after the first epoch, so that the next one needs more than there is.
+#: The address space is limited after the first epoch, so that the next one needs more than is available.
 LIMITED = """
 import json, resource, sys
 from drivetrain import Engine

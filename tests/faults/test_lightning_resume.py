@@ -1,4 +1,4 @@
-"""A training that is killed or stopped goes on as if nothing had happened."""
+"""Training that is killed or stopped resumes as if nothing had happened."""
 
 # ruff: noqa: TID253  (tests of this framework)
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A process with little memory trains on with a smaller batch."""
+"""A process with little memory continues training with a smaller batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from drivetrain.runs.record import read_record
 from drivetrain.testing import data
 
-#: The toy engine with an appetite: each image of a batch takes so much memory while a step lasts.
+#: The toy engine with higher memory use: each image of a batch allocates this much during a step.
 ENGINE = """
 from dataclasses import replace
 import numpy as np
@@ -127,7 +127,7 @@ def test_memory_that_runs_out_twice_is_an_error(job: dict[str, Any], tmp_path: P
 
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[Path]:
-    """A control group with little memory, where this process may make one."""
+    """A control group with little memory, if this process may create one."""
     root = next(path for path in (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"), tmp_path) if path.is_dir())
     made = root / f"drivetrain-test-{os.getpid()}"
     try:

@@ -1,4 +1,4 @@
-"""A run that goes on keeps what it was begun with, without being told again."""
+"""A resumed run keeps its original options without repeating them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_resume_alone_ends_as_the_unbroken_run(how: signal.Signals, folder: Path
 
 
 def test_sigterm_ends_a_job_in_the_background_of_a_shell_too(folder: Path, tmp_path: Path) -> None:
-    """A shell without job control lets its background jobs ignore Ctrl-C."""
+    """A shell without job control makes its background jobs ignore Ctrl-C."""
     work = tmp_path / "run"
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -1,4 +1,4 @@
-"""Disks that fail where the contract suite does not look: in C++, in data, in a search, and at the very end."""
+"""Failing disks where the contract suite does not look: in C++, in data, in a search, and at the very end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A search that is killed goes on with the same command, and leaves no worker behind."""
+"""A search that is killed is resumed by the same command, and leaves no worker behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from drivetrain.testing import data
 
-#: ``drivetrain tune`` with the toy engine known; each step takes a moment, so that the kill meets trials at work.
+#: ``drivetrain tune`` with the toy engine registered; each step takes a moment, so that the kill hits running trials.
 SCRIPT = """
 import sys
 import slow_toy
@@ -79,7 +79,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """The processes whose output goes into the folder."""
+    """The processes whose output goes to the folder."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -102,7 +102,7 @@ def test_a_killed_search_goes_on(command: list[str], tmp_path: Path) -> None:
     process.communicate()
     wait_for(lambda: not processes_of(search))
     with (search / "journal.log").open("ab") as journal:
-        journal.write(b'{"op_code": 6, "half a li')  # as a kill in the middle of a write leaves it
+        journal.write(b'{"op_code": 6, "half a li')  # as left by a kill in the middle of a write
     (search / "journal.log.lock").symlink_to("nobody")
     process = start(command, tmp_path)
     printed, said = process.communicate(timeout=120)

@@ -1,4 +1,4 @@
-"""Ultralytics asks nothing of the network, starts no installer and writes only into the work dir and the cache."""
+"""Ultralytics does not access the network, runs no installer and writes only into the work dir and the cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training of Ultralytics whose memory runs out in the middle goes on with smaller steps."""
+"""Ultralytics training that runs out of memory continues with smaller steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training of Ultralytics that is killed goes on from its last whole epoch."""
+"""Ultralytics training that is killed resumes from its last complete epoch."""
 
 from __future__ import annotations
 

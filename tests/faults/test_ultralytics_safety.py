@@ -1,4 +1,4 @@
-"""What a checkpoint must not do: run anything; and what is said of one that is damaged."""
+"""A checkpoint must not execute anything; and the messages about damaged ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Evil:
 
 
 def _craft(path: Path, marker: Path) -> Path:
-    """A checkpoint that says it is Ultralytics' and runs a command when it is unpickled."""
+    """A checkpoint that claims to be Ultralytics' and runs a command when it is unpickled."""
     content = {"model": _Evil(str(marker)), "train_args": {}, "mark": "ultralytics.nn.tasks"}
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(content, protocol=2))

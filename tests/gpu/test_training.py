@@ -88,7 +88,7 @@ def test_more_gpus_than_there_are_are_refused(tmp_path: Path) -> None:
 
 
 def test_when_memory_runs_out_training_goes_on_with_half_the_batch(tmp_path: Path) -> None:
-    """Real memory of the GPU, held by this process until little is left."""
+    """Real GPU memory, held by this process until little is left."""
     folder = data.class_folders(tmp_path / "data", subsets={"train": 40, "val": 4, "test": 4})
     engine = make("timm:resnet18", tmp_path / "run", folder, device="cuda")
     free, total = torch.cuda.mem_get_info()

@@ -1,4 +1,4 @@
-"""Checkpoints go both ways between Anomalib and drivetrain, and one artefact serves three clients."""
+"""Checkpoints can be exchanged between Anomalib and drivetrain, and one artefact works with three clients."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_datamodule_of_anomalib_passes_through(category: Path, tmp_path: Path) -
 def test_model_that_looks_at_no_single_images_is_tested_by_anomalib_alone(
     category: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What video models do with Anomalib's datamodules; their own weights are not at hand."""
+    """Video models with Anomalib's datamodules; their own weights are not available here."""
     from drivetrain.engines.anomalib import requirements
 
     monkeypatch.setitem(requirements.NEEDS, "Padim", requirements.Need(data="video"))
@@ -154,7 +154,7 @@ def test_three_clients_agree_on_one_artefact(
     adapter = OpenvinoAdapter(create_core(), str(artifact.model_path), device="CPU", plugin_config=precise)
     if kind == "openvino":
         model_api = Model.create_model(adapter)
-    monkeypatch.chdir(tmp_path)  # the inferencer makes a cache folder where it stands
+    monkeypatch.chdir(tmp_path)  # the inferencer creates a cache folder in the current one
     inferencer = OpenVINOInferencer(artifact.model_path, device="CPU", config=precise)
     own = {answer.path: answer for answer in ours.predict([str(path) for path in awkward])}
     for path in [*sorted((category / "test").rglob("*.png"))[::4], *awkward]:

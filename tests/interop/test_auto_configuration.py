@@ -1,4 +1,4 @@
-"""``drivetrain train --data FOLDER`` with nothing else, on real engines, and without the engine that is needed."""
+"""``drivetrain train --data FOLDER`` alone, on real engines, and without the required engine."""
 
 from __future__ import annotations
 

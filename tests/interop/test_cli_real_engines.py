@@ -1,4 +1,4 @@
-"""What the command line promises, with the frameworks themselves."""
+"""The promises of the command line, with the real frameworks."""
 
 from __future__ import annotations
 

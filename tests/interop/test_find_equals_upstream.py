@@ -1,4 +1,4 @@
-"""The names that ``drivetrain find`` lists are those that each upstream lists itself."""
+"""``drivetrain find`` lists the same names as each upstream itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drivetrain import list_engines, list_models
 from drivetrain.machine.packages import import_object
 from drivetrain.types import Task
 
-#: Released weights of Ultralytics that are no architecture of their own: other data, other training, other wrappers.
+#: Published Ultralytics weights that are not separate architectures: other data, other training, other wrappers.
 _WEIGHTS_ONLY = re.compile(
     r"yolov[35].*u|.*-(oiv7|distill|reid|grayscale|pf|ade20k|objv1(-\d+|-seg)?)"
     r"|(?i:sam|sam2|sam2\.1|mobile_sam|fastsam|mobileclip2?|yolo_nas|calibration)[-_.].*|mobile_sam|.*\.npy"
@@ -21,7 +21,7 @@ _WEIGHTS_ONLY = re.compile(
 
 
 def offered(engine: str, prefix: str) -> list[dict[str, Any]]:
-    """What the listing of a source says, asked in this process."""
+    """The listing of a source, created in this process."""
     source = next(source for source in list_engines()[engine].sources if source.prefix == prefix)
     rows: list[dict[str, Any]] = import_object(source.listing)()["models"]
     names = [row["name"] for row in rows]

@@ -1,7 +1,7 @@
-"""The examples of the proposal that this package goes back to, as typed there, with the names that they have here.
+"""The examples of the proposal that this package originates from, as written there, with the names used here.
 
 OpenVINO Training Extensions' "Engine refactor": one model, one engine; ``Engine(model)`` is a factory, and the verbs
-have the arguments of Lightning. One thing differs throughout: data go to the constructor, beside the model.
+have Lightning's arguments. One thing always differs: the data are passed to the constructor, next to the model.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def test_a_module_of_ones_own_with_its_datamodule(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_train_export_and_the_engine_of_the_artefact(classes: Path, tmp_path: Path) -> None:
-    """There: an ``OVEngine``; here the artefact is a model like any other, and ``load`` needs no engine at all."""
+    """There: an ``OVEngine``; here an artefact is a model like any other, and ``load`` needs no engine at all."""
     engine = Engine("timm:test_resnet", classes, work_dir=tmp_path / "run", model_args={"pretrained": False})
     engine.train(max_epochs=1, seed=1, precision="fp32", image_size=32, num_workers=0)
     artifact = engine.export("openvino")
@@ -159,14 +159,14 @@ def test_a_recipe_is_a_model(classes: Path, tmp_path: Path) -> None:
 
 
 class Average:
-    """A model of nobody's framework: the brightness of an image says its class."""
+    """A model without any framework: the brightness of an image determines its class."""
 
     def __init__(self) -> None:
         self.levels: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
 class AverageFramework(Framework):
-    """Three hooks, and one more for each verb that is wanted."""
+    """Three hooks, and one more for each additional verb."""
 
     unsupported_options: ClassVar[Mapping[str, str]] = {"patience": "one look at the images is enough"}
 
@@ -212,7 +212,7 @@ AVERAGE = EngineSpec(
 
 
 class AverageEngine(Engine):
-    """There: a class with ``is_valid_model`` and the decorator; here the claims of a spec take its place."""
+    """There: a class with ``is_valid_model`` and the decorator; here replaced by the claims of a spec."""
 
     spec = AVERAGE
     framework_class = AverageFramework

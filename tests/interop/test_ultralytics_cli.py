@@ -1,4 +1,4 @@
-"""Ultralytics' models from the command line, as a user has them: a ``data.yaml`` and a folder of classes."""
+"""Ultralytics' models on the command line, as used in practice: a ``data.yaml`` and a folder of classes."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Case:
 
 
 def _is_test_image(path: Path) -> bool:
-    """Of any layout that the toy data have; masks and depth maps lie in folders of these names."""
+    """From any layout of the toy data; masks and depth maps are in folders of these names."""
     if {"SegmentationClass", "depth"} & set(path.parts):
         return False
     return "test" in path.parts or path.name.startswith("test_")
@@ -72,7 +72,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
 
 
 def _by_ultralytics(case: Case, path: str) -> Any:
-    """The answer of its own loader, at f32: by itself it leaves the precision to the processor."""
+    """The answer of Ultralytics' own loader, at f32; by default it leaves the precision to the processor."""
     from drivetrain.engines.ultralytics.containment import ultralytics
 
     model = ultralytics().YOLO(str(case.folder), task=case.engine.model.task)
@@ -159,7 +159,7 @@ def test_ultralytics_opens_a_model_of_keypoints(cases: Callable[[str], Case]) ->
 
 
 def test_ultralytics_opens_a_model_of_turned_boxes(cases: Callable[[str], Case]) -> None:
-    """It also drops a turned box that overlaps one which was dropped itself, so it may have fewer weak ones."""
+    """It also drops a rotated box that overlaps a dropped one, so it may return fewer weak ones."""
     case = cases("yolo11n-obb")
     assert sum(len(item.corners) for item in case.answers if item.corners is not None) > 0
     for ours in case.answers:
@@ -168,7 +168,7 @@ def test_ultralytics_opens_a_model_of_turned_boxes(cases: Callable[[str], Case])
         assert ours.scores is not None
         assert len(theirs) <= len(ours.corners)
         for corners, score in zip(theirs.xyxyxyxy.numpy(), theirs.conf.numpy(), strict=True):
-            # the same four may begin at another corner
+            # the same four may start at a different corner
             distances = np.linalg.norm(ours.corners[:, :, None] - corners[None, None], axis=3).min(axis=2).max(axis=1)
             nearest = int(distances.argmin())
             assert distances[nearest] < 0.75
@@ -202,13 +202,13 @@ def test_model_api_opens_a_detector(cases: Callable[[str], Case]) -> None:
 
 
 def test_model_api_opens_a_segmenter(cases: Callable[[str], Case]) -> None:
-    """Its masks are ours, but for the border of the box.
+    """ModelAPI's masks equal ours, except for the border of the box.
 
-    ModelAPI cuts the prototypes off at the box before it enlarges them, so its borders fade over one of their cells;
-    here they are enlarged first and cut in pixels. At this small input a cell is 6 pixels of objects of 20 to 40.
+    ModelAPI crops the prototypes to the box before upscaling them, so its borders fade over one of their cells;
+    here they are upscaled first and cropped in pixels. At this small input a cell is 6 pixels of objects of 20 to 40.
     """
     case = cases("yolo11n-seg")
-    cell = 4 * 96 / 64  # a prototype is a quarter of the input, which has 64 pixels for 96
+    cell = 4 * 96 / 64  # a prototype has a quarter of the input's side, which is 64 for an image of 96
     whole: list[float] = []
     within: list[float] = []
     for ours in case.answers:
@@ -228,7 +228,7 @@ def test_model_api_opens_a_segmenter(cases: Callable[[str], Case]) -> None:
 
 
 def test_model_api_opens_a_classifier(cases: Callable[[str], Case]) -> None:
-    """Its resize has no filter against aliasing, so the images here are those of the model's own size."""
+    """ModelAPI resizes without antialiasing, so the images here have the model's own size."""
     case = cases("yolo11n-cls")
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     ours = case.engine.predict(image)[0]
@@ -267,7 +267,7 @@ def test_masks_of_the_artefact_are_those_of_torch(cases: Callable[[str], Case]) 
 
 
 def test_masks_are_those_of_ultralytics_at_the_size_of_the_image(cases: Callable[[str], Case]) -> None:
-    """But for the outermost pixels: a mask ends here where the box does, and there at the next whole pixel."""
+    """Except for the outermost pixels: a mask ends here where the box does, and there at the next whole pixel."""
     case = cases("yolo11n-seg")
     overlaps: list[float] = []
     for ours in case.answers:

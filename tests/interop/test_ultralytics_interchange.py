@@ -1,4 +1,4 @@
-"""Checkpoints go both ways between the ``yolo`` command and drivetrain; other loaders and engines share the data."""
+"""Checkpoints can be exchanged between the ``yolo`` command and drivetrain; loaders and engines can share the data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _engine(model: Any, source: Any, work_dir: Path, **more: Any) -> Engine:
 
 
 def _yolo(folder: Path, *arguments: str) -> str:
-    """Run Ultralytics' own command, with settings of its own and no network."""
+    """Run Ultralytics' own command, with separate settings and no network."""
     environment = {**os.environ, "YOLO_CONFIG_DIR": str(folder / "config"), "YOLO_OFFLINE": "true"}
     environment |= {"YOLO_AUTOINSTALL": "false", "ULTRALYTICS_SAFE_LOAD": "1"}
     environment.pop("PYTEST_CURRENT_TEST", None)
@@ -77,7 +77,7 @@ def test_what_was_trained_here_goes_on_with_the_yolo_command(trained: Any, shape
 
 
 def test_our_map_is_that_of_ultralytics(trained: Any, shapes: Path, tmp_path: Path) -> None:
-    """Both measure the same state; Ultralytics interpolates the precision otherwise, so they are near, not equal."""
+    """Both evaluate the same state; Ultralytics interpolates the precision differently, so they are only close."""
     ours = trained.test(subset="val")
     theirs = trained.model.val(
         data=str(shapes), imgsz=64, batch=8, rect=False, plots=False, verbose=False, project=str(tmp_path), name="val"

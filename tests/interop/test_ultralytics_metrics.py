@@ -1,8 +1,8 @@
-"""Why our metrics of a weakly trained detector are not those of Ultralytics' validator, step by step.
+"""Why our metrics of a weakly trained detector differ from those of Ultralytics' validator, step by step.
 
-The objects are the same to the last, and on the same objects both metrics agree but for the integration of the curve.
-The rest is the input: the validator pads images beyond their own size, while answers and artefacts have squares without
-a border. Until every class of a box was ranked, as in the validator, the best class alone made the greatest difference.
+The objects are identical, and on the same objects both metrics agree except for the integration of the curve.
+The rest is the input: the validator pads images beyond their own size, while predictions and artefacts use squares
+without a border. Before every class of a box was ranked, as in the validator, that made the largest difference.
 """
 
 # ruff: noqa: TID253 - the answers are compared with those of torch
@@ -34,7 +34,7 @@ SIDE, BORDER = 64, 16
 
 
 class Weak:
-    """A detector that has begun to find objects and hardly knows their classes, and its images."""
+    """A detector that has begun to find objects but barely knows their classes, and its images."""
 
     def __init__(self, root: Path) -> None:
         source = data.coco(root / "data", subsets={"train": 64, "val": 8, "test": 48}, size=96)
@@ -57,11 +57,11 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> Weak:
 
 
 def _by_ultralytics(weak: Weak, *, every_label: bool, border: int = 0) -> list[Prediction]:
-    """Ultralytics' suppression with the settings of its validator, on the outputs for our square inputs.
+    """Ultralytics' suppression with its validator's settings, on the outputs for our square inputs.
 
-    With a border around the input its boxes are not cut off at the image, as the validator does not either.
+    With a border around the input, its boxes are not clipped to the image, as in the validator.
 
-    Scores are rounded as ours are, so that among neighbours that score alike the same one is kept.
+    Scores are rounded like ours, so that among neighbours with equal scores the same one is kept.
     """
     from ultralytics.utils.nms import non_max_suppression
 
@@ -123,7 +123,7 @@ def test_the_objects_are_those_of_ultralytics_to_the_last(weak: Weak, every_labe
 
 
 def test_each_step_between_our_metric_and_that_of_the_validator(weak: Weak) -> None:
-    """Its rectangles have half a stride more than the image on each side: 96 pixels for an image of 64."""
+    """Its rectangles exceed the image by half a stride on each side: 96 pixels for an image of 64."""
     validator, ours = weak.metrics["upstream/mAP50(B)"], weak.metrics["map_50"]
     bordered = _their_map_50(weak, _by_ultralytics(weak, every_label=True, border=BORDER))
     square = _their_map_50(weak, weak.answers)

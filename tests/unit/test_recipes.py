@@ -1,4 +1,4 @@
-"""A recipe as the model: the same options as on the command line, which arguments override."""
+"""A recipe as the model: the same options as on the command line, overridden by arguments."""
 
 from __future__ import annotations
 

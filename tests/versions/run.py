@@ -1,8 +1,8 @@
 """Run an engine's tests against other releases of its upstream: ``python tests/versions/run.py [engine ...]``.
 
-Each line of ``versions.txt`` gets an environment of its own in ``build/versions``. A line with a requirement sees the
-packages of the environment that runs this script, and what the line asks for goes before them, so only what differs is
-installed. A line with a file of requirements sees nothing but what the file installs, and pytest.
+Each line of ``versions.txt`` gets a separate environment in ``build/versions``. A line with a requirement uses the
+packages of the environment that runs this script, overridden by those of the line, so only the differences are
+installed. A line with a requirements file sees only what the file installs, and pytest.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Line:
     """One line of the table.
 
     Attributes:
-        engine: whose upstream it is.
-        requirement: what is installed, as pip reads it: a requirement, or a file of them.
+        engine: the engine whose upstream it is.
+        requirement: what to install, as understood by pip: a requirement, or a requirements file.
         tests: files that must pass.
     """
 
@@ -38,12 +38,12 @@ class Line:
 
     @property
     def folder(self) -> Path:
-        """Of its environment."""
+        """The folder of its environment."""
         return ROOT / "build" / "versions" / re.sub(r"[^a-z0-9.]+", "-", self.requirement.lower()).strip("-")
 
     @property
     def is_file(self) -> bool:
-        """Whether the environment is described by a file of requirements."""
+        """Whether the environment is described by a requirements file."""
         return self.requirement.endswith(".txt")
 
 
@@ -54,7 +54,7 @@ def read_table(text: str) -> list[Line]:
 
 
 def install(line: Line) -> Path:
-    """Make the environment and return its interpreter."""
+    """Create the environment and return its interpreter."""
     python = line.folder / "bin" / "python"
     if not python.exists():
         venv.create(line.folder, with_pip=True, clear=True)
@@ -71,7 +71,7 @@ def install(line: Line) -> Path:
 
 
 def answer(*command: str | Path) -> str:
-    """What a command prints."""
+    """The output of a command."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 

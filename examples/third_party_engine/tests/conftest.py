@@ -1,4 +1,4 @@
-"""Let pytest explain failed checks of the contract."""
+"""Lets pytest explain failed contract checks."""
 
 import pytest
 

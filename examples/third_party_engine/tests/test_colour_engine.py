@@ -1,4 +1,4 @@
-"""The colour engine keeps drivetrain's contract."""
+"""The colour engine passes drivetrain's contract suite."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Arguments of a verb that are not of its types are refused by name."""
+"""Arguments of a wrong type are refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training whose losses are no numbers says so."""
+"""Training whose losses are not finite says so."""
 
 from __future__ import annotations
 

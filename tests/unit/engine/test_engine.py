@@ -1,4 +1,4 @@
-"""Tests of the factory and of the common steps of the verbs, with the toy engine and stand-ins of it."""
+"""The factory and the common steps of the verbs, with the toy engine and variants of it."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_a_verb_that_the_engine_lacks_is_refused_by_what_it_says_of_itself(datas
 
 
 class ScriptedFramework(toy.ToyFramework):
-    """Its training does what the test wants."""
+    """Its training does what the test needs."""
 
     def fit(self, options: TrainOptions, run: Run, *, resume: bool) -> FitResult:
         fit: FitResult = Scripted.script(super().fit, options, run, resume)

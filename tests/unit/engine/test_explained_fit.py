@@ -1,4 +1,4 @@
-"""A bare error of a framework at a tiny image size is told by the image size."""
+"""A framework's own error at a tiny image size is explained by the image size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines with their hooks on themselves, as all had them before there was a Framework, work for one more release."""
+"""Engines with hooks on themselves, the form before there was a Framework, work for one more release."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ SPEC = EngineSpec(**KNOWN, verbs=("train", "test", "predict"))
 
 
 class Counted:
-    """Answers with the label that was seen most."""
+    """Predicts the label that occurred most often."""
 
     counts: ClassVar[dict[str, int]] = {}
 
 
 def always(label: int, labels: int) -> Any:
-    """A module of torch that answers with the same label for every image."""
+    """A torch module that gives the same label for every image."""
     from torch import nn
 
     head = nn.Linear(3, labels)

@@ -1,5 +1,5 @@
 # ruff: noqa: TID253 - tests use the frameworks outright
-"""What a hand or a script gets wrong is said at once, in words that fit the case."""
+"""Mistakes in manual or scripted input are reported immediately, with a fitting message."""
 
 from __future__ import annotations
 

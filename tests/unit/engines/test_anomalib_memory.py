@@ -1,4 +1,4 @@
-"""Banks of features are compared in pieces that fit the memory, and nothing else changes."""
+"""Memory banks are compared in pieces that fit into memory, with unchanged results."""
 # ruff: noqa: TID253 - what is tested replaces methods of these classes
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GIGABYTE = 10**9
 
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So little memory that seven features at a time are compared with a bank of 500."""
+    """So little memory that only seven features at a time are compared with a bank of 500."""
     monkeypatch.setattr(memory, "available_memory", lambda: 4 * 12 * 500 * 7 + 100)
 
 

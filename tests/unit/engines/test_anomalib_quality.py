@@ -1,4 +1,4 @@
-"""Patchcore on real textures with real weights: it must find scratches, and owe that to the weights."""
+"""Patchcore on real textures with real weights must find scratches, and must need the weights for it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def weights() -> Path:
 
 @pytest.fixture(scope="module")
 def bricks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Crops of a brick wall in MVTec layout; those for the test come from another part of the picture."""
+    """Crops of a brick wall in MVTec layout; the test crops come from another part of the picture."""
     picture = pytest.importorskip("skimage.data").brick()
     root = tmp_path_factory.mktemp("bricks") / "wall"
     random = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def bricks(tmp_path_factory: pytest.TempPathFactory) -> Path:
             crop = np.repeat(picture[top : top + SIDE, left : left + SIDE, None], 3, 2).copy()
             if part == "test/scratch":
                 mask = scratch(random)
-                crop[mask] = crop[mask] * 0.55  # as dark as the joints are
+                crop[mask] = crop[mask] * 0.55  # as dark as the joints
                 save(mask.astype(np.uint8) * 255, root / "ground_truth" / "scratch" / f"{number:03}_mask.png")
             save(crop, root / part / f"{number:03}.png")
     return root

@@ -1,4 +1,4 @@
-"""A model that asks a language model, against a local server that speaks Ollama's protocol."""
+"""A model that queries a language model, against a local server with Ollama's protocol."""
 
 from __future__ import annotations
 
@@ -88,4 +88,4 @@ def test_answers_in_words_become_scores(server: tuple[str, list[int]], tmp_path:
         assert score == (1.0 if "spot" in Path(path).parent.name else 0.0)
         assert text.startswith("YES" if score else "NO")
     assert any("does not learn from images" in note for note in found["notes"])
-    assert set(asked) == {2 if shots else 1}  # with examples, they are shown in a message of their own
+    assert set(asked) == {2 if shots else 1}  # examples are shown in a separate message

@@ -1,5 +1,5 @@
 # ruff: noqa: TID253 - tests use the frameworks outright
-"""Weights of backbones are given while a model is built, and nothing else in the process notices."""
+"""Backbone weights are injected while a model is built, without side effects on the rest of the process."""
 
 from __future__ import annotations
 

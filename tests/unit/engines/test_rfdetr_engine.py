@@ -1,4 +1,4 @@
-"""The RF-DETR engine: its models, its data, answers as RF-DETR gives them, checkpoints both ways, and errors."""
+"""The RF-DETR engine: its models, its data, answers equal to RF-DETR's, checkpoints in both directions, and errors."""
 
 # ruff: noqa: TID253 - what is tested is made of torch
 
@@ -62,7 +62,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(autouse=True)
 def _tidy(tmp_path: Path) -> Iterator[None]:
-    """A state with the optimiser has half a gigabyte."""
+    """Delete the state, which is half a gigabyte with the optimiser."""
     yield
     shutil.rmtree(tmp_path)
 
@@ -73,14 +73,14 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(name: str = "RFDETRNano", labels: tuple[str, ...] | None = LABELS, keypoints: int = 0, **more: Any) -> Any:
-    """A small object of RF-DETR whose scores differ clearly, as those of a trained one do."""
+    """A small RF-DETR object whose scores differ clearly, as those of a trained one do."""
     arguments = {**(SMALL if name == "RFDETRNano" else BLOCKS), **more}
     detr, _ = build.build(class_of(name), arguments, labels=labels, keypoints=keypoints, resolution=64, seed=1)
     with torch.no_grad():
         head = detr.model.model.class_embed
         head.weight.normal_(std=0.1, generator=torch.Generator().manual_seed(2))
         head.bias.zero_()
-        head.weight[-1], head.bias[-1] = 0, -30  # RF-DETR answers "nothing" as well, which is no answer here
+        head.weight[-1], head.bias[-1] = 0, -30  # RF-DETR also predicts "nothing", which is not an answer here
     return detr
 
 
@@ -88,7 +88,7 @@ def picture(size: tuple[int, int] = (64, 64)) -> np.ndarray[Any, np.dtype[np.uin
     return np.random.default_rng(3).integers(0, 255, (*size, 3), dtype=np.uint8)
 
 
-# --- what there is ---------------------------------------------------------------------------------------------------
+# --- models ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_models_are_those_that_rfdetr_does_not_call_deprecated() -> None:
@@ -122,7 +122,7 @@ def test_an_own_object_stays_itself(shapes: Path, tmp_path: Path) -> None:
     assert engine.model is detr
 
 
-# --- answers as RF-DETR gives them -----------------------------------------------------------------------------------
+# --- answers equal to RF-DETR's --------------------------------------------------------------------------------------
 
 
 def referee(detr: Any, image: Any, threshold: float) -> Any:
@@ -140,7 +140,7 @@ def test_boxes_are_those_of_rfdetrs_own_predict(size: tuple[int, int]) -> None:
     height, width = size
     expected = np.clip(theirs.xyxy, 0, [width, height, width, height])
     assert ours.boxes is not None
-    within = 1e-3 if size == (64, 64) else 0.5  # an image of another size is rounded to whole levels
+    within = 1e-3 if size == (64, 64) else 0.5  # images of other sizes are rounded to integer levels
     if size == (64, 64):
         np.testing.assert_array_equal(ours.labels, theirs.class_id)
         np.testing.assert_allclose(ours.scores, theirs.confidence, atol=1e-5)
@@ -241,7 +241,7 @@ def test_order_and_changes_follow_from_the_seed_and_the_epoch_alone(shapes: Path
     for epoch, before in ((1, 0), (1, 3), (2, 0)):
         module, _ = modules(shapes, "RFDETRNano")
         loader = module.train_dataloader()
-        torch.manual_seed(before)  # what was drawn before does not count
+        torch.manual_seed(before)  # earlier random draws do not matter
         loader.sampler.set_epoch(epoch)
         found.append([(images.tensors, [int(row["image_id"]) for row in rows]) for images, rows in loader])
     first, again, other = found
@@ -295,7 +295,7 @@ def test_data_without_training_images_are_refused(shapes: Path) -> None:
         data_module(dataset.subset("val"), detr.model_config, config, 0)
 
 
-# --- a data module of RF-DETR's own ----------------------------------------------------------------------------------
+# --- RF-DETR's own data module ---------------------------------------------------------------------------------------
 
 
 def roboflow(shapes: Path, folder: Path) -> Path:
@@ -319,7 +319,7 @@ def own_module(detr: Any, folder: Path, **more: Any) -> Any:
 
 @pytest.mark.slow
 def test_a_data_module_passes_through(shapes: Path, tmp_path: Path) -> None:
-    """It trains as it is, its TrainConfig is the training's, and RF-DETR's and our metrics stand side by side."""
+    """It trains unchanged, its TrainConfig applies to the training, and RF-DETR's and our metrics are both reported."""
     folder = roboflow(shapes, tmp_path / "data")
     detr = make(labels=None, num_classes=7)
     module = own_module(detr, folder, lr=3e-4)
@@ -423,7 +423,7 @@ def test_metrics_are_those_of_the_weights_that_answer() -> None:
 
 
 def published(path: Path, detr: Any, **more: Any) -> Path:
-    """A file as RF-DETR publishes its weights: the arguments in a namespace, and no name of a model."""
+    """A file in the form of RF-DETR's published weights: the arguments in a namespace, and no model name."""
     config = {**detr.model_config.model_dump(), "pretrain_weights": None}
     torch.save({"model": detr.model.model.state_dict(), "args": argparse.Namespace(**config, **more)}, path)
     return path
@@ -432,7 +432,7 @@ def published(path: Path, detr: Any, **more: Any) -> Path:
 def test_a_published_file_tells_its_model(tmp_path: Path) -> None:
     detr = make(labels=None, num_classes=90, dec_layers=2)
     path = published(tmp_path / "weights.pth", detr)
-    # the fields that are small here are no longer those of a variant, so only what stays tells it
+    # the fields made smaller here no longer match a variant, so only the others identify it
     saved = torch.load(path, weights_only=False)
     vars(saved["args"]).update(num_queries=300, group_detr=13)
     torch.save(saved, path)
@@ -482,12 +482,12 @@ def test_a_file_that_would_run_code_is_not_opened(
     assert capsys.readouterr().out == ""
 
 
-# --- a training ------------------------------------------------------------------------------------------------------
+# --- training --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_an_own_object_is_trained_and_opens_everywhere(shapes: Path, tmp_path: Path) -> None:
-    """Its loss falls; RF-DETR opens the checkpoint and answers alike; the artefact is loaded without PyTorch."""
+    """Its loss falls; RF-DETR opens the checkpoint and gives the same answers; the artefact loads without PyTorch."""
     from rfdetr import RFDETRNano
 
     with warnings.catch_warnings():
@@ -514,7 +514,7 @@ def test_an_own_object_is_trained_and_opens_everywhere(shapes: Path, tmp_path: P
             expected = referee(theirs, image, 0.02)
             assert len(expected) > 0
             assert ours.scores is not None
-            known = expected.class_id < len(LABELS)  # RF-DETR answers "nothing" too
+            known = expected.class_id < len(LABELS)  # RF-DETR also predicts "nothing"
             np.testing.assert_allclose(ours.scores[:5], expected.confidence[known][:5], atol=1e-5)
     assert not list((tmp_path / "work" / "upstream").rglob("*.pth"))
 
@@ -531,7 +531,7 @@ def test_an_own_object_is_trained_and_opens_everywhere(shapes: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_averaged_weights_go_on_with_the_run(shapes: Path, tmp_path: Path) -> None:
-    """Two epochs in one run, and one and one more, end in the same averaged weights."""
+    """Two epochs in one run, and one epoch resumed for another, end in the same averaged weights."""
     for name, steps in (("whole", (2,)), ("parts", (1, 2))):
         for number, epochs in enumerate(steps):
             engine = Engine("rfdetr:rfdetr-nano", shapes, work_dir=tmp_path / name, model_args=SMALL)

@@ -1,4 +1,4 @@
-"""The decoders of Ultralytics' heads, on outputs made by hand."""
+"""The decoders of Ultralytics' heads, on hand-made outputs."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_an_unknown_layout_is_refused() -> None:
 
 
 def test_scores_that_differ_in_the_last_bits_do_not_change_what_is_chosen() -> None:
-    """Two neighbours with one clipped box and other points, as a pose model that has learnt little gives them."""
+    """Two neighbours with one clipped box and different points, as from a barely trained pose model."""
     points = ([5, 5, 0.5], [37, 5, 0.5])
     arguments = {"kind": "keypoints", "keypoints": [1, 3]}
     found = [

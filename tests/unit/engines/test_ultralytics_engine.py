@@ -162,7 +162,7 @@ def test_masks_are_traced_when_they_are_looked_at(shapes: Path) -> None:
         assert ring.dtype == np.float32
         assert (ring.min(axis=0) >= [x - width / 2 - 1e-6, y - height / 2 - 1e-6]).all()
         assert (ring.max(axis=0) <= [x + width / 2 + 1e-6, y + height / 2 + 1e-6]).all()
-    given[0][:] = 0  # Ultralytics changes what it is given
+    given[0][:] = 0  # Ultralytics modifies its input
     assert outlines[0].any()
     assert outlines[0] is outlines[0]
 
@@ -281,7 +281,7 @@ def test_a_batch_larger_than_the_data_is_refused(colours: Path, tmp_path: Path) 
 
 
 def test_validation_after_every_second_epoch(colours: Path, tmp_path: Path) -> None:
-    """And after the last; only a validated epoch can be the best, and a resumed run validates as it is told then."""
+    """And after the last; only a validated epoch can be the best, and a resumed run validates at its own interval."""
     engine = _engine("yolo11n-cls", colours, tmp_path / "work")
     options: dict[str, Any] = {"batch_size": 5, "image_size": 32, "learning_rate": 0.003}
     history = engine.train(3, check_val_every_n_epoch=2, **options).history
@@ -384,7 +384,7 @@ def test_models_that_learn_from_texts_are_not_trained(shapes: Path, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("YOLOWorld", "yolov8s-world.yaml"), ("YOLOE", "yoloe-11s.yaml")])
 def test_classes_that_were_set_are_asked_about_and_exported(kind: str, name: str, shapes: Path, tmp_path: Path) -> None:
-    """As the encoder of texts is not here, random vectors are set in place of its answers."""
+    """Random vectors replace the output of the text encoder, which is not available here."""
     import ultralytics
 
     model = getattr(ultralytics, kind)(name)
@@ -402,11 +402,11 @@ def test_classes_that_were_set_are_asked_about_and_exported(kind: str, name: str
 
 
 class _Seen(Exception):
-    """Carries what the trainer would really use."""
+    """Carries the options that the trainer would actually use."""
 
 
 def test_every_option_of_train_is_in_the_table_and_reaches_the_trainer(shapes: Path, tmp_path: Path) -> None:
-    """The arguments are read from the trainer itself, when it is about to begin."""
+    """The arguments are read from the trainer itself, just before it starts."""
     assert set(train_args.OPTIONS) == set(TrainOptions.names())
     seen: dict[str, Any] = {}
 

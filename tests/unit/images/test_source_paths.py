@@ -1,5 +1,5 @@
 # ruff: noqa: TID253 - tests use the frameworks outright
-"""Paths among a source: the home, and what is empty."""
+"""Paths within a source: the home folder, and empty paths."""
 
 from __future__ import annotations
 

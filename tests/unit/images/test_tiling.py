@@ -1,4 +1,4 @@
-"""Images in tiles, and one answer out of those about them."""
+"""Tiling images, and joining the answers about the tiles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.images.tiling import Cutter, Tiling, check_tile
 from drivetrain.types import Prediction, Task
 
-SQUARES = ((30, 40), (95, 90), (210, 12), (150, 170))  # left, top; each 10 pixels wide; the second lies across tiles
+SQUARES = ((30, 40), (95, 90), (210, 12), (150, 170))  # left, top; each 10 pixels wide; the second is on a tile border
 
 
 def picture(size: tuple[int, int] = (200, 240)) -> Any:
@@ -23,7 +23,7 @@ def picture(size: tuple[int, int] = (200, 240)) -> Any:
 
 
 def boxes_of(image: Any) -> Any:
-    """A model that finds white squares, each a piece of its own, in images of at most 120 pixels."""
+    """A model that finds white squares, each connected region separately, in images of at most 120 pixels."""
     import cv2
 
     if max(image.shape) > 120:
@@ -114,7 +114,7 @@ def test_class_maps_and_anomaly_maps_are_put_together() -> None:
 
 
 def test_suppression_is_that_of_supervision() -> None:
-    """The slicer of another library finds the same objects."""
+    """Another library's slicer finds the same objects."""
     sv = pytest.importorskip("supervision", reason="needs supervision, which RF-DETR brings")
 
     def callback(crop: Any) -> Any:

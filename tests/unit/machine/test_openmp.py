@@ -1,4 +1,4 @@
-"""OpenMP in the processes that compute: bounded spinning, a thread for each free core, and the user's word first."""
+"""OpenMP in processes that compute: limited spinning, one thread per free core, and the user's settings first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FakeTorch(types.ModuleType):
 @pytest.fixture(autouse=True)
 def _untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in openmp._OF_THE_USER:
-        monkeypatch.setenv(name, "")  # remembered, so that what is set below goes away again
+        monkeypatch.setenv(name, "")  # recorded, so that monkeypatch restores it
         monkeypatch.delenv(name)
     monkeypatch.setattr(openmp, "_SET_HERE", {})
     monkeypatch.delitem(sys.modules, "torch", raising=False)
@@ -102,7 +102,7 @@ def test_threads_come_back_after_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 def test_loaded_pytorch_keeps_what_the_user_has_set(
     threads: int, variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A number of threads that PyTorch does not choose by itself, a variable, a training that is to be repeated."""
+    """A number of threads that is not PyTorch's default, an environment variable, a repeatable training."""
     machine(monkeypatch, idle=1.0)
     if variable:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)

@@ -33,7 +33,7 @@ def test_cores_that_are_two_for_one_count_once(tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture
 def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tree of control groups in which this process is in ``/outer/inner``."""
+    """A tree of control groups with this process in ``/outer/inner``."""
     monkeypatch.setattr(resources, "_GROUPS", tmp_path)
     lines = "3:memory:/outer/inner\n0::/outer/inner\n"
     real = Path.read_text

@@ -1,4 +1,4 @@
-"""Anomaly metrics against scikit-learn, a plain per-region overlap and Anomalib's."""
+"""Anomaly metrics against scikit-learn, a straightforward per-region overlap and Anomalib's."""
 
 import warnings
 
@@ -89,7 +89,7 @@ def test_pixel_metrics_equal_sklearn(seed, tied, tmp_path):
 
 
 def _plain_pro(truth, maps, normal=None, limit=0.3):
-    """Threshold by threshold, region by region, and the trapezoids under the line."""
+    """Threshold by threshold, region by region, and the trapezoids under the curve."""
     normal = ~truth if normal is None else normal
     regions = []
     for mask, scores in zip(truth, maps, strict=True):

@@ -106,7 +106,7 @@ def _runs(rle, polygon):
 
 
 def _referee(samples, items, iou_type, sigmas=None):
-    """The statistics of pycocotools after a detour over JSON, as anybody would call it."""
+    """The statistics of pycocotools after a round trip through JSON, called in the usual way."""
     xywh = lambda box: [float(v) for v in (box[0], box[1], np.float64(box[2]) - box[0], np.float64(box[3]) - box[1])]  # noqa: E731
     by_path = {item.path: item for item in items}
     truth = {

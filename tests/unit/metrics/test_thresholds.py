@@ -1,4 +1,4 @@
-"""Recall against false alarms, and the sensitivity that reaches it."""
+"""Recall and false alarms, and the sensitivity that reaches them."""
 
 from __future__ import annotations
 

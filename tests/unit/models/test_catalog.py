@@ -1,4 +1,4 @@
-"""Tests of the catalogue of models, with a listing in a module made for the test."""
+"""The catalogue of models, with a listing in a module created for the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of peeking into checkpoints without running them."""
+"""Inspecting checkpoints without executing them."""
 
 from __future__ import annotations
 

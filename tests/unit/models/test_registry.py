@@ -1,4 +1,4 @@
-"""Tests of the dispatch, with stub classes that only bear the names of the frameworks."""
+"""The dispatch, with stub classes that only have the names of the frameworks' classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines that are only known by their SPECs, so that choices are tested without a framework."""
+"""Engines that consist only of SPECs, so that choices are tested without a framework."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drivetrain.types import Task
 
 
 def _candidate(model: str = "here:Net", task: Task = Task.CLASSIFICATION, **more: Any) -> Candidate:
-    """A model that auto-configuration may choose: 10 ms an image at 100 px unless it is said otherwise."""
+    """A candidate for auto-configuration: 10 ms per image at 100 px by default."""
     values: dict[str, Any] = {
         "image_size": 224,
         "measured_size": 112,
@@ -44,7 +44,7 @@ def _spec(name: str, *candidates: Candidate, packages: tuple[str, ...] = ()) -> 
 
 @pytest.fixture
 def engines(only_engines: Callable[..., None], own_cache: Path) -> Callable[..., None]:
-    """``engines(spec, ...)`` makes these all the engines there are."""
+    """``engines(spec, ...)`` makes these the only engines."""
     del own_cache
     return only_engines
 
@@ -59,7 +59,7 @@ def _fill(folder: Path, count: int, *, size: int = 32, seed: int = 0) -> None:
 
 
 def _hash_of(text: str) -> int:
-    """A number of a text that is the same in every process."""
+    """A number derived from a text, the same in every process."""
     return sum((place + 1) * ord(letter) for place, letter in enumerate(text))
 
 

@@ -1,4 +1,4 @@
-"""The rules: task, division, model, sizes, epochs and metric, each on data made for it."""
+"""The rules for task, split, model, sizes, epochs and metric, each on data created for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Fill = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def _cache(own_cache: Path) -> None:
-    """Tables of data sets are kept for this test only."""
+    """Data set tables are cached for this test only."""
 
 
 def facts(**values: Any) -> DataFacts:

@@ -1,4 +1,4 @@
-"""The plan: what is decided, how it reads, and that an explicit option wins."""
+"""The plan: its decisions, its display, and explicit options that override it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a folder can be a work dir, looked up without touching it."""
+"""Whether a folder can be used as a work dir, checked without touching it."""
 
 from __future__ import annotations
 

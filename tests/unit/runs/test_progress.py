@@ -1,4 +1,4 @@
-"""Tests of what a training shows."""
+"""The progress displays of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparisons of the contract find what they are for."""
+"""The comparisons of the contract detect what they should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The toy data are read by drivetrain exactly as they were drawn."""
+"""drivetrain reads the toy data exactly as they were drawn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drivetrain.types.task import Task
 
 @pytest.fixture(autouse=True)
 def _cache(own_cache: Path) -> None:
-    """A cache of its own for each test."""
+    """A separate cache for each test."""
 
 
 def scenes(subset: str, size: int = 64) -> list[data.Scene]:

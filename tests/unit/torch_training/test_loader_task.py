@@ -1,4 +1,4 @@
-"""A batch says what task it is for."""
+"""Recognising the task of a batch."""
 
 # ruff: noqa: TID253  (tests of this framework)
 from __future__ import annotations

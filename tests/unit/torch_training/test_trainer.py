@@ -1,5 +1,5 @@
 # ruff: noqa: TID253 - tests use the frameworks outright
-"""Our options as those of Lightning's trainer: one meaning for every engine that trains by it."""
+"""Our options translated to Lightning's trainer, with one meaning for every engine that uses it."""
 
 from __future__ import annotations
 

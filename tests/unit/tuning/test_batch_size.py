@@ -1,4 +1,4 @@
-"""The choice of a batch size, with made-up measurements and with the toy engine in a real worker."""
+"""The choice of a batch size, with simulated measurements and with the toy engine in a real worker."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_was_measured_is_said() -> None:
 
 def test_on_an_accelerator_its_own_memory_is_judged_and_said(folder: Path, tmp_path: Path) -> None:
     class Reports:
-        """A worker whose trainings say that they held 100 MiB of the accelerator for each image, of 1000."""
+        """A worker whose trainings report 100 MiB of accelerator memory per image, out of 1000."""
 
         pid = None
 

@@ -1,4 +1,4 @@
-"""What a search says where pruning decides all or nothing."""
+"""The notes of a search in which pruning stops none or decides too early."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from drivetrain.types import Task, TuneResult
 
 SPACE = {"learning_rate": {"low": 0.01, "high": 1.0, "log": True}, "model.momentum": [0.0, 0.5, 0.9]}
 
-#: An engine with troubles, which a worker imports as it would import a user's.
+#: An engine with problems, which a worker imports like a user's own.
 TROUBLED = """
 import os, signal, time
 from drivetrain.errors import OptionError
@@ -191,7 +191,7 @@ def test_the_time_budget_ends_trials(folder: Path, tmp_path: Path, monkeypatch: 
     engine = troubled(folder, tmp_path, monkeypatch)
 
     class Clock:
-        """Stands still until the first trial is done, however long this machine takes for it."""
+        """Waits until the first trial is done, however long this machine needs for it."""
 
         @staticmethod
         def monotonic() -> float:

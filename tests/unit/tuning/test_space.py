@@ -1,4 +1,4 @@
-"""What may be searched, and what is said about the rest."""
+"""What can be searched, and the messages about everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the checked records of options."""
+"""The self-checking option records."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_the_truth_stands_beside_the_answer() -> None:
         Sample("a.png", (20, 30), boxes=boxes, box_labels=numbers, polygons=((boxes.reshape(2, 2),),)),
         Sample("c.png", (20, 30), labels=np.array([1])),
     ]
-    truth = Truth(samples, ["a.png", "c.png"], ["wolf", "cat"])  # numbered otherwise than by the model
+    truth = Truth(samples, ["a.png", "c.png"], ["wolf", "cat"])  # numbered differently from the model
     row = detections(objects(1), truth=truth).to_dict()["predictions"][0]["truth"]
     assert row == {"names": ["wolf"], "boxes": [[0.0, 0.0, 9.0, 9.0]], "segmentation": [[[0.0, 0.0, 9.0, 9.0]]]}
     assert truth["c.png"].labels.tolist() == [1]

@@ -1,4 +1,4 @@
-"""What the colour engine serves; importing this imports nothing heavy."""
+"""The spec of the colour engine; importing this imports nothing heavy."""
 
 from drivetrain import EngineSpec, Task
 from drivetrain.models.catalog import ModelSource

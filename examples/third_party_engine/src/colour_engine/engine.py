@@ -19,7 +19,7 @@ from drivetrain.types.options import TrainOptions
 
 
 def list_models() -> dict[str, Any]:
-    """The one model there is."""
+    """The catalogue, with a single model."""
     row = {"name": "mean", "tasks": ["classification"], "class_path": "colour_engine.engine:MeanColour"}
     return {"models": [row], "arguments": {}}
 
@@ -31,14 +31,14 @@ class MeanColour:
         self.colours: dict[str, list[float]] = {}
 
     def similarity(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """``(C,) float32``: how near the colour of the image is to that of each class; the sum is 1."""
+        """``(C,) float32``: how close the colour of the image is to that of each class; they add up to 1."""
         distance = np.linalg.norm(np.array(list(self.colours.values())) - image.mean((0, 1)), axis=1)
         weights = np.exp(-(distance - distance.min()) / 50)
         return np.asarray(weights / weights.sum(), np.float32)
 
 
 class ColourFramework(Framework):
-    """Makes, fills and asks a :class:`MeanColour`."""
+    """Creates, trains and runs a :class:`MeanColour`."""
 
     unsupported_options: ClassVar = dict.fromkeys(
         (
@@ -52,7 +52,7 @@ class ColourFramework(Framework):
 
     @property
     def model(self) -> MeanColour:
-        """The model, made at the first use."""
+        """The model, built on first use."""
         if self._model is None:
             self.build()
         assert self._model is not None
@@ -109,7 +109,7 @@ class ColourFramework(Framework):
 
 
 class ColourEngine(Engine):
-    """Learns in one pass over the images, so that an epoch is all there is."""
+    """Learns in one pass over the images, so training is a single epoch."""
 
     spec = SPEC
     framework_class = ColourFramework

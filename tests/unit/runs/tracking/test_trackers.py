@@ -1,4 +1,4 @@
-"""Trackers are chosen by name, told what the run is told, and never stop it."""
+"""Trackers are chosen by name, receive what the run receives, and never stop it."""
 
 from __future__ import annotations
 

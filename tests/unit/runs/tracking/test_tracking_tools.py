@@ -1,4 +1,4 @@
-"""The tools themselves: what a run logs can be read back from each of them."""
+"""The tools themselves: what a run logs can be read back from each."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def trained(toys: Path, work: Path, spy: type[Spy] = Spy, **options: Any) -> tup
 
 
 def exported(work: Path) -> Spy:
-    """Export what a run trained, as another process would later; returns what was told."""
+    """Export from a run, as another process would later; returns the notes."""
     engine = Engine(work, engine="toy")
     engine.progress = spy = Spy(engine)
     engine.export(overwrite=True)
@@ -158,7 +158,7 @@ def answers(address: str) -> bool:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server and the workers that it has started."""
+    """Stop the server and the workers that it has started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -192,7 +192,7 @@ def test_mlflow_server(server, toys: Path, tmp_path: Path, monkeypatch) -> None:
     assert client.get_run(place["run_id"]).info.status == "FINISHED"
 
     class Stopper(Spy):
-        """Ends the server after the first epoch."""
+        """Stops the server after the first epoch."""
 
         def epoch_end(self, record: Any) -> None:
             super().epoch_end(record)
