@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from drivetrain.engines.anomalib.build import learning_rate_argument
-from drivetrain.torch_training.trainer import effective_options as trained_with
+from drivetrain.torch_training.trainer import effective_options as effective_trainer_options
 from drivetrain.types.options import TrainOptions
 
 _RATE: Mapping[str, Any] = {"learning_rate": {"low": 1e-5, "high": 1e-2, "log": True}}
@@ -39,7 +39,7 @@ def effective_options(trainer: Trainer, model: AnomalibModule, options: TrainOpt
     """
     stopping = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]
     used = {
-        **trained_with(trainer, model, options),
+        **effective_trainer_options(trainer, model, options),
         "seed": options.seed,  # Anomalib and Lightning store none to read back; the engine set it
         "image_size": list(model.input_size) if model.input_size else None,
         "patience": stopping[0].patience if stopping else None,

@@ -257,7 +257,7 @@ class RFDETRFramework(Framework):
             train.PACKAGE,
             run,
             lambda: {"class": self.model.model_config.model_name, "label_names": list(self.label_names)},
-            lambda trainer: train.used_options(trainer, module, options),
+            lambda trainer: train.effective_options(trainer, module, options),
             kind=RFDETRRunCallback,
             metric=options.metric,
             default_metric=f"val/{self.task.main_metric}",

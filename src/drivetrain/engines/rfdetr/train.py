@@ -11,7 +11,8 @@ from drivetrain.engines.rfdetr.build import require_resolution
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, plain_module
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.torch_training.trainer import check_options as check_trainer_options
-from drivetrain.torch_training.trainer import effective_options, run_trainer, trainer_settings
+from drivetrain.torch_training.trainer import effective_options as effective_trainer_options
+from drivetrain.torch_training.trainer import run_trainer, trainer_settings
 from drivetrain.torch_training.trainer import trainer_arguments as lightning_arguments
 from drivetrain.types.options import TrainOptions
 
@@ -209,13 +210,13 @@ def _silent_bar(lightning: Any) -> Any:
     return type("SilentProgressBar", (lightning.callbacks.ProgressBar,), {})()
 
 
-def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
+def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
     """The options that RF-DETR actually uses, under our names."""
     config = module.train_config
     given = options.engine_args or {}
     own = {name: getattr(config, name) for name in given if name in type(config).model_fields}
     side = module.model_config.resolution
-    base: Mapping[str, Any] = effective_options(trainer, module, options)
+    base: Mapping[str, Any] = effective_trainer_options(trainer, module, options)
     return {
         **base,
         "learning_rate": config.lr,

@@ -199,10 +199,10 @@ class UltralyticsFramework(Framework):
         threads = torch.get_num_threads()
         with contained():
             bound = self._make_trainer(options, callback, given, about, last, folder)
-            used, replaced = train_args.effective(bound, options)
+            used, replaced = train_args.effective_options(bound, options)
             run.update(effective_options=used)
             train.run(bound, threads)
-            used, replaced = train_args.effective(bound, options)
+            used, replaced = train_args.effective_options(bound, options)
             run.update(effective_options=used)
         for name in ("last.pt", "best.pt"):
             (folder / "weights" / name).unlink(missing_ok=True)

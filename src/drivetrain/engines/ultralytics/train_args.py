@@ -230,7 +230,7 @@ def device_name(kind: str, number: int) -> str:
     return str(number) if kind == "cuda" else f"{kind}:{number}" if kind == "xpu" else kind
 
 
-def effective(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
+def effective_options(trainer: Any, options: TrainOptions) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
     """The options that the trainer actually uses, under our names, and those that it overrode."""
     args = vars(trainer.args)
     used = {ours: args[theirs] for ours, theirs in _EFFECTIVE.items()}
