@@ -9,7 +9,7 @@ TEST_WORKERS ?= 2
 PYTEST_ARGS ?=
 PINNED := pyproject.toml $(addprefix requirements/,constraints.txt demo-data.txt install.sh check_opencv.py)
 
-# Nothing here may reach for the network once the install is over, and two workers must not ask for all cores each.
+# Nothing here may use the network after the installation, and two workers must not use all cores each.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 YOLO_OFFLINE=true YOLO_AUTOINSTALL=false WANDB_MODE=offline
 PYTEST = env $(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist loadfile --junitxml=build/tests.xml $(PYTEST_ARGS)
 
@@ -53,11 +53,11 @@ sbom: .venv/.test-ready build/tools/.ready  ## the packages of .venv with their 
 	@build/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json $(BIN)/python
 	@echo "make sbom: build/sbom.json lists the packages of .venv."
 
-clean:  ## away with everything that was made, the virtual environment too
+clean:  ## remove everything that was generated, including the virtual environment
 	rm -rf .venv build dist demo runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps: an install runs again only when what it depends on has changed. The tests' environment holds the demo's.
+# The stamps: an install is repeated only if its inputs have changed. The tests' environment includes the demo's.
 .venv/.test-ready: $(PINNED)
 	@requirements/install.sh test
 	@touch .venv/.demo-ready $@
