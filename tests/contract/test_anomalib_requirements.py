@@ -77,7 +77,11 @@ def test_models_whose_scores_depend_on_the_batch() -> None:
 
 def test_the_documentation_names_the_models_that_set_their_own_epochs() -> None:
     forced = naming(r"\"(?:max_epochs|max_steps)\":")
-    line = next(line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("Epochs or steps"))
+    line = next(
+        line
+        for line in DOCS.read_text(encoding="utf-8").splitlines()
+        if line.startswith("Models with a fixed number of epochs")
+    )
     assert set(re.findall(r"`([A-Z]\w+)`", line)) == forced
 
 
