@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from readme import ROOT, blocks, write_digits
 
+from drivetrain.testing.data import class_maps, coco
+
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -21,11 +23,25 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     write_digits(tmp_path / "demo" / "mnist")
     printed = run([sys.executable, "-c", example], tmp_path).stdout
     assert "accuracy=" in printed
     assert re.search(r"Predictions\(4 images, classification: \d '[17]'", printed)
+
+
+@pytest.mark.slow
+def test_a_model_of_each_source_is_trained(tmp_path: Path) -> None:
+    """As the README says it, with one epoch and small images."""
+    pytest.importorskip("rfdetr", reason="needs the extra rfdetr")
+    _, example = blocks("python")
+    assert len(re.findall(r"^Engine\(", example, flags=re.MULTILINE)) == example.count(".train(50")
+    quicker = re.sub(r"image_size=\d+", "image_size=64, batch_size=2", example).replace(".train(50", ".train(1")
+    subsets = {"train": 4, "val": 2, "test": 2}
+    coco(tmp_path / "shapes", subsets=subsets)
+    class_maps(tmp_path / "maps", subsets=subsets)
+    run([sys.executable, "-c", quicker], tmp_path)
+    assert len(list((tmp_path / "runs").iterdir())) == quicker.count(".train(1")
 
 
 @pytest.mark.slow

@@ -141,7 +141,10 @@ def spread(paths: Any, count: int) -> list[str]:
 
 def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None) -> dict[str, Any]:
     """The entry of a data set in the run record; the fingerprint tells whether it has changed."""
+    from drivetrain.data.object_sizes import object_sizes
+
     normal = _normal_labels(dataset) if dataset.task is Task.ANOMALY else []
+    sizes = object_sizes(dataset) if dataset.task.has_objects else None
     return {
         "source": dataset.source,
         "format": dataset.format,
@@ -151,6 +154,7 @@ def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None
         **({"args": dict(args)} if args else {}),
         **({"task": task} if task else {}),
         **({"normal": normal} if normal else {}),
+        **({"object_sizes": sizes.to_dict()} if sizes is not None else {}),
     }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from drivetrain.data import Dataset
     from drivetrain.export.source import ExportSource
+    from drivetrain.images.auto_tiling import TileChoice
     from drivetrain.runs.run import Run
     from drivetrain.types import Metrics, Prediction, Sample
 
@@ -76,6 +77,8 @@ class Framework(ABC):
     unsupported_options: ClassVar[Mapping[str, str]] = {}
     #: Options honoured by only a few frameworks that this one honours: "class_weights", "sampler".
     balancing_options: ClassVar[Sequence[str]] = ()
+    #: Which of :data:`~drivetrain.types.options.SPECIAL_OPTIONS` this framework honours.
+    special_options: ClassVar[Sequence[str]] = ()
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
         self.given = model
@@ -238,6 +241,16 @@ class Framework(ABC):
         Raises:
             OptionError: the message names the first of them, and what to do instead.
         """
+
+    def input_side(self) -> int | None:
+        """The longer side of the model input, in pixels; ``None`` where it is not known."""
+        spec = getattr(self.model, "image_spec", None)
+        size = spec.size if spec is not None else (self.record.content.get("effective_options") or {}).get("image_size")
+        return max(size) if isinstance(size, list | tuple) else size
+
+    def usual_tile(self) -> TileChoice | None:
+        """The tiles that suit the model, where it says so itself, as an artefact does."""
+        return None
 
     def default_confidence(self) -> float:
         """The score below which objects are dropped from predictions, unless the user sets another."""

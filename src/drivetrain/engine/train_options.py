@@ -10,7 +10,7 @@ from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.resources import available_memory, core_count
 from drivetrain.runs.record import RunRecord
 from drivetrain.runs.tracking import framework_loggers
-from drivetrain.types.options import TrainOptions, check_names
+from drivetrain.types.options import SPECIAL_OPTIONS, TrainOptions, check_names
 
 if TYPE_CHECKING:
     from drivetrain.engine.state import EngineState
@@ -72,6 +72,7 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     for name, value in options.given().items():
         if name in framework.unsupported_options:
             raise UnsupportedOptionError(f"{name}={value!r} cannot be honoured: {framework.unsupported_options[name]}.")
+    _check_special(engine, options)
     _check_balancing(engine, options)
     if options.adaptive_bs != "none":
         _check_adaptive(engine, options)
@@ -84,6 +85,17 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
     framework.check_options(options)
     allowed = framework.engine_arg_names()
     check_names(f"engine_args of {type(engine).__name__}", list(options.engine_args or {}), allowed)
+
+
+def _check_special(engine: EngineState, options: TrainOptions) -> None:
+    """Refuse what the framework does not say that it does; not to freeze is what every framework does."""
+    for name in SPECIAL_OPTIONS:
+        value = getattr(options, name)
+        if value not in (None, False) and name not in engine.framework.special_options:
+            raise UnsupportedOptionError(
+                f"{name}={value!r} cannot be honoured: the engine {engine.framework.spec.name!r} has no such option. "
+                "Leave it out."
+            )
 
 
 def _check_balancing(engine: EngineState, options: TrainOptions) -> None:

@@ -163,6 +163,7 @@ def _write(source: ExportSource, folder: Path, format: ExportFormat, engine: str
         output_names=names,
         versions={**_versions(), **source.versions},
         licences=dict(source.licences),
+        tiling=source.tiling.to_dict() if source.tiling is not None else {},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         drivetrain_version=_drivetrain_version(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from drivetrain.export.source import ExportSource
 from drivetrain.types import Task
 
+_MOST_OBJECTS = 300
 _RESIZE_TYPES = {"stretch": "standard", "crop": "crop", "letterbox": "fit_to_window_letterbox"}
 
 
@@ -32,4 +33,8 @@ def model_info(source: ExportSource) -> dict[str, str]:
         info["output_raw_scores"] = "True"
         info["confidence_threshold"] = str(source.decoder_args.get("confidence_threshold", 0.5))
     info["task_type"] = source.task.value
+    if source.tiling is not None:  # what ModelAPI's tilers read
+        info["tile_size"], info["tiles_overlap"] = str(source.tiling.size), str(source.tiling.overlap)
+        if source.task.has_objects:
+            info["max_pred_number"] = str(source.decoder_args.get("max_detections", _MOST_OBJECTS))
     return {**info, **source.model_info}

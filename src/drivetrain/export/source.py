@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.errors import ExportError
+from drivetrain.images.auto_tiling import TileChoice
 from drivetrain.types import ImageSpec, Task
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class ExportSource:
         extra_files: name in the artefact -> file that is copied there, such as an upstream's ``metadata.yaml``.
         extra_texts: name in the artefact -> content of a text file that is written there.
         versions: package -> version, in addition to those the exporter adds.
+        tiling: the tiles that suit the objects in the training data; filled in by the verb.
         licences: licences of the ``code`` and the published ``weights`` of the model; filled in by the verb.
     """
 
@@ -62,6 +64,7 @@ class ExportSource:
     extra_texts: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
+    tiling: TileChoice | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in ("module", "ir", "onnx") if getattr(self, name) is not None]

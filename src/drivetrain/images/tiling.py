@@ -39,12 +39,12 @@ class Tiling:
 
     @classmethod
     def of(cls, value: Any) -> Tiling | None:
-        """The tiling requested by an option ``tile``; ``None`` for none.
+        """The tiling requested by an option ``tile``; ``None`` for none, and for "auto", which is chosen elsewhere.
 
         Raises:
             OptionError: it is neither a size nor a size with an overlap.
         """
-        if value is None:
+        if value is None or value == "auto":
             return None
         size, overlap = value if isinstance(value, tuple | list) and len(value) == 2 else (value, _OVERLAP)
         whole = isinstance(size, int) and not isinstance(size, bool)
@@ -52,7 +52,7 @@ class Tiling:
         if not whole or size < 1 or not share or not 0 <= overlap <= _MOST_OVERLAP:
             raise OptionError(
                 f"tile={value!r} is not allowed. Give the side of a tile in pixels of the image, such as 640, or the "
-                f"side and the share that neighbours overlap, such as (640, 0.2); at most {_MOST_OVERLAP}."
+                f"side and the share that neighbours overlap, such as (640, 0.2); at most {_MOST_OVERLAP}. Or 'auto'."
             )
         return cls(size, float(overlap))
 
@@ -80,6 +80,26 @@ class Tiling:
         return [round(number * (length - self.size) / (count - 1)) for number in range(count)]
 
 
+def can_tile(task: Task) -> bool:
+    """Whether answers of a task about tiles can be joined."""
+    return task in _JOINS
+
+
+def join_views(
+    task: Task, path: str, size: tuple[int, int], views: Sequence[View], parts: Sequence[Prediction]
+) -> Prediction:
+    """One answer about an image out of those about its parts.
+
+    Args:
+        task: of the model.
+        path: of the image.
+        size: (height, width) of the image.
+        views: where the parts are.
+        parts: the answers, each in pixels of its part.
+    """
+    return parts[0] if len(parts) == 1 else _JOINS[task](path, size, views, parts)
+
+
 def check_tile(value: Any, task: Task | None = None) -> None:
     """Refuse a ``tile`` that is not valid, or that the task does not support.
 
@@ -88,6 +108,11 @@ def check_tile(value: Any, task: Task | None = None) -> None:
         UnsupportedOptionError: the answers of this task cannot be joined.
     """
     Tiling.of(value)
+    if value == "auto" and task in _JOINS and not task.has_objects:
+        raise UnsupportedOptionError(
+            f"tile='auto' cannot be honoured: it is chosen by the sizes of objects, and a model for {task.value} finds "
+            "none. Give the side of a tile, such as 640."
+        )
     if value is not None and task is not None and task not in _JOINS:
         raise UnsupportedOptionError(
             f"tile={value!r} cannot be honoured: answers about tiles can be joined for "
@@ -126,5 +151,5 @@ class Cutter:
             path, size, views = self._cut[0]
             if len(parts) == len(views):
                 self._cut.popleft()
-                yield parts[0] if len(parts) == 1 else _JOINS[self._task](path, size, views, parts)
+                yield join_views(self._task, path, size, views, parts)
                 parts = []

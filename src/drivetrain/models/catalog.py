@@ -19,7 +19,7 @@ from drivetrain.machine.files import cache_dir
 from drivetrain.machine.packages import import_object, is_installed, version_of
 from drivetrain.models.licence import UNKNOWN
 
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,9 @@ def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
     if path.is_dir():
         if (path / "run.json").is_file():
             return _resolve_work_dir(path, forced)
+        owner = _owner_of_folder(path, [forced] if forced is not None else list(engine_specs().values()))
+        if owner is not None:
+            return owner
         if forced is None and not _holds_model(path):
             inside = sorted(item.name for item in path.iterdir() if item.is_dir() and _holds_model(item))
             hint = f" It has folders that do: {', '.join(inside[:5])}." if inside else ""
@@ -209,9 +212,17 @@ def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
     return _resolve_suffix(path, path.suffix, forced, f"{path.name} ends in {path.suffix}")
 
 
+def _owner_of_folder(path: Path, specs: Iterable[EngineSpec]) -> Resolution | None:
+    """The engine that knows a folder by a file in it, where it holds no artefact."""
+    if (path / "manifest.json").is_file():
+        return None
+    found = ((spec, name) for spec in specs for name in spec.folder_files if (path / name).is_file())
+    return next((Resolution(spec, path, f"{path.name} has a {name}") for spec, name in found), None)
+
+
 def _holds_model(folder: Path) -> bool:
     """Whether a folder contains a run or an artefact."""
-    kept = {"run.json", "manifest.json"}
+    kept = {"run.json", "manifest.json", *(name for spec in engine_specs().values() for name in spec.folder_files)}
     suffixes = _file_suffixes(engine_specs().values())
     return any(item.name in kept or item.suffix in suffixes for item in folder.iterdir() if item.is_file())
 

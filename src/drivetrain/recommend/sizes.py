@@ -43,8 +43,8 @@ def _for_objects(facts: DataFacts, share: float, usual: int, step: int, largest:
     if needed > largest:
         advice = (
             f"{small}: they need an image size of {needed} px to be seen at {_SEEN} px, and {largest} px is the "
-            "largest chosen automatically. Training in tiles would help; it is not supported in this version, so cut "
-            f"the images into tiles yourself, or give image_size={needed}."
+            "largest chosen automatically. Training in tiles would help: tile='auto' with models of torchvision and "
+            f"transformers. Or give image_size={needed}."
         )
         return Decision("image_size", size, f"{small}; {largest} px is the largest chosen automatically"), advice
     if needed > min(usual, detail):

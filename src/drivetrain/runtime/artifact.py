@@ -49,6 +49,8 @@ class Artifact:
         licences: of the ``code`` and the published ``weights`` of the model it came from; "unknown" where its upstream
             does not state it, empty where an older drivetrain wrote it.
         files: name -> ``{"size": bytes, "sha256": hex}`` of every file of the folder but the manifest.
+        tiling: the tiles that suit the objects in the training data: ``size``, ``overlap`` and the ``reason``; empty
+            where they were not known.
         parity: the report of the comparison with the source model, as plain data.
         created: ISO time in UTC.
         drivetrain_version: the version that wrote it.
@@ -73,6 +75,7 @@ class Artifact:
     versions: dict[str, str] = field(default_factory=dict)
     licences: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tiling: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     created: str = ""
     drivetrain_version: str = ""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
+from drivetrain.images.auto_tiling import TileChoice
 from drivetrain.images.sources import SourceItem, expand_source, is_held, read_or_reason, require_readable
 from drivetrain.images.threads import run_ordered
 from drivetrain.images.tiling import Cutter, Tiling, check_tile
@@ -205,8 +206,9 @@ class Predictor:
             sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1); that of ``load``, else
                 of the export, if not given.
             tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image,
-                or (side, overlap) with the share that neighbours overlap, 0.2 if not given. Objects are also looked
-                for in the image as a whole.
+                or (side, overlap) with the share that neighbours overlap, 0.2 if not given, or "auto" for what the
+                export chose by the sizes of the objects in the training data (``artifact.tiling`` has the reason).
+                Objects are also looked for in the image as a whole.
             strict: an unreadable image is an error; otherwise it is left out and named in ``skipped``.
 
         Returns:
@@ -221,7 +223,8 @@ class Predictor:
         plain = confidence is None and sensitivity is None
         decoder = self._decoder if plain else self._make_decoder(confidence, sensitivity)
         check_tile(tile, self.task)
-        items, keep, tiling = expand_source(source), stream or is_held(source), Tiling.of(tile)
+        tiling = Tiling.of(self._usual_tile() if tile == "auto" else tile)
+        items, keep = expand_source(source), stream or is_held(source)
         run = self._run if tiling is None else partial(self._run_tiled, tiling)
         results = PredictionStream(run(items, decoder, strict=strict, keep=keep))
         if stream:
@@ -230,6 +233,20 @@ class Predictor:
         require_readable(answers, results.skipped)
         skipped, truth = results.skipped, Truth.of(source)
         return Predictions(answers, task=self.task, label_names=self.label_names, skipped=skipped, truth=truth)
+
+    def _usual_tile(self) -> Tile | None:
+        """The tiles that the export chose.
+
+        Raises:
+            OptionError: it chose none, since nothing told how large the objects are.
+        """
+        if not self.artifact.tiling:
+            raise OptionError(
+                "tile='auto' is what the export chose by the sizes of the objects in the training data, and this "
+                "artefact was exported without them. Give the side of a tile, such as 640, or export it again with "
+                "the data."
+            )
+        return TileChoice.from_dict(self.artifact.tiling).tile
 
     def _run(
         self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool

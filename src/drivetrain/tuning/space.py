@@ -21,6 +21,7 @@ NOT_SEARCHED: Mapping[str, str] = {
     "metric": "trials are compared by one metric",
     "class_weights": "it changes the loss that trials are compared by; compare two training runs instead",
     "sampler": "compare two training runs instead",
+    "tile": "compare two training runs instead",
     "adaptive_bs": "search over batch sizes instead",
     "checkpoint": "the result would not record which run it belongs to; start a search from each checkpoint",
     "engine_args": "name one of its options: engine_args.NAME",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -12,16 +11,26 @@ from typing import Any, Literal, get_args
 from drivetrain.errors import OptionError, UnsupportedOptionError, near
 from drivetrain.types.other_words import OTHER_WORDS
 from drivetrain.types.task import Task
+from drivetrain.types.training_values import (
+    check_backbone,
+    check_class_weights,
+    check_devices,
+    check_factors,
+    check_image_size,
+    check_learning_rate,
+    check_val_interval,
+)
 
 AdaptiveBatchSize = Literal["none", "safe", "full"]
 Pruner = Literal["halving", "median", "none"]
 Sampler = Literal["tpe", "random"]
 Balanced = Literal["balanced"]
-Tile = int | tuple[int, float]
+Tile = int | tuple[int, float] | Literal["auto"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
+#: Options of ``train`` that few frameworks honour: each says which.
+SPECIAL_OPTIONS = ("tile", "ema", "freeze_backbone", "backbone_learning_rate", "mosaic", "scale_jitter")
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
-_SIDES = 2
 #: The largest seed that every framework accepts: NumPy's generator takes 32 bits.
 MAX_SEED = 2**32 - 1
 #: The sensitivity that leaves the threshold as validation set it.
@@ -55,6 +64,12 @@ class TrainOptions:
     metric: str | None = None
     class_weights: Balanced | Mapping[str, float] | None = None
     sampler: Balanced | None = None
+    tile: Tile | None = None
+    ema: float | None = None
+    freeze_backbone: bool | None = None
+    backbone_learning_rate: float | None = None
+    mosaic: float | None = None
+    scale_jitter: float | None = None
     checkpoint: str | Path | None = None
     resume: bool = False
     overwrite: bool = False
@@ -71,6 +86,9 @@ class TrainOptions:
         for name in ("deterministic", "resume", "overwrite", "run_hpo"):
             check_switch(name, getattr(self, name))
         check_learning_rate(self.learning_rate)
+        check_share("mosaic", self.mosaic)
+        check_factors(self.ema, self.scale_jitter)
+        check_backbone(self.freeze_backbone, self.backbone_learning_rate)
         check_val_interval(self.val_check_interval)
         check_validated(self, self.max_epochs)
         check_choice("precision", self.precision, get_args(Precision))
@@ -213,74 +231,6 @@ def check_mapping(name: str, value: Any) -> None:
         raise OptionError(f"{name}={value!r} must be a mapping from names to values.")
 
 
-def check_learning_rate(value: float | None) -> None:
-    """Refuse a learning rate that cannot work.
-
-    Raises:
-        OptionError: it is not a number, not finite, or not greater than 0.
-    """
-    if value is None:
-        return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
-        raise OptionError(f"learning_rate={value!r} must be a finite number greater than 0, such as 0.001.")
-
-
-def check_class_weights(value: Any) -> None:
-    """Refuse a value that is neither "balanced" nor positive weights by label; ``None`` means not set.
-
-    Raises:
-        OptionError: the value is not allowed.
-    """
-    if value is None or value == "balanced":
-        return
-    if not isinstance(value, Mapping) or not value:
-        raise OptionError(
-            f"class_weights={value!r} is not allowed.{near(str(value), ['balanced'])} Allowed: balanced, or weights by "
-            "label such as {'scratch': 5}."
-        )
-    for name, weight in value.items():
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 < weight < math.inf:
-            raise OptionError(f"class_weights: {name}={weight!r} must be a finite number greater than 0.")
-
-
-def check_devices(value: int | Sequence[int]) -> None:
-    """Refuse a value that is neither a number of devices nor a list of device indices.
-
-    Raises:
-        OptionError: the value is not allowed.
-    """
-    numbers = list(value) if isinstance(value, Sequence) else [value]
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
-    least = 0 if isinstance(value, Sequence) else -1
-    if not numbers or not whole or value == 0 or min(numbers) < least:
-        raise OptionError(
-            f"devices={value!r}; give how many devices to use (at least 1), -1 for all, or a list of numbers."
-        )
-
-
-def check_val_interval(value: float | None) -> None:
-    """Refuse a value that is neither a fraction of an epoch nor a number of batches.
-
-    Raises:
-        OptionError: the value is not allowed.
-    """
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OptionError(
-            f"val_check_interval={value!r} must be a fraction of an epoch (0.5) or a number of batches (100)."
-        )
-    if isinstance(value, float) and not 0.0 < value <= 1.0:
-        raise OptionError(
-            f"val_check_interval={value!r}: a fraction of an epoch must be greater than 0.0 and at most 1.0. To "
-            "validate less often than once per epoch, give check_val_every_n_epoch."
-        )
-    if isinstance(value, int) and value < 1:
-        raise OptionError(f"val_check_interval={value!r}: a number of batches is at least 1.")
-
-
 def check_validated(options: TrainOptions, epochs: int | None) -> None:
     """Refuse validation intervals so long that validation would never run.
 
@@ -321,17 +271,3 @@ def check_names(what: str, given: Sequence[str], allowed: Sequence[str]) -> None
         if name not in allowed:
             shown = ", ".join(sorted(allowed)[:40] or ["none"]) + (", ..." if len(allowed) > 40 else "")
             raise OptionError(f"{what} has no option {name!r}.{near(name, allowed)} Allowed: {shown}.")
-
-
-def check_image_size(value: int | tuple[int, int] | None) -> None:
-    """Refuse an image size that is not one or two positive whole numbers.
-
-    Raises:
-        OptionError: it is not.
-    """
-    if value is None:
-        return
-    sizes = tuple(value) if isinstance(value, Sequence) else (value, value)
-    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in sizes)
-    if len(sizes) != _SIDES or not whole or min(sizes) < 1:
-        raise OptionError(f"image_size={value!r}; give one number of pixels, or (height, width).")

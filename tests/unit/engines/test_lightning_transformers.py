@@ -158,7 +158,7 @@ def test_a_field_that_the_configuration_has_not_is_refused() -> None:
 
 def test_a_model_for_another_task_is_refused() -> None:
     net = SegformerForImageClassification(SegformerConfig(**SEGFORMER))
-    with pytest.raises(UnsupportedError, match="of transformers those are whose names end in ForObjectDetection"):
+    with pytest.raises(UnsupportedError, match="Of transformers those are whose names end in ForImageClassification, "):
         transformers_source.wrap(net)
 
 

@@ -13,7 +13,7 @@ import torch
 from drivetrain import Engine
 from drivetrain.engines.lightning.vision import torchvision_source
 from drivetrain.engines.lightning.vision.adapter import Target, VisionAdapter
-from drivetrain.engines.lightning.vision.class_weights import give_weights
+from drivetrain.engines.lightning.vision.fitted_heads import give_weights
 from drivetrain.errors import CheckpointError, DataError, ModelError, OptionError
 from drivetrain.testing.data import class_folders, coco
 
@@ -47,11 +47,16 @@ def _target(adapter: VisionAdapter, boxes: list[list[float]], size: int) -> Targ
     }
 
 
+def _side(name: str) -> int:
+    """Pixels that a detector can work on; the layers of SSD300 shrink fewer to nothing."""
+    return 300 if name == "ssd300_vgg16" else 160
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_batch_without_any_object_has_a_finite_loss(name: str) -> None:
-    adapter = _build(name, LABELS)
+    adapter, side = _build(name, LABELS), _side(name)
     adapter.net.train()
-    losses = adapter.losses(torch.rand(2, 3, 160, 160), [_target(adapter, [], 160)] * 2)
+    losses = adapter.losses(torch.rand(2, 3, side, side), [_target(adapter, [], side)] * 2)
     total = torch.stack(list(losses.values())).sum()
     assert torch.isfinite(total)
     total.backward()
@@ -59,10 +64,10 @@ def test_a_batch_without_any_object_has_a_finite_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_batch_with_and_without_objects_is_learned_from(name: str) -> None:
-    adapter = _build(name, LABELS)
+    adapter, side = _build(name, LABELS), _side(name)
     adapter.net.train()
-    targets = [_target(adapter, [[4, 4, 80, 80]], 160), _target(adapter, [], 160)]
-    losses = adapter.losses(torch.rand(2, 3, 160, 160), targets)
+    targets = [_target(adapter, [[4, 4, 80, 80]], side), _target(adapter, [], side)]
+    losses = adapter.losses(torch.rand(2, 3, side, side), targets)
     assert all(torch.isfinite(value) for value in losses.values())
     assert not any(name.startswith("loss") for name in losses)
 
@@ -138,6 +143,12 @@ def test_asking_leaves_the_object_as_it_was() -> None:
     found = adapter.answers(torch.rand(1, 3, 64, 64))
     assert adapter.net.transform is own
     assert set(found[0]) == {"boxes", "scores", "labels"}
+
+
+def test_a_size_that_a_model_cannot_take_is_refused_by_name(tmp_path: Path) -> None:
+    engine = Engine("torchvision:ssd300_vgg16", coco(tmp_path / "data"), work_dir=tmp_path / "work")
+    with pytest.raises(OptionError, match=r"image_size=64: ssd300_vgg16 does not take images of 64x64 pixels"):
+        engine.train(max_epochs=1, image_size=64)
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def test_suppression_is_that_of_supervision() -> None:
     assert sorted(answer.boxes.tolist()) == theirs
 
 
-@pytest.mark.parametrize("value", [0, -3, True, "auto", (100, 1.0), (100, 0.2, 3), 1.5])
+@pytest.mark.parametrize("value", [0, -3, True, "large", (100, 1.0), (100, 0.2, 3), 1.5])
 def test_wrong_values_are_refused(value: Any) -> None:
     with pytest.raises(OptionError, match=r"tile=.*Give the side of a tile in pixels"):
         check_tile(value)

@@ -252,7 +252,7 @@ def test_small_objects_ask_for_more_pixels_and_tiny_ones_for_tiles(candidate: Ma
     assert decision.value == 640
     assert advice is not None
     assert "they need an image size of 2528 px" in advice
-    assert "Training in tiles would help; it is not supported in this version" in advice
+    assert "Training in tiles would help: tile='auto' with models of torchvision and transformers" in advice
     decision, _ = sizes.image_size(facts(side=200, small_object=0.05), item, on_cpu=True)
     assert (decision.value, "no more detail" in decision.reason) == (224, True)
     decision, _ = sizes.image_size(facts(side=2000, small_object=0.3), item, on_cpu=True)

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from drivetrain.engine.auto_tile import tile_choice
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
 from drivetrain.engine.data import some_paths
 from drivetrain.engine.early import Start, check_checkpoint
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError, DataNotFoundError, DrivetrainError, OptionError
+from drivetrain.images.tiling import can_tile
 from drivetrain.machine.files import explained
 from drivetrain.runs.place import require_new
 from drivetrain.runs.tracking import open_trackers
@@ -102,7 +104,9 @@ def export(
         return _reference(self, pictures)
 
     with explained(self.work_dir), at_sensitivity(self, sensitivity):
-        source = replace(self.framework.export_source(format), licences=self.framework.licences())
+        found = self.framework.export_source(format)
+        tiling = tile_choice(self) if can_tile(found.task) else None
+        source = replace(found, licences=self.framework.licences(), tiling=tiling)
         compared = [str(path) for path in images] if images is not None else _images(self)
         artifact = export_artifact(
             source,

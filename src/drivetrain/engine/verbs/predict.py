@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.auto_tile import used_tile
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source, check_tiles
 from drivetrain.engine.state import EngineState
@@ -76,8 +77,8 @@ def predict(
         sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
             validation); the model's own if not given.
         tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image, or
-            (side, overlap) with the share that neighbours overlap, 0.2 if not given. Objects are also looked for in
-            the image as a whole.
+            (side, overlap) with the share that neighbours overlap, 0.2 if not given, or "auto" for what suits the
+            sizes of the objects in the training data. Objects are also looked for in the image as a whole.
         strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
@@ -105,7 +106,7 @@ def predict(
         check_tiles(tile, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
     with at_sensitivity(self, sensitivity):
-        asked = {"batch_size": batch_size, "confidence": confidence, "tile": tile}
+        asked = {"batch_size": batch_size, "confidence": confidence, "tile": used_tile(self, tile)}
         predictions = _predicted(self, source, asked, strict=strict, keep=save_images or needs_pixels)
     if save_images:
         folder = self.work_dir / "predictions"

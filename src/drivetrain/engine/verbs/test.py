@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drivetrain.engine.auto_tile import used_tile
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity, with_sensitivities
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_tiles
 from drivetrain.engine.state import EngineState
@@ -51,8 +52,8 @@ def test(
         sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
             validation); the model's own if not given.
         tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image, or
-            (side, overlap) with the share that neighbours overlap, 0.2 if not given. Objects are also looked for in
-            the image as a whole.
+            (side, overlap) with the share that neighbours overlap, 0.2 if not given, or "auto" for what suits the
+            sizes of the objects in the training data. Objects are also looked for in the image as a whole.
 
     Returns:
         The metrics of the task, the same for every engine; the upstream's own are under "upstream/...". Of an anomaly
@@ -69,6 +70,7 @@ def test(
     self.select(checkpoint)
     if tile is not None:
         check_tiles(tile, self.task)
+        tile = used_tile(self, tile)
     self.warn_if_untrained()
     with at_sensitivity(self, sensitivity):
         if self.has_native_data if data is None else self.framework.is_native(data):

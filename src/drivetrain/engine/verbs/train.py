@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.chosen_sensitivity import validation_thresholds
 from drivetrain.engine.data import SHOWN, describe_dataset
-from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits, check_tiles
 from drivetrain.engine.explained_fit import fit_explained
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.losses import require_numbers
+from drivetrain.engine.resumed_run import check_same_run, compare_with_record
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
-from drivetrain.errors import CheckpointError, OptionError, TrainingInterrupted, TrialPruned
+from drivetrain.errors import TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
 from drivetrain.machine.openmp import free_threads
 from drivetrain.runs.place import check_place
 from drivetrain.runs.progress import terminal_width
 from drivetrain.runs.record import RunRecord
 from drivetrain.runs.tracking import open_trackers, require_trackers
-from drivetrain.types.options import AdaptiveBatchSize, Balanced, Precision, TrainOptions
+from drivetrain.types.options import AdaptiveBatchSize, Balanced, Precision, Tile, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.runs.run import Run
@@ -44,6 +45,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
         check_place(start.given_work_dir, resume=options.resume, overwrite=options.overwrite)
     if options.checkpoint is not None:
         check_checkpoint(start, options.checkpoint)
+    check_tiles(options.tile)
     check_limits(start, options)
     check_data(start, " to train on")
 
@@ -68,6 +70,12 @@ def train(
     metric: str | None = None,
     class_weights: Balanced | Mapping[str, float] | None = None,
     sampler: Balanced | None = None,
+    tile: Tile | None = None,
+    ema: float | None = None,
+    freeze_backbone: bool | None = None,
+    backbone_learning_rate: float | None = None,
+    mosaic: float | None = None,
+    scale_jitter: float | None = None,
     checkpoint: str | Path | None = None,
     resume: bool | None = None,
     overwrite: bool | None = None,
@@ -98,6 +106,13 @@ def train(
         class_weights: how much each class counts in the loss: "balanced" makes rare classes count as much as frequent
             ones; or weights by label, 1 for those left out.
         sampler: "balanced" draws images of rare classes more often, so that each class is seen about equally often.
+        tile: learn from tiles of the images, cut on the fly: the side in pixels of the image, or (side, overlap), or
+            "auto" for what suits the sizes of the objects; the validation joins the answers about tiles.
+        ema: validate, save and use a moving average of the weights with this decay, such as 0.999.
+        freeze_backbone: leave the backbone as it is, and train the rest.
+        backbone_learning_rate: the highest learning rate of the backbone; that of the rest if not given.
+        mosaic: how likely a training image is put together of four (0..1).
+        scale_jitter: scale training images by up to this factor, up and down, such as 1.5.
         checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
         resume: go on from the last state of the work dir.
         overwrite: replace the run that the work dir holds.
@@ -161,8 +176,8 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
         CheckpointError: the work dir that is to be resumed holds another run.
     """
     if options.resume:
-        _check_same_run(engine, run.record)
-        _compare_with_record(engine, run, given)
+        check_same_run(engine, run.record)
+        compare_with_record(engine, run, given)
     if not engine.has_native_data:
         from drivetrain.data.trainable import unseen_labels
 
@@ -257,51 +272,6 @@ def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, A
         **({"plan": before["plan"]} if "plan" in before else {}),
         **({"plan": engine.plan.to_dict()} if engine.plan is not None else {}),
     }
-
-
-def _compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any]) -> None:
-    """Refuse to resume with another model or other data, and note which options have changed.
-
-    Raises:
-        OptionError: the image size, the arguments of the model or the data are not those of the run.
-    """
-    record = RunRecord(run.directory, run.record)
-    begun = record.options
-    used = run.record.get("effective_options") or {}
-    size = begun.get("image_size") or used.get("image_size")
-    if "image_size" in given and size is not None and _both(given["image_size"]) != _both(size):
-        raise OptionError(f"image_size={given['image_size']!r}: the run was begun with {size!r}; leave it out.")
-    if engine.setup.model_args != record.model_args and engine.setup.takes_model_args:
-        raise OptionError(
-            f"model_args={engine.model_args!r}: the run was begun with {record.model_args!r}; leave them out."
-        )
-    source = (run.record.get("data") or {}) if isinstance(run.record.get("data"), dict) else {}
-    if not engine.has_native_data and source.get("fingerprint") not in (None, engine.dataset.fingerprint):
-        if Path(source["source"]).absolute() != Path(engine.dataset.source).absolute():
-            raise OptionError(
-                f"data={engine.dataset.source!r}: the run was begun with {source['source']!r}. Leave data out, or "
-                "begin a new run with checkpoint=..."
-            )
-        run.note(f"The data in {source['source']} have changed since the run was begun.")
-    for name, value in given.items():
-        if name in begun and begun[name] != value:
-            run.note(f"{name} is {value!r} from here on; the run was begun with {begun[name]!r}.")
-
-
-def _both(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _check_same_run(engine: EngineState, record: Mapping[str, Any]) -> None:
-    for what, ours, theirs in (
-        ("engine", engine.spec.name, record.get("engine")),
-        ("model", engine.setup.model_name, record.get("model", {}).get("name")),
-    ):
-        if ours != theirs:
-            raise CheckpointError(
-                f"resume=True: the work dir {str(engine.work_dir)!r} holds a run of {what} {theirs!r}, not {ours!r}. "
-                "Give the same model, or another work_dir."
-            )
 
 
 def _draw_answers(engine: EngineState, run: Run) -> None:

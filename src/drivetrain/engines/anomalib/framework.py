@@ -51,9 +51,19 @@ if TYPE_CHECKING:
 class AnomalibFramework(Framework):
     """Creates, trains and runs the models of the installed Anomalib."""
 
-    unsupported_options: ClassVar = dict.fromkeys(
-        ("class_weights", "sampler"), "anomaly models learn from normal images, which are one class; leave it out"
-    )
+    unsupported_options: ClassVar = {
+        **dict.fromkeys(
+            ("class_weights", "sampler"), "anomaly models learn from normal images, which are one class; leave it out"
+        ),
+        "tile": "give Anomalib its own: callbacks=[anomalib.callbacks.TilerConfigurationCallback(...)]",
+        "ema": "Anomalib's models are trained as they are; give an averaging callback of Lightning",
+        **dict.fromkeys(
+            ("freeze_backbone", "backbone_learning_rate"), "each model of Anomalib decides itself what of it is trained"
+        ),
+        **dict.fromkeys(
+            ("mosaic", "scale_jitter"), "it would look like an anomaly; the model has its own augmentation"
+        ),
+    }
     _model: AnomalibModule | None = None
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 

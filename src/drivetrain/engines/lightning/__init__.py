@@ -55,25 +55,32 @@ def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
     )
 
 
+#: Where the names of models of transformers come from.
+TRANSFORMERS = ModelSource(
+    "transformers",
+    "transformers",
+    "transformers",
+    "drivetrain.engines.lightning.listing:transformers_models",
+    install='pip install "drivetrain[lightning,transformers]"',
+)
+
 SPEC = EngineSpec(
     name="lightning",
     class_path="drivetrain.engines.lightning.engine:LightningEngine",
     install='pip install "drivetrain[lightning]"',
     packages=("torch", "torchvision", "lightning", "timm"),
-    claims=("lightning:LightningModule", "pytorch_lightning:LightningModule", "torch:Module"),
+    claims=(
+        *("lightning:LightningModule", "pytorch_lightning:LightningModule", "torch:Module"),
+        *("transformers:PreTrainedConfig", "transformers:PretrainedConfig"),
+    ),
+    folder_files=("config.json",),
     data_claims=("lightning:LightningDataModule", "pytorch_lightning:LightningDataModule", "torch:DataLoader"),
     sources=(
         ModelSource("timm", "timm", "timm", "drivetrain.engines.lightning.listing:timm_models"),
         ModelSource(
             "torchvision", "torchvision", "torchvision", "drivetrain.engines.lightning.listing:torchvision_models"
         ),
-        ModelSource(
-            "transformers",
-            "transformers",
-            "transformers",
-            "drivetrain.engines.lightning.listing:transformers_models",
-            install='pip install "drivetrain[lightning,transformers]"',
-        ),
+        TRANSFORMERS,
     ),
     known_names=(
         r"(timm|torchvision|transformers):.+",

@@ -18,6 +18,11 @@ from drivetrain.engines.lightning.models.networks import (
     describe_network,
     own_label_names,
 )
+from drivetrain.engines.lightning.models.transformers_classifiers import (
+    build_classifier,
+    describe_classifier,
+    is_classifier,
+)
 from drivetrain.engines.lightning.models.weights import copy_rows, fit_weights, named_tensors
 from drivetrain.errors import CheckpointError, DataError, ModelError, UnsupportedError
 from drivetrain.models.catalog import ModelEntry
@@ -65,8 +70,8 @@ class Classifiers:
         size = options.image_size_hw if options is not None else None
         own = self._own_labels(labels)
         network = self._network(None if own else labels, size)
-        spec = self._spec(network, size, is_own=own or labels is None)
-        names = own_label_names(network.count) if own or labels is None else labels
+        spec = self._spec(network, size, is_own=own or labels is None or network.knows_labels)
+        names = (network.label_names or own_label_names(network.count)) if own or labels is None else labels
         rate = options.learning_rate if options is not None else None
         module = ClassificationModule(network, task=task, label_names=names, image_spec=spec, learning_rate=rate)
         if size is not None:
@@ -119,21 +124,20 @@ class Classifiers:
     def _network(
         self, labels: tuple[str, ...] | None, size: tuple[int, int] | None, args: Mapping[str, Any] | None = None
     ) -> Network:
-        count = len(labels) if labels is not None else None
         if isinstance(self.origin, Path):
-            arguments = {**(args or self.recorded["args"]), "num_classes": count}
-            return build_network(
-                self.recorded["source"], self.recorded["name"], arguments, count=count, image_size=size
-            )
+            return _named(*self._architecture(), args or self.recorded["args"], labels, size, again=True)
         if isinstance(self.origin, ModelEntry):
-            arguments = {**self.model_args} if args is None else {**args, "num_classes": count}
-            return build_network(self.origin.source, self.origin.name, arguments, count=count, image_size=size)
+            return _named(
+                *self._architecture(), self.model_args if args is None else args, labels, size, again=args is not None
+            )
         net = self.origin(**self.model_args) if isinstance(self.origin, type) else self.origin
+        if is_classifier(net):
+            return describe_classifier(net, labels)
         network = describe_network(net)
-        if count is not None and network.count != count:
+        if labels is not None and network.count != len(labels):
             raise ModelError(
-                f"The network {network.name} has {network.count} outputs, but there are {count} labels. Make it with "
-                f"num_classes={count}, or give it by name, so that its head is made to fit."
+                f"The network {network.name} has {network.count} outputs, but there are {len(labels)} labels. Make it "
+                f"with num_classes={len(labels)}, or give it by name, so that its head is made to fit."
             )
         return network
 
@@ -164,7 +168,25 @@ class Classifiers:
             return self.recorded["source"], self.recorded["name"]
         if isinstance(self.origin, ModelEntry):
             return self.origin.source, self.origin.name
-        return "", self.origin.__name__ if isinstance(self.origin, type) else type(self.origin).__name__
+        cls = self.origin if isinstance(self.origin, type) else type(self.origin)
+        return "transformers" if is_classifier(cls) else "", cls.__name__
+
+
+def _named(
+    source: str,
+    name: str,
+    args: Mapping[str, Any],
+    labels: tuple[str, ...] | None,
+    size: tuple[int, int] | None,
+    *,
+    again: bool,
+) -> Network:
+    """A network by name; made again for other labels, it forgets the number that it was made with."""
+    if source == "transformers":
+        return build_classifier(name, args, labels, size)
+    count = len(labels) if labels is not None else None
+    arguments = {**args, "num_classes": count} if again else dict(args)
+    return build_network(source, name, arguments, count=count, image_size=size)
 
 
 def check_task(task: Task, labels: tuple[str, ...] | None) -> None:
@@ -176,7 +198,7 @@ def check_task(task: Task, labels: tuple[str, ...] | None) -> None:
     """
     if task not in _TASKS:
         raise UnsupportedError(
-            f"The task is {task.value}, but the networks of timm and torchvision are trained for "
+            f"The task is {task.value}, but classifiers are trained for "
             f"{', '.join(_TASKS)}. Give task=... if the annotations serve one of these, or another model."
         )
     if labels is not None and len(labels) < 2 and task is Task.CLASSIFICATION:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
-from drivetrain.engines.lightning import native, rare_classes
+from drivetrain.engines.lightning import TRANSFORMERS, native, rare_classes, special
 from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.models.classification import ClassificationModule
+from drivetrain.engines.lightning.models.trained_parts import check_backbone
+from drivetrain.engines.lightning.named_origin import named_origin
 from drivetrain.engines.lightning.predict import infer
+from drivetrain.engines.lightning.resuming import state_to_resume
 from drivetrain.engines.lightning.vision.scenes import scene_loaders
 from drivetrain.engines.lightning.vision.vision_build import VisionModels, is_vision
 from drivetrain.engines.lightning.vision.vision_module import VisionModule
 from drivetrain.engines.lightning.vision.vision_predict import ask
-from drivetrain.errors import CheckpointError, DataError
+from drivetrain.errors import DataError
+from drivetrain.models.catalog import ModelEntry
 from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import check_logged, run_callback
@@ -34,7 +39,7 @@ from drivetrain.torch_training.trainer import (
     trainer_arguments,
 )
 from drivetrain.types import ImageSpec, Metrics, Prediction, Task
-from drivetrain.types.options import ExportFormat, TrainOptions
+from drivetrain.types.options import SPECIAL_OPTIONS, ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
@@ -51,6 +56,7 @@ class LightningFramework(Framework):
         "batch_size": [8, 16, 32],
     }
     balancing_options: ClassVar = ("class_weights", "sampler")
+    special_options: ClassVar = SPECIAL_OPTIONS
     _module: Any = None
 
     @property
@@ -76,6 +82,8 @@ class LightningFramework(Framework):
                 self._adopt(models.build(options, labels, self.setup.task, keypoints))
             else:
                 self._adopt(models.build(options, labels, self._task_of_data()))
+        if options is not None:
+            check_backbone(self._module.net, self._module.head, options, self.setup.model_name)
         if options is not None and options.metric is not None:
             check_logged(options.metric, self._module.logged_names)
 
@@ -92,22 +100,25 @@ class LightningFramework(Framework):
             lambda trainer: {
                 **effective_options(trainer, self._module, options),
                 **rare_classes.used_balance(trainer, self._module),
+                **special.used_options(trainer, self._module, options),
             },
             metric=options.metric,
             default_metric=None if self._is_own_module else f"val/{self.task.main_metric}",
             patience=options.patience,
         )
         with untouched_process(), own_randomness(options.seed):
-            trainer = self._trainer(options, [keeper], run.directory)
-            state = self._state_to_resume(run) if resume else None
+            trainer = self._trainer(options, [*special.callbacks(options), keeper], run.directory)
+            state = state_to_resume(run, self._describe_model()) if resume else None
             self._module.train()
             if not self._is_own_module and not self.has_native_data:
                 rare_classes.weigh(self._module, self.dataset, options)
-            run_trainer(trainer, self._module, self._fit_data(options, run), state)
+            with special.applied(self._module, options, own=self._is_own_module):
+                run_trainer(trainer, self._module, self._fit_data(options, run), state)
             self._module.trainer = None  # it holds the data, the optimiser and the run
         if keeper.interrupted:
             raise KeyboardInterrupt
-        return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch)
+        notes = () if self._is_own_module else tuple(self._module.training_notes)
+        return FitResult(keeper.best_checkpoint, keeper.last_checkpoint, keeper.best_epoch, notes=notes)
 
     def infer(
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
@@ -171,6 +182,7 @@ class LightningFramework(Framework):
         check_options(options, device=self.setup.device, package=package, usual_epochs=_MAX_EPOCHS)
         native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
         rare_classes.check_task(options, self.find_task)
+        special.check_task(options, self.find_task)
         if self.has_native_data:
             self._refuse_loaders()
         if self._is_own_module and self.data.source is not None and not self.has_native_data:
@@ -227,15 +239,22 @@ class LightningFramework(Framework):
 
     @property
     def _origin(self) -> Any:
+        """An entry of the catalogue, an object, a class or a checkpoint."""
+        if self._named is not None:
+            return self._named[0]
         model: Any = self.given
         return self.own_checkpoint if isinstance(model, Path) else model
+
+    @cached_property
+    def _named(self) -> tuple[ModelEntry, dict[str, Any]] | None:
+        """The model of the catalogue that a folder, a configuration or a class of transformers stands for."""
+        return named_origin(self.given, self._task_to_choose_by, TRANSFORMERS)
 
     @property
     def _models(self) -> Classifiers | VisionModels:
         """What makes the model, for its kind."""
-        if not is_vision(self._origin):
-            return Classifiers(self._origin, self.setup.model_args)
-        return VisionModels(self._origin, self.setup.model_args)
+        args = {**(self._named[1] if self._named is not None else {}), **self.setup.model_args}
+        return VisionModels(self._origin, args) if is_vision(self._origin) else Classifiers(self._origin, args)
 
     def _refuse_loaders(self) -> None:
         """Loaders of a user say nothing of how their targets are written, where they are more than a number.
@@ -268,6 +287,13 @@ class LightningFramework(Framework):
         if self.known_task is not None or self.data.source is None or self.has_native_data:
             return self.known_task
         return self.dataset.task if self.dataset.is_annotated else None
+
+    def _task_to_choose_by(self) -> Task | None:
+        """The task as asked for, else the one that the annotations are for by themselves."""
+        if self.known_task is not None or self.data.source is None or self.has_native_data:
+            return self.known_task
+        dataset = self.data.read(None)
+        return dataset.task if dataset.is_annotated else None
 
     def _wanted_labels(self) -> tuple[str, ...] | None:
         """The labels of the data; ``None`` for those of the model."""
@@ -308,20 +334,3 @@ class LightningFramework(Framework):
             return described
         cls = type(self._module)
         return {"kind": "module", "class": f"{cls.__module__}.{cls.__qualname__}"}
-
-    def _state_to_resume(self, run: Run) -> Path:
-        """The last state of the run.
-
-        Raises:
-            CheckpointError: there is none, or it is of another model or of other labels.
-        """
-        path = run.checkpoints / "last.ckpt"
-        content = read_checkpoint(path)
-        there, here = content.get("drivetrain_model") or {}, self._describe_model()
-        for key in ("kind", "class", "source", "name", "task", "label_names"):
-            if there.get(key) != here.get(key):
-                raise CheckpointError(
-                    f"resume=True: the last state in {str(run.directory)!r} has {key}={there.get(key)!r}, but the "
-                    f"model has {here.get(key)!r}. Give what the run began with, or another work_dir."
-                )
-        return path

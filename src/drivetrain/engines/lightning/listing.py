@@ -27,6 +27,13 @@ _PRETRAINED = Argument(
     "pretrained", "bool | str", "False", "True fetches the upstream's weights; a path loads that file."
 )
 _FOLDER = Argument("pretrained", "str", "None", "A folder that save_pretrained wrote, with configuration and weights.")
+_LORA = Argument("lora", "dict", "None", "Fields of PEFT's LoraConfig; only the adapter and the head are trained.")
+#: Models of transformers that need more than an image, or give another answer than their table says.
+_NOT_SERVED = (
+    *("DonutSwinForImageClassification", "ImageGPTForImageClassification", "PerceiverForImageClassification"),
+    *("ShieldGemma2ForImageClassification", "Siglip2ForImageClassification"),
+    *("DetrForSegmentation", "OneFormerForUniversalSegmentation", "VideomtForUniversalSegmentation"),
+)
 
 
 def timm_models() -> dict[str, Any]:
@@ -95,16 +102,18 @@ def torchvision_models() -> dict[str, Any]:
 
 
 def transformers_models() -> dict[str, Any]:
-    """The detectors and semantic segmentation models of transformers, each with the fields of its configuration."""
+    """The models of transformers that are trained here, each with the fields of its configuration."""
     import transformers
-    from transformers.models.auto import modeling_auto
+    from transformers.models.auto import modeling_auto as auto
 
     entries, arguments = [], {}
-    for task, table in (
-        (Task.DETECTION, modeling_auto.MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
-        (Task.SEMANTIC_SEGMENTATION, modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
+    for tasks, table in (
+        (_TASKS, auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES),
+        ([Task.DETECTION.value], auto.MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
+        ([Task.INSTANCE_SEGMENTATION.value], auto.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES),
+        ([Task.SEMANTIC_SEGMENTATION.value], auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
     ):
-        for kind, name in table.items():
+        for kind, name in _pairs(table):
             try:
                 fields = getattr(transformers, name).config_class().to_dict()
             except (ImportError, AttributeError, TypeError, ValueError, OSError):
@@ -112,14 +121,21 @@ def transformers_models() -> dict[str, Any]:
             entries.append(
                 {
                     "name": name,
-                    "tasks": [task.value],
+                    "tasks": tasks,
                     "class_path": f"transformers:{name}",
                     "family": name,
                     "summary": f"transformers {kind}",
+                    "code_licence": "Apache-2.0",  # the metadata of the package
                 }
             )
-            arguments[name] = [_row(_FOLDER), *(_row(Argument(key)) for key in sorted(fields))]
+            arguments[name] = [_row(_FOLDER), _row(_LORA), *(_row(Argument(key)) for key in sorted(fields))]
     return {"models": entries, "arguments": arguments}
+
+
+def _pairs(table: Any) -> list[tuple[str, str]]:
+    """Kind and class of each model of a table of transformers that is served."""
+    named = [(kind, name) for kind, names in table.items() for name in ([names] if isinstance(names, str) else names)]
+    return [(kind, name) for kind, name in named if not name.startswith(_NOT_SERVED)]
 
 
 def _vision_models() -> tuple[list[dict[str, Any]], dict[str, Any]]:

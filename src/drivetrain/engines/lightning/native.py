@@ -10,13 +10,13 @@ from drivetrain.engines.lightning import SPEC
 from drivetrain.errors import CheckpointError, DataError, UnsupportedError, UnsupportedOptionError
 from drivetrain.models.spec import claimed_by
 from drivetrain.types import ImageSpec, Task
-from drivetrain.types.options import TrainOptions
+from drivetrain.types.options import SPECIAL_OPTIONS, TrainOptions
 
 _ORDER = ("train", "val", "test")
 #: What a module of your own is asked about images for.
 _PREDICTED = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
-_DATA_OPTIONS = ("batch_size", "image_size", "num_workers")
-_MODULE_OPTIONS = ("learning_rate", "image_size")
+_DATA_OPTIONS = ("batch_size", "image_size", "num_workers", "mosaic", "scale_jitter", "tile")
+_MODULE_OPTIONS = ("learning_rate", "image_size", *SPECIAL_OPTIONS)
 
 
 def is_lightning_module(model: Any) -> bool:

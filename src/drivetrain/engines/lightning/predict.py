@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from drivetrain.engines.lightning.models.classification import ClassificationModule, make_prediction
+from drivetrain.engines.lightning.models.lora import merged
+from drivetrain.engines.lightning.models.networks import logits_of
 from drivetrain.engines.lightning.native import is_lightning_module
 from drivetrain.machine.device import choose_device
 from drivetrain.torch_training.batches import image_batches
@@ -72,7 +74,7 @@ def export_source(module: Any, *, spec: ImageSpec, task: Task, label_names: tupl
     """
     from drivetrain.export.source import ExportSource
 
-    net = module.net if isinstance(module, ClassificationModule) else module
+    net = merged(module.net) if isinstance(module, ClassificationModule) else module
     return ExportSource(
         image_spec=spec,
         task=task,
@@ -100,5 +102,5 @@ class _Forward(torch.nn.Module):  # type: ignore[misc]  # the upstream class is 
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """``(B, labels)`` logits."""
-        logits: torch.Tensor = self.module(images)
+        logits: torch.Tensor = logits_of(self.module(images))
         return logits

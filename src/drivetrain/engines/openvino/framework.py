@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from drivetrain.engine import Framework
 from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError, either
+from drivetrain.images.auto_tiling import TileChoice
 from drivetrain.runtime import Predictor, load
 from drivetrain.types import Prediction, Task
 
@@ -94,6 +95,10 @@ class OpenVINOFramework(Framework):
         threshold = confidence if self.task.has_objects else None
         for answer in self.model.predict(pixels(), stream=True, confidence=threshold, sensitivity=self.sensitivity):
             yield replace(answer, path=paths.popleft())
+
+    def usual_tile(self) -> TileChoice | None:
+        chosen = self.model.artifact.tiling
+        return TileChoice.from_dict(chosen) if chosen else None
 
     def default_confidence(self) -> float:
         chosen = self.model.artifact.decoder_args.get("confidence_threshold")

@@ -43,7 +43,12 @@ class RFDETRFramework(Framework):
     unsupported_options: ClassVar = {
         "class_weights": "RF-DETR's focal loss does not support class weights; add images of the rare classes",
         "sampler": "RF-DETR draws its images itself; add images of the rare classes",
+        "tile": "RF-DETR reads whole images; tiles are part of predict and test",
+        "freeze_backbone": "it is part of the model here: model_args={'freeze_encoder': True}",
+        "mosaic": "RF-DETR's augmentation has none; see engine_args aug_config",
+        "scale_jitter": "RF-DETR has its own: engine_args={'multi_scale': True}",
     }
+    special_options: ClassVar = ("ema", "backbone_learning_rate")
     _detr: Any = None
     _deployed: DeployedRFDETR | None = None
     _has_state: bool = False  # whether the weights were trained or loaded

@@ -70,6 +70,9 @@ def check_options(options: TrainOptions, *, device: str) -> None:
     for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
+    for ours, theirs in (("ema", "use_ema"), ("ema", "ema_decay"), ("backbone_learning_rate", "lr_encoder")):
+        if getattr(options, ours) is not None and theirs in (options.engine_args or {}):
+            raise UnsupportedOptionError(f"engine_args: {theirs} is set by train({ours}=...); leave out one of them.")
     size = options.image_size_hw
     if size is not None and size[0] != size[1]:
         raise UnsupportedOptionError(
@@ -125,6 +128,9 @@ def configuration(
         "batch_size": options.batch_size,
         "lr": options.learning_rate,
         "num_workers": options.num_workers,
+        "use_ema": True if options.ema is not None else None,
+        "ema_decay": options.ema,
+        "lr_encoder": options.backbone_learning_rate,
     }
     fixed: dict[str, Any] = {
         "dataset_dir": None,
@@ -216,12 +222,14 @@ def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[
     given = options.engine_args or {}
     own = {name: getattr(config, name) for name in given if name in type(config).model_fields}
     side = module.model_config.resolution
+    special = {"ema": config.ema_decay, "backbone_learning_rate": config.lr_encoder}
     base: Mapping[str, Any] = effective_trainer_options(trainer, module, options)
     return {
         **base,
         "learning_rate": config.lr,
         "image_size": [side, side],
         **{name: getattr(config, name) for name in ("grad_accum_steps", "use_ema", "multi_scale", "lr_encoder")},
+        **{name: value for name, value in special.items() if getattr(options, name) is not None},
         **own,
     }
 

@@ -40,6 +40,14 @@ class UltralyticsFramework(Framework):
         "engine_args.weight_decay": {"low": 1e-5, "high": 1e-2, "log": True},
     }
     balancing_options: ClassVar = ("class_weights",)
+    unsupported_options: ClassVar = {
+        "tile": "Ultralytics reads whole images; tiles are part of predict and test",
+        "ema": "Ultralytics always averages the weights, with a decay of its own",
+        "freeze_backbone": "give the number of layers to Ultralytics: engine_args={'freeze': 10}",
+        "backbone_learning_rate": "Ultralytics has one learning rate for all weights",
+        "mosaic": "give it to Ultralytics: engine_args={'mosaic': 0.5}",
+        "scale_jitter": "give it to Ultralytics: engine_args={'scale': 0.5}",
+    }
     _yolo: Any = None
     _deployed: DeployedYolo | None = None
     _has_state: bool = False  # whether the weights were trained or loaded

@@ -37,6 +37,12 @@ OPTIONS = {
     "metric": "",  # the fitness
     "class_weights": "cls_pw",  # weights by label are set directly on its model
     "sampler": "",  # refused: it draws each image once
+    "tile": "",  # refused, as those below: the reasons are in the framework
+    "ema": "",
+    "freeze_backbone": "",
+    "backbone_learning_rate": "",
+    "mosaic": "",
+    "scale_jitter": "",
     "checkpoint": "",  # the initial weights of the trainer's model
     "resume": "resume",
     "overwrite": "",  # the work dir

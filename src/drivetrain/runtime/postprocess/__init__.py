@@ -15,6 +15,7 @@ DECODERS: dict[str, str] = {
     "classification": "drivetrain.runtime.postprocess.classification:ClassificationDecoder",
     "multilabel": "drivetrain.runtime.postprocess.classification:MultilabelDecoder",
     "boxes": "drivetrain.runtime.postprocess.detection:BoxesDecoder",
+    "mask_queries": "drivetrain.runtime.postprocess.mask_queries:MaskQueriesDecoder",
     "queries": "drivetrain.runtime.postprocess.queries:QueriesDecoder",
     "yolo": "drivetrain.runtime.postprocess.yolo:YoloDecoder",
     "class_map": "drivetrain.runtime.postprocess.yolo:ClassMapDecoder",

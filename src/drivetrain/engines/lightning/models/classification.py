@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -12,7 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from drivetrain.engines.lightning.models.networks import Network
+from drivetrain.engines.lightning.models.networks import Network, logits_of
+from drivetrain.engines.lightning.models.normalisation import quicken
+from drivetrain.engines.lightning.models.saving import save_pretrained
+from drivetrain.engines.lightning.models.trained_parts import optimizer_of
 from drivetrain.errors import DataError
 from drivetrain.torch_training.loader_task import require_task
 from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
@@ -80,11 +85,15 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
         #: ``(labels,)`` how much each counts in the loss of a training; ``None`` where all count alike.
         self.class_weights: Tensor | None = None
+        #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
+        self.backbone_rate: float | None = None
+        #: What the user should know of the training that was begun last.
+        self.training_notes: list[str] = []
         self._answers: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, labels)`` logits of normalised images."""
-        logits: Tensor = self.net(images)
+        logits: Tensor = logits_of(self.net(images))
         return logits
 
     def describe(self) -> dict[str, Any]:
@@ -98,6 +107,22 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
             "label_names": list(self.label_names),
             "image_spec": self.image_spec.to_dict(),
         }
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write a model of transformers with its configuration and image processor, as its ``from_pretrained`` reads.
+
+        Args:
+            folder: to write to; made if it is not there.
+
+        Raises:
+            UnsupportedError: the model is of another source, whose weights are in the checkpoints.
+        """
+        return save_pretrained(self, folder)
+
+    @property
+    def head(self) -> Sequence[str]:
+        """Prefixes of the names of what depends on the labels."""
+        return self.network.head
 
     @property
     def logged_names(self) -> tuple[str, ...]:
@@ -141,14 +166,18 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
 
     def configure_optimizers(self) -> Any:
         """AdamW, no decay on biases and norms; the schedule goes on with every step."""
-        from timm.optim import param_groups_weight_decay
-
         default = _RATE_PRETRAINED if self.network.pretrained else _RATE_FROM_SCRATCH
-        peak = self.learning_rate if self.learning_rate is not None else default
-        groups = param_groups_weight_decay(self.net, _WEIGHT_DECAY)
-        fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.AdamW(groups, lr=peak, fused=fused)
+        optimizer = optimizer_of(
+            self.net,
+            rate=self.learning_rate if self.learning_rate is not None else default,
+            backbone_rate=self.backbone_rate,
+            head=self.head,
+            weight_decay=_WEIGHT_DECAY,
+            fused=self.device.type in ("cpu", "cuda"),
+        )
         steps = self.trainer.estimated_stepping_batches
+        if not self.network.pretrained and math.isfinite(steps):
+            self.training_notes = quicken(self.net, int(steps))
         schedule = Schedule(int(steps) if math.isfinite(steps) else 1)
         rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}

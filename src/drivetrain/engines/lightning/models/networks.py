@@ -37,6 +37,8 @@ class Network:
         head: prefixes of the classifier's parameter names.
         pretrained: whether it has learned anything yet.
         notes: what the user should know.
+        label_names: those that the network has itself; ``None`` where it has numbers only.
+        knows_labels: whether it was trained for exactly these labels, in images prepared as ``spec`` says.
     """
 
     net: nn.Module
@@ -48,6 +50,8 @@ class Network:
     head: tuple[str, ...]
     pretrained: bool
     notes: list[str] = field(default_factory=list)
+    label_names: tuple[str, ...] | None = None
+    knows_labels: bool = False
 
 
 def build_network(
@@ -113,7 +117,7 @@ def count_outputs(net: nn.Module, size: tuple[int, int]) -> int:
     example = torch.zeros(1, 3, *size, device=weight.device if weight is not None else "cpu")
     try:
         with torch.no_grad():
-            answer = net.eval()(example)
+            answer = logits_of(net.eval()(example))
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         raise ModelError(
             f"{type(net).__name__} does not take images of {size[0]}x{size[1]} pixels: "
@@ -129,6 +133,11 @@ def count_outputs(net: nn.Module, size: tuple[int, int]) -> int:
             "Wrap it in a LightningModule of your own for other tasks."
         )
     return int(shape[1])
+
+
+def logits_of(answer: Any) -> Any:
+    """The tensor in what a network answers: the answer itself, or the logits of one of transformers."""
+    return getattr(answer, "logits", answer)
 
 
 def own_label_names(count: int) -> tuple[str, ...]:

@@ -173,6 +173,8 @@ def _detections(net: Any, images: Tensor) -> list[dict[str, Tensor]]:
         found: list[dict[str, Tensor]] = net(images)
         return found
     features = net.backbone(images)
+    if isinstance(features, Tensor):  # a backbone of one level
+        features = {"0": features}
     ready, _ = net.transform(images)
     proposals, _ = net.rpn(ready, features)
     pooled = heads.box_head(heads.box_roi_pool(features, proposals, ready.image_sizes))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.images.join_tiles import View
 from drivetrain.images.masks import IGNORED, class_map, object_mask
 from drivetrain.runtime.preprocess import resize_uint8
 from drivetrain.types import ImageSpec, Sample, Task
@@ -46,7 +47,9 @@ class Placed:
         )
 
 
-def place(image: NDArray[np.uint8], sample: Sample, spec: ImageSpec, task: Task, background: int) -> Placed:
+def place(
+    image: NDArray[np.uint8], sample: Sample, spec: ImageSpec, task: Task, background: int, view: View | None = None
+) -> Placed:
     """Bring an image and its annotations to the size of the model input.
 
     Args:
@@ -55,23 +58,45 @@ def place(image: NDArray[np.uint8], sample: Sample, spec: ImageSpec, task: Task,
         spec: how an image becomes the input.
         task: which annotations are wanted.
         background: the class of pixels outside all objects, for class maps that are drawn from objects.
+        view: the part of the image to learn from; all of it if ``None``.
     """
-    numbers = usable_objects(sample) if task.has_objects else []
+    part = view or View(0, 0, image.shape[1], image.shape[0])
+    rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
+    size = (part.bottom - part.top, part.right - part.left)
+    numbers = visible_objects(sample, part) if task.has_objects else []
     boxes = np.zeros((0, 4), np.float32) if not numbers or sample.boxes is None else sample.boxes[numbers]
     labels = np.zeros(0, np.int64) if not numbers or sample.box_labels is None else sample.box_labels[numbers]
-    size = (image.shape[0], image.shape[1])
-    limits = np.array([size[1], size[0]], np.float32)
-    corners = np.clip(boxes.reshape(-1, 2, 2), 0, limits)
-    placed = Placed(resize_uint8(image, spec), to_input(corners, spec, size).reshape(-1, 4), labels.astype(np.int64))
+    shift, limits = np.array([part.left, part.top], np.float32), np.array([size[1], size[0]], np.float32)
+    corners = np.clip(boxes.reshape(-1, 2, 2) - shift, 0, limits)
+    pixels = resize_uint8(np.ascontiguousarray(image[rows, columns]), spec)
+    placed = Placed(pixels, to_input(corners, spec, size).reshape(-1, 4), labels.astype(np.int64))
     if task is Task.INSTANCE_SEGMENTATION:
-        masks = [_resized(object_mask(sample, number).astype(np.uint8), spec, 0) for number in numbers]
+        masks = [_resized(object_mask(sample, number)[rows, columns].astype(np.uint8), spec, 0) for number in numbers]
         placed = replace(placed, masks=np.stack(masks) if masks else np.zeros((0, *spec.size), np.uint8))
     elif task is Task.KEYPOINT_DETECTION:
-        placed = replace(placed, keypoints=_points(sample, numbers, spec, size))
+        placed = replace(placed, keypoints=_points(sample, numbers, spec, size, shift))
     elif task is Task.SEMANTIC_SEGMENTATION:
-        classes = class_map(sample, background=background)
+        classes = class_map(sample, background=background)[rows, columns]
         placed = replace(placed, class_map=_resized(classes.astype(np.uint8), spec, IGNORED).astype(np.int64))
     return placed
+
+
+def visible_objects(sample: Sample, view: View) -> list[int]:
+    """Those of the :func:`usable_objects` of which enough lies in a part of the image."""
+    boxes = sample.boxes
+    if boxes is None:
+        return []
+    height, width = sample.size
+    limits = np.array([width, height, width, height], np.float32)
+    sides = np.array([view.left, view.top, view.right, view.bottom], np.float32)
+    found = []
+    for number in usable_objects(sample):
+        box = np.clip(boxes[number], 0, limits)
+        inside = np.concatenate([np.maximum(box[:2], sides[:2]), np.minimum(box[2:], sides[2:])])
+        sizes = inside[2:] - inside[:2]
+        if sizes.min() > 0 and sizes.prod() >= _LEAST_SHARE * (box[2:] - box[:2]).prod():
+            found.append(number)
+    return found
 
 
 def usable_objects(sample: Sample) -> list[int]:
@@ -92,12 +117,18 @@ def to_input(points: NDArray[np.float32], spec: ImageSpec, size: tuple[int, int]
     return np.asarray(points * scale + np.array([left, top], np.float32), np.float32)
 
 
-def _points(sample: Sample, numbers: list[int], spec: ImageSpec, size: tuple[int, int]) -> NDArray[np.float32]:
+def _points(
+    sample: Sample, numbers: list[int], spec: ImageSpec, size: tuple[int, int], shift: NDArray[np.float32]
+) -> NDArray[np.float32]:
     if sample.keypoints is None or not numbers:
         count = 0 if sample.keypoints is None else sample.keypoints.shape[1]
         return np.zeros((0, count, 3), np.float32)
     points = sample.keypoints[numbers].astype(np.float32)
-    return np.concatenate([to_input(points[..., :2], spec, size), points[..., 2:]], axis=2)
+    places = points[..., :2] - shift
+    outside = ((places < 0) | (places > np.array([size[1], size[0]], np.float32))).any(axis=-1)
+    moved = np.concatenate([to_input(places, spec, size), points[..., 2:]], axis=2)
+    moved[outside] = 0
+    return moved
 
 
 def _resized(values: NDArray[np.uint8], spec: ImageSpec, outside: int) -> NDArray[np.uint8]:
@@ -144,12 +175,12 @@ class SceneAugmentation:
         scale = float(np.exp((2 * values[0] - 1) * np.log1p(self.zoom)))
         shift = (2 * values[1:3] - 1) * self.shift * (width, height)
         offset = np.array([width, height]) * (1 - scale) / 2 + shift
-        moved = _moved(placed, scale, offset, fill)
+        moved = moved_scene(placed, scale, offset, fill)
         image = Augmentation(zoom=0, light=self.light, saturation=self.saturation).apply(moved.image, seed)
         return replace(moved, image=image)
 
 
-def _moved(placed: Placed, scale: float, offset: NDArray[np.float64], fill: int) -> Placed:
+def moved_scene(placed: Placed, scale: float, offset: NDArray[np.float64], fill: int) -> Placed:
     """Each point ``p`` goes to ``p * scale + offset``; objects of which too little remains are left out."""
     height, width = placed.image.shape[:2]
     limits = np.array([width, height], np.float32)

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from drivetrain.engines.lightning.data import ImageLoader, Labelled
 from drivetrain.engines.lightning.vision.adapter import Target
+from drivetrain.engines.lightning.vision.mosaic import mosaic_of
 from drivetrain.engines.lightning.vision.placed import Placed, SceneAugmentation, place, usable_objects
+from drivetrain.engines.lightning.vision.tiles import Tiles, chosen_tiling, tiles_to_ask, tiles_to_learn
 from drivetrain.errors import DataError
+from drivetrain.images.join_tiles import View
 from drivetrain.images.masks import IGNORED
 from drivetrain.images.read import read_image
 from drivetrain.types import ImageSpec, Task
@@ -27,34 +30,67 @@ _BATCH_SIZE = 8
 
 
 class SceneLoader(ImageLoader):
-    """Iterates over ``(images (B, 3, H, W) uint8, targets)`` with one :class:`Target` for each image.
+    """Iterates over ``(images (B, 3, H, W) uint8, targets)`` with one :class:`Target` for each image or tile.
 
     Args:
         dataset: the images of one subset.
         spec: the size that images are brought to.
         task: which annotations are wanted.
         changes: how training images are changed; ``None`` leaves them as they are.
+        mosaic: how likely an image is put together of four.
+        tiles: what is cut out of the images, in the order of the items; ``None`` takes each as it is.
         more: arguments of :class:`~drivetrain.engines.lightning.data.ImageLoader`.
     """
 
     def __init__(
-        self, dataset: Dataset, spec: ImageSpec, task: Task, *, changes: SceneAugmentation | None = None, **more: Any
+        self,
+        dataset: Dataset,
+        spec: ImageSpec,
+        task: Task,
+        *,
+        changes: SceneAugmentation | None = None,
+        mosaic: float = 0.0,
+        tiles: Tiles | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(Labelled(dataset.paths, np.arange(len(dataset))), spec, **more)
-        self.dataset, self.task, self.changes = dataset, task, changes
+        self.tiles = tiles
+        paths = dataset.paths if tiles is None else [dataset.paths[number] for number, _ in tiles.items]
+        super().__init__(Labelled(paths, np.arange(len(paths))), spec, **more)
+        self.dataset, self.task, self.changes, self.mosaic = dataset, task, changes, mosaic
         names = [name.lower() for name in dataset.label_names]
         self.background = names.index("background") if "background" in names else IGNORED
+
+    def item(self, number: int) -> tuple[int, View | None]:
+        """The number of the image of an item, and what is cut out of it."""
+        return (number, None) if self.tiles is None else self.tiles.items[number]
 
     def _images(self, numbers: NDArray[np.int64], epoch: int) -> list[tuple[NDArray[np.uint8], Target]]:
         scenes = []
         for number in numbers.tolist():
-            scene = place(
-                read_image(self.data.paths[number]), self.dataset[number], self.spec, self.task, self.background
-            )
+            scene = self._scene(number)
             if self.changes is not None:
-                scene = self.changes.apply(scene, (self.seed, epoch, number), self.spec.pad_value)
+                scene = self.changes.apply(self._mixed(scene, number, epoch), (self.seed, epoch, number), self._fill)
             scenes.append((scene.image, as_target(scene, number)))
         return scenes
+
+    @property
+    def _fill(self) -> int:
+        return self.spec.pad_value
+
+    def _scene(self, number: int) -> Placed:
+        image, view = self.item(number)
+        read = read_image if self.tiles is None else self.tiles.read
+        return place(read(self.data.paths[number]), self.dataset[image], self.spec, self.task, self.background, view)
+
+    def _mixed(self, scene: Placed, number: int, epoch: int) -> Placed:
+        """The scene, or one that is put together of it and three others; the same for the same seed and epoch."""
+        if not self.mosaic:
+            return scene
+        random = np.random.Generator(np.random.Philox(key=self.seed, counter=(2, 0, epoch, number)))
+        if random.random() >= self.mosaic:
+            return scene
+        others = random.integers(0, len(self.data.paths), 3).tolist()
+        return mosaic_of([scene, *map(self._scene, others)], self._fill)
 
     def _join(self, images: list[Any], numbers: NDArray[np.int64]) -> tuple[Tensor, list[Target]]:  # noqa: ARG002
         scenes = [scene for part in images for scene in part]
@@ -85,15 +121,33 @@ def scene_loaders(
 
     Raises:
         DataError: no training image has an object to learn from.
+        OptionError: tiles are to be chosen by the sizes of objects, and there are none.
     """
     train = dataset.subset("train")
     for note in _what_is_left_out(train, task):
         run.note(note)
-    batch_size = options.batch_size or min(_BATCH_SIZE, max(2, len(train) // 4))
+    tiling = chosen_tiling(options.tile, dataset, spec, run)
+    tiles = None if tiling is None else tiles_to_learn(train, task, tiling, options.seed, run)
+    count = len(train) if tiles is None else len(tiles.items)
+    batch_size = options.batch_size or min(_BATCH_SIZE, max(2, count // 4))
     common: dict[str, Any] = {"batch_size": batch_size, "seed": options.seed, "num_workers": options.num_workers}
-    fit = SceneLoader(train, spec, task, changes=SceneAugmentation(), shuffle=True, drop_single=True, **common)
-    check = SceneLoader(dataset.subset("val"), spec, task, **common) if "val" in dataset.subsets else None
-    return {"train_dataloaders": fit, "val_dataloaders": check}
+    zoom = {} if options.scale_jitter is None else {"zoom": options.scale_jitter - 1}
+    fit = SceneLoader(
+        train,
+        spec,
+        task,
+        changes=SceneAugmentation(**zoom),
+        mosaic=options.mosaic or 0.0,
+        tiles=tiles,
+        shuffle=True,
+        drop_single=True,
+        **common,
+    )
+    if "val" not in dataset.subsets:
+        return {"train_dataloaders": fit, "val_dataloaders": None}
+    held = dataset.subset("val")
+    seen = None if tiling is None else tiles_to_ask(held, task, tiling)
+    return {"train_dataloaders": fit, "val_dataloaders": SceneLoader(held, spec, task, tiles=seen, **common)}
 
 
 def _what_is_left_out(dataset: Dataset, task: Task) -> list[str]:

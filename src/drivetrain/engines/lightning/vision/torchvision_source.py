@@ -14,8 +14,8 @@ from torch import nn
 
 from drivetrain.engines.lightning.models.weights import named_tensors
 from drivetrain.engines.lightning.vision.adapter import VisionAdapter
-from drivetrain.engines.lightning.vision.class_weights import give_weights
 from drivetrain.engines.lightning.vision.detectors import KINDS, TorchvisionDetector
+from drivetrain.engines.lightning.vision.fitted_heads import give_weights
 from drivetrain.engines.lightning.vision.segmenters import PIXEL_CLASSES, TorchvisionSegmenter
 from drivetrain.errors import ModelError, OptionError, near
 from drivetrain.torch_training.checkpoint import read_checkpoint

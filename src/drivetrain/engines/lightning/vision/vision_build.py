@@ -1,5 +1,6 @@
 """Make a vision model for the labels at hand from a name, an object of its source, or a checkpoint."""
 
+# ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -7,10 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from drivetrain.engines.lightning.models import transformers_models
+from drivetrain.engines.lightning.models.transformers_classifiers import is_classifier
 from drivetrain.engines.lightning.models.weights import named_tensors
+from drivetrain.engines.lightning.predict import answering
 from drivetrain.engines.lightning.vision import torchvision_source, transformers_source
 from drivetrain.engines.lightning.vision.adapter import VisionAdapter
-from drivetrain.engines.lightning.vision.class_weights import give_weights
+from drivetrain.engines.lightning.vision.fitted_heads import give_weights
 from drivetrain.engines.lightning.vision.vision_module import VisionModule
 from drivetrain.errors import CheckpointError, OptionError
 from drivetrain.models.catalog import ModelEntry
@@ -20,6 +26,7 @@ from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import TrainOptions
 
 _CLASSIFICATION = (Task.CLASSIFICATION.value, Task.MULTILABEL_CLASSIFICATION.value)
+_CLAIMS = (*torchvision_source.CLAIMS, *transformers_models.CLAIMS)
 _SOURCES: dict[str, Any] = {"torchvision": torchvision_source, "transformers": transformers_source}
 
 
@@ -31,7 +38,7 @@ def is_vision(origin: Any) -> bool:
         there = read_checkpoint(origin).get("drivetrain_model")
         return isinstance(there, dict) and there.get("kind") == "vision"
     cls = origin if isinstance(origin, type) else type(origin)
-    return claimed_by(cls, (*torchvision_source.CLAIMS, *transformers_source.CLAIMS)) is not None
+    return not is_classifier(cls) and claimed_by(cls, _CLAIMS) is not None
 
 
 class VisionModels:
@@ -85,6 +92,7 @@ class VisionModels:
         size = options.image_size_hw if options is not None else None
         if size is not None:
             spec = replace(spec, height=size[0], width=size[1])
+            require_size(adapter, size)
         rate = options.learning_rate if options is not None else None
         module = VisionModule(adapter, label_names=names, image_spec=spec, learning_rate=rate)
         if isinstance(self.origin, Path):
@@ -148,7 +156,7 @@ class VisionModels:
 
     def _wrapped(self) -> VisionAdapter:
         net = self.origin(**self.model_args) if isinstance(self.origin, type) else self.origin
-        if claimed_by(type(net), transformers_source.CLAIMS) is not None:
+        if claimed_by(type(net), transformers_models.CLAIMS) is not None:
             return transformers_source.wrap(net)
         return torchvision_source.wrap(net)
 
@@ -172,6 +180,25 @@ class VisionModels:
     def _shown(self) -> str:
         source, name = self._architecture()
         return f"{source}:{name}" if source else name
+
+
+def require_size(adapter: VisionAdapter, size: tuple[int, int]) -> None:
+    """Refuse a size at which a network has no answer, before anything is trained.
+
+    Raises:
+        OptionError: the network cannot compute on images of it.
+    """
+    weight = next(adapter.net.parameters(), None)
+    example = torch.zeros(1, 3, *size, device=weight.device if weight is not None else "cpu")
+    try:
+        with torch.no_grad(), answering(adapter.net):
+            adapter.answers(example)
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise OptionError(
+            f"image_size={size[0] if size[0] == size[1] else size}: {adapter.name} does not take images of "
+            f"{size[0]}x{size[1]} pixels: {reason}. Give another image_size."
+        ) from error
 
 
 def _recorded(path: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -12,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from drivetrain.engines.lightning.models.classification import Schedule
+from drivetrain.engines.lightning.models.normalisation import quicken
+from drivetrain.engines.lightning.models.saving import save_pretrained
+from drivetrain.engines.lightning.models.trained_parts import optimizer_of
 from drivetrain.engines.lightning.vision.adapter import Target, VisionAdapter
+from drivetrain.images.join_tiles import View
+from drivetrain.images.tiling import join_views
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
 
@@ -57,7 +64,11 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         self.learning_rate = learning_rate
         self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
-        self._answers: list[tuple[Sample, Prediction]] = []
+        #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
+        self.backbone_rate: float | None = None
+        #: What the user should know of the training that was begun last.
+        self.training_notes: list[str] = []
+        self._answers: list[tuple[int, View | None, Prediction]] = []
 
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
         """For each of the normalised images the outputs by name."""
@@ -74,6 +85,22 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
             "label_names": list(self.label_names),
             "image_spec": self.image_spec.to_dict(),
         }
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write a model of transformers with its configuration and image processor, as its ``from_pretrained`` reads.
+
+        Args:
+            folder: to write to; made if it is not there.
+
+        Raises:
+            UnsupportedError: the model is of another source, whose weights are in the checkpoints.
+        """
+        return save_pretrained(self, folder)
+
+    @property
+    def head(self) -> Sequence[str]:
+        """Prefixes of the names of what depends on the labels; of a vision model its backbone has a name."""
+        return ()
 
     @property
     def logged_names(self) -> tuple[str, ...]:
@@ -104,40 +131,50 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         """Keep the answers, in pixels of the original images."""
         images, targets = batch
         found = self(self.normalised(images))
-        decoder, samples = self.decoder(0.0), self._samples()
+        decoder, loader = self.decoder(0.0), self.trainer.val_dataloaders
         for outputs, target in zip(found, targets, strict=True):
-            sample: Sample = samples[int(target["number"])]
+            number, view = loader.item(int(target["number"]))
+            sample: Sample = loader.dataset[number]
+            size = sample.size if view is None else (view.bottom - view.top, view.right - view.left)
             arrays = {name: value.float().cpu().numpy() for name, value in outputs.items()}
-            self._answers.append((sample, decoder.decode(arrays, sample.size, sample.path)))
+            self._answers.append((number, view, decoder.decode(arrays, size, sample.path)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics, computed as everywhere in drivetrain."""
         from drivetrain.metrics import evaluate
 
-        answers = Predictions([answer for _, answer in self._answers], task=self.task, label_names=self.label_names)
-        samples = [sample for sample, _ in self._answers]
+        dataset = self.trainer.val_dataloaders.dataset
+        samples: list[Sample] = []
+        whole: list[Prediction] = []
+        for number, parts in groupby(self._answers, key=lambda part: part[0]):
+            _, views, found = zip(*parts, strict=True)
+            sample = dataset[number]
+            samples.append(sample)
+            whole.append(
+                found[0] if views[0] is None else join_views(self.task, sample.path, sample.size, views, found)
+            )
         self._answers.clear()
+        answers = Predictions(whole, task=self.task, label_names=self.label_names)
         metrics = evaluate(samples, answers, task=self.task, label_names=self.label_names)
         self.log_dict({f"val/{name}": metrics[name] for name in LOGGED[self.task] if name in metrics})
 
     def configure_optimizers(self) -> Any:
         """AdamW, no decay on biases and norms; the schedule goes on with every step."""
-        from timm.optim import param_groups_weight_decay
-
         default = _RATE_PRETRAINED if self.network.pretrained else self.network.rate
-        peak = self.learning_rate if self.learning_rate is not None else default
-        optimizer = torch.optim.AdamW(
-            param_groups_weight_decay(self.net, _WEIGHT_DECAY), lr=peak, fused=self.device.type in ("cpu", "cuda")
+        optimizer = optimizer_of(
+            self.net,
+            rate=self.learning_rate if self.learning_rate is not None else default,
+            backbone_rate=self.backbone_rate,
+            head=self.head,
+            weight_decay=_WEIGHT_DECAY,
+            fused=self.device.type in ("cpu", "cuda"),
         )
         steps = self.trainer.estimated_stepping_batches
+        if not self.network.pretrained and math.isfinite(steps):
+            self.training_notes = quicken(self.net, int(steps))
         schedule = Schedule(int(steps) if math.isfinite(steps) else 1)
         rate = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
-
-    def _samples(self) -> Sequence[Sample]:
-        loader: Any = self.trainer.val_dataloaders
-        found: Sequence[Sample] = loader.dataset
-        return found
 
 
 __all__ = ["LOGGED", "Target", "VisionModule"]

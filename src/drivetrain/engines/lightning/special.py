@@ -1,0 +1,73 @@
+"""Options of a training that few engines have: an average of the weights, the backbone, mosaics, tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from drivetrain.engines.lightning.models.averaging import WeightAverage
+from drivetrain.engines.lightning.models.trained_parts import frozen_backbone
+from drivetrain.errors import UnsupportedOptionError
+from drivetrain.types import Task
+from drivetrain.types.options import TrainOptions
+
+_OF_SCENES = ("mosaic", "scale_jitter", "tile")
+
+
+def check_task(options: TrainOptions, find_task: Callable[[], Task]) -> None:
+    """Refuse what is for images with objects or class maps where the task is another one.
+
+    Raises:
+        UnsupportedOptionError: naming the option.
+    """
+    for name in _OF_SCENES:
+        value = getattr(options, name)
+        if value is not None and find_task() in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION):
+            raise UnsupportedOptionError(
+                f"{name}={value!r} cannot be honoured: a part of an image, or four in one, may have another label than "
+                "the whole. It is for models that find objects or classify pixels. Leave it out."
+            )
+
+
+def callbacks(options: TrainOptions) -> list[Any]:
+    """What the trainer is given beside the user's own callbacks."""
+    return [] if options.ema is None else [WeightAverage(options.ema)]
+
+
+@contextmanager
+def applied(module: Any, options: TrainOptions, *, own: bool) -> Iterator[None]:
+    """The module with its backbone as it was asked for, for the time of a training.
+
+    Args:
+        module: to be trained.
+        options: of ``train``.
+        own: whether it is a user-defined module, which has none of this.
+    """
+    if own:
+        yield
+        return
+    module.backbone_rate = options.backbone_learning_rate
+    with frozen_backbone(module, module.head, asked=bool(options.freeze_backbone)):
+        yield
+
+
+def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
+    """What a trainer that has begun does of all this, by our names; empty if nothing."""
+    found: dict[str, Any] = {}
+    average = next((item for item in trainer.callbacks if isinstance(item, WeightAverage)), None)
+    if average is not None:
+        found["ema"] = average.decay
+    if options.backbone_learning_rate is not None:
+        rates = {group.get("initial_lr", group["lr"]) for made in trainer.optimizers for group in made.param_groups}
+        found["backbone_learning_rate"] = next(rate for rate in rates if rate == module.backbone_rate)
+    if options.freeze_backbone:
+        found["freeze_backbone"] = any(not value.requires_grad for value in module.net.parameters())
+    loader = trainer.train_dataloader
+    if getattr(loader, "tiles", None) is not None:
+        found["tile"] = [loader.tiles.tiling.size, loader.tiles.tiling.overlap]
+    if getattr(loader, "mosaic", 0):
+        found["mosaic"] = loader.mosaic
+    if options.scale_jitter is not None:
+        found["scale_jitter"] = 1 + loader.changes.zoom
+    return found
