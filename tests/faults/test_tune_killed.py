@@ -125,5 +125,5 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(command: list[str], tmp_p
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on" in said
+    assert "to continue" in said
     wait_for(lambda: not processes_of(search), 5)

@@ -54,5 +54,5 @@ class AutomaticChecks(Subject):
         (note,) = [note for note in result.notes if note.startswith("adaptive_bs='safe'")]
         found = re.search(r"batch_size=(\d+) was chosen", note)
         assert found is not None, note
-        assert "takes" in note
+        assert " needs " in note
         assert read_record(tmp_path / "work")["effective_options"]["batch_size"] == int(found.group(1))

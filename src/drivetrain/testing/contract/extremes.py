@@ -114,8 +114,8 @@ EXTREMES: Mapping[str, Mapping[str, Ends]] = {
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"hpo_config": {"run_hpo": True}, "output_format": {"output": "answers"}}
 #: The words that say what to give instead.
 _ALLOWED = re.compile(
-    r"must|should be|allowed|at least|at most|cannot be honou?red|\b(Give|give|Leave|leave|Choose|choose|Use|use|only|"
-    r"needs?|takes?|has|requires?|accepts?|supports?|valid)\b|(Logged|Measured|Known|Events|labels): "
+    r"must|should be|[Aa]llowed|at least|at most|cannot be honou?red|\b(Give|give|Leave|leave|Choose|choose|Use|use|"
+    r"only|needs?|takes?|has|requires?|accepts?|supports?|valid)\b|(Logged|Measured|Known|Events|labels): "
 )
 
 
