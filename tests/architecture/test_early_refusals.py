@@ -98,12 +98,12 @@ SLIPS = {
     "search needs a folder of its own. Give another --work_dir.",
     "export --model ended": "The artefact '{here}/ended/artifacts/openvino-fp32' already exists. Give another "
     "--name ..., or --overwrite to replace it.",
-    "train --resume": "--resume needs the work dir of the run that goes on: drivetrain train --work_dir RUN --resume",
+    "train --resume": "--resume needs the work dir of the run to continue: drivetrain train --work_dir RUN --resume",
     "predict --model timm:test_resnet --source pictures --checkpoint best": "--checkpoint best: the run has none. "
     "Train first, or give a path.",
     "predict --model timm:test_resnet --source pictures --confidence 7": "--confidence 7.0 must be between 0 and 1.",
     "predict --model timm:test_resnet --task classification --source pictures --confidence 0.5": "--confidence 0.5 "
-    "cannot be honoured: classification has no objects to leave out.",
+    "cannot be honoured: classification has no objects to drop.",
     # options that an engine never honours
     "train --model anomalib:Padim --data pictures --task classification": "--task classification, but anomalib:Padim "
     "is a model for the task 'anomaly'. List models for it with: drivetrain find --task classification",

@@ -114,15 +114,15 @@ def test_what_changes_the_model_or_the_data_is_refused_and_what_else_differs_is_
     work = tmp_path / "run"
     name = "drivetrain.testing.toy.ToyModel"
     made(name, folder, work_dir=work, engine="toy", model_args={"momentum": 0.5}).train(2, image_size=6, batch_size=4)
-    with pytest.raises(OptionError, match=r"image_size=9: the run was begun with 6; leave it out"):
+    with pytest.raises(OptionError, match=r"image_size=9: the run was started with 6; leave it out"):
         made(work).train(resume=True, image_size=9)
-    with pytest.raises(OptionError, match=r"model_args=.*0\.9.*was begun with .*0\.5"):
+    with pytest.raises(OptionError, match=r"model_args=.*0\.9.*was started with .*0\.5"):
         made(name, folder, work_dir=work, engine="toy", model_args={"momentum": 0.9}).train(resume=True)
     other = data.class_folders(tmp_path / "other", subsets={"": 9}, seed=4)
-    with pytest.raises(OptionError, match=r"data=.*other.*was begun with"):
+    with pytest.raises(OptionError, match=r"data=.*other.*was started with"):
         made(work, other).train(resume=True)
     result = made(work).train(4, resume=True)
-    assert "max_epochs is 4 from here on; the run was begun with 2." in result.notes
+    assert "max_epochs is 4 from now on; the run was started with 2." in result.notes
     assert [row.epoch for row in result.history] == [0, 1, 2, 3]
     assert yaml.safe_load((work / "config.yaml").read_text())["max_epochs"] == 4
     assert RunRecord.at(work).options["batch_size"] == 4

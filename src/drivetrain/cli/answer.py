@@ -1,4 +1,4 @@
-"""What a command gives back, with the standard output kept for it."""
+"""The result of a command, with standard output reserved for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Answer:
 
     Attributes:
         data: plain data, for ``--json``.
-        tell: writes the same on a page.
+        tell: writes the result to a page.
         code: the exit code.
     """
 
@@ -33,9 +33,9 @@ Command = Callable[..., Answer]
 
 @contextlib.contextmanager
 def results_only_on_stdout() -> Iterator[Any]:
-    """Yield the standard output; what anything else writes there meanwhile goes to the standard error.
+    """Yield standard output; anything else written to it in the meantime goes to standard error.
 
-    Frameworks print to the standard output from Python, from C and from child processes.
+    Frameworks print to standard output from Python, from C and from child processes.
     """
     stdout = sys.stdout
     stdout.flush()

@@ -1,4 +1,4 @@
-"""The command line as options: words, config files, overrides and environment variables, with a text for every slip."""
+"""Parsing a command line into options: words, config files, overrides and environment variables, with clear errors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from drivetrain.recipes import VERSION_KEY, is_recipe, list_recipes, load_yaml, 
 from drivetrain.types.options import near_option
 
 PREFIX = "DRIVETRAIN_"
-#: Variables that something else of drivetrain reads.
+#: Variables that are read elsewhere in drivetrain.
 _OTHERS = ("CACHE",)
-#: Flags that may be set for every command.
+#: Flags that can be set for every command.
 SWITCHES = ("quiet", "json", "debug")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 def ours(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that begin as ours do, but those that are read elsewhere."""
+    """The variables with our prefix, except for those that are read elsewhere."""
     others = {PREFIX + name for name in _OTHERS}
     return {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in others}
 
@@ -38,16 +38,16 @@ def complaint(name: str) -> str:
     known = {PREFIX + word.upper() for word in (*_known(), "model", "data")}
     if PREFIX + option in known:
         return ""
-    return f"The environment variable {name} is no option of drivetrain.{near(name, [*known, PREFIX + 'CACHE'])}"
+    return f"The environment variable {name} is not an option of drivetrain.{near(name, [*known, PREFIX + 'CACHE'])}"
 
 
 def options_from(environment: Mapping[str, str], verb: str) -> dict[str, str]:
-    """What the variables say for one verb: ``"max_epochs"`` or ``"engine_args.mosaic"`` -> text.
+    """The variables for one verb: ``"max_epochs"`` or ``"engine_args.mosaic"`` -> text.
 
-    Those of other verbs are left alone, since a variable holds for every command.
+    Those of other verbs are ignored, since a variable applies to every command.
 
     Raises:
-        OptionError: a variable is of no verb; the message has the nearest spelling.
+        OptionError: a variable belongs to no verb; the message suggests the closest.
     """
     allowed = {*options_of(verb), "config", *SWITCHES}
     found = {}
@@ -64,7 +64,7 @@ def is_set(environment: Mapping[str, str], flag: str) -> bool:
     """Whether a flag is switched on by its variable.
 
     Raises:
-        OptionError: the value is neither yes nor no.
+        OptionError: the value is neither 1 nor 0.
     """
     value = environment.get(PREFIX + flag.upper(), "")
     if value.lower() not in (*_YES, *_NO):
@@ -72,14 +72,14 @@ def is_set(environment: Mapping[str, str], flag: str) -> bool:
     return value.lower() in _YES
 
 
-#: What a config does not repeat: where the run goes, and what to do with what is there.
+#: Options that a config does not repeat: where the run goes, and what to do with an existing one.
 _PLACE = ("work_dir", "resume", "overwrite")
 _PATHS = ("model", "data", "checkpoint", "source", "images")
 _ARGUMENTS = ("model_args", "data_args", "engine_args")
 
 
 def require_recipe(name: str) -> None:
-    """Refuse the name of a recipe that does not come with drivetrain.
+    """Refuse the name of a recipe that is not included in drivetrain.
 
     Raises:
         OptionError: there is no such recipe; the message lists them.
@@ -87,13 +87,13 @@ def require_recipe(name: str) -> None:
     recipes = list_recipes()
     if name not in recipes:
         raise OptionError(
-            f"--recipe {name} does not exist.{near(name, recipes)} Recipes: {', '.join(recipes)}. A file of your own "
-            "is given as --config FILE."
+            f"--recipe {name} does not exist.{near(name, recipes)} Recipes: {', '.join(recipes)}. Your own file "
+            "is given with --config FILE."
         )
 
 
 def repeatable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that repeat the run in another place: paths absolute, the work dir left out."""
+    """The options that repeat the run elsewhere: with absolute paths and without the work dir."""
     kept = {name: value for name, value in values.items() if name not in _PLACE}
     for name in _PATHS:
         if kept.get(name) not in (None, "", "best", "last"):
@@ -105,7 +105,7 @@ def repeatable(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(value: Any, *, surely: bool) -> Any:
-    """The value with the texts that are paths of something that exists made absolute.
+    """The value with existing paths made absolute.
 
     Args:
         value: plain data.
@@ -130,7 +130,7 @@ def _exists(path: Path) -> bool:
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:
-    """The options as a config file."""
+    """The options as the text of a config file."""
     import yaml
 
     from drivetrain._version import __version__
@@ -148,11 +148,11 @@ _DOTTED = {"model": "model_args", "data": "data_args"}
 
 @dataclass(slots=True)
 class Request:
-    """What was asked for on the command line.
+    """A parsed command line.
 
     Attributes:
-        values: option -> value as written: texts from the command line, plain data from config files.
-        flags: those of :data:`FLAGS` and :data:`OWN_FLAGS` that were given.
+        values: option -> value as written: strings from the command line, plain data from config files.
+        flags: the given flags of :data:`FLAGS` and :data:`OWN_FLAGS`.
         recipe: the name of the recipe that the options come from, or ``""``.
     """
 
@@ -164,10 +164,10 @@ class Request:
 def read_request(
     verb: str, arguments: Sequence[str], verbs: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> Request:
-    """Take the command line of a verb apart; it overrides the config files, and these the environment variables.
+    """Parse the command line of a verb; it overrides the config files, which override the environment variables.
 
     Args:
-        verb: what to do.
+        verb: the verb.
         arguments: the words after the verb.
         verbs: all verbs, for messages.
         environment: variables to look for options in.
@@ -195,7 +195,7 @@ def read_request(
 
 
 def _opened(request: Request, verb: str, verbs: Sequence[str]) -> Request:
-    """The request with a recipe that was given as the model in the place of a config."""
+    """The request with a recipe given as the model used as a config instead."""
     model = request.values.get("model")
     if not names_recipe(model):
         return request
@@ -287,9 +287,7 @@ def _joined(option: Option, values: list[str]) -> Any:
         return [load_yaml(value, f"--{option.name}") for value in values]
     if option.kind in ("object", "mapping"):
         if len(values) > 1:
-            raise OptionError(
-                f"--{option.name} takes one value, not {len(values)}. Write it as one YAML text in quotes."
-            )
+            raise OptionError(f"--{option.name} takes one value, not {len(values)}. Write it as one quoted YAML text.")
         return load_yaml(values[0], f"--{option.name}")
     if len(values) == 1:
         return values[0]
@@ -311,7 +309,7 @@ def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> N
 
 
 def _merge(target: dict[str, Any], extra: Mapping[str, Any]) -> None:
-    """Mappings are merged key by key, everything else is replaced."""
+    """Merge mappings key by key, and replace everything else."""
     for key, value in extra.items():
         old = target.get(key)
         if isinstance(old, dict) and isinstance(value, Mapping):

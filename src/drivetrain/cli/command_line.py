@@ -1,4 +1,4 @@
-"""The options of a command, read from its signature, with a message of our own for slips."""
+"""The options of a command, read from its signature, with our own error messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drivetrain.errors import OptionError, near
 
 
 class WordParser(argparse.ArgumentParser):
-    """An argument parser that raises instead of leaving the process, and knows the nearest spelling."""
+    """An argument parser that raises instead of exiting, and suggests the closest spelling."""
 
     def __init__(self, **options: Any) -> None:
         self._names: list[str] = []
@@ -59,12 +59,12 @@ class WordParser(argparse.ArgumentParser):
 def parser_of(
     name: str, command: Command, *, with_help: bool = True, mark: Callable[[argparse.Action], None] | None = None
 ) -> WordParser:
-    """The parser of a command: its positional parameters as words, the others as ``--name VALUE``.
+    """The parser of a command: positional parameters as words, the others as ``--name VALUE``.
 
     Args:
-        name: of the command.
+        name: the name of the command.
         command: the function.
-        with_help: read the docstring, which takes longer than many a command.
+        with_help: also parse the docstring, which takes longer than many commands.
         mark: called with each option that comes from a parameter.
     """
     summary, helps = _documented(command) if with_help else ("", {})
@@ -85,7 +85,7 @@ def parser_of(
 
 
 def _documented(command: Command) -> tuple[str, dict[str, str]]:
-    """The first line of the docstring, and what it says of each parameter."""
+    """The first line of the docstring, and the description of each parameter."""
     from docstring_parser import parse
 
     documented = parse(inspect.getdoc(command) or "")
@@ -107,7 +107,7 @@ def _add(parser: WordParser, parameter: inspect.Parameter, hint: Any, text: str)
 
 
 def _how_to_read(hint: Any) -> dict[str, Any]:
-    """The type in the words of argparse; lists are several words after the option."""
+    """The type in argparse's terms; a list takes several words after the option."""
     if hint is bool:
         return {"action": "store_true"}
     if get_origin(hint) in (types.UnionType, typing.Union):
@@ -129,7 +129,7 @@ def run_command(name: str, command: Command, arguments: Sequence[str]) -> int:
     """Run a command and print its answer.
 
     Raises:
-        DrivetrainError: as the command does; OptionError for a slip on the command line.
+        DrivetrainError: as the command does; OptionError for a mistake on the command line.
     """
     asked_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     values = vars(parser_of(name, command, with_help=asked_for_help).read(arguments))

@@ -1,7 +1,7 @@
-"""The commands that are not verbs of an engine: each public function here is one, its signature its options.
+"""The commands that are not verbs of an engine: each public function here is one, with its signature as the options.
 
-A parameter that may be given by position stands on the command line without a name; the others are ``--name VALUE``.
-The module is read for every command, so what a function needs is imported inside it.
+A positional parameter is given on the command line without a name; the others are ``--name VALUE``.
+The module is imported for every command, so functions import what they need when they run.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def find(
         text: only models whose full name contains it.
         engine: only models of this engine.
         task: only models for this task.
-        licence: permissive leaves out models whose code or published weights are under another licence, or an unknown
+        licence: permissive excludes models whose code or published weights have a different licence, or an unknown
             one.
-        limit: rows to show of each source; 40 for people, all for JSON.
-        names: show nothing but the full names, one in each line.
+        limit: rows to show per source; 40 for people, all for JSON.
+        names: show only the full names, one per line.
     """
     from drivetrain.cli.find import find_models
 
@@ -69,7 +69,7 @@ def info(path: Path | None = None) -> Answer:
     """Explain a work dir, checkpoint, artefact or data set, or this installation.
 
     Args:
-        path: of a work dir, checkpoint, artefact or data set; the installation if not given.
+        path: a work dir, checkpoint, artefact or data set; by default the installation.
     """
     from drivetrain.cli.info import explain
 
@@ -96,26 +96,26 @@ def data(
     output_format: DataOutputFormat | None = None,
     save_media: bool = False,
 ) -> Answer:
-    """Look at a data set: counts, labels, sizes, problems; or convert it.
+    """Inspect a data set (counts, labels, sizes, problems) or convert it.
 
     Args:
         path: a folder, file or zip in any format.
-        format: to read it as; found out if not given.
-        task: what the annotations are to be used for.
-        normal: labels that are no anomalies.
-        labels: only these labels, and the images that have one of them.
+        format: the format to read it as; detected by default.
+        task: the task that the annotations are for.
+        normal: labels that are not anomalies.
+        labels: only these labels, and the images with one of them.
         subsets: only these subsets.
         remap: new names of labels, OLD=NEW; OLD= drops a label.
-        sample: only so many images (100), or a share of them (0.1), chosen at random.
-        splits: shares of train, val and test, to divide all images again.
-        group: what splits must not divide: a regular expression for the path, whose first bracket is the group.
-        seed: of the sample and the division.
-        strict: make an image that cannot be used an error.
+        sample: only this many images (100), or a fraction of them (0.1), chosen at random.
+        splits: fractions of train, val and test, to split all images again.
+        group: images that must stay together: a regular expression for the path, whose first group identifies them.
+        seed: seed of the sample and the split.
+        strict: raise for an image that cannot be used.
         allow_pickle: allow formats whose files may execute code when they are opened.
         html: a page to write, with pictures and their annotations.
         output: a new folder to write the data set to.
-        output_format: to write it in.
-        save_media: copy the images to the output; otherwise links to them are made.
+        output_format: the format to write it in.
+        save_media: copy the images to the output instead of linking to them.
     """
     from drivetrain.cli.data import look_at
 
@@ -145,17 +145,17 @@ def data_check(
     allow_pickle: bool = False,
     limit: int = 10,
 ) -> Answer:
-    """Look at every picture of a data set: copies, leaks, odd pictures, outliers, probable label errors.
+    """Check every picture of a data set: copies, leaks, odd pictures, outliers, probable label errors.
 
     Args:
         path: a folder, file or zip in any format; a folder named "check" is written ./check.
         model: a run, checkpoint or artefact, whose answers are compared with the annotations.
-        checkpoint: of the model: best, last or a path.
-        batch_size: images in a step of the model.
+        checkpoint: checkpoint of the model: best, last or a path.
+        batch_size: images per step of the model.
         html: a page to write, with the pictures.
-        format: to read the data as; found out if not given.
-        task: what the annotations are used for.
-        normal: labels that are no anomalies.
+        format: the format to read the data as; detected by default.
+        task: the task that the annotations are for.
+        normal: labels that are not anomalies.
         allow_pickle: allow formats whose files may execute code when they are opened.
         limit: findings of each kind to show; --json and the page have all.
     """
@@ -169,13 +169,13 @@ def data_check(
 def verify(
     artifact: Path, *, device: str = "CPU", precision: RuntimePrecision = "f32", backend: Backend = "auto"
 ) -> Answer:
-    """Check an artefact on this machine: its files, and its answers about the pictures that it holds.
+    """Check an artefact on this machine: its files, and its answers about the pictures it contains.
 
     Args:
         artifact: its folder, or its .xml or .onnx file.
-        device: of OpenVINO: CPU, GPU, NPU, ...
-        precision: of the arithmetic: f32, f16, bf16, or auto for what the device likes best.
-        backend: openvino or onnxruntime; auto runs .onnx by ONNX Runtime if it is installed.
+        device: an OpenVINO device: CPU, GPU, NPU, ...
+        precision: precision of the arithmetic: f32, f16, bf16, or auto for the device's default.
+        backend: openvino or onnxruntime; auto runs .onnx with ONNX Runtime if it is installed.
     """
     from drivetrain.cli.verify import verify_artifact
 
@@ -183,10 +183,10 @@ def verify(
 
 
 def doctor(*, quick: bool = False) -> Answer:
-    """Check this installation, and say what to run where something is wrong.
+    """Check this installation, and say what to run if something is wrong.
 
     Args:
-        quick: look at versions and settings only, and import no framework.
+        quick: only check versions and settings, without importing any framework.
     """
     from drivetrain.cli.doctor import examine
 
@@ -196,13 +196,13 @@ def doctor(*, quick: bool = False) -> Answer:
 def repeat(
     run: Path, *, work_dir: Path | None = None, tolerance: float = 0.0, overwrite: bool = False, quiet: bool = False
 ) -> Answer:
-    """Run a finished run again from its saved config, and report whether the result is the same.
+    """Repeat a finished run from its saved config, and report whether the result is the same.
 
     Args:
         run: the work dir of a finished run.
-        work_dir: of the new run; a new folder below "runs" if not given.
-        tolerance: how far apart the numbers may be and still count as the same.
-        overwrite: replace the run that the new work dir holds.
+        work_dir: work dir of the new run; by default a new folder below "runs".
+        tolerance: how much numbers may differ and still count as the same.
+        overwrite: replace the run in the new work dir.
         quiet: show no progress.
     """
     from drivetrain.cli.repeat import repeat_run
@@ -211,7 +211,7 @@ def repeat(
 
 
 def completion(shell: Shell) -> Answer:
-    """Print the completion of a shell, for its start-up file.
+    """Print the completion script of a shell, for its start-up file.
 
     Args:
         shell: "bash" or "zsh".

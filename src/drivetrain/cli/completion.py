@@ -1,4 +1,4 @@
-"""The completion of bash and zsh, written once as a script; only names of models are asked for at a TAB."""
+"""The completion of bash and zsh, written once as a script; only model names are queried at a TAB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivetrain.recipes import list_recipes
 _FILES = ("data", "source", "images", "checkpoint", "path", "output", "run")
 _FOLDERS = ("work_dir",)
 _MODELS = {"bash": "_drivetrain_models", "zsh": "_drivetrain_models"}
-_NAMES = "drivetrain find --names 2>/dev/null | sed 's/^[^:]*://'"  # a colon divides words in bash
+_NAMES = "drivetrain find --names 2>/dev/null | sed 's/^[^:]*://'"  # a colon separates words in bash
 _PREAMBLE = {
     "bash": f'_drivetrain_models() {{ compgen -W "$({_NAMES})" -- "$1"; compgen -f -- "$1"; }}',
     "zsh": f'_drivetrain_models() {{ local -a names; names=(${{(f)"$({_NAMES})"}}); compadd -a names; _files }}',
@@ -25,11 +25,11 @@ _PREAMBLE = {
 
 
 def completion_script(shell: str, commands: Mapping[str, Command]) -> Answer:
-    """The script for a shell.
+    """The completion script for a shell.
 
     Args:
         shell: ``"bash"`` or ``"zsh"``.
-        commands: those that are not verbs, by name.
+        commands: the commands that are not verbs, by name.
 
     Raises:
         MissingDependencyError: shtab is not installed.
@@ -40,7 +40,7 @@ def completion_script(shell: str, commands: Mapping[str, Command]) -> Answer:
     for verb in verbs():
         _add_verb(below.add_parser(verb, allow_abbrev=False, help=_plain(summary_of(verb))), verb, shtab)
     for name, command in commands.items():
-        if " " in name:  # shtab knows no second word that may as well be a path
+        if " " in name:  # shtab does not support a second word that may also be a path
             continue
         made = parser_of(name, command, mark=lambda action: _complete(action, action.dest, shtab))
         text = _plain(made.description or "")
@@ -61,7 +61,7 @@ def _add_verb(parser: argparse.ArgumentParser, verb: str, shtab: Any) -> None:
 
 
 def _plain(text: str) -> str:
-    """Without the marks of docstrings and of argparse, which a shell would show."""
+    """The text without the markup of docstrings and of argparse, which a shell would show."""
     return re.sub(r"[`%]", "", text)
 
 
@@ -74,7 +74,7 @@ def _how(option: Option) -> dict[str, Any]:
 
 
 def _complete(action: argparse.Action, name: str, shtab: Any) -> None:
-    """Say what the values are, where they are files or models."""
+    """Declare the values of an option, if they are files or models."""
     kinds = {**dict.fromkeys(_FILES, shtab.FILE), **dict.fromkeys(_FOLDERS, shtab.DIRECTORY), "model": _MODELS}
     if name in kinds:
         action.complete = kinds[name]  # type: ignore[attr-defined]  # shtab reads this attribute

@@ -1,4 +1,4 @@
-"""``drivetrain data``: look at a data set, or convert it."""
+"""``drivetrain data``: inspect a data set, or convert it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def look_at(
     output_format: str | None = None,
     save_media: bool = False,
 ) -> Answer:
-    """What a data set holds and what is wrong with it, after it was written in another format if that was asked for.
+    """The contents and problems of a data set, after writing it in another format if requested.
 
     Args:
-        path: of the data set.
-        options: of :func:`drivetrain.load_dataset`, for reading.
-        choice: what of it to take, and how to divide it; see :func:`chosen`.
+        path: the path of the data set.
+        options: options of :func:`drivetrain.load_dataset`, for reading.
+        choice: which part of it to use, and how to split it; see :func:`chosen`.
         html: a page to write about it.
         output: a folder to write the data set to.
-        output_format: to write it in.
+        output_format: the format to write it in.
         save_media: copy the images there.
 
     Raises:
-        OptionError: an option is wrong or lacks its companion.
+        OptionError: an option is wrong, or needs another one.
         DataError: the data cannot be read or written.
     """
     from drivetrain.data import load_dataset
@@ -72,20 +72,20 @@ def chosen(
     group: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """A part of a data set, in this order: subsets, labels, new names, a sample, a division.
+    """Part of a data set, applied in this order: subsets, labels, new names, a sample, a split.
 
     Args:
         data: the data set.
-        labels: these labels alone, and the images that have one of them.
-        subsets: to take.
-        remap: ``OLD=NEW`` or ``OLD=`` for each label with another name, or none.
-        sample: a number of images, or a share with a point in it.
-        splits: shares of train, val and test.
-        group: what ``splits`` must not divide.
-        seed: of the sample and the division.
+        labels: only these labels, and the images with one of them.
+        subsets: only these subsets.
+        remap: ``OLD=NEW``, or ``OLD=`` to drop a label.
+        sample: a number of images, or a fraction with a decimal point.
+        splits: fractions of train, val and test.
+        group: images that ``splits`` must keep together.
+        seed: seed of the sample and the split.
 
     Raises:
-        OptionError: a value is not allowed, or ``group`` stands without ``splits``.
+        OptionError: a value is not allowed, or ``group`` is given without ``splits``.
         DataError: there is no such label or subset, or no image is left.
     """
     from drivetrain.data import load_dataset
@@ -93,7 +93,7 @@ def chosen(
     if subsets or labels:
         data = data.filter(labels=labels, subsets=subsets)
     if not len(data):
-        raise DataError(f"No image of {data.source} is left by subsets={subsets}, labels={labels}.")
+        raise DataError(f"No image of {data.source} matches subsets={subsets}, labels={labels}.")
     if labels:
         data = data.remap({name: name for name in labels}, others="drop")
     if remap:
@@ -102,7 +102,9 @@ def chosen(
         data = data.sample(_size_of_sample(sample), seed=seed)
     if group is not None:
         if splits is None or len(splits) != 3:
-            raise OptionError("--group needs --splits with three shares, of train, val and test: --splits 0.8 0.1 0.1.")
+            raise OptionError(
+                "--group needs --splits with three fractions, of train, val and test: --splits 0.8 0.1 0.1."
+            )
         train, val, test = splits
         return data.split(train, val, test, seed, group=group)
     return data if splits is None else load_dataset(data, splits=splits, seed=seed)
@@ -119,7 +121,7 @@ def _size_of_sample(text: str) -> int | float:
     try:
         return float(text) if "." in text else int(text)
     except ValueError:
-        raise OptionError(f"--sample {text}: give a number of images (100) or a share of them (0.1).") from None
+        raise OptionError(f"--sample {text}: give a number of images (100) or a fraction of them (0.1).") from None
 
 
 def _tell(page: Page, data: Dataset, facts: Mapping[str, Any]) -> None:
@@ -168,14 +170,14 @@ def require_page(html: Path | None) -> None:
     """Refuse a page that a browser would not open as one.
 
     Raises:
-        OptionError: it has another suffix than .html.
+        OptionError: its suffix is not .html.
     """
     if html is not None and html.suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"--html {html} must end in .html.")
 
 
 def write_page_of(data: Dataset, findings: DataFindings, html: Path) -> Path:
-    """Write the page of a data set, with pictures out of every subset and of every label.
+    """Write the page of a data set, with pictures of every subset and of every label.
 
     Raises:
         StorageError: it cannot be written.

@@ -1,4 +1,4 @@
-"""``drivetrain data check``: look at every picture of a data set."""
+"""``drivetrain data check``: check every picture of a data set."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def check_pictures(
     path: Path, reading: Mapping[str, Any], asking: Mapping[str, Any], *, html: Path | None, limit: int
 ) -> Answer:
-    """What was found in the pictures and annotations of a data set.
+    """The findings in the pictures and annotations of a data set.
 
     Args:
-        path: of the data set.
+        path: the path of the data set.
         reading: options of :func:`drivetrain.load_dataset`.
         asking: options of :func:`drivetrain.check_dataset`.
         html: a page to write.
@@ -28,7 +28,7 @@ def check_pictures(
 
     Raises:
         OptionError: an option is wrong.
-        DataError: the data cannot be read, or not for the task of the model.
+        DataError: the data cannot be read, or do not suit the model's task.
     """
     from drivetrain.cli.data import require_page, write_page_of
     from drivetrain.data import load_dataset

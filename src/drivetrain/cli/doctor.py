@@ -1,4 +1,4 @@
-"""``drivetrain doctor``: is this installation sound, and what to run where it is not."""
+"""``drivetrain doctor``: is this installation sound, and what to run if it is not."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 State = Literal["ok", "note", "warning", "problem"]
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "YOLO_OFFLINE", "WANDB_MODE")
-_LEAST_DISK = 2e9  # bytes: a run keeps two checkpoints and the caches of the data
+_LEAST_DISK = 2e9  # bytes: a run stores two checkpoints and the caches of the data
 _LEAST_MEMORY = 1e9
 _TRACKERS = {"mlflow": "mlflow", "wandb": "wandb", "tensorboardX": "tensorboard"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        about: what.
-        state: ``"problem"`` stops something from working, ``"warning"`` may.
-        text: what was found.
-        run: the command that mends it, or ``""``.
+        about: what was checked.
+        state: ``"problem"`` prevents something from working, ``"warning"`` might.
+        text: the result.
+        run: the command that fixes it, or ``""``.
     """
 
     about: str
@@ -48,10 +48,10 @@ class Finding:
 
 
 def examine(*, quick: bool = False) -> Answer:
-    """Look at the installation.
+    """Examine the installation.
 
     Args:
-        quick: import no framework, also not in a process of its own.
+        quick: import no framework, not even in a separate process.
     """
     findings = [*_versions(), *_opencv(), *_variables(), *_caches(), *_machine()]
     if not quick:
@@ -67,7 +67,7 @@ def _tell(page: Page, findings: Sequence[Finding]) -> None:
         page.line(f"{item.state}: {item.about}: {item.text}")
         if item.run:
             page.line(f"  run: {item.run}")
-    page.line(f"{len(wrong)} of {len(findings)} findings want your attention." if wrong else "All is well.")
+    page.line(f"{len(wrong)} of {len(findings)} findings need your attention." if wrong else "All is well.")
 
 
 # --- packages --------------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def fits(version: str, wanted: str) -> bool:
 
 
 def opencv_wheels() -> list[str]:
-    """The installed wheels that bring the package cv2; more than one overwrite each other's files."""
+    """The installed distributions with the package cv2; several of them overwrite each other's files."""
     found = {str(item.metadata["Name"]).lower().replace("_", "-") for item in importlib.metadata.distributions()}
     return sorted(found & set(_OPENCV))
 
@@ -161,7 +161,7 @@ def _caches() -> Iterator[Finding]:
             continue
         found = cached_listing(source)
         if found is None:
-            text = f"{source.prefix} {version} is not listed yet; the first command that needs it does that"
+            text = f"{source.prefix} {version} is not listed yet; the first command that needs it will do so"
             yield Finding("catalogue", "note", text, "drivetrain find")
         else:
             yield Finding("catalogue", "ok", f"{source.prefix} {version}: {len(found.models)} models")
@@ -222,7 +222,7 @@ def probe_engines() -> Iterator[Finding]:
 def _run(spec: EngineSpec) -> subprocess.CompletedProcess[str] | None:
     from drivetrain.machine.files import cache_dir
 
-    home = {"YOLO_CONFIG_DIR": str(cache_dir() / "ultralytics")}  # where the engine keeps the settings of Ultralytics
+    home = {"YOLO_CONFIG_DIR": str(cache_dir() / "ultralytics")}  # where the engine stores Ultralytics' settings
     quiet = {"HF_HUB_OFFLINE": "1", "YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
     command = [sys.executable, "-c", _IMPORT.format(packages=spec.packages)]
     try:

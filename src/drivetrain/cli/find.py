@@ -17,15 +17,15 @@ _EXAMPLES = 4
 def find_models(
     text: str, *, engine: str | None, task: str | None, licence: str | None, limit: int | None, names: bool
 ) -> Answer:
-    """The models by source with what they can be trained for.
+    """The models by source, with the tasks that they can be trained for.
 
     Args:
         text: only those whose full name contains it.
         engine: only those of this engine.
         task: only those for this task.
-        licence: "permissive" leaves out those whose code or weights are under another licence, or an unknown one.
-        limit: rows to show of each source; the usual number for people and all for JSON if not given.
-        names: show nothing but the full names, one in each line.
+        licence: "permissive" excludes those whose code or weights have a different licence, or an unknown one.
+        limit: rows to show per source; by default the usual number for people and all for JSON.
+        names: show only the full names, one per line.
 
     Raises:
         OptionError: there is no such engine or task.
@@ -45,7 +45,7 @@ def find_models(
             else:
                 _show_models(page, source, entries, _LIMIT if limit is None else limit)
         count = "1 model" if len(models) == 1 else f"{len(models)} models"
-        page.line(f"{count}." if models else f"No model fits.{_missing()}")
+        page.line(f"{count}." if models else f"No model matches.{_missing()}")
 
     engines = {source.prefix: spec.name for spec in engine_specs().values() for source in spec.sources}
     rows = [entry.full_name if names else _row(entry, engines[entry.source]) for entry in models[:limit]]
@@ -76,7 +76,7 @@ def _licence(entry: ModelEntry) -> str:
 
 
 def _show_families(page: Page, source: str, entries: list[ModelEntry]) -> None:
-    """One row for each family, the largest first: a list of a thousand names helps nobody."""
+    """One row per family, the largest first, as a list of a thousand names is not helpful."""
     families: dict[str, list[ModelEntry]] = {}
     for entry in entries:
         families.setdefault(_family(entry), []).append(entry)
@@ -97,7 +97,7 @@ def _some(entries: list[ModelEntry]) -> str:
 
 
 def _family(entry: ModelEntry) -> str:
-    """The letters that the name begins with, without the marks of a port (``tf_``)."""
+    """The letters at the start of a name, without the prefix of a port (``tf_``)."""
     found = re.match(r"(?:tf_)?[A-Za-z]+", entry.name)
     return found[0] if found else entry.name
 

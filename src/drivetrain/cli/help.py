@@ -1,6 +1,6 @@
 """The text of ``drivetrain VERB --help`` and ``--model.help``, without the packages that running the verb needs."""
 
-# ruff: noqa: T201  (this module speaks to the terminal)
+# ruff: noqa: T201  (this module prints to the terminal)
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from drivetrain.models.resolve import resolve
 from drivetrain.recipes import list_recipes
 from drivetrain.types.options import TrainOptions
 
-#: What the docstrings say differently, since they speak of Python objects.
+#: Help texts that replace those of the docstrings, which are about Python objects.
 _HELP: Mapping[str, str] = {
     "model": "a name, class path, checkpoint, artefact or work dir; see below.",
     "data": "a folder, file or zip in any format, or the framework's own data file.",
-    "source": "files, folders, globs or videos; the test images of the data if not given.",
+    "source": "files, folders, globs or videos; by default the test images of the data.",
     "callbacks": "callbacks of the framework, as '[{class_path: ..., init_args: {...}}]'.",
     "logger": "csv, tensorboard, mlflow or wandb, several of them, or a logger of the framework, as "
     "'{class_path: ..., init_args: {...}}'.",
 }
-#: What a verb says of an option otherwise than the others.
+#: Help texts for an option of a particular verb.
 _OF_VERB: Mapping[tuple[str, str], str] = {
-    ("train", "model"): "a name, class path, checkpoint or work dir; see below. Chosen by the data if not given.",
-    ("train", "task"): "what to train for; taken from the data or the model if not given.",
-    ("tune", "task"): "what to train for; taken from the data or the model if not given.",
-    ("test", "task"): "what the model answers; it is known for a run, a checkpoint and an artefact.",
-    ("predict", "task"): "what the model answers; it is known for a run, a checkpoint and an artefact.",
-    ("export", "task"): "what the model answers; it is known for a run and a checkpoint.",
+    ("train", "model"): "a name, class path, checkpoint or work dir; see below. By default chosen based on the data.",
+    ("train", "task"): "the task to train for; by default that of the data or the model.",
+    ("tune", "task"): "the task to train for; by default that of the data or the model.",
+    ("test", "task"): "the task of the model; known for a run, a checkpoint and an artefact.",
+    ("predict", "task"): "the task of the model; known for a run, a checkpoint and an artefact.",
+    ("export", "task"): "the task of the model; known for a run and a checkpoint.",
 }
-#: What a verb cannot do without, where it is not the model.
+#: Required options, if not just the model.
 _NEEDED: Mapping[str, str] = {"train": "--data DATA [--model MODEL]", "tune": "--data DATA --model MODEL"}
 _SHORT: Mapping[str, str] = {"model_args": "--model", "data_args": "--data"}
 FLAG_HELP: Mapping[str, str] = {
     "print_config": "print the effective options as a config file, and do nothing else.",
-    "quiet": "show no progress; what you should know is still said, such as images that were left out.",
-    "json": "print the result as JSON; everything else goes to the standard error.",
+    "quiet": "show no progress; notes such as skipped images are still printed.",
+    "json": "print the result as JSON; everything else goes to standard error.",
     "debug": "show the traceback of an error.",
 }
 OWN_FLAG_HELP: Mapping[str, str] = {
-    "dry_run": "without --model: show what is chosen by the data and why, and train nothing.",
+    "dry_run": "without --model: show what is chosen based on the data and why, without training.",
 }
 
 
@@ -69,9 +69,9 @@ def help_of(verb: str) -> str:
                 group.add_argument(f"--{option.name}", metavar=_metavar(option), help=_text(option, verb))
     group = parser.add_argument_group("config and output")
     recipes = ", ".join(list_recipes())
-    text = "YAML file of options, or the name of a recipe; what is written beside it overrides it."
+    text = "YAML file of options, or the name of a recipe; other options override it."
     group.add_argument("--config", metavar="FILE", help=text)
-    group.add_argument("--recipe", metavar="NAME", help=f"options that come along: {recipes}.")
+    group.add_argument("--recipe", metavar="NAME", help=f"included options: {recipes}.")
     own = {name: text for name, text in OWN_FLAG_HELP.items() if OWN_FLAGS[name] == verb}
     for name, text in {**FLAG_HELP, **own}.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
@@ -119,10 +119,10 @@ def how_to_name_models() -> str:
 
 
 def models_by_engine(width: int) -> str:
-    """The names of the models for ``--help``, of what has been listed before; this lists nothing itself.
+    """The names of the models for ``--help``, from cached listings only.
 
     Args:
-        width: of a line.
+        width: line width.
     """
     lines, unlisted = [], False
     for spec in engine_specs().values():
@@ -134,7 +134,7 @@ def models_by_engine(width: int) -> str:
             head = f"  {source.prefix} ({len(found.models)}, engine {spec.name}): "
             lines.append(textwrap.fill(head + _names(found), width, subsequent_indent="    ", break_on_hyphens=False))
     if unlisted:
-        lines.append("  not listed yet; 'drivetrain find' does it, once for each version of a framework.")
+        lines.append("  not listed yet; 'drivetrain find' lists them, once per version of a framework.")
     return "\n".join(["models:", *lines, "  'drivetrain find' shows them with their tasks."]) if lines else ""
 
 
@@ -151,10 +151,10 @@ def _names(found: Listing) -> str:
 
 
 def print_model_help(arguments: Sequence[str]) -> int:
-    """Print the constructor arguments of the model named by ``--model.help NAME``, or by ``--model NAME`` beside it.
+    """Print the constructor arguments of the model named by ``--model.help NAME``, or by ``--model NAME`` next to it.
 
     Raises:
-        OptionError: no model is named, or it is not one of a list of models.
+        OptionError: no model is named, or it is not in a list of models.
         ModelError: there is no such model.
     """
     name = _named(arguments, "--model.help") or _named(arguments, "--model")
@@ -165,12 +165,12 @@ def print_model_help(arguments: Sequence[str]) -> int:
 
     entry = resolution.model
     if not isinstance(entry, ModelEntry):
-        raise OptionError(f"--model.help {name}: this is not the name of a model but a path or class path.")
+        raise OptionError(f"--model.help {name}: this is a path or class path, not the name of a model.")
     source = next(source for source in resolution.spec.sources if source.prefix == entry.source)
     found = listing(source)
     rows = found.arguments.get(entry.family, ()) if found is not None else ()
     print(f"{entry.full_name}: {entry.summary}" if entry.summary else entry.full_name)
-    print(f"engine {resolution.spec.name}; tasks: {', '.join(entry.tasks)}; made by {entry.class_path}")
+    print(f"engine {resolution.spec.name}; tasks: {', '.join(entry.tasks)}; created by {entry.class_path}")
     print("\narguments (--model.NAME VALUE):" if rows else "\nIt has no arguments of its own.")
     for row in rows:
         print(_line(row))

@@ -15,10 +15,10 @@ _MOST_NAMES = 12
 
 
 def explain(path: Path | None) -> Answer:
-    """What lies at a path, or this installation.
+    """Explain what is at a path, or this installation.
 
     Raises:
-        DrivetrainError: nothing is there, or it cannot be read.
+        DrivetrainError: there is nothing, or it cannot be read.
     """
     from drivetrain.models.checkpoint import SUFFIXES
 
@@ -50,7 +50,7 @@ def _work_dir(path: Path) -> Answer:
         state = RunRecord.at(path).state()
         page.line(f"work dir of a run, {state}")
         if state != "finished" and not state.startswith("running"):
-            page.line(f"Go on with it: {command('drivetrain', 'train', '--work_dir', path, '--resume')}")
+            page.line(f"Continue it with: {command('drivetrain', 'train', '--work_dir', path, '--resume')}")
         page.line(f"model        {model.get('name')} (engine {record.get('engine')}), {record.get('task')}")
         page.line(f"data         {data.get('source') if isinstance(data, dict) else data}")
         page.line(f"drivetrain   {record.get('drivetrain')}")
@@ -64,7 +64,7 @@ def _work_dir(path: Path) -> Answer:
         if record.get("error"):
             page.line(f"error        {record['error']}")
         for name in checkpoints + artifacts:
-            page.line(f"holds        {name}")
+            page.line(f"contains     {name}")
         given = {name: value for name, value in (record.get("options") or {}).items() if value not in (None, False)}
         page.table(("option", "value"), given.items())
         if record.get("metrics"):
@@ -96,7 +96,7 @@ def _checkpoint(path: Path) -> Answer:
 
     def tell(page: Page) -> None:
         page.line(f"checkpoint  {path}, {path.stat().st_size / 1e6:.1f} MB; nothing in it was executed")
-        page.line(f"engine      {', '.join(engines) or 'of no known engine; perhaps weights only'}")
+        page.line(f"engine      {', '.join(engines) or 'not of any known engine; perhaps only weights'}")
         page.line(f"would import when opened with pickle: {_some(sorted(found.names))}")
 
     return Answer(facts, tell)
@@ -119,7 +119,7 @@ def _said(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _engines() -> dict[str, dict[str, Any]]:
-    """What there is to say of each engine, installed or not."""
+    """The facts about each engine, installed or not."""
     from drivetrain.models.registry import engine_specs
 
     return {

@@ -1,6 +1,6 @@
 """The entry point of the command line: find the command, run it, and turn errors into messages and exit codes."""
 
-# ruff: noqa: T201, ARG001  (this module speaks to the terminal; showwarning has a fixed signature)
+# ruff: noqa: T201, ARG001  (this module prints to the terminal; showwarning has a fixed signature)
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from drivetrain.errors import (
 EXIT_CODES = """\
 exit codes:
   0    done
-  1    the work itself failed (also: the exported artefact does not answer as the model does,
-       the repeated run has another result, doctor found a problem)
+  1    the work itself failed (also: the exported artefact's answers differ from the model's,
+       the repeated run has a different result, doctor found a problem)
   2    wrong input: an option, config file, model, data set, checkpoint or work dir
   3    a package is missing; the message says how to install it
-  130  stopped by Ctrl-C; a training saves its last state first
-  143  ended by SIGTERM; as Ctrl-C"""
+  130  stopped by Ctrl-C; training saves its last state first
+  143  terminated by SIGTERM; otherwise like Ctrl-C"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command of drivetrain.
 
     Args:
-        argv: the words after ``drivetrain``; those of the process if not given.
+        argv: the words after ``drivetrain``; by default those of the process.
 
     Returns:
         The exit code; see :data:`EXIT_CODES`.
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         return _fail(error, str(error) or "Stopped.", 143 if ended else 130, arguments)
     except BrokenPipeError:
-        # The reader of our output has gone, as with "drivetrain find | head": nothing is left to say.
+        # The reader of our output is gone, as with "drivetrain find | head": there is nothing left to print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except DrivetrainError as error:
@@ -74,15 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextlib.contextmanager
 def _termination_as_interrupt(ended: list[int]) -> Iterator[None]:
-    """Take SIGTERM, by which machines end a job, as Ctrl-C: a training saves its last state, and nothing is left over.
+    """Treat SIGTERM, with which machines end a job, like Ctrl-C: training saves its last state and cleans up.
 
     Args:
-        ended: takes the number of the signal.
+        ended: receives the number of the signal.
     """
 
     def handle(number: int, _: object) -> None:
         ended.append(number)
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job that a shell put into the background
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a background job of a shell
             signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(signal.SIGINT)
 
@@ -96,13 +96,13 @@ def _termination_as_interrupt(ended: list[int]) -> Iterator[None]:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-#: Packages tell their callers by these what will change; who types a command can do nothing about it.
+#: Warnings from packages to their callers about future changes, irrelevant to users of a command.
 _ONLY_FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Show a warning as one line, without the line of code that it came from."""
+    """Show a warning as one line, without the source line that caused it."""
 
     def show(
         message: Warning | str,
@@ -143,7 +143,7 @@ def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str
 
 
 def own_options(command: str = "") -> dict[str, str]:
-    """The options of a command, and how they are written; what is given by position has no name."""
+    """The options of a command, and how they are written; positional ones have no name."""
     from drivetrain.cli.signature import options_of, verbs
 
     if command in commands():
@@ -182,7 +182,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _command_of(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The command, which may be of two words such as "data check", and what follows it."""
+    """The command, which may consist of two words such as "data check", and the remaining words."""
     longest = " ".join(arguments[:2])
     if len(arguments) > 1 and longest in commands():
         return longest, list(arguments[2:])

@@ -1,4 +1,4 @@
-"""What to type after a verb, with the paths at hand."""
+"""The command to type after a verb, with the actual paths."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def next_command(verb: str, engine: Engine, values: Mapping[str, Any], result: A
     """The command that usually follows.
 
     Args:
-        verb: that was run.
-        engine: it was run on.
+        verb: the verb that was run.
+        engine: the engine that it was run on.
         values: its options.
-        result: what it gave back.
+        result: the result of the verb.
     """
     model = values["model"]
     if verb == "train":
@@ -40,6 +40,6 @@ def next_command(verb: str, engine: Engine, values: Mapping[str, Any], result: A
 
 
 def _images(engine: Engine) -> str:
-    """The data as a source of images, or a word for one."""
+    """The data as a source of images, or a placeholder for one."""
     source = engine.data.source if isinstance(engine.data.source, str) else engine.weights.run.data
     return source or "FOLDER"

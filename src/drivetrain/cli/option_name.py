@@ -4,6 +4,6 @@ from __future__ import annotations
 
 
 def option_name(written: str) -> str:
-    """The name of an option in our spelling: ``max-epochs`` is ``max_epochs``; what follows a dot is an upstream's."""
+    """An option in our spelling: ``max-epochs`` is ``max_epochs``; the part after a dot is an upstream's."""
     head, dot, rest = written.partition(".")
     return head.replace("-", "_") + dot + rest

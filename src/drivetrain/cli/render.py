@@ -1,4 +1,4 @@
-"""Show what a verb gives back: tables for people, JSON for programs."""
+"""Displaying the result of a verb: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def show(result: Any, stream: IO[str], *, as_json: bool, follows: str | None = N
 
 
 def write_json(value: Any, stream: IO[str]) -> None:
-    """Write plain data as one JSON document; what is undefined (NaN) becomes ``null``."""
+    """Write plain data as one JSON document; undefined values (NaN) become ``null``."""
     json.dump(jsonable(value), stream, indent=2, allow_nan=False)
     stream.write("\n")
 
 
 def jsonable(value: Any) -> Any:
-    """The value as plain data; arrays become lists, and numbers that are not finite ``None``."""
+    """The value as plain data; arrays become lists, and non-finite numbers ``None``."""
     from drivetrain.runs.run import plain
 
     if hasattr(value, "tolist"):
@@ -61,7 +61,7 @@ def jsonable(value: Any) -> Any:
 
 
 class Page:
-    """Tables and lines for people; they fit the width of the terminal, or 80 columns where there is none.
+    """Tables and lines for people; they fit the width of the terminal, or 80 columns without a terminal.
 
     Args:
         stream: where to write.
@@ -75,7 +75,7 @@ class Page:
         self._stream.write(f"{text}\n")
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
-        """A table; numbers are shown with four digits after the point."""
+        """A table; numbers are shown with four decimal places."""
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
@@ -98,7 +98,7 @@ def _cell(value: Any) -> str:
 
 
 def _any_json(result: Any) -> Any:
-    """What the result says of itself; verbs that return a record need no code here."""
+    """The result's own plain form; verbs that return a record need no code here."""
     if hasattr(result, "to_dict"):
         return result.to_dict()
     if is_dataclass(result) and not isinstance(result, type):
@@ -107,7 +107,7 @@ def _any_json(result: Any) -> Any:
 
 
 def _any_text(result: Any, page: Page) -> None:
-    """A mapping as a table of two columns, a list of mappings as a table, and texts as lines."""
+    """A mapping as a table of two columns, a list of mappings as a table, and strings as lines."""
     shown = _any_json(result)
     if isinstance(shown, Mapping):
         page.table(("", "value"), ((name, _in_a_cell(value)) for name, value in shown.items()))
@@ -137,7 +137,7 @@ def metrics_text(metrics: Metrics, page: Page) -> None:
         page.table(header, rows)
         page.line(metrics.tables.get("threshold_advice", ""))
     if metrics.count:
-        page.line(f"Measured on {metrics.count} images.")
+        page.line(f"Evaluated on {metrics.count} images.")
 
 
 def _more(page: Page, count: int, what: str) -> None:
@@ -166,9 +166,9 @@ def _train_text(result: TrainResult, page: Page) -> None:
         rows = [(f"{name} *" if name == result.metric else name, value) for name, value in result.metrics.items()]
         page.table(("metric", "value"), rows)
     for name, (asked, used) in result.overrides.items():
-        page.line(f"{name}: asked {asked!r}, used {used!r}")
+        page.line(f"{name}: requested {asked!r}, used {used!r}")
     page.line(f"work dir         {result.work_dir}")
-    page.line(f"best checkpoint  {result.best_checkpoint or 'none: there was nothing to choose by'}")
+    page.line(f"best checkpoint  {result.best_checkpoint or 'none: there was no metric to select by'}")
     page.line(f"last checkpoint  {result.last_checkpoint or 'none'}")
     report = result.work_dir / "report.html"
     if report.is_file():
@@ -202,7 +202,7 @@ def _tune_text(result: TuneResult, page: Page) -> None:
 
 
 def artifact_json(artifact: Artifact) -> dict[str, Any]:
-    """The manifest and where it lies."""
+    """The manifest and the path of the artefact."""
     return {"path": artifact.path, "model_path": artifact.model_path, **artifact.to_dict()}
 
 
@@ -212,7 +212,7 @@ def licences_text(licences: Mapping[str, str]) -> str:
 
 
 def artifact_text(artifact: Artifact, page: Page) -> None:
-    """Where the artefact lies, what it is, and how it compares with the model it came from."""
+    """Where the artefact is, what it is, and how it compares with the model it was made from."""
     size = artifact.size_bytes / 1e6
     page.line(f"artefact  {artifact.path}")
     page.line(f"model     {artifact.model_path}")
@@ -223,7 +223,7 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
         page.line(f"licences  {licences_text(artifact.licences)}")
     parity = artifact.parity
     if not parity:
-        page.line("It was not compared with the model it came from.")
+        page.line("It was not compared with the model it was made from.")
         return
     rows = [
         (name, f"{value:.3g}", f"{parity['tolerance'][name]:.3g}" if name in parity["tolerance"] else "")
@@ -237,7 +237,7 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
 
 
 def from_here(path: str) -> str:
-    """The path from the current folder if it is below it, so that a row stays short."""
+    """The path relative to the current folder if it is inside, so that a row stays short."""
     here = os.getcwd() + os.sep  # noqa: PTH109 - links are not followed
     return path.removeprefix(here)
 

@@ -1,4 +1,4 @@
-"""``drivetrain repeat``: run a finished run again, and say whether the result is the same."""
+"""``drivetrain repeat``: repeat a finished run, and report whether the result is the same."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from drivetrain.errors import OptionError, WorkDirError
 if TYPE_CHECKING:
     from drivetrain.cli.render import Page
 
-#: Metrics that say how fast it went, which no two runs have in common.
+#: Metrics about speed, which differ between any two runs.
 _CLOCK = ("time", "seconds", "img/s", "images_per_second")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A number that is not the same: where it stands, and what it was and is."""
+    """A number that differs: where it is, and its old and new value."""
 
     epoch: int
     metric: str
@@ -29,20 +29,20 @@ class Difference:
 
     @property
     def size(self) -> float:
-        """How far apart; infinite if one of them is missing."""
+        """The size of the difference; infinite if one value is missing."""
         if self.before is None or self.now is None:
             return math.inf
         return abs(self.before - self.now)
 
 
 def repeat_run(run: Path, *, work_dir: Path | None, tolerance: float, overwrite: bool, quiet: bool) -> Answer:
-    """Train again as the run was trained, and compare.
+    """Train again like in the given run, and compare.
 
     Args:
         run: the work dir of a finished run.
-        work_dir: of the new run.
-        tolerance: how far apart numbers may be and still count as the same.
-        overwrite: replace the run that ``work_dir`` holds.
+        work_dir: the work dir of the new run.
+        tolerance: how much numbers may differ and still count as the same.
+        overwrite: replace the run in ``work_dir``.
         quiet: show no progress.
 
     Raises:
@@ -81,25 +81,25 @@ def _finished(run: Path) -> dict[str, Any]:
         )
     if not (run / "config.yaml").is_file():
         raise WorkDirError(
-            f"run={str(run)!r} has no config.yaml: it was made from objects of a Python process (a model, data or "
-            "callbacks), which cannot be made again from here. Run that program again."
+            f"run={str(run)!r} has no config.yaml: it was created from objects of a Python process (a model, data or "
+            "callbacks), which cannot be recreated from here. Run that program again."
         )
     return record
 
 
 def compare(before: Path, record: Mapping[str, Any], now: Path, tolerance: float) -> dict[str, Any]:
-    """What two runs have in common, as plain data.
+    """The comparison of two runs, as plain data.
 
     Args:
         before: the work dir of the first run.
-        record: of the first run.
+        record: the record of the first run.
         now: the work dir of the second run.
-        tolerance: how far apart numbers may be.
+        tolerance: how much numbers may differ.
 
     Returns:
         ``same`` (the metrics are, and with ``deterministic`` the weights too), ``metrics_same``, ``weights_same``
         (``None`` if there are none to compare), ``deterministic``, ``differences``, ``largest_difference``,
-        ``changed`` (versions, data and options that are not what they were), ``run`` and ``work_dir``.
+        ``changed`` (differences in versions, data and options), ``run`` and ``work_dir``.
     """
     from drivetrain.runs.record import read_history, read_record
 
@@ -140,7 +140,7 @@ def _differences(before: Any, now: Any) -> Iterator[Difference]:
 
 
 def _same_weights(before: Path, record: Mapping[str, Any], now: Path, again: Mapping[str, Any]) -> bool | None:
-    """Whether the last checkpoints hold the same tensors; ``None`` if one of the runs has no such file."""
+    """Whether the last checkpoints contain the same tensors; ``None`` if one of the runs has no such file."""
     from drivetrain.models.checkpoint import tensor_digest
 
     names = [(item.get("checkpoints") or {}).get("last") for item in (record, again)]
@@ -151,7 +151,7 @@ def _same_weights(before: Path, record: Mapping[str, Any], now: Path, again: Map
 
 
 def _changed(record: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[str]:
-    """What is not as it was in the first run, in sentences."""
+    """The differences from the first run, as sentences."""
     old, new = ((item.get("environment") or {}).get("versions") or {} for item in (record, again))
     for name in sorted(set(old) | set(new)):
         if old.get(name) != new.get(name):
@@ -162,7 +162,7 @@ def _changed(record: Mapping[str, Any], again: Mapping[str, Any]) -> Iterator[st
         item["data"].get("fingerprint") if isinstance(item.get("data"), dict) else None for item in (record, again)
     ]
     if prints[0] != prints[1]:
-        yield "The data have changed: their fingerprint is another."
+        yield "The data have changed: their fingerprint is different."
     commits = [(item.get("git") or {}).get("commit") for item in (record, again)]
     if commits[0] != commits[1]:
         yield f"The checkout was at {commits[0]} and is at {commits[1]}."
@@ -176,8 +176,8 @@ def _tell(page: Page, facts: Mapping[str, Any]) -> None:
     rows = [(item["epoch"] + 1, item["metric"], item["before"], item["now"]) for item in facts["differences"]]
     if rows:
         page.table(("epoch", "metric", "before", "now"), rows[:20])
-    weights = {True: "the same", False: "others", None: "not compared: a run left no file of them"}
-    page.line(f"metrics   {'the same in every epoch' if facts['metrics_same'] else 'others'}")
+    weights = {True: "the same", False: "different", None: "not compared: a run has no such file"}
+    page.line(f"metrics   {'the same in every epoch' if facts['metrics_same'] else 'different'}")
     page.line(f"weights   {weights[facts['weights_same']]}")
     if facts["same"]:
         page.line("The result is the same.")

@@ -35,11 +35,11 @@ class Option:
     """One option of a command.
 
     Attributes:
-        name: as it is written after ``--`` and in a config file.
-        type: what jsonargparse checks the value against.
-        default: what it is if not given.
-        help: from the docstring.
-        kind: how many values it takes and of what sort.
+        name: as written after ``--`` and in a config file.
+        type: the type that jsonargparse checks the value against.
+        default: the value if the option is not given.
+        help: the help text from the docstring.
+        kind: how many values it takes, and of what sort.
         owner: ``"engine"`` for arguments of the constructor, else the verb.
     """
 
@@ -53,7 +53,7 @@ class Option:
 
 @cache
 def verbs() -> tuple[str, ...]:
-    """The public methods of the engine, as they are written: each is a command, and nothing else makes one."""
+    """The public methods of the engine, in the order in which they are written: these are the commands."""
     return tuple(verbs_of(Engine))
 
 
@@ -61,7 +61,7 @@ def verbs() -> tuple[str, ...]:
 def options_of(verb: str) -> Mapping[str, Option]:
     """The options of a verb by name: those of the constructor, then its own.
 
-    A parameter of the verb that the constructor has too (``data`` of ``test``) is the constructor's.
+    A parameter of the verb that the constructor also has (``data`` of ``test``) is the constructor's.
     """
     options = dict(_read(Engine.__init__, Engine, "engine"))
     options["data_args"] = Option("data_args", dict | None, None, _DATA_ARGS, "mapping", "engine")
@@ -91,14 +91,14 @@ def _read(function: Callable[..., Any], documented: Any, owner: str) -> dict[str
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The types of the parameters; the return type is left out, since its name is imported for type checkers only."""
+    """The types of the parameters; the return type is omitted, since its name is only imported for type checkers."""
     texts = {name: text for name, text in function.__annotations__.items() if name != "return"}
     probe = types.SimpleNamespace(__annotations__=texts)
     return typing.get_type_hints(probe, globalns=vars(sys.modules[function.__module__]))
 
 
 def _kind(name: str, hint: Any) -> tuple[Kind, Any]:
-    """How the command line takes a parameter of this type; no option is ever checked against ``Any``."""
+    """How the command line parses a parameter of this type; no option is ever checked against ``Any``."""
     if name in OBJECTS:
         return "object", None
     if hint is Any:
@@ -116,10 +116,10 @@ def _kind(name: str, hint: Any) -> tuple[Kind, Any]:
 
 
 def check_values(options: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values in the types of their options; texts are read as YAML where the option is not a text itself.
+    """The values in the types of their options; strings are parsed as YAML unless the option is a string itself.
 
     Raises:
-        OptionError: a value has another type; the message says which are allowed.
+        OptionError: a value has a wrong type; the message says which are allowed.
     """
     from jsonargparse import ArgumentParser
 
@@ -134,7 +134,7 @@ def _check_value(parser: ArgumentParser, option: Option, value: Any) -> Any:
     if option.kind == "object" or (value is None and option.default is None):
         return value
     if float in _parts(option.type) and str(value).lower().strip("+-") in ("inf", "infinity", "nan"):
-        return float(value)  # refused by what it is for, and not as something that is no number
+        return float(value)  # refused by the check of its option, not for its type
     try:
         return _parse(parser, option.name, value)
     except ArgumentError as error:
@@ -153,7 +153,7 @@ def _parse(parser: ArgumentParser, name: str, value: Any) -> Any:
 
 
 def choices_of(option: Option) -> list[str]:
-    """The values that a Literal allows, else nothing."""
+    """The values that a Literal allows, else an empty list."""
     literals = [part for part in _parts(option.type) if get_origin(part) is Literal]
     return [str(choice) for part in literals for choice in get_args(part)]
 
@@ -172,7 +172,7 @@ def _parts(hint: Any) -> tuple[Any, ...]:
 
 
 def _word(hint: Any) -> str:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a mapping"}
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a string", dict: "a mapping"}
     if hint in words or hint in (type(None), Path):
         return words.get(hint, "")
     inside = " or ".join(filter(None, map(_word, _parts(get_args(hint)[0]))))

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or that nobody reads any more: the work goes on."""
+"""Standard streams that are closed, or no longer read: the work continues."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 
 def open_closed_streams() -> None:
-    """Give the process the standard streams that it was started without, as by ``>&-``.
+    """Open the standard streams that the process was started without, as with ``>&-``.
 
-    A closed descriptor would be taken by the next file that is opened, which would then receive what is printed.
+    Otherwise the next file to be opened would get the closed descriptor, and receive what is printed.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is not None:
             continue
         try:
-            os.fstat(number)  # a file of this process may have it by now
+            os.fstat(number)  # a file of this process may have this number by now
         except OSError:
             _write_nowhere(number)
         setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  (as long as the process)
@@ -33,7 +33,7 @@ def _write_nowhere(descriptor: int) -> None:
 
 
 class _PatientFile(io.FileIO):
-    """A file whose reader may go away: what is written from then on goes nowhere."""
+    """A file whose reader may disappear: whatever is written afterwards is discarded."""
 
     def write(self, data: Any) -> int:
         """Write, or pretend to."""
@@ -46,7 +46,7 @@ class _PatientFile(io.FileIO):
 
 @contextlib.contextmanager
 def patient_stderr() -> Iterator[None]:
-    """While it is open, messages that nobody reads any more, as with ``2>&1 | head -1``, end no training."""
+    """Within the block, messages that are no longer read, as with ``2>&1 | head -1``, do not end the training."""
     before = sys.stderr
     try:
         is_pipe = before.fileno() == 2

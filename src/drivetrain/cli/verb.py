@@ -1,6 +1,6 @@
-"""Run one verb of the engine from the command line, or show what it would do."""
+"""Running a verb of the engine from the command line, or showing what it would do."""
 
-# ruff: noqa: T201  (this module speaks to the terminal)
+# ruff: noqa: T201  (this module prints to the terminal)
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
 
     Args:
         verb: the name of a method of ``Engine``.
-        arguments: what stands after the verb on the command line.
+        arguments: the words after the verb on the command line.
         verbs: all verbs, for messages.
 
     Raises:
-        DrivetrainError: as the verb does; OptionError for a slip on the command line.
+        DrivetrainError: as the verb does; OptionError for a mistake on the command line.
     """
     if "-h" in arguments or "--help" in arguments:
         from drivetrain.cli.help import help_of
@@ -57,10 +57,10 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
 
 
 def run_verb(verb: str, request: Request) -> tuple[Any, str | None]:
-    """Do what a request asks for.
+    """Execute a request.
 
     Returns:
-        What the method of the engine gives back, and the command that usually follows.
+        The return value of the engine's method, and the command that usually follows.
 
     Raises:
         DrivetrainError: as the verb does.
@@ -88,10 +88,10 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
         given["model"] = str(given["work_dir"])
     if verb == "train" and given.get("resume") and not given.get("model"):
         raise OptionError(
-            "--resume needs the work dir of the run that goes on: drivetrain train --work_dir RUN --resume"
+            "--resume needs the work dir of the run to continue: drivetrain train --work_dir RUN --resume"
         )
     if not given.get("model") and not (verb == "train" and given.get("data")):
-        chosen = " Or give only --data FOLDER, and a model is chosen by the data." if verb == "train" else ""
+        chosen = " Or give only --data FOLDER, and a model is chosen based on the data." if verb == "train" else ""
         raise OptionError(
             f"--model is missing. Give a name (drivetrain find lists them), a path or a class path.{chosen}"
         )
@@ -99,7 +99,7 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
 
 
 def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
-    """The engine of a set of options; its ``config`` repeats the run.
+    """The engine for a set of options; its ``config`` repeats the run.
 
     Raises:
         DrivetrainError: as the constructor does.
@@ -110,7 +110,7 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     arguments = {name: values[name] for name in names}
     if values.get("data_args"):
         arguments["data"] = load_with(values["data"], values["data_args"], values["task"])
-    factory: Callable[..., Engine] = Engine  # called as the factory that it is, though the class is abstract
+    factory: Callable[..., Engine] = Engine  # called as a factory, though the class is abstract
     engine = factory(**arguments)
     engine.config = repeatable(values)
     engine.progress = RewordedNotes(NotesOnly() if quiet else engine.progress, reworded_note)
@@ -131,15 +131,15 @@ def own_options(verb: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
-    """Print the plan of a training that is chosen by the data.
+    """Print the plan of a training chosen by the data.
 
     Args:
-        verb: of the command line.
+        verb: the verb.
         values: its options.
         as_json: one JSON document instead of a table.
 
     Raises:
-        OptionError: a model is given, so that nothing is chosen.
+        OptionError: a model is given, so there is nothing to choose.
         DrivetrainError: as the constructor of the engine does.
     """
     from drivetrain.cli.render import Page, write_json
@@ -148,7 +148,7 @@ def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
     if values["model"]:
         Asked(values)
         raise OptionError(
-            f"--dry_run shows what is chosen by the data, but the model is given: {values['model']}. Leave out "
+            f"--dry_run shows what is chosen based on the data, but the model is given: {values['model']}. Leave out "
             "--model, or see the effective options with --print_config."
         )
     check_early(Engine, verb, Asked(values), {name: values[name] for name in _own_names(verb)})
@@ -164,7 +164,5 @@ def show_plan(verb: str, values: Mapping[str, Any], *, as_json: bool) -> int:
         page.table(("option", "value", "why"), rows)
         for text in plan.warnings:
             page.line(f"warning: {text}")
-        page.line(
-            "Nothing was trained. The same command without --dry_run does it; an option overrides what is chosen."
-        )
+        page.line("Nothing was trained. Run the command without --dry_run to train; options override the choices.")
     return 0

@@ -1,4 +1,4 @@
-"""``drivetrain verify``: does an artefact answer here as its model did where it was exported?"""
+"""``drivetrain verify``: whether an artefact gives the same answers here as its model did where it was exported."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from drivetrain.cli.render import Page
 
 
 def verify_artifact(path: Path, **options: Any) -> Answer:
-    """Compare, and show the differences beside what is allowed.
+    """Verify the artefact, and show the differences next to the allowed ones.
 
     Raises:
-        ArtifactError: it cannot be opened, was changed, or holds nothing to compare on.
-        ParityError: it answers otherwise.
+        ArtifactError: it cannot be opened, was changed, or contains nothing to compare on.
+        ParityError: its answers differ.
     """
     from drivetrain.export.verification import verify
     from drivetrain.runtime.artifact import Artifact
@@ -30,7 +30,8 @@ def verify_artifact(path: Path, **options: Any) -> Answer:
         ]
         page.table(("compared with the model", "largest difference", "allowed"), rows)
         page.line(
-            f"Same decision on {report.agreement:.0%} of {len(report.images)} pictures. It answers as the model did."
+            f"Same decision on {report.agreement:.0%} of {len(report.images)} pictures. Its answers are those of the "
+            "model."
         )
 
     return Answer({"artifact": str(artifact.path), **report.to_dict()}, tell)

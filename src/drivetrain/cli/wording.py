@@ -1,4 +1,4 @@
-"""Say a message of the Python API in the words of the command line: ``resume=True`` becomes ``--resume``."""
+"""Translating messages of the Python API to the command line: ``resume=True`` becomes ``--resume``."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MAPPINGS = {
 }
 
 
-#: Arguments of ``load_dataset`` that a verb takes as ``--data.NAME``.
+#: Arguments of ``load_dataset`` that a verb accepts as ``--data.NAME``.
 OF_DATA = ("format", "splits", "strict", "cache", "allow_pickle", "normal")
 
 
 def reworded(message: str, *, own: Mapping[str, str] | None = None, switches_only: bool = False) -> str:
-    """The message with the options as they are written on the command line.
+    """The message with options in their command line form.
 
     Args:
-        message: of an error or a note.
-        own: the options of the command at hand, as it takes them; those of ``load_dataset`` are among them for "data".
-        switches_only: leave ``batch_size=8`` as it is: a note of what was used, not of what to type.
+        message: the message of an error or a note.
+        own: the options of the command at hand, in its spelling; for "data" they include those of ``load_dataset``.
+        switches_only: leave ``batch_size=8`` unchanged: a note about what was used, not about what to type.
     """
     if switches_only:
         return _assigned(_one_voice(message), spellings(own), _SWITCH)
@@ -39,15 +39,15 @@ def reworded(message: str, *, own: Mapping[str, str] | None = None, switches_onl
 
 
 def reworded_note(note: str) -> str:
-    """A note with the switches that it tells to type, such as ``overwrite=True``, as ``--overwrite``."""
+    """A note with the switches that it suggests, such as ``overwrite=True``, as ``--overwrite``."""
     return reworded(note, switches_only=True)
 
 
 def spellings(own: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Names of the Python API -> how they are written after a command.
+    """Names in the Python API -> their command line form.
 
     Args:
-        own: the options of the command, as it takes them; those of others are spelled as these take them.
+        own: the options of the command, in its spelling; the others are spelled as by the verbs.
     """
     from drivetrain.cli.signature import options_of, verbs
 
@@ -57,10 +57,10 @@ def spellings(own: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def in_command_words(message: str, options: Mapping[str, str]) -> str:
-    """The message in the words of the command line alone.
+    """The message in terms of the command line only.
 
     Args:
-        message: of an error.
+        message: the message of an error.
         options: the name of each option -> how it is written.
     """
     if not options:
@@ -69,12 +69,12 @@ def in_command_words(message: str, options: Mapping[str, str]) -> str:
 
 
 def _one_voice(message: str) -> str:
-    """Of a step that is said in both languages (see :func:`drivetrain.errors.either`) the one of the command line."""
+    """Keep only the command line form of a step given in both forms (see :func:`drivetrain.errors.either`)."""
     return re.sub(r"`[^`]*` \(on the command line: `([^`]*)`\)", r"\1", message)
 
 
 def _keys(message: str) -> str:
-    """Keys of mappings as options of their own: ``engine_args={'mosaic': 0.5}`` is ``--engine_args.mosaic 0.5``."""
+    """Keys of mappings as separate options: ``engine_args={'mosaic': 0.5}`` is ``--engine_args.mosaic 0.5``."""
     heads = "|".join(_MAPPINGS)
     verb = r"(?= (?:is|are|has|have|cannot|must)\b)"
     message = re.sub(
@@ -90,9 +90,9 @@ def _keys(message: str) -> str:
 
 
 def _assigned(message: str, options: Mapping[str, str], values: str) -> str:
-    """Every ``name=value`` of an option as it is written on the command line."""
+    """Every ``name=value`` of an option in its command line form."""
     names = _alternatives(options)
-    # "train(precision=...)" and "Engine(work_dir=...)" name one option each
+    # "train(precision=...)" and "Engine(work_dir=...)" each name one option
     alone = re.sub(
         rf"\b(?:Engine|train|test|predict|export)\(({names})=(?:{values})\)", lambda found: options[found[1]], message
     )
@@ -100,9 +100,9 @@ def _assigned(message: str, options: Mapping[str, str], values: str) -> str:
 
 
 def _bare(message: str, options: Mapping[str, str]) -> str:
-    """Names of options without a value: those with an underscore, and any that is to be left out or comes first.
+    """Option names without a value: those with an underscore, and any that should be left out or comes first.
 
-    A list of what is allowed stays as it is.
+    A list of allowed values is not changed.
     """
     message, listed, rest = message.partition(" Allowed: ")
     words = _alternatives(name for name in options if "_" in name)
@@ -132,5 +132,5 @@ def _spelled(option: str, value: str | None) -> str:
 
 
 def command(*words: object) -> str:
-    """A command to copy: paths and values with blanks are quoted as a shell wants it."""
+    """A command to copy: paths and values with spaces are quoted for a shell."""
     return " ".join(shlex.quote(str(word)) for word in words)

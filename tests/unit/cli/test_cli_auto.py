@@ -92,9 +92,10 @@ def test_a_dry_run_shows_the_plan_and_trains_nothing(
 def test_slips_of_a_dry_run(offered: None, colours: Path, capsys) -> None:
     assert main(["train", "--model", "toy:MeanSmall", "--data", str(colours), "--dry_run"]) == 2
     assert (
-        "--dry_run shows what is chosen by the data, but the model is given: toy:MeanSmall" in capsys.readouterr().err
+        "--dry_run shows what is chosen based on the data, but the model is given: toy:MeanSmall"
+        in capsys.readouterr().err
     )
     assert main(["test", "--model", "toy:MeanSmall", "--dry_run"]) == 2
     assert "--dry_run belongs to train, not to test" in capsys.readouterr().err
     assert main(["train"]) == 2
-    assert "Or give only --data FOLDER, and a model is chosen by the data" in capsys.readouterr().err
+    assert "Or give only --data FOLDER, and a model is chosen based on the data" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def test_find_lists_filters_and_counts(toy, capsys) -> None:
     out = output_of(capsys, "find", "LARGE", "--engine", "toy", "--task", "classification")
     assert "toy:MeanSmall" not in out
     assert "1 model." in out
-    assert "No model fits." in output_of(capsys, "find", "--task", "detection")
+    assert "No model matches." in output_of(capsys, "find", "--task", "detection")
     assert "... and 1 more of toy; --limit 2 shows all." in output_of(capsys, "find", "--limit", 1)
     assert output_of(capsys, "find", "--names") == "toy:MeanSmall\ntoy:MeanLarge\n"
     rows = json.loads(output_of(capsys, "find", "small", "--json"))
@@ -85,7 +85,7 @@ def test_help_names_only_what_was_listed_before(toy, tmp_path: Path, monkeypatch
     monkeypatch.setattr(catalog, "_ask_in_child", lambda source: pytest.fail("--help listed models"))
     text = output_of(capsys, "train", "--help")
     assert "MODEL is a name;" in text
-    assert "not listed yet; 'drivetrain find' does it" in text
+    assert "not listed yet; 'drivetrain find' lists them" in text
     assert not (tmp_path / "empty").exists()
 
 
@@ -111,7 +111,7 @@ def test_help_names_the_models_by_engine(toy, monkeypatch, capsys) -> None:
 
 def test_help_shows_every_option(toy, capsys) -> None:
     text = " ".join(output_of(capsys, "train", "--help").split())
-    assert "--max_epochs EPOCHS how many times to go through the training images." in text
+    assert "--max_epochs EPOCHS number of passes through the training images." in text
     assert "--precision {auto,fp32,fp16,bf16}" in text
     assert "--seed SEED of everything random. Default: 0." in text
     assert "Also one by one: --model.KEY VALUE." in text
@@ -163,7 +163,7 @@ def test_info_on_an_artefact(toy, tmp_path: Path, capsys) -> None:
     Artifact(
         tmp_path, "onnx", "fp32", Task.CLASSIFICATION, ("a",), spec, "classification", "model.onnx"
     ).write_manifest()
-    assert "It was not compared with the model it came from." in output_of(capsys, "info", tmp_path)
+    assert "It was not compared with the model it was made from." in output_of(capsys, "info", tmp_path)
     assert json.loads(output_of(capsys, "info", tmp_path / "model.onnx", "--json"))["kind"] == "artifact"
 
 

@@ -32,7 +32,7 @@ def test_a_recipe_is_named_as_such(capsys) -> None:
     assert main(["train", "--recipe", "anomaly/fats"]) == 2
     error = capsys.readouterr().err
     assert "--recipe anomaly/fats does not exist. Did you mean 'anomaly/fast'" in error
-    assert "A file of your own is given as --config FILE" in error
+    assert "Your own file is given with --config FILE" in error
 
 
 def test_a_recipe_may_be_given_as_the_model(tmp_path: Path, capsys) -> None:

@@ -60,7 +60,7 @@ def test_metrics() -> None:
     assert "class19" in text
     assert "class20" not in text
     assert "... and 5 more classes; --json shows all." in text
-    assert "Measured on 7 images." in text
+    assert "Evaluated on 7 images." in text
     data = json_of(metrics)
     assert data["values"] == {"map": 0.123456, "upstream/mAP": None}
     assert data["per_class"]["map"]["class24"] == 0.24
@@ -72,8 +72,8 @@ def test_a_training_without_choice(tmp_path: Path) -> None:
         None, None, Metrics({}), (EpochRecord(0, {"train/loss": 1.0}),), {"max_epochs": (20, 1)}, tmp_path, ("a note",)
     )
     text = text_of(result)
-    assert "max_epochs: asked 20, used 1" in text
-    assert "there was nothing to choose by" in text
+    assert "max_epochs: requested 20, used 1" in text
+    assert "there was no metric to select by" in text
     assert "report.html" not in text
     assert json_of(result)["history"] == [{"epoch": 0, "train/loss": 1.0}]
     assert json_of(result)["notes"] == ["a note"]

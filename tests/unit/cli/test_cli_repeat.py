@@ -48,7 +48,7 @@ def test_another_result_is_code_1(finished: Path, colours: Path, tmp_path: Path,
     out = capsys.readouterr().out
     assert "The result is NOT the same; the largest difference is 0.05." in out
     assert "changed: numpy was 1.0 and is " in out
-    assert "changed: The data have changed: their fingerprint is another." in out
+    assert "changed: The data have changed: their fingerprint is different." in out
     assert run("repeat", finished, "--work_dir", tmp_path / "third", "--tolerance", "0.1") == 0
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_repeated(finished: Path, tmp_path: Path, capsys) -> None
     assert "--tolerance -1.0 must be at least 0." in capsys.readouterr().err
     (finished / "config.yaml").unlink()
     assert run("repeat", finished) == 2
-    assert "it was made from objects of a Python process" in capsys.readouterr().err
+    assert "it was created from objects of a Python process" in capsys.readouterr().err
     record = json.loads((finished / "run.json").read_text())
     (finished / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
     assert run("repeat", finished) == 2

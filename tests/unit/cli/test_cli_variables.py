@@ -65,7 +65,7 @@ def test_a_typo_in_a_variable(toy, monkeypatch, capsys, name: str, hint: str) ->
     monkeypatch.setenv(name, "3")
     assert run("train", "--model", "MeanSmall") == 2
     err = capsys.readouterr().err
-    assert f"The environment variable {name} is no option of drivetrain." in err
+    assert f"The environment variable {name} is not an option of drivetrain." in err
     assert hint in err
 
 

@@ -82,7 +82,7 @@ def test_test_and_predict_open_the_work_dir(trained: Path, calls, colours: Path,
     assert run("test", "--model", trained, "--data", colours, "--subset", "train") == 0
     out = capsys.readouterr().out
     assert "accuracy" in out
-    assert "Measured on" in out
+    assert "Evaluated on" in out
 
     files = sorted((colours / "red").glob("*.png"))[:2]
     assert run("predict", "--model", trained, "--source", *files, "--json") == 0

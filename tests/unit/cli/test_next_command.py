@@ -49,8 +49,8 @@ def test_the_help_of_train_does_not_ask_for_a_model(capsys: pytest.CaptureFixtur
     assert main(["predict", "--help"]) == 0
     predicted = capsys.readouterr().out
     assert trained.startswith("usage: drivetrain train --data DATA [--model MODEL]")
-    assert "what to train for" in trained
-    assert "what to train for" not in predicted
+    assert "the task to train for" in trained
+    assert "the task to train for" not in predicted
 
 
 def test_an_untrained_model_is_tested_with_a_word(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

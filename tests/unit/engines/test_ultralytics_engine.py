@@ -320,7 +320,7 @@ def test_a_missing_checkpoint_is_not_downloaded(shapes: Path, tmp_path: Path, mo
 def test_a_run_does_not_go_on_with_other_classes(classifier: Engine, tmp_path: Path) -> None:
     others = data.class_folders(tmp_path / "others", classes=("red", "blue"), subsets=COUNTS)
     shutil.copytree(classifier.work_dir, tmp_path / "work")
-    with pytest.raises(OptionError, match=r"data=.*others': the run was begun with"):
+    with pytest.raises(OptionError, match=r"data=.*others': the run was started with"):
         _engine("yolo11n-cls", others, tmp_path / "work").train(2, batch_size=5, image_size=32, resume=True)
     record = json.loads((tmp_path / "work" / "run.json").read_text())
     record["data"]["source"] = str(others)  # the classes of the same folder have changed since

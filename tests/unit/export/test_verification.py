@@ -229,7 +229,7 @@ def test_the_command_shows_the_differences(good: Path, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert "openvino fp32, classification; every file is unchanged" in out
     assert "probabilities" in out
-    assert "Same decision on 100% of 2 pictures. It answers as the model did." in out
+    assert "Same decision on 100% of 2 pictures. Its answers are those of the model." in out
     assert main(["verify", str(good), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["passed"] is True
 

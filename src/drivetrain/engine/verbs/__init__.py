@@ -1,4 +1,4 @@
-"""The verbs, a module each; a method of the engine is a verb if its function stands here."""
+"""The verbs, one module each; a method of the engine is a verb if its function is defined here."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def verbs_of(cls: type) -> dict[str, tuple[str, ...]]:
 
 
 def check_early(cls: type, verb: str, start: Start, given: Mapping[str, Any]) -> None:
-    """Refuse what can be refused before the framework is loaded: by the verb's own ``check``, and by its hooks.
+    """Refuse what can be refused before the framework is loaded, with the verb's own ``check`` and its hooks.
 
     Args:
         cls: the engine that has the verb.
         verb: its name.
-        start: what is known of the engine.
+        start: what is known about the engine.
         given: the arguments of the verb.
 
     Raises:
@@ -51,17 +51,17 @@ def check_early(cls: type, verb: str, start: Start, given: Mapping[str, Any]) ->
 
 
 def require_hooks(cls: type, verb: str, hooks: Sequence[str], spec: EngineSpec, more: str = "") -> None:
-    """Refuse a verb whose hooks the framework does not have.
+    """Refuse a verb whose hooks the framework lacks.
 
     Args:
         cls: the engine that has the verbs.
-        verb: what was asked for.
-        hooks: that it needs.
-        spec: of the engine that serves the model.
+        verb: the requested verb.
+        hooks: the hooks that it needs.
+        spec: the spec of the engine that serves the model.
         more: a sentence for the end of the message.
 
     Raises:
-        UnsupportedError: with the verbs that there are.
+        UnsupportedError: the message lists the available verbs.
     """
     if not set(hooks) <= set(spec.hooks):
         able = [name for name, needs in verbs_of(cls).items() if set(needs) <= set(spec.hooks)]
@@ -70,11 +70,11 @@ def require_hooks(cls: type, verb: str, hooks: Sequence[str], spec: EngineSpec, 
 
 
 def known_options(verb: Callable[P, R]) -> Callable[P, R]:
-    """A verb that says in words what is wrong with an option's name or type, and that memory ran out.
+    """Make a verb report a wrong option name or type, and running out of memory, with a clear error.
 
     Raises:
-        UnknownOptionError: it has no such option; the nearest is named.
-        OptionError: a value is not of the type that the option has.
+        UnknownOptionError: it has no such option; the message suggests the closest.
+        OptionError: a value does not have the type of its option.
         OutOfMemoryError: the framework ran out of memory.
     """
 
@@ -93,7 +93,7 @@ def known_options(verb: Callable[P, R]) -> Callable[P, R]:
 
 
 def _out_of_memory(verb: Callable[..., Any], error: Exception) -> OutOfMemoryError:
-    """Our error in place of a framework's own when memory runs out, with the options of this verb that help."""
+    """Our error instead of a framework's own when memory runs out, with the options of this verb that help."""
     said = (str(error) or type(error).__name__).strip().splitlines()[0]
     names = inspect.signature(verb).parameters
     smaller = " or ".join(f"a smaller {name}" for name in ("batch_size", "image_size") if name in names)
@@ -103,15 +103,15 @@ def _out_of_memory(verb: Callable[..., Any], error: Exception) -> OutOfMemoryErr
 
 
 def require_known(function: Callable[..., Any], name: str, given: Iterable[str]) -> None:
-    """Refuse an argument that a function does not have, with the nearest that it has.
+    """Refuse an argument that a function does not have, suggesting the closest one.
 
     Args:
-        function: that is called.
-        name: what to call it in the message.
+        function: the function that is called.
+        name: its name in the message.
         given: the names of the arguments.
 
     Raises:
-        UnknownOptionError: with all arguments that there are.
+        UnknownOptionError: the message lists all arguments.
     """
     parameters = inspect.signature(function).parameters
     names = [known for known in parameters if known != "self"]

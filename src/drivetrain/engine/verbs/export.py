@@ -1,4 +1,4 @@
-"""Export: write an artefact that was compared with the model."""
+"""Export: write an artefact that has been verified against the model."""
 
 from __future__ import annotations
 
@@ -74,24 +74,24 @@ def export(
 
     Args:
         format: "openvino" or "onnx".
-        precision: of the stored weights, "fp32" or "fp16".
-        checkpoint: "best", "last" or a path; the best if there is one, else the last.
-        name: of the folder below "artifacts" in the work dir; format and precision if not given.
-        images: files to compare on; some validation or test images of the data if not given.
-        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
-            validation); the artefact answers with it unless it is given another; the model's own if not given.
-        overwrite: replace an artefact of that name.
+        precision: precision of the stored weights, "fp32" or "fp16".
+        checkpoint: "best", "last" or a path; by default the best if there is one, else the last.
+        name: name of the folder below "artifacts" in the work dir; by default format and precision.
+        images: files to compare on; by default some validation or test images of the data.
+        sensitivity: how readily an anomaly model classifies images and pixels as anomalous (0..1; 0.5 is the threshold
+            from validation); becomes the artefact's default; by default the model's own.
+        overwrite: replace an existing artefact of that name.
 
     Returns:
-        The artefact; the report of the comparison is in its folder.
+        The artefact; the report of the verification is in its folder.
 
     Raises:
         DataError: there are no images to compare on.
-        OptionError: ``sensitivity`` is no number in 0..1, or the task has no use for it.
+        OptionError: ``sensitivity`` is not a number in 0..1, or the task cannot use it.
         ExportError: the model cannot be exported.
-        ArtifactExistsError: there is an artefact of that name, and ``overwrite`` is not set.
-        ParityError: the artefact does not answer as the model does; nothing is left under its name.
-        StorageError: it cannot be written; nothing half-written is left.
+        ArtifactExistsError: an artefact of that name exists, and ``overwrite`` is not set.
+        ParityError: the artefact's answers differ from the model's; nothing is left under its name.
+        StorageError: it cannot be written; no incomplete files are left.
     """
     self.require("export", NEEDS)
     _check_values(locals())
@@ -124,7 +124,7 @@ def export(
 
 
 def _reference(engine: EngineState, images: Sequence[NDArray[np.uint8]]) -> Predictions:
-    """The model's own answers, none of them left out for its low score."""
+    """The model's own answers, including those with low scores."""
     from drivetrain.types.prediction import Predictions
 
     named = ((f"#{number}", image) for number, image in enumerate(images))
@@ -156,7 +156,7 @@ def _folder(engine: EngineState, name: str) -> Path:
 
 
 def _add_to_trackers(engine: EngineState, folder: Path) -> None:
-    """Add an artefact that was exported after the training to the run of each tracker that followed it."""
+    """Add an artefact exported after training to the run of each tracker that logged it."""
     run = engine.weights.run
     places = run.content.get("tracking") or {}
     if run.directory is None or not places:

@@ -1,4 +1,4 @@
-"""Predict: ask the model about images."""
+"""Predict: get the model's answers about images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _check_values(given: Mapping[str, Any]) -> None:
 def _check_task(confidence: float | None, task: Task) -> None:
     if confidence is not None and not task.has_objects:
         raise UnsupportedOptionError(
-            f"confidence={confidence} cannot be honoured: {task.value} has no objects to leave out."
+            f"confidence={confidence} cannot be honoured: {task.value} has no objects to drop."
         )
 
 
@@ -66,35 +66,35 @@ def predict(
     output_format: str | None = None,
     save_media: bool = False,
 ) -> Predictions:
-    """Ask the model about images.
+    """Get the model's answers about images.
 
     Args:
-        source: an array (H, W, 3) uint8 RGB, a file, folder, glob or video, a list of them, or a data set; the test
-            images of the engine's data if not given.
-        checkpoint: "best", "last" or a path; the best if there is one, else the last.
-        batch_size: images in a step.
-        confidence: leave out objects with a lower score (0..1).
-        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
-            validation); the model's own if not given.
-        tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image, or
-            (side, overlap) with the share that neighbours overlap, 0.2 if not given, or "auto" for what suits the
-            sizes of the objects in the training data. Objects are also looked for in the image as a whole.
-        strict: an unreadable image is an error; otherwise it is left out and named in ``Predictions.skipped``.
+        source: an array (H, W, 3) uint8 RGB, a file, folder, glob or video, a list of them, or a data set; by default
+            the test images of the engine's data.
+        checkpoint: "best", "last" or a path; by default the best if there is one, else the last.
+        batch_size: images per step.
+        confidence: drop objects with a lower score (0..1).
+        sensitivity: how readily an anomaly model classifies images and pixels as anomalous (0..1; 0.5 is the threshold
+            from validation); by default the model's own.
+        tile: cut images into tiles, for small objects: the side of a tile in pixels of the image, or (side, overlap)
+            with the overlap of neighbours as a fraction, 0.2 by default, or "auto" for what suits the sizes of the
+            objects in the training data. Objects are also searched for in the whole image.
+        strict: raise for an unreadable image; otherwise it is skipped and listed in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
         output_format: json, csv, coco (a file if output ends in .json, else a folder), yolo, voc, cvat, dota,
-            mvtec, label_studio, parquet, datumaro, image_folder, or images (drawn); by the suffix of output if not
-            given.
+            mvtec, label_studio, parquet, datumaro, image_folder, or images (drawn); by default derived from the suffix
+            of output.
         save_media: copy the images into the folder of output.
 
     Returns:
         One prediction for each image, in the order of the images, in pixels of the original image.
 
     Raises:
-        OptionError: ``output_format`` is not known or does not fit ``output``, or ``sensitivity`` is no number in 0..1.
+        OptionError: ``output_format`` is unknown or does not fit ``output``, or ``sensitivity`` is not in 0..1.
         DataError: there are no images.
         ImageError: no image can be read, or one cannot be and ``strict`` is set.
-        UnsupportedOptionError: the task has no use for ``confidence`` or ``sensitivity``, or the format cannot hold it.
+        UnsupportedOptionError: the task cannot use ``confidence`` or ``sensitivity``, or the format does not.
         StorageError: an answer cannot be written.
     """
     self.require("predict", NEEDS)
@@ -120,7 +120,7 @@ def predict(
 
 
 def _check_output(output: str | Path | None, output_format: str | None, save_media: bool, task: Task | None) -> bool:
-    """Refuse what cannot be written before anything is predicted; whether images in memory must be kept for it."""
+    """Refuse what cannot be written before predicting; return whether in-memory images must be kept for it."""
     if output is None:
         return False
     from drivetrain.data.save_predictions import check_output, needs_pixels
@@ -132,11 +132,11 @@ def _predicted(engine: EngineState, source: Any, how: Mapping[str, Any], *, stri
     """The answers about a source, with their truth if it is a data set.
 
     Args:
-        engine: what answers.
-        source: what to ask about; the test images of the engine's data if ``None``.
+        engine: the engine that answers.
+        source: the source; ``None`` for the test images of the engine's data.
         how: arguments of :meth:`EngineState.answer`.
-        strict: an unreadable image is an error.
-        keep: keep images in memory with their answers, also those of a passing series.
+        strict: raise for an unreadable image.
+        keep: keep in-memory images with their answers, even those of a generator.
     """
     from drivetrain.images.sources import is_held, require_readable
     from drivetrain.images.stream import ImageStream

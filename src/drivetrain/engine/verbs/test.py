@@ -1,4 +1,4 @@
-"""Test: measure the model on images with known answers."""
+"""Test: evaluate the model on annotated images."""
 
 from __future__ import annotations
 
@@ -41,28 +41,28 @@ def test(
     sensitivity: float | None = None,
     tile: Tile | None = None,
 ) -> Metrics:
-    """Measure the model on images with known answers.
+    """Evaluate the model on annotated images.
 
     Args:
-        data: other data than the engine's. Data that are not divided into subsets are measured as a whole, whether
-            given here or to the engine, unless the model was trained on them.
+        data: data other than the engine's. Data without subsets are evaluated as a whole, whether given here or to
+            the engine, unless the model was trained on them.
         subset: "train", "val" or "test".
-        checkpoint: "best", "last" or a path; the best if there is one, else the last.
-        batch_size: images in a step.
-        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
-            validation); the model's own if not given.
-        tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image, or
-            (side, overlap) with the share that neighbours overlap, 0.2 if not given, or "auto" for what suits the
-            sizes of the objects in the training data. Objects are also looked for in the image as a whole.
+        checkpoint: "best", "last" or a path; by default the best if there is one, else the last.
+        batch_size: images per step.
+        sensitivity: how readily an anomaly model classifies images and pixels as anomalous (0..1; 0.5 is the threshold
+            from validation); by default the model's own.
+        tile: cut images into tiles, for small objects: the side of a tile in pixels of the image, or (side, overlap)
+            with the overlap of neighbours as a fraction, 0.2 by default, or "auto" for what suits the sizes of the
+            objects in the training data. Objects are also searched for in the whole image.
 
     Returns:
-        The metrics of the task, the same for every engine; the upstream's own are under "upstream/...". Of an anomaly
-        model, ``tables["thresholds"]`` has recall against false alarms, and the sensitivity for each.
+        The metrics of the task, the same for every engine; the upstream's own are under "upstream/...". For an anomaly
+        model, ``tables["thresholds"]`` has recall and false alarms, and the sensitivity for each.
 
     Raises:
-        DataError: there are no such images, or their labels are not those of the model.
+        DataError: there are no such images, or their labels differ from the model's.
         CheckpointError: the checkpoint does not fit.
-        OptionError: ``sensitivity`` is no number in 0..1, or the task has no use for it.
+        OptionError: ``sensitivity`` is not a number in 0..1, or the task cannot use it.
     """
     self.require("test", NEEDS)
     check_at_least("batch_size", batch_size, 1)
@@ -94,7 +94,7 @@ def _measured(
     batch_size: int | None,
     tile: Tile | None,
 ) -> tuple[Metrics, Predictions]:
-    """The metrics of the answers about samples, and these answers, none of them left out for its low score."""
+    """The metrics of the answers about samples, and these answers, including those with low scores."""
     from drivetrain.images.stream import ImageStream
     from drivetrain.metrics import evaluate
 
@@ -104,7 +104,7 @@ def _measured(
 
 
 def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | None, tile: Tile | None) -> Metrics:
-    """The framework's own numbers, with ours in front where its data can be read from outside."""
+    """The framework's own metrics, preceded by ours if its data can be read from outside."""
     own = engine.framework.test_native(data, subset, batch_size)
     samples = engine.framework.native_samples(data, subset)
     if samples is None:
@@ -113,12 +113,12 @@ def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | 
 
 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
-    """The images to measure on, with the labels of the model; those of anomalies are the kinds that the data name."""
+    """The images to evaluate, with the labels of the model; for anomaly detection, with the labels of the data."""
     dataset = _own_data(engine) if data is None else _other_data(engine, data)
     if not dataset.is_annotated:
         raise DataError(
-            f"{dataset.source}: its {len(dataset)} images have no classes and no annotations to measure by; the verb "
-            "predict answers about them."
+            f"{dataset.source}: its {len(dataset)} images have no classes or annotations to evaluate against; the verb "
+            "predict works without them."
         )
     if dataset is not engine.data.divided:
         for note in dataset.notes:
@@ -129,12 +129,12 @@ def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
         dataset = dataset.relabel(engine.label_names)
     if subset in dataset.subsets or len(dataset.subsets) > 1:
         return dataset.subset(subset)
-    engine.progress.note(f"The data have no subset {subset!r}, so the test is on all of their {len(dataset)} images.")
+    engine.progress.note(f"The data have no subset {subset!r}, so all of their {len(dataset)} images are tested.")
     return dataset
 
 
 def _other_data(engine: EngineState, data: Any) -> Dataset:
-    """The data that were given, or the engine's if they are the same: a model is not measured on what it learned."""
+    """The given data, or the engine's if they are the same: a model is not evaluated on what it was trained on."""
     dataset = engine.data.other(data, engine.task)
     if len(dataset.subsets) > 1 or engine.data.source is None or engine.has_native_data:
         return dataset
@@ -144,7 +144,7 @@ def _other_data(engine: EngineState, data: Any) -> Dataset:
 
 
 def _own_data(engine: EngineState) -> Dataset:
-    """The engine's data: as they were given, unless the model was trained on a part of them."""
+    """The engine's data: as given, unless the model was trained on part of them."""
     divided = engine.dataset
     given = engine.data.as_given
     if given is None or len(given.subsets) > 1 or was_trained_on(engine, divided):
@@ -153,7 +153,7 @@ def _own_data(engine: EngineState) -> Dataset:
 
 
 def was_trained_on(engine: EngineState, dataset: Dataset) -> bool:
-    """Whether the weights of the engine were trained on a part of these data."""
+    """Whether the weights of the engine were trained on part of these data."""
     places = [engine.weights.loaded, engine.resolution.model]
     records = [engine.weights.run, *(RunRecord.around(place) for place in places if isinstance(place, Path))]
     return any(record.was_trained_on(dataset.source, dataset.fingerprint) for record in records)

@@ -1,4 +1,4 @@
-"""Train: the record before it, the framework's own trainer, the result after it."""
+"""Train: write the record, run the framework's own trainer, write the result."""
 
 from __future__ import annotations
 
@@ -84,55 +84,55 @@ def train(
     adaptive_bs: AdaptiveBatchSize | None = None,
     engine_args: Mapping[str, Any] | None = None,
 ) -> TrainResult:
-    """Train the model; what is not given is the engine's own default for it.
+    """Train the model; options that are not given have the engine's own default.
 
     Args:
-        max_epochs: how many times to go through the training images.
-        batch_size: images in a step.
+        max_epochs: number of passes through the training images.
+        batch_size: images per step.
         learning_rate: the highest learning rate of the schedule.
-        image_size: of the model input in pixels, one number or (height, width).
-        seed: of everything random.
-        deterministic: use deterministic algorithms only.
+        image_size: size of the model input in pixels, one number or (height, width).
+        seed: seed of everything random.
+        deterministic: use only deterministic algorithms.
         precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
-        patience: stop after this many validations without a better metric.
-        val_check_interval: validate within an epoch: a share of it (0.5: twice), or a number of batches (100).
-        check_val_every_n_epoch: validate after every so many epochs.
+        patience: stop after this many validations without improvement.
+        val_check_interval: validate within an epoch: after a fraction of it (0.5), or a number of batches (100).
+        check_val_every_n_epoch: validate every this many epochs.
         num_workers: processes or threads that load data.
         devices: how many devices, or which.
-        callbacks: objects of the framework's own callback class.
-        logger: where to follow the training: "tensorboard", "mlflow", "wandb", or an object of the framework's own
-            loggers, or a list of these; the table "csv" is always written.
-        metric: the validation metric that chooses the best state, such as "val/accuracy".
-        class_weights: how much each class counts in the loss: "balanced" makes rare classes count as much as frequent
-            ones; or weights by label, 1 for those left out.
+        callbacks: instances of the framework's own callback class.
+        logger: where to log the training: "tensorboard", "mlflow", "wandb", a logger object of the framework, or a
+            list of these; the table "csv" is always written.
+        metric: the validation metric that selects the best state, such as "val/accuracy".
+        class_weights: weight of each class in the loss: "balanced" makes rare classes count as much as frequent
+            ones; or weights by label, 1 for those omitted.
         sampler: "balanced" draws images of rare classes more often, so that each class is seen about equally often.
-        tile: learn from tiles of the images, cut on the fly: the side in pixels of the image, or (side, overlap), or
-            "auto" for what suits the sizes of the objects; the validation joins the answers about tiles.
+        tile: train on tiles cut from the images on the fly: the side in pixels of the image, or (side, overlap), or
+            "auto" for what suits the sizes of the objects; validation merges the predictions on the tiles.
         ema: validate, save and use a moving average of the weights with this decay, such as 0.999.
-        freeze_backbone: leave the backbone as it is, and train the rest.
-        backbone_learning_rate: the highest learning rate of the backbone; that of the rest if not given.
-        mosaic: how likely a training image is put together of four (0..1).
-        scale_jitter: scale training images by up to this factor, up and down, such as 1.5.
-        checkpoint: begin with the weights of this checkpoint, also of another label set (by class name).
-        resume: go on from the last state of the work dir.
-        overwrite: replace the run that the work dir holds.
-        run_hpo: search the best options before training, in the folder "tuning" of the work dir.
+        freeze_backbone: freeze the backbone and train the rest.
+        backbone_learning_rate: the highest learning rate of the backbone; by default that of the rest.
+        mosaic: the probability that a training image is composed of four (0..1).
+        scale_jitter: scale training images up or down by up to this factor, such as 1.5.
+        checkpoint: start from the weights of this checkpoint, even with different labels (matched by class name).
+        resume: continue from the last state of the work dir.
+        overwrite: replace the run in the work dir.
+        run_hpo: search for the best options before training, in the folder "tuning" of the work dir.
         hpo_config: how to search: "space", "trials", "workers", "time_budget", "pruner", "sampler", as for tune.
-        adaptive_bs: "safe" lowers the batch size to what fits the memory, "full" takes the fastest that fits, both
-            measured by short trainings; when memory runs out after all, training goes on with half of it, once.
+        adaptive_bs: "safe" lowers the batch size to one that fits into memory, "full" uses the fastest that fits, both
+            measured by short trainings; if memory still runs out, training continues with half of it, once.
         engine_args: passed unchanged to the upstream trainer; checked against its own options.
 
     Returns:
-        The checkpoints, the metrics, the history, and the options that the upstream replaced.
+        The checkpoints, the metrics, the history, and the options that the upstream overrode.
 
     Raises:
         OptionError: an option has a wrong value, or cannot be honoured by this engine.
-        DataError: the data cannot be used for training, or images of them cannot be read.
-        WorkDirError: the work dir is taken or cannot be written.
+        DataError: the data cannot be used for training, or some of their images cannot be read.
+        WorkDirError: the work dir is in use or not writable.
         CheckpointError: the checkpoint does not fit.
         TrainingInterrupted: stopped by Ctrl-C; the last state is saved.
         DrivetrainError: no loss was a finite number.
-        StorageError: something cannot be written; the last good state stays.
+        StorageError: something cannot be written; the last good state is kept.
     """
     given = given_options(locals())
     self.require("train", NEEDS)
@@ -158,7 +158,7 @@ def train(
     except KeyboardInterrupt as error:
         run.close("interrupted")
         raise TrainingInterrupted(
-            f"Training was stopped; the last state is in {run.checkpoints}. Go on with it: resume=True, "
+            f"Training was stopped; the last state is in {run.checkpoints}. To continue: resume=True, "
             f"work_dir={str(self.work_dir)!r}."
         ) from error
     except TrialPruned as error:
@@ -173,7 +173,7 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
     """Prepare everything, record what is trained on which data, and train.
 
     Raises:
-        CheckpointError: the work dir that is to be resumed holds another run.
+        CheckpointError: the work dir to resume holds a different run.
     """
     if options.resume:
         check_same_run(engine, run.record)
@@ -201,7 +201,7 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
 
 
 def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
-    """Bring the model into its best state, and close the run with its result, its report and its pictures."""
+    """Load the best state into the model, and close the run with its result, its report and its pictures."""
     from drivetrain.types.results import Metrics, TrainResult
 
     require_numbers(run, has_best=fit.best_checkpoint is not None)
@@ -242,9 +242,9 @@ def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
 def _config_of(
     engine: EngineState, options: TrainOptions, run: Run, given: Mapping[str, Any]
 ) -> Mapping[str, Any] | None:
-    """What repeats this run; what was chosen by the data is written out.
+    """A config that repeats this run, including what was chosen by the data.
 
-    A run that goes on keeps the config that it was begun with, changed only by what was given now.
+    A resumed run keeps its original config, changed only by the options given now.
     """
     before = run.config() if options.resume else None
     if before is not None:
@@ -252,12 +252,14 @@ def _config_of(
     config = engine.config or repeatable(engine, options)
     if config is None or engine.plan is None:
         return config
-    used = {name: getattr(options, name) for name in engine.plan.options}  # a search may have changed them since
+    used = {
+        name: getattr(options, name) for name in engine.plan.options
+    }  # a search may have changed them in the meantime
     return {**engine.plan.written_into(config, engine.model_args), **used}
 
 
 def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``run.json`` says about the run before it starts."""
+    """The content of ``run.json`` before the run starts."""
     native, known = engine.has_native_data, engine.framework
     read_with = (engine.config or {}).get("data_args") or engine.setup.data_args
     names = list(engine.label_names) if known.known_label_names is not None or not native else None
@@ -304,7 +306,7 @@ def _write_report(engine: EngineState, run: Run, result: TrainResult) -> None:
 
 
 def _relative(path: Path | None, run: Run) -> str | None:
-    """The path as seen from the work dir of the run, if it lies in it."""
+    """The path relative to the work dir of the run, if it is inside."""
     if path is None:
         return None
     return str(path.relative_to(run.directory)) if path.is_relative_to(run.directory) else str(path)

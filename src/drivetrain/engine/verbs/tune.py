@@ -1,4 +1,4 @@
-"""Tune: search the best options and model arguments."""
+"""Tune: search for the best options and model arguments."""
 
 from __future__ import annotations
 
@@ -65,44 +65,44 @@ def tune(
     overwrite: bool = False,
     engine_args: Mapping[str, Any] | None = None,
 ) -> TuneResult:
-    """Search the best options and model arguments; a search that was stopped or killed goes on.
+    """Search for the best options and model arguments; a search that was stopped or killed is resumed.
 
-    The same call goes on with the search in its work dir; without a work dir it is "runs/tune-..." of the same name
-    each time. Options that are given are the same for all trials.
+    Repeating the call continues the search in its work dir; without a work dir, it is "runs/tune-..." with the same
+    name each time. Given options are the same for all trials.
 
     Args:
-        max_epochs: of each trial.
+        max_epochs: epochs per trial.
         space: what to search: options of train, "model.NAME" and "engine_args.NAME", each with a list of values or
-            {low, high, log, step}; the engine's own if not given.
-        trials: how many to begin.
-        workers: how many trials run at the same time, each in a process of its own.
-        time_budget: seconds after which no trial begins and those that run end.
-        pruner: ends trials early: "halving" (successive halving), "median", or "none".
-        sampler: proposes values: "tpe" (from what was good before) or "random".
+            {low, high, log, step}; by default the engine's own.
+        trials: the number of trials.
+        workers: how many trials run at the same time, each in a separate process.
+        time_budget: seconds after which no trial starts and running ones stop.
+        pruner: stops trials early: "halving" (successive halving), "median", or "none".
+        sampler: proposes values: "tpe" (based on earlier results) or "random".
         metric: the validation metric that trials are compared by, such as "val/accuracy".
-        batch_size: images in a step.
+        batch_size: images per step.
         learning_rate: the highest learning rate of the schedule.
-        image_size: of the model input in pixels, one number or (height, width).
-        seed: of everything random, and of the proposals.
-        deterministic: use deterministic algorithms only.
+        image_size: size of the model input in pixels, one number or (height, width).
+        seed: seed of everything random, including the proposals.
+        deterministic: use only deterministic algorithms.
         precision: "fp32", "fp16" or "bf16" mixed precision, or "auto" for what suits the device.
-        patience: stop a trial after this many validations without a better metric.
-        val_check_interval: validate within an epoch: a share of it (0.5: twice), or a number of batches (100).
-        check_val_every_n_epoch: validate after every so many epochs.
+        patience: stop a trial after this many validations without improvement.
+        val_check_interval: validate within an epoch: after a fraction of it (0.5), or a number of batches (100).
+        check_val_every_n_epoch: validate every this many epochs.
         num_workers: processes or threads that load data.
         devices: how many devices, or which.
-        checkpoint: begin each trial with the weights of this checkpoint.
-        overwrite: start over where the work dir holds a search.
+        checkpoint: start each trial from the weights of this checkpoint.
+        overwrite: start over if the work dir holds a search.
         engine_args: passed unchanged to the upstream trainer; checked against its own options.
 
     Returns:
-        The best values, the configuration that repeats them, and every trial with what it really used.
+        The best values, the configuration that repeats them, and every trial with the options it actually used.
 
     Raises:
         OptionError: an option or the space has a wrong name or value, or cannot be honoured by this engine.
-        WorkDirError: the work dir holds another search, or another process holds it.
-        DrivetrainError: no trial could be trained.
-        TrainingInterrupted: stopped by Ctrl-C; the same call goes on.
+        WorkDirError: the work dir holds a different search, or another process is using it.
+        DrivetrainError: no trial gave a result.
+        TrainingInterrupted: stopped by Ctrl-C; the same call continues the search.
     """
     arguments = locals()
     given = _of_trials(arguments)
@@ -117,5 +117,5 @@ def tune(
 
 
 def _of_trials(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the trainings; ``overwrite`` and ``sampler`` mean the search here."""
+    """The options of the trainings; ``overwrite`` and ``sampler`` apply to the search here."""
     return {name: value for name, value in given_options(arguments).items() if name not in ("overwrite", "sampler")}
