@@ -1,4 +1,4 @@
-"""Results for the eye: drawn predictions, tables and the page of a run."""
+"""Visual results: drawn predictions, tables and the page of a run."""
 
 from __future__ import annotations
 

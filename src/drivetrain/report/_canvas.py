@@ -1,4 +1,4 @@
-"""A picture to draw on: shapes by OpenCV, text by Pillow, sizes that follow the image."""
+"""A picture to draw on: shapes with OpenCV, text with Pillow, in sizes that follow the image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PALETTE: tuple[Colour, ...] = (
     (0, 114, 255), (255, 140, 0), (0, 170, 90), (225, 40, 60), (150, 80, 230),
     (0, 185, 200), (235, 70, 170), (170, 190, 20), (140, 85, 50), (250, 200, 0),
 )  # fmt: skip
-# tried in this order; the first that has every character of the text is taken
+# tried in this order; the first that has every character of the text is used
 _FONTS = (
     "DejaVuSans.ttf",
     "NotoSansCJK-Regular.ttc",
@@ -40,7 +40,7 @@ _ABSENT = "\U0010fffe"  # a character no font has
 
 
 def colour_of(label: int) -> Colour:
-    """A colour for each class that differs from its neighbours'."""
+    """A colour for each class that differs from those of its neighbours."""
     if label < len(_PALETTE):
         return _PALETTE[label]
     hue = (label * 0.618034) % 1.0
@@ -55,16 +55,16 @@ def text_on(colour: Colour) -> Colour:
 
 
 class Canvas:
-    """An image to draw on, enlarged by a whole number if it is small.
+    """An image to draw on, enlarged by an integer factor if it is small.
 
     Args:
         image: ``(H, W, 3) uint8`` RGB; it is copied.
 
     Attributes:
-        pixels: what has been drawn so far.
-        scale: the enlargement; all coordinates given to the methods are those of the original image.
-        line: width of lines in drawn pixels.
-        font_size: in drawn pixels.
+        pixels: the picture so far.
+        scale: the enlargement; all coordinates passed to the methods are those of the original image.
+        line: line width in drawn pixels.
+        font_size: font size in drawn pixels.
     """
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
@@ -78,7 +78,7 @@ class Canvas:
         self._placed: list[Rectangle] = []
 
     def enlarge(self, array: NDArray[Any]) -> NDArray[Any]:
-        """An array ``(H, W, ...)`` with each pixel repeated as the image's are."""
+        """An array ``(H, W, ...)`` with each pixel repeated like the image's."""
         return array.repeat(self.scale, axis=0).repeat(self.scale, axis=1) if self.scale > 1 else array
 
     def blend(self, mask: NDArray[np.bool_], colour: Colour, opacity: float) -> None:
@@ -115,14 +115,14 @@ class Canvas:
             cv2.circle(self.pixels, center.tolist(), round(radius * 2**_SHIFT), fill, -1, cv2.LINE_AA, _SHIFT)
 
     def label(self, box: Rectangle, text: str, colour: Colour) -> None:
-        """Put a filled label at a box (x1, y1, x2, y2), inside the image and where no other label is, if it can be."""
+        """Draw a filled label at a box (x1, y1, x2, y2), inside the image and away from other labels, if possible."""
         width, height = text_size(text, self.font_size)
         width, height = width + 2 * self._pad, height + 2 * self._pad
         x1, y1, x2, y2 = (value * self.scale for value in box)
         half = self.line / 2
         left, right = x1 - half, x2 + half - width
         above, below = y1 - half - height + 1, y2 + half - 1
-        # on the box, in it, under it, then stacked for boxes that (nearly) coincide
+        # above the box, inside it, below it, then stacked for boxes that (nearly) coincide
         rows = (above, y1 - half, below, below - height, *(above + step * height for step in (2, -1, 3, -2, 4)))
         candidates = [self._inside(x, y, width, height) for y in rows for x in (left, right)]
         free = [place for place in candidates if not any(_overlap(place, other) for other in self._placed)]
@@ -131,7 +131,7 @@ class Canvas:
         self._labels.append((place[0], place[1], text, colour, text_on(colour)))
 
     def finished(self) -> NDArray[np.uint8]:
-        """The picture with all labels on it."""
+        """The picture with all its labels."""
         if not self._labels:
             return self.pixels
         from PIL import Image, ImageDraw
@@ -163,13 +163,13 @@ class Canvas:
 def strip(
     width: int, rows: Sequence[tuple[Colour | None, str, float | None]], font_size: int, *, columns: int = 1
 ) -> NDArray[np.uint8]:
-    """A dark band with one entry a row, to be put under a picture.
+    """A dark band with one entry per row, to be placed below a picture.
 
     Args:
-        width: of the picture.
+        width: width of the picture.
         rows: for each entry the colour of its swatch or bar, its text, and the length of its bar (0..1).
         font_size: in pixels.
-        columns: how many entries to put side by side at the most, as far as there is room.
+        columns: maximum number of entries side by side, if there is room.
 
     Returns:
         ``(height, width, 3)``.
@@ -211,7 +211,7 @@ def text_size(text: str, size: int) -> tuple[int, int]:
 
 
 def fitted(text: str, size: int, width: float) -> str:
-    """The text, cut with an ellipsis if it is too wide."""
+    """The text, truncated with an ellipsis if it is too wide."""
     if text_size(text, size)[0] <= width:
         return text
     while text and text_size(text + "…", size)[0] > width:
@@ -220,7 +220,7 @@ def fitted(text: str, size: int, width: float) -> str:
 
 
 def font_for(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The first font that has all the characters: Pillow's own, or one of the system."""
+    """The first font that has all the characters: Pillow's own, or one of the system's."""
     return _fonts(size)[_first_covering(text)]
 
 
@@ -243,7 +243,7 @@ def _fonts(size: int) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, ...
         try:
             fonts.append(ImageFont.truetype(name, size))
         except OSError:
-            continue  # not on this system
+            continue  # not available on this system
     return (*fonts, ImageFont.load_default(size))
 
 
@@ -252,6 +252,6 @@ def _overlap(first: Rectangle, second: Rectangle) -> bool:
 
 
 def _dim(colour: Colour) -> Colour:
-    """Dark enough for light text."""
+    """The colour, dark enough for light text."""
     red, green, blue = (round(value * 0.55 + base * 0.45) for value, base in zip(colour, DARK, strict=True))
     return red, green, blue

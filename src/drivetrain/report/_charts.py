@@ -1,4 +1,4 @@
-"""Line charts as inline SVG that follows the colours of the page."""
+"""Line charts as inline SVG in the colours of the page."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Series = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 10, 28
-_DOTS = 40  # with more points than that, dots would only thicken the line
+_DOTS = 40  # with more points than this, dots would only thicken the line
 _DECADES_FOR_LOG = 2
 
 
 def charts_of(history: Sequence[EpochRecord]) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """What to draw: title -> name of the line -> points; ``train/loss`` and ``val/loss`` share the chart ``loss``.
+    """The charts: title -> name of the line -> points; ``train/loss`` and ``val/loss`` share the chart ``loss``.
 
-    Values that are not finite are left out; losses come first and learning rates last.
+    Non-finite values are omitted; losses come first and learning rates last.
     """
     charts: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for record in history:
@@ -34,9 +34,9 @@ def charts_of(history: Sequence[EpochRecord]) -> dict[str, dict[str, list[tuple[
 
 
 def line_chart(title: str, lines: Mapping[str, Series], *, by: str = "epoch") -> str:
-    """One chart as ``<figure>``: axes with round numbers, a line for each series, values on hovering.
+    """One chart as ``<figure>``: axes with round numbers, a line per series, values on hover.
 
-    The vertical axis is logarithmic where all values are positive and span more than two decades.
+    The vertical axis is logarithmic if all values are positive and span more than two decades.
     """
     points = [point for series in lines.values() for point in series]
     xs, ys = [x for x, _ in points], [y for _, y in points]

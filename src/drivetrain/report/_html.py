@@ -1,4 +1,4 @@
-"""The parts of every page: escaped text, sections, tables, and the file that appears whole or not at all."""
+"""The parts of every page: escaped text, sections and tables, and writing the file atomically."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from drivetrain.report._style import STYLE
 
 
 def text(value: object) -> str:
-    """Escaped, without the control characters that no page may hold."""
+    """The escaped text, without control characters, which are not allowed in a page."""
     kept = "".join(c for c in str(value) if c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f"))
     return escape(kept.encode("utf-8", "replace").decode("utf-8"))
 
 
 def section(title: str, body: str) -> str:
-    """A part with a headline; nothing where there is nothing to say."""
+    """A section with a headline; empty if it has no content."""
     return f"<section><h2>{text(title)}</h2>{body}</section>" if body else ""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts; the first cell of a row is its name."""
+    """A table of strings; the first cell of a row is its name."""
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
     body = "".join(
         f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
@@ -36,10 +36,10 @@ def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence
     """Write a self-contained page.
 
     Args:
-        path: the HTML file; its folder is made if needed.
+        path: the HTML file; its folder is created if needed.
         title: the headline.
         summary: HTML below the headline.
-        sections: HTML of each part.
+        sections: HTML of each section.
 
     Returns:
         The file.

@@ -1,4 +1,4 @@
-"""The look of the page, light and dark."""
+"""The style sheet of the page, light and dark."""
 
 from __future__ import annotations
 

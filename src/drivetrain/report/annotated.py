@@ -1,4 +1,4 @@
-"""What a data set says about an image, in the form that is drawn."""
+"""The annotations of an image, in the form that is drawn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from drivetrain.images.masks import class_map, has_outline, object_count, object_masks, rasterise
 from drivetrain.types import Prediction, Sample
 
-#: More masks of the size of an image take too much memory; then the boxes alone are drawn.
+#: More image-sized masks than this need too much memory; then only the boxes are drawn.
 _MOST_MASKS = 60
 
 
 def annotation_of(sample: Sample, label_names: Sequence[str]) -> Prediction:
-    """The annotations of an image as a prediction without scores, so that both are drawn alike.
+    """The annotations of an image as a prediction without scores, so that both are drawn in the same way.
 
     Args:
         sample: the annotated image.
@@ -40,7 +40,7 @@ def _objects(sample: Sample, names: tuple[str, ...]) -> Prediction:
     outlined = 0 < count <= _MOST_MASKS and any(has_outline(sample, index) for index in range(count))
     points = sample.keypoints
     if points is not None and points.size:
-        points = points * np.array([1, 1, 0.5], np.float32)  # hidden points are drawn, absent ones are not
+        points = points * np.array([1, 1, 0.5], np.float32)  # hidden points are drawn, missing ones are not
     return Prediction(
         sample.path,
         sample.size,
@@ -53,7 +53,7 @@ def _objects(sample: Sample, names: tuple[str, ...]) -> Prediction:
 
 
 def marked(pixels: NDArray[np.uint8], box: tuple[float, float, float, float] | None, name: str) -> Prediction:
-    """One box with a name on an image, or nothing on it."""
+    """One named box on an image, or none."""
     size = (pixels.shape[0], pixels.shape[1])
     if box is None:
         return Prediction("", size)

@@ -1,4 +1,4 @@
-"""Pictures of predictions: one, a series of them, or several on one sheet."""
+"""Pictures of predictions: one, a series, or several on one sheet."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def draw_prediction(
 def draw_predictions(
     items: Iterable[Prediction], *, min_score: float = 0.0, opacity: float = 0.45
 ) -> Iterator[NDArray[np.uint8]]:
-    """Draw answers one after the other; one image is in memory at a time."""
+    """Draw answers one after another; only one image is in memory at a time."""
     frames = FrameReader()
     for item in items:
         yield draw(image_of(item, frames=frames), item, min_score=min_score, opacity=opacity)
 
 
 def save_prediction(item: Prediction, path: str | Path, image: Any = None) -> Path:
-    """Write an answer as a picture or as JSON, by the suffix; see :meth:`drivetrain.types.Prediction.save`."""
+    """Write an answer as a picture or as JSON, depending on the suffix; see :meth:`drivetrain.types.Prediction.save`."""
     target = Path(path).expanduser()
     suffix = target.suffix.lower()
     if suffix == ".json":
@@ -53,11 +53,11 @@ def save_prediction(item: Prediction, path: str | Path, image: Any = None) -> Pa
 
 
 def sheet(pictures: Sequence[NDArray[np.uint8]], *, width: int = _SHEET_WIDTH) -> NDArray[np.uint8]:
-    """Pictures in rows on one sheet, each in a cell of the same width, made smaller to fit and never larger.
+    """Pictures in rows on one sheet, each in a cell of the same width, scaled down to fit but never enlarged.
 
     Args:
         pictures: ``(H, W, 3) uint8`` RGB, at least one.
-        width: of the sheet in pixels, at the most.
+        width: maximum width of the sheet in pixels.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""The page of a data set: its figures, some of its pictures with their annotations, and what was found in it."""
+"""The page of a data set: its statistics, some of its pictures with annotations, and the findings about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from drivetrain.report.drawing import draw
 from drivetrain.types import Sample
 from drivetrain.types.data_findings import KINDS, DataFinding, DataFindings
 
-#: Findings of a kind that are shown with their pictures; the others stand in a table that is folded.
+#: Findings per kind that are shown with pictures; the others are in a collapsed table.
 _MOST_PICTURES = 24
 _MOST_ROWS = 500
 _WIDTH = 320
@@ -34,20 +34,20 @@ def write_data_page(
     label_names: Sequence[str] = (),
     title: str = "",
 ) -> Path:
-    """Write what a data set holds and what was found in it as one self-contained page.
+    """Write the contents of a data set and the findings about it as one self-contained page.
 
     Args:
-        path: the HTML file; its folder is made if needed. It appears whole or not at all.
-        findings: with the statistics of the data set.
+        path: the HTML file; its folder is created if needed. It is written atomically.
+        findings: the findings, with the statistics of the data set.
         samples: images to show with their annotations.
         label_names: the name of each of their labels.
-        title: the headline; by the source of the data if not given.
+        title: the headline; by default the source of the data.
 
     Returns:
         The file.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     frames = FrameReader()
     facts = findings.statistics
@@ -65,7 +65,7 @@ def write_data_page(
 
 
 def save_findings(findings: DataFindings, path: Path) -> Path:
-    """Write findings as a page or as JSON, by the suffix; see ``save`` of the findings."""
+    """Write findings as a page or as JSON, depending on the suffix; see ``save`` of the findings."""
     suffix = path.suffix.lower()
     if suffix == ".json":
         files.write_text(path, findings.to_json(indent=2) + "\n")
@@ -106,7 +106,7 @@ def _overview(findings: DataFindings) -> str:
 
 
 def _classes(facts: Mapping[str, Any]) -> str:
-    """The images of each label in each subset, with a bar for all of them together."""
+    """The images of each label in each subset, with a bar for the total."""
     per_subset, names = facts.get("images_per_class", {}), facts.get("label_names", ())
     if not names:
         return ""
@@ -167,7 +167,7 @@ def _kind(items: Sequence[DataFinding], frames: FrameReader) -> str:
 
 
 def _finding(item: DataFinding, frames: FrameReader) -> str:
-    """The picture with the object it is about, beside the first of the others."""
+    """The picture with the object concerned, next to the first of the others."""
     label = (
         f" · {item.label or 'none'} → {item.suggested_label or 'none'}" if item.label or item.suggested_label else ""
     )

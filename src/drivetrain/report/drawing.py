@@ -1,4 +1,4 @@
-"""One prediction drawn on its image."""
+"""Drawing one prediction on its image."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from drivetrain.types import Prediction
 
 _THRESHOLD = 0.5
 _GAP = (255, 255, 255)
-_SEEN = 0.3  # keypoints of a lower confidence are left out
-# pairs of the 17 COCO keypoints that a person's limbs join
+_SEEN = 0.3  # keypoints with a lower confidence are not drawn
+# pairs of the 17 COCO keypoints that are joined by a person's limbs
 _PERSON = (
     (15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8),
     (7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6),
@@ -35,25 +35,25 @@ def draw(
     min_score: float = 0.0,
     opacity: float = 0.45,
 ) -> NDArray[np.uint8]:
-    """Draw what the prediction holds, whatever the task.
+    """Draw everything in the prediction, for any task.
 
     Objects get boxes, masks, oriented boxes or keypoints with a label; class, depth and anomaly maps are laid over the
-    image; labels of the whole image, legends, scores and explanations stand in a band under it. Beside an anomaly map
-    stands the image as it is, and a border is drawn only on images that are called anomalous.
+    image; labels of the whole image, legends, scores and explanations are in a band below it. An anomaly map is next to
+    the original image, and a border is only drawn on images classified as anomalous.
 
     Args:
-        image: ``(H, W, 3) uint8`` RGB, of the size the prediction is for; it is not changed.
+        image: ``(H, W, 3) uint8`` RGB, of the size the prediction is for; it is not modified.
         prediction: the answer about it.
-        label_names: the name of each label, instead of those of the prediction; numbers stand in for absent ones.
-        min_score: objects with a lower score are left out.
-        opacity: of masks and maps, 0..1.
+        label_names: the name of each label, instead of those of the prediction; numbers replace missing ones.
+        min_score: objects with a lower score are not drawn.
+        opacity: opacity of masks and maps, 0..1.
 
     Returns:
-        ``(H', W', 3) uint8``: images with a short side below 320 pixels are enlarged by a whole number, the band adds
-        to the height, and the image beside an anomaly map to the width (to the height if it is very wide).
+        ``(H', W', 3) uint8``: images with a short side below 320 pixels are enlarged by an integer factor, the band
+        adds to the height, and the image next to an anomaly map to the width (to the height if it is very wide).
 
     Raises:
-        DataError: the image is not of that kind or size.
+        DataError: the image has the wrong type or size.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(f"image is {image.dtype} {image.shape}; (H, W, 3) uint8 RGB is needed.")
@@ -77,7 +77,7 @@ def draw(
 
 
 def _bands(prediction: Prediction, names: Sequence[str], width: int, font_size: int) -> Iterator[NDArray[np.uint8]]:
-    """What stands under the picture: legends, the verdict, labels of the whole image, the explanation."""
+    """The bands below the picture: legends, the verdict, labels of the whole image, the explanation."""
     if prediction.class_map is not None:
         yield strip(width, _legend(prediction.class_map, names), font_size, columns=4)
     if prediction.depth_map is not None:
@@ -92,18 +92,18 @@ def _bands(prediction: Prediction, names: Sequence[str], width: int, font_size: 
 
 
 def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None = None) -> NDArray[np.uint8]:
-    """The pixels that a prediction is about: what is given, else what was kept, else its file or frame.
+    """The pixels that a prediction is about: those given, else those kept, else those of its file or frame.
 
     Args:
         item: the prediction.
         image: an array (RGB), a PIL image, bytes or a path.
-        frames: what reads the files; the reader of this thread if not given.
+        frames: reads the files; by default the reader of this thread.
 
     Returns:
         ``(H, W, 3) uint8`` RGB.
 
     Raises:
-        DataError: there is no image; DataNotFoundError: its file is gone.
+        DataError: there is no image; DataNotFoundError: its file no longer exists.
         ImageError: it cannot be read.
     """
     given = image if image is not None else item.image
@@ -111,14 +111,14 @@ def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None 
         return read_image(given)
     if not item.path:
         raise DataError(
-            "this prediction has no image to draw on: it was an array that a generator gave, and was not kept. Give it "
+            "this prediction has no image to draw on: it was an array from a generator, and was not kept. Give it "
             "again, as the argument 'image' of draw, show or save."
         )
     return (frames or shared_reader()).read(item.path)
 
 
 def _beside(first: NDArray[np.uint8], second: NDArray[np.uint8], gap: int) -> NDArray[np.uint8]:
-    """Two pictures of one size side by side; one above the other if they are very wide."""
+    """Two pictures of one size side by side, or one above the other if they are very wide."""
     height, width = first.shape[:2]
     axis = 0 if width > 2 * height else 1
     between = np.empty((gap, width, 3) if axis == 0 else (height, gap, 3), np.uint8)
@@ -127,7 +127,7 @@ def _beside(first: NDArray[np.uint8], second: NDArray[np.uint8], gap: int) -> ND
 
 
 def _wrapped(text: str, width: int, font_size: int) -> list[str]:
-    """At most four lines that fit, the last one cut if there is more."""
+    """At most four lines that fit, the last one truncated if there is more."""
     lines = textwrap.wrap(text, max(8, int(width / (0.58 * font_size)))) or [""]
     return lines if len(lines) <= _MOST_LINES else [*lines[: _MOST_LINES - 1], f"{lines[_MOST_LINES - 1]} …"]
 
@@ -142,7 +142,7 @@ def _name(label: int, label_names: Sequence[str]) -> str:
 
 
 def _image_labels(prediction: Prediction, label_names: Sequence[str]) -> list[tuple[Colour | None, str, float | None]]:
-    """The most probable labels with bars; the chosen ones are coloured."""
+    """The most probable labels with bars; the predicted ones are coloured."""
     labels = [] if prediction.labels is None else [int(label) for label in prediction.labels]
     scores = prediction.probabilities
     if scores is None:
@@ -174,7 +174,7 @@ def _draw_objects(
     labels = np.zeros(count, np.int64) if prediction.labels is None else prediction.labels
     scores = np.ones(count, np.float32) if prediction.scores is None else prediction.scores
     order = [int(n) for n in np.argsort(scores, kind="stable") if scores[n] >= min_score]
-    for index in order:  # the surest on top
+    for index in order:  # the most confident on top
         _draw_object(canvas, prediction, index, colour_of(int(labels[index])), opacity)
     for index in reversed(order):  # and its label placed first
         score = None if prediction.scores is None else scores[index]
@@ -203,7 +203,7 @@ def _draw_object(canvas: Canvas, prediction: Prediction, index: int, colour: Col
 
 
 def _bounds(prediction: Prediction, index: int) -> tuple[float, float, float, float]:
-    """Where the label of an object belongs."""
+    """The rectangle at which the label of an object belongs."""
     if prediction.corners is not None:
         points = prediction.corners[index]
     elif prediction.boxes is not None:
@@ -219,7 +219,7 @@ def _bounds(prediction: Prediction, index: int) -> tuple[float, float, float, fl
 
 
 def _draw_classes(canvas: Canvas, classes: NDArray[np.int64], label_names: Sequence[str], opacity: float) -> None:
-    """Tint every class but the background."""
+    """Tint every class except the background."""
     for label in np.unique(classes).tolist():
         if not _is_background(label, label_names):
             canvas.blend(classes == label, colour_of(max(label, 0)), opacity)
@@ -227,7 +227,7 @@ def _draw_classes(canvas: Canvas, classes: NDArray[np.int64], label_names: Seque
 
 
 def _legend(classes: NDArray[np.int64], label_names: Sequence[str]) -> list[tuple[Colour | None, str, float | None]]:
-    """The classes with their colours, by falling share of the image."""
+    """The classes with their colours, by descending share of the image."""
     numbers, counts = np.unique(classes, return_counts=True)
     rows: list[tuple[Colour | None, str, float | None]] = []
     for place in np.argsort(-counts, kind="stable"):
@@ -267,7 +267,7 @@ def _depth_scale(depth: NDArray[np.float32], width: int, font_size: int) -> NDAr
 
 
 def _draw_anomaly(canvas: Canvas, prediction: Prediction, opacity: float) -> None:
-    """The heat map, stronger where it is hotter, and on an anomalous image the border of what is called so."""
+    """The heat map, more opaque where it is hotter, and on an anomalous image the border of the anomalous region."""
     import cv2
 
     heat, mask = prediction.anomaly_map, prediction.anomaly_mask

@@ -1,4 +1,4 @@
-"""Predictions before the eye: as HTML for a notebook, or in the picture viewer of the system."""
+"""Showing predictions: as HTML in a notebook, or in the system's picture viewer."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _CAPTION = "font-size:85%;overflow-wrap:anywhere;max-width:{width}px"
 
 
 def prediction_html(item: Prediction) -> str:
-    """One answer as HTML: its picture with path and summary, or why there is no picture."""
+    """One answer as HTML: its picture with path and summary, or the reason why there is no picture."""
     return _figure(item, 0, FrameReader(), width=_WIDTH, truth="")
 
 
 def predictions_html(items: Predictions) -> str:
-    """Many answers as HTML: what they are, counts by class, the first pictures, and what was skipped."""
+    """Many answers as HTML: a summary, counts by class, the first pictures, and what was skipped."""
     frames = FrameReader()
     figures = [
         _figure(item, number, frames, width=_SMALL_WIDTH, truth=_truth(items, item))
@@ -55,11 +55,11 @@ def show(shown: Prediction | Predictions, image: Any = None) -> None:
 
     Args:
         shown: one answer or several.
-        image: of a prediction that has neither a file nor a kept image.
+        image: the image of a prediction that has neither a file nor a kept image.
 
     Raises:
         DataError: there is nothing to draw, or no image to draw on.
-        UnsupportedError: there is no notebook, no screen or no viewer here.
+        UnsupportedError: there is no notebook, no screen or no viewer.
     """
     if isinstance(shown, Prediction):
         picture = draw_prediction(shown, image)
@@ -75,7 +75,7 @@ def show(shown: Prediction | Predictions, image: Any = None) -> None:
 
 
 def _in_notebook() -> bool:
-    """Whether a notebook's kernel runs this program; a shell of IPython has no place for pictures."""
+    """Whether a notebook's kernel runs this program; an IPython shell cannot show pictures."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
@@ -87,7 +87,7 @@ def _open_viewer(picture: NDArray[np.uint8]) -> None:
     has_screen = sys.platform in ("win32", "darwin") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if not has_screen or not ImageShow.show(Image.fromarray(picture), "drivetrain"):
         raise UnsupportedError(
-            "There is no screen, or no picture viewer, to show a picture with. Write it to a file: "
+            "There is no screen, or no picture viewer, to show a picture. Write it to a file: "
             + either("prediction.save('answer.jpg')", "--save_images")
             + "."
         )
@@ -113,7 +113,7 @@ def _counts(items: Predictions) -> str:
 
 
 def _truth(items: Predictions, item: Prediction) -> str:
-    """What the data say about the image, in a few words; nothing if they say nothing."""
+    """The annotations of the image in a few words; empty if there are none."""
     sample = items.truth.get(item.path) if items.truth is not None else None
     return "" if sample is None or items.truth is None else truth_in_words(sample, items.truth.label_names)
 
@@ -134,14 +134,14 @@ def _figure(item: Prediction, number: int, frames: FrameReader, *, width: int, t
 
 
 def _answer(item: Prediction) -> str:
-    """Objects are counted, for the picture says which is which."""
+    """The answer in words, with objects only counted, as the picture shows which is which."""
     if item.labels is not None and len(item.labels) > 1 and item.probabilities is None:
         return counts_in_words(count_classes(item))
     return summary_of(item)
 
 
 def _encoded(picture: NDArray[np.uint8], width: int) -> bytes:
-    """The picture as JPEG, made smaller if it is wider than that."""
+    """The picture as JPEG, scaled down if it is wider than this."""
     from PIL import Image
 
     image = Image.fromarray(picture)

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file that needs nothing else, online or on disk."""
+"""The page of a run: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from drivetrain.report._html import section, table, text, write_page
 from drivetrain.report.tables import ABSENT, class_rows, number, threshold_rows
 from drivetrain.types import EpochRecord, Metrics, ParityReport
 
-_MOST_CLASSES = 40  # of a confusion matrix that can still be read
+_MOST_CLASSES = 40  # in a confusion matrix that is still readable
 _MOST_CONFUSIONS = 20
 _PICTURE_WIDTH = 640
-_SHORT = 120  # characters of a value that stands in the open
+_SHORT = 120  # characters of a value that is shown uncollapsed
 
 
 def write_report(
@@ -32,16 +32,16 @@ def write_report(
     notes: Sequence[str] = (),
     parity: ParityReport | None = None,
 ) -> Path:
-    """Write what a run did and reached as one self-contained page.
+    """Write what a run did and achieved as one self-contained page.
 
     Args:
-        path: the HTML file; its folder is made if needed. It appears whole or not at all.
+        path: the HTML file; its folder is created if needed. It is written atomically.
         title: the headline.
         run: the record of the run, any plain data.
-        metrics: what it reached.
-        history: one record for each epoch, for the charts.
+        metrics: the metrics of the run.
+        history: one record per epoch, for the charts.
         pictures: drawn predictions, embedded at a width of at most 640 pixels.
-        notes: what the reader should know first.
+        notes: notes for the reader, shown first.
         parity: how the exported artefact compares with the model.
 
     Returns:
@@ -67,7 +67,7 @@ def write_report(
 
 
 def _summary(run: Mapping[str, Any]) -> str:
-    """The facts of the run that matter at a glance."""
+    """The most important facts about the run."""
     model, options = run.get("model"), run.get("options")
     known = {**options, **run} if isinstance(options, Mapping) else dict(run)
     if isinstance(model, Mapping):
@@ -102,7 +102,7 @@ def _metrics(metrics: Metrics | None) -> str:
     body = f'<ul class="tiles">{tiles}</ul>' if tiles else ""
     if upstream:
         rows = [[name.removeprefix("upstream/"), number(value)] for name, value in upstream.items()]
-        body += f"<details><summary>The framework's own numbers</summary>{table(['name', 'value'], rows)}</details>"
+        body += f"<details><summary>The framework's own metrics</summary>{table(['name', 'value'], rows)}</details>"
     images = f" on {metrics.count} images" if metrics.count else ""
     return section(f"Metrics{images}", body)
 
@@ -113,7 +113,7 @@ def _charts(history: Sequence[EpochRecord]) -> str:
 
 
 def _plan(run: Mapping[str, Any]) -> str:
-    """What was chosen by the data, where no model was given."""
+    """What was chosen by the data, if no model was given."""
     plan = run.get("plan")
     if not isinstance(plan, Mapping):
         return ""
@@ -170,7 +170,7 @@ def _classes(metrics: Metrics | None) -> str:
 
 
 def _thresholds(metrics: Metrics | None) -> str:
-    """Recall against false alarms, and what to choose."""
+    """Recall and false alarms, and the recommended sensitivity."""
     header, rows = threshold_rows(metrics) if metrics is not None else ([], [])
     if metrics is None or not rows:
         return ""
@@ -201,7 +201,7 @@ def _pictures(pictures: Sequence[str | Path]) -> str:
 
 
 def _embedded(picture: Path) -> str:
-    """The picture as a data URI, made smaller if it is wide."""
+    """The picture as a data URI, scaled down if it is wide."""
     from drivetrain.images.file import NoImage, open_image
 
     try:
@@ -219,7 +219,7 @@ def _embedded(picture: Path) -> str:
 
 
 def _record(run: Mapping[str, Any]) -> str:
-    """Everything in the record: short values in the open, the rest to be unfolded."""
+    """Everything in the record: short values shown, the rest collapsed."""
     rows, folded = [], []
     for key, value in run.items():
         if isinstance(value, Mapping) and value:

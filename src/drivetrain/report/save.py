@@ -1,4 +1,4 @@
-"""Predictions drawn into picture files, one after the other."""
+"""Saving drawn predictions as picture files, one after another."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def save_drawings(
     min_score: float = 0.0,
     opacity: float = 0.45,
 ) -> list[Path]:
-    """Draw each prediction on its image and save it; one image is in memory at a time.
+    """Draw each prediction on its image and save it; only one image is in memory at a time.
 
-    The pictures keep the folders of their images below the folder that all of them share. Where two would get the same
-    name (``a.jpg`` and ``a.png``), the later one gets a number. Each file appears whole or not at all.
+    The pictures keep the folders of their images below their common folder. If two would get the same
+    name (``a.jpg`` and ``a.png``), the later one gets a number. Each file is written atomically.
 
     Args:
         predictions: the answers; frames of a video (``clip.mp4#12``) are read from the video again.
-        directory: where to put the pictures; it is made if needed, and pictures of the same name are replaced.
-        label_names: the name of each label; those of the predictions if not given.
-        images: the images in the order of the predictions; if not given, those kept with the predictions, or read from
+        directory: the folder for the pictures; created if needed, replacing pictures of the same name.
+        label_names: the name of each label; by default those of the predictions.
+        images: the images in the order of the predictions; by default those kept with the predictions, or read from
             their files.
         suffix: ``".jpg"``, ``".png"`` or ``".webp"``.
         min_score: see :func:`drivetrain.report.draw`.
@@ -49,7 +49,7 @@ def save_drawings(
 
     Raises:
         DataError: a prediction has neither a file nor a kept image and ``images`` was not given (or is too short), a
-            picture would replace the image it is drawn on, or the suffix is another.
+            picture would replace the image it is drawn on, or the suffix is not supported.
         ImageError: an image cannot be read.
     """
     if suffix not in SUFFIXES:
@@ -72,7 +72,7 @@ def _next(images: Iterator[NDArray[np.uint8]], item: Prediction) -> NDArray[np.u
 
 
 def _targets(paths: Sequence[str], directory: Path, suffix: str) -> list[Path]:
-    """A file for each image, all different."""
+    """A file for each image, all distinct."""
     absolute = [os.path.abspath(path) if path else "" for path in paths]  # noqa: PTH100  (no links are followed)
     parents = {os.path.dirname(path) for path in absolute if path}  # noqa: PTH120
     try:
@@ -97,10 +97,10 @@ def _targets(paths: Sequence[str], directory: Path, suffix: str) -> list[Path]:
 
 
 def write_picture(picture: NDArray[np.uint8], target: Path) -> None:
-    """Write ``(H, W, 3) uint8`` RGB to a ``.jpg``, ``.png`` or ``.webp`` file, whole or not at all.
+    """Write ``(H, W, 3) uint8`` RGB to a ``.jpg``, ``.png`` or ``.webp`` file, atomically.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Metrics of one run or of several as tables, for the terminal and as Markdown."""
+"""Metrics of one or several runs as tables, for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ABSENT = "\N{EN DASH}"
 
 
 def number(value: float | None) -> str:
-    """A value as people read it: four decimals, or four digits if it is large or tiny; a dash for none or NaN."""
+    """A value in readable form: four decimals, or four digits if it is large or tiny; a dash for none or NaN."""
     if value is None or math.isnan(value):
         return ABSENT
     if value == 0 or 1e-3 <= abs(value) < 1e3:
@@ -25,11 +25,11 @@ def number(value: float | None) -> str:
 
 
 def metrics_table(metrics: Metrics, *, title: str = "", per_class: bool = True) -> Table:
-    """The scalars, then a row for each class, as a rich table.
+    """The scalars, then a row per class, as a rich table.
 
     Args:
-        metrics: what to show.
-        title: of the table.
+        metrics: the metrics.
+        title: title of the table.
         per_class: whether to add the classes.
     """
     header, rows = _metric_rows(metrics, per_class=per_class)
@@ -48,12 +48,12 @@ def metrics_markdown(metrics: Metrics, *, per_class: bool = True) -> str:
 def compare_table(
     runs: Mapping[str, Mapping[str, float]], *, title: str = "", names: Sequence[str] | None = None
 ) -> Table:
-    """Several runs beside each other as a rich table: a row for each run, the best of each column in bold green.
+    """Several runs next to each other as a rich table: one row per run, the best of each column in bold green.
 
     Args:
         runs: name of the run -> its metrics (a :class:`Metrics` is one).
-        title: of the table.
-        names: which metrics, in this order; all that any run has if not given.
+        title: title of the table.
+        names: which metrics, in this order; by default all that any run has.
     """
     header, rows, best = _compared(runs, names)
     marked = [
@@ -64,7 +64,7 @@ def compare_table(
 
 
 def compare_markdown(runs: Mapping[str, Mapping[str, float]], *, names: Sequence[str] | None = None) -> str:
-    """The same in Markdown, the best in bold."""
+    """The same in Markdown, with the best in bold."""
     header, rows, best = _compared(runs, names)
     marked = [
         [f"**{cell}**" if (line, column) in best else cell for column, cell in enumerate(row)]
@@ -82,7 +82,7 @@ def class_rows(metrics: Metrics) -> tuple[list[str], list[list[str]]]:
 
 
 def threshold_rows(metrics: Metrics) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of recall against false alarms; no rows where there is no such table."""
+    """The header and the rows of recall and false alarms; no rows if there is no such table."""
     table = metrics.tables.get("thresholds", ())
     named = any("sensitivity" in row for row in table)
     rows = [
@@ -114,7 +114,7 @@ def _metric_rows(metrics: Metrics, *, per_class: bool) -> tuple[list[str], list[
 def _compared(
     runs: Mapping[str, Mapping[str, float]], names: Sequence[str] | None
 ) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
-    """Header, rows and the places (row, column) of the best values."""
+    """Header, rows and the positions (row, column) of the best values."""
     columns = list(names) if names is not None else list(dict.fromkeys(name for run in runs.values() for name in run))
     rows = [[run, *(number(values.get(name)) for name in columns)] for run, values in runs.items()]
     best: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""The page of a search: how the best grew, what mattered, and every trial."""
+"""The page of a search: the progress of the best value, the importance of options, and every trial."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MOST_CURVES = 6
 
 
 def write_tuning_report(path: Path, result: TuneResult, *, definition: Mapping[str, Any]) -> Path:
-    """Write what a search found as one self-contained page.
+    """Write the results of a search as one self-contained page.
 
     Args:
         path: the HTML file.
-        result: of the search.
+        result: the result of the search.
         definition: model, data, options and space, as plain data.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Running artefacts: needs neither torch nor any framework a model was trained with."""
+"""Running artefacts, without torch or the framework that a model was trained with."""
 
 from __future__ import annotations
 

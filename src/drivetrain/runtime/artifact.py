@@ -1,4 +1,4 @@
-"""An exported model and its manifest: a folder that says everything about itself."""
+"""An exported model and its manifest: a self-describing folder."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ _EXPORT = either("engine.export()", "drivetrain export --model RUN")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A model that has left its framework, with all that is needed to run it.
+    """A model exported from its framework, with everything needed to run it.
 
     Attributes:
         path: the folder.
         format: ``"openvino"`` or ``"onnx"``.
-        precision: of the stored weights: ``"fp32"``, ``"fp16"`` or ``"int8"``.
-        task: what the model answers.
+        precision: precision of the stored weights: ``"fp32"``, ``"fp16"`` or ``"int8"``.
+        task: the task of the model.
         label_names: the name of each label, by its number.
         image_spec: how an image becomes the input of the model.
         decoder: name of the decoder of the outputs, or its class path ``"package.module:Class"``.
         decoder_args: plain data for that decoder.
-        engine: which engine exported it (``""`` for a bare model file).
-        model_name: what was exported.
-        model_file: the file that holds the graph, relative to ``path``.
+        engine: the engine that exported it (``""`` for a plain model file).
+        model_name: the name of the exported model.
+        model_file: the file with the graph, relative to ``path``.
         embedded: whether the graph takes raw ``(B, H, W, 3) uint8`` RGB images of any size. If not, it takes
-            ``(B, 3, height, width)`` floats, and :attr:`image_spec` says how to make them.
+            ``(B, 3, height, width)`` floats, and :attr:`image_spec` says how to compute them.
         planes: the raw images are not ``(B, H, W, 3) uint8`` but ``(B, 3, H, W) float32`` in 0..1.
-        dynamic_batch: whether the graph takes more than one image at a time.
-        output_names: of the graph, in its order.
+        dynamic_batch: whether the graph accepts more than one image at a time.
+        output_names: outputs of the graph, in order.
         versions: package -> version, at export.
-        licences: of the ``code`` and the published ``weights`` of the model it came from; "unknown" where its upstream
-            does not state it, empty where an older drivetrain wrote it.
-        files: name -> ``{"size": bytes, "sha256": hex}`` of every file of the folder but the manifest.
+        licences: licences of the ``code`` and published ``weights`` of the original model; "unknown" if its upstream
+            states none, empty if an older drivetrain wrote the artefact.
+        files: name -> ``{"size": bytes, "sha256": hex}`` of every file in the folder except the manifest.
         tiling: the tiles that suit the objects in the training data: ``size``, ``overlap`` and the ``reason``; empty
-            where they were not known.
-        parity: the report of the comparison with the source model, as plain data.
+            if unknown.
+        parity: the report of the comparison with the original model, as plain data.
         created: ISO time in UTC.
         drivetrain_version: the version that wrote it.
-        schema_version: of the manifest.
+        schema_version: version of the manifest's schema.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class Artifact:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """The total size of the files."""
         return sum(int(entry["size"]) for entry in self.files.values())
 
     @classmethod
@@ -98,17 +98,17 @@ class Artifact:
         A model file without a manifest is opened by the ModelAPI metadata in it.
 
         Raises:
-            ArtifactError: nothing is there; the manifest is missing, broken or of a newer schema; a file is missing
-                or has another size than the manifest says; or the metadata of a bare file are not enough.
+            ArtifactError: it does not exist; the manifest is missing, broken or from a newer schema; a file is missing
+                or differs in size from the manifest; or the metadata of a plain model file are insufficient.
         """
         path = Path(path)
         if not path.exists():
-            raise ArtifactError(f"the artefact {str(path)!r} does not exist. Make one: {_EXPORT}.")
+            raise ArtifactError(f"the artefact {str(path)!r} does not exist. Create one: {_EXPORT}.")
         if path.is_file() and path.suffix in _CHECKPOINTS:
             raise ArtifactError(
-                f"{str(path)!r} is a checkpoint and no artefact. Export it: "
+                f"{str(path)!r} is a checkpoint, not an artefact. Export it: "
                 + either(f"Engine({str(path)!r}, data).export()", f"drivetrain export --model {path} --data FOLDER")
-                + ", and load what that writes."
+                + ", and load the result."
             )
         if path.is_file() and path.suffix in _MODEL_SUFFIXES and not (path.parent / MANIFEST_NAME).exists():
             return _open_bare(path)
@@ -132,7 +132,7 @@ class Artifact:
             if file_sha256(self.path / name) != entry["sha256"]:
                 raise ArtifactError(
                     f"{name!r} of the artefact {str(self.path)!r} was changed since the export: "
-                    "its SHA-256 is not that of the manifest. Export the model again."
+                    "its SHA-256 differs from the manifest. Export the model again."
                 )
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Artifact:
         return data
 
     def write_manifest(self) -> Self:
-        """Write ``manifest.json`` in one step, with the sizes and hashes of the files that lie there now.
+        """Write ``manifest.json`` atomically, with the sizes and hashes of the present files.
 
         Returns:
             The artefact with these ``files``.
@@ -165,7 +165,7 @@ class Artifact:
         """Compare the size of every file with the manifest.
 
         Raises:
-            ArtifactError: one is missing, or has another size.
+            ArtifactError: a file is missing, or its size differs.
         """
         for name, entry in self.files.items():
             file = self.path / name
@@ -173,8 +173,8 @@ class Artifact:
                 raise ArtifactError(f"the artefact {str(self.path)!r} lacks its file {name!r}. Export the model again.")
             if file.stat().st_size != entry["size"]:
                 raise ArtifactError(
-                    f"{name!r} of the artefact {str(self.path)!r} has {file.stat().st_size} bytes and not the "
-                    f"{entry['size']} of the manifest: it was changed or not copied whole. Export the model again."
+                    f"{name!r} of the artefact {str(self.path)!r} has {file.stat().st_size} bytes, not the "
+                    f"{entry['size']} of the manifest: it was changed or not copied completely. Export the model again."
                 )
 
 
@@ -233,18 +233,18 @@ def _parse_manifest(folder: Path, data: dict[str, Any]) -> Artifact:
 
 
 def _open_bare(path: Path) -> Artifact:
-    """A model file without a manifest, by the ModelAPI metadata in it."""
+    """A model file without a manifest, opened by its ModelAPI metadata."""
     info, shape, outputs = _xml_metadata(path) if path.suffix == ".xml" else _onnx_metadata(path)
     kind = info.get("model_type", "")
     missing = [key for key in ("model_type", "labels") if not info.get(key)]
     if missing:
         raise ArtifactError(
-            f"{str(path)!r} has no {MANIFEST_NAME} beside it, and its ModelAPI metadata lack {', '.join(missing)}. "
-            f"Export the model ({_EXPORT}), or stamp model_info into the file."
+            f"{str(path)!r} has no {MANIFEST_NAME} next to it, and its ModelAPI metadata lack {', '.join(missing)}. "
+            f"Export the model ({_EXPORT}), or add model_info to the file."
         )
     if kind.lower() != "classification" or _flag(info, "hierarchical"):
         raise ArtifactError(
-            f"{str(path)!r} has no {MANIFEST_NAME} beside it, and of bare files only those with "
+            f"{str(path)!r} has no {MANIFEST_NAME} next to it, and of plain model files only those with "
             f"model_type=Classification (not hierarchical) can be run, not {kind!r}. Export the model: {_EXPORT}."
         )
     embedded = _flag(info, "embedded_processing")
@@ -278,7 +278,7 @@ def _bare_spec(info: Mapping[str, str], height: int, width: int, path: Path) -> 
     resize = {"standard": "stretch", "crop": "crop", "fit_to_window_letterbox": "letterbox"}
     asked = info.get("resize_type", "standard")
     if asked not in resize:
-        raise ArtifactError(f"{str(path)!r} asks for resize_type={asked!r}; allowed: {', '.join(resize)}.")
+        raise ArtifactError(f"{str(path)!r} has resize_type={asked!r}; allowed: {', '.join(resize)}.")
     mean = [float(value) for value in info.get("mean_values", "").split()] or [0.0] * 3
     scale = [float(value) for value in info.get("scale_values", "").split()] or [1.0] * 3
     values: dict[str, Any] = {

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - the operations are described in GraphOps
-"""Preprocessing inside an OpenVINO graph: put in, so that raw images go in, or taken out again for a faster host."""
+"""Embedding preprocessing in an OpenVINO graph, so that it takes raw images, and removing it for a faster host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 INPUT_NAME = "image"
 RESIZED_NAME = "drivetrain_resized"
-"""The tensor behind the resize: ``(B, height, width, 3) float32`` with whole numbers 0..255."""
+"""The tensor after the resize: ``(B, height, width, 3) float32`` with integers 0..255."""
 
 
 class OpenVinoOps:
@@ -38,7 +38,7 @@ class OpenVinoOps:
         return value
 
     def planes(self, values: NDArray[Any]) -> Node:
-        """One number for each colour, ``(3,)`` to ``(1, 3, 1, 1)``."""
+        """One number per colour, ``(3,)`` to ``(1, 3, 1, 1)``."""
         return self._set.constant(values.reshape(1, 3, 1, 1))
 
     def sizes(self, image: Node) -> tuple[Node, Node]:
@@ -56,7 +56,7 @@ class OpenVinoOps:
         return self._set.multiply(self._node(a), self._node(b))
 
     def divide(self, a: Node, b: Node) -> Node:
-        # The CPU plugin divides whole numbers as float32: the quotient may be wrong by one, which the rest tells.
+        # The CPU plugin divides integers as float32: the quotient may be off by one, which the remainder reveals.
         quotient = self._set.divide(self._node(a), self._node(b))
         rest = self.subtract(a, self.multiply(quotient, b))
         too_small = self.maximum(self.minimum(self.add(self.subtract(rest, b), 1), 1), 0)
@@ -101,16 +101,16 @@ class OpenVinoOps:
 
 
 def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool, planes: bool = False) -> Model:
-    """Make a model with one ``(B, 3, height, width) float32`` input take raw images.
+    """Make a model with one ``(B, 3, height, width) float32`` input accept raw images.
 
     Args:
-        model: is used up.
-        spec: what the model expects.
+        model: the model; it is modified.
+        spec: the input that the model expects.
         dynamic_batch: whether B may differ from 1.
-        planes: take images as ``(B, 3, H, W) float32`` in 0..1.
+        planes: accept images as ``(B, 3, H, W) float32`` in 0..1.
 
     Returns:
-        The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size, or as ``planes`` says.
+        The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size, or as given by ``planes``.
     """
     ov = openvino()
 
@@ -129,24 +129,24 @@ def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool, p
 
 
 def pixels_of_planes(ops: GraphOps, planes: Node) -> Node:
-    """``(B, 3, H, W) float32`` in 0..1 as ``(B, H, W, 3)`` whole numbers 0..255."""
+    """``(B, 3, H, W) float32`` in 0..1 as ``(B, H, W, 3)`` integers 0..255."""
     return ops.transpose(ops.round_to_even(ops.multiply(planes, np.float32(255))), (0, 2, 3, 1))
 
 
 def take_resized(model: Model, spec: ImageSpec, *, embedded: bool, batch: int = 1) -> Model:
-    """Make a model take images that :func:`~drivetrain.runtime.preprocess.resize_uint8` has resized.
+    """Make a model accept images already resized by :func:`~drivetrain.runtime.preprocess.resize_uint8`.
 
     Args:
-        model: of an artefact; is used up.
+        model: the model of an artefact; it is modified.
         spec: its image spec.
-        embedded: whether preprocessing was put into it.
+        embedded: whether it contains embedded preprocessing.
         batch: images at a time.
 
     Returns:
         The model with the input ``image``, ``(batch, height, width, 3) uint8``, of static shape.
 
     Raises:
-        ArtifactError: the graph has not the embedded preprocessing that is spoken of.
+        ArtifactError: the graph lacks the stated embedded preprocessing.
     """
     ov = openvino()
 
@@ -162,9 +162,7 @@ def take_resized(model: Model, spec: ImageSpec, *, embedded: bool, batch: int = 
             for target in node.output(0).get_target_inputs():
                 target.replace_source_output(pixels.output(0))
             return _finish(model, image)
-    raise ArtifactError(
-        f"the graph has no tensor {RESIZED_NAME!r}, so its preprocessing is not known. Export it again."
-    )
+    raise ArtifactError(f"the graph has no tensor {RESIZED_NAME!r}, so its preprocessing is unknown. Export it again.")
 
 
 def _normalised(ops: OpenVinoOps, pixels: Node, spec: ImageSpec) -> Node:

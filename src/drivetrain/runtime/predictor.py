@@ -1,4 +1,4 @@
-"""The Predictor: an artefact that answers about images."""
+"""The Predictor: an artefact that predicts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 from drivetrain.types.options import Tile, check_sensitivity
 from drivetrain.types.truth import Truth
 
-#: Sessions that were copied by a fork: to destroy one would wait for threads that are not there.
+#: Sessions copied by a fork: destroying one would wait for threads that do not exist here.
 _OF_PARENTS: list[Session] = []
 _IN_FLIGHT = 2
-"""Images that a thread has in the device while it reads the next one."""
+"""Images that a thread has on the device while it reads the next one."""
 
 
 def load(
@@ -43,22 +43,22 @@ def load(
     backend: Backend = "auto",
     sensitivity: float | None = None,
 ) -> Predictor:
-    """Open an artefact for prediction; no training framework is needed.
+    """Load an artefact for prediction; no training framework is needed.
 
     Args:
         path: its folder, its ``.xml`` or ``.onnx`` file, or its ``manifest.json``.
-        device: of OpenVINO: ``"CPU"``, ``"GPU"``, ``"NPU"``, ...
-        precision: of the arithmetic: ``"f32"``, ``"f16"``, ``"bf16"``, or ``"auto"`` for what the device likes best.
-        num_requests: images that are read and in the device at the same time; by the number of cores if not given.
+        device: an OpenVINO device: ``"CPU"``, ``"GPU"``, ``"NPU"``, ...
+        precision: precision of the arithmetic: ``"f32"``, ``"f16"``, ``"bf16"``, or ``"auto"`` (the device's default).
+        num_requests: images being read and on the device at the same time; by default according to the cores.
         hint: ``"throughput"`` for many images, ``"latency"`` for one at a time.
-        backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` by ONNX Runtime if it is installed.
-        sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1; 0.5 is the threshold found in
-            validation); that of the export if not given. ``predict`` can be given another.
+        backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` with ONNX Runtime if it is installed.
+        sensitivity: how readily an anomaly model classifies images and pixels as anomalous (0..1; 0.5 is the threshold
+            from validation); by default that of the export. ``predict`` can override it.
 
     Raises:
         ArtifactError: the artefact is missing, broken or cannot be loaded.
         OptionError: an option has a value that is not allowed.
-        UnsupportedOptionError: ``sensitivity`` for a model that finds no anomalies.
+        UnsupportedOptionError: ``sensitivity`` for a model that does not detect anomalies.
     """
     check_sensitivity(sensitivity)
     artifact = Artifact.open(path)
@@ -68,7 +68,7 @@ def load(
 
 
 class PredictionStream(Iterator[Prediction]):
-    """Predictions in the order of the images, made as they are asked for.
+    """Predictions in the order of the images, computed on demand.
 
     Attributes:
         skipped: ``(path, reason)`` of the images so far that could not be read.
@@ -93,16 +93,16 @@ class PredictionStream(Iterator[Prediction]):
 
 
 class Predictor:
-    """A loaded artefact; made by :func:`load`.
+    """A loaded artefact; created by :func:`load`.
 
-    It may be pickled, and used in a process that was forked from the one that made it: the other process opens the
+    It can be pickled, and used in a process forked from the one that created it: the other process loads the
     artefact again, since the threads of a runtime do not survive a fork.
 
     Args:
-        artifact: what is loaded.
+        artifact: the artefact.
         open_again: loads it into a runtime.
-        num_requests: images that are read and in the device at the same time.
-        sensitivity: of an anomaly model, where ``predict`` is given none; that of the export if not given.
+        num_requests: images being read and on the device at the same time.
+        sensitivity: default sensitivity of an anomaly model; by default that of the export.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Predictor:
 
     @property
     def task(self) -> Task:
-        """What it answers."""
+        """The task of the model."""
         return self.artifact.task
 
     @property
@@ -149,12 +149,12 @@ class Predictor:
 
     @property
     def takes_confidence(self) -> bool:
-        """Whether :meth:`predict` takes ``confidence``."""
+        """Whether :meth:`predict` accepts ``confidence``."""
         return self._decoder.takes_confidence
 
     @property
     def sensitivity(self) -> float | None:
-        """How readily images are called anomalous where ``predict`` is not told; ``None`` for other tasks."""
+        """How readily images count as anomalous unless ``predict`` overrides it; ``None`` for other tasks."""
         decoder = self._decoder
         return decoder.image_sensitivity if isinstance(decoder, AnomalyDecoder) else None
 
@@ -195,21 +195,21 @@ class Predictor:
         tile: Tile | None = None,
         strict: bool = False,
     ) -> Predictions | PredictionStream:
-        """Answer about images; they are read in threads while others are in the device.
+        """Predict images; they are read in threads while others are on the device.
 
         Args:
-            source: an array ``(H, W, 3) uint8`` RGB, a tensor of torch with such pixels, a PIL image, a file, folder
+            source: an array ``(H, W, 3) uint8`` RGB, a torch tensor with such pixels, a PIL image, a file, folder
                 (recursive), glob or video, a series of these, or a data set.
-            stream: give the predictions one by one, as they are made, in bounded memory. Each keeps the image that was
-                given in memory, so that it can be drawn.
-            confidence: leave out what has a lower score (0..1); for tasks whose answer can be left out.
-            sensitivity: how readily an anomaly model calls images and pixels anomalous (0..1); that of ``load``, else
-                of the export, if not given.
-            tile: cut images into tiles, for objects that are small in them: the side of a tile in pixels of the image,
-                or (side, overlap) with the share that neighbours overlap, 0.2 if not given, or "auto" for what the
-                export chose by the sizes of the objects in the training data (``artifact.tiling`` has the reason).
-                Objects are also looked for in the image as a whole.
-            strict: an unreadable image is an error; otherwise it is left out and named in ``skipped``.
+            stream: yield the predictions one by one, as they are computed, in bounded memory. Each keeps an image
+                passed in memory, so that it can be drawn.
+            confidence: drop objects with a lower score (0..1); for tasks with objects.
+            sensitivity: how readily an anomaly model classifies images and pixels as anomalous (0..1); by default that
+                of ``load``, else of the export.
+            tile: cut images into tiles, for small objects: the side of a tile in pixels of the image, or (side,
+                overlap) with the overlap of neighbours as a fraction, 0.2 by default, or "auto" for what the export
+                chose by the sizes of the objects in the training data (``artifact.tiling`` has the reason). Objects
+                are also searched for in the whole image.
+            strict: raise for an unreadable image; otherwise it is skipped and listed in ``skipped``.
 
         Returns:
             The predictions in the order of the images, or an iterator over them.
@@ -218,7 +218,7 @@ class Predictor:
             DataError: there are no images.
             ImageError: no image can be read (except with ``stream``), or one cannot be and ``strict`` is set.
             OptionError: ``confidence`` or ``sensitivity`` is not in 0..1.
-            UnsupportedOptionError: the task has no use for one that was given.
+            UnsupportedOptionError: the task cannot use an option that was given.
         """
         plain = confidence is None and sensitivity is None
         decoder = self._decoder if plain else self._make_decoder(confidence, sensitivity)
@@ -262,7 +262,7 @@ class Predictor:
     def _run_tiled(
         self, tiling: Tiling, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
     ) -> Iterator[Prediction | tuple[str, str]]:
-        """As :meth:`_run`, with every image in tiles; those that cannot be read come at the end."""
+        """Like :meth:`_run`, with every image in tiles; unreadable ones come at the end."""
         cutter = Cutter(tiling, self.task)
         given: deque[Any] = deque()
         unread: list[tuple[str, str]] = []
@@ -311,7 +311,7 @@ class Predictor:
 
 
 class _InferenceWorker:
-    """Reads an image while the ones before it are in the device."""
+    """Reads an image while earlier ones are on the device."""
 
     def __init__(self, session: Session, decoder: Decoder, strict: bool, keep: bool) -> None:
         self._session, self._decoder, self._strict, self._keep = session, decoder, strict, keep

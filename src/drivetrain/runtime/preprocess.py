@@ -1,4 +1,4 @@
-"""From an image to the input of a model, as :class:`~drivetrain.types.ImageSpec` defines it, with numpy alone.
+"""From an image to the input of a model, as defined by :class:`~drivetrain.types.ImageSpec`, using only numpy.
 
 Every engine and the runtime call these functions, and the artefact has the same arithmetic in its graph, so training,
 prediction and the exported model see the same pixels.
@@ -16,7 +16,7 @@ from drivetrain.runtime.resampling import COLUMN_STEPS, GROUP, PARTS, ROW_STEPS,
 from drivetrain.types import ImageSpec
 
 _MULTIPLICATIONS = 1 << 18
-"""Per matrix product: above this, BLAS libraries start threads of their own, which fight with the decoders."""
+"""Per matrix product: above this, BLAS libraries start threads of their own, which compete with the decoders."""
 
 _scratch = threading.local()
 
@@ -26,7 +26,7 @@ def preprocess(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]
 
     Args:
         image: ``(H, W, 3) uint8`` RGB, upright, of any size.
-        spec: what the model expects.
+        spec: the input that the model expects.
 
     Returns:
         ``(3, height, width) float32``, contiguous.
@@ -44,7 +44,7 @@ def normalise(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
 
 
 def normalisation(spec: ImageSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """``(offset, factor)`` of each channel such that step 3 is ``(pixel - offset) * factor``."""
+    """``(offset, factor)`` of each channel, so that step 3 is ``(pixel - offset) * factor``."""
     mean, std = np.asarray(spec.mean, np.float64), np.asarray(spec.std, np.float64)
     return (mean * 255).astype(np.float32), (1 / (std * 255)).astype(np.float32)
 
@@ -54,7 +54,7 @@ def resize_uint8(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]
 
     Args:
         image: ``(H, W, 3) uint8``.
-        spec: what the model expects.
+        spec: the input that the model expects.
 
     Returns:
         ``(height, width, 3) uint8``, contiguous; never the given array itself.
@@ -71,7 +71,7 @@ def resize_uint8(image: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.uint8]
 
 
 def _resample(image: NDArray[np.uint8], size: tuple[int, int], spec: ImageSpec) -> NDArray[np.uint8]:
-    """Both axes, exactly (see :mod:`~drivetrain.runtime.resampling`): rows first, they lie together in memory."""
+    """Both axes, exactly (see :mod:`~drivetrain.runtime.resampling`): rows first, as they are contiguous in memory."""
     if image.shape[:2] == size:
         return np.array(image, order="C")
     (height, width), (rows, columns) = size, image.shape[:2]
@@ -84,7 +84,7 @@ def _resample(image: NDArray[np.uint8], size: tuple[int, int], spec: ImageSpec) 
 
 
 def _resample_rows(flat: NDArray[np.uint8], height: int, spec: ImageSpec) -> NDArray[np.float32]:
-    """``(rows, M) uint8`` to ``(>= height, M) float32`` parts of levels; the end of the last group has no meaning."""
+    """``(rows, M) uint8`` to ``(>= height, M) float32`` parts of levels; the end of the last group is unused."""
     axis = axis_weights(flat.shape[0], height, spec.interpolation, spec.antialias, ROW_STEPS)
     weights = axis.weights * np.float32(PARTS)
     taps = axis.weights.shape[2]
@@ -131,12 +131,12 @@ def _column_matrices(columns: int, width: int, interpolation: Any, antialias: bo
 
 
 def _even_step(length: int, multiplications: int) -> int:
-    """The length of equal parts that cost no more than is allowed, given the multiplications for each position."""
+    """The length of equal parts within the allowed cost, given the multiplications per position."""
     return -(-length // -(-length * multiplications // _MULTIPLICATIONS))
 
 
 def _buffer(name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Memory of this thread that is used again: fresh pages cost more than the arithmetic."""
+    """Reusable memory of this thread, as fresh pages cost more than the arithmetic."""
     buffers: dict[str, NDArray[np.float32]] = _scratch.__dict__.setdefault("buffers", {})
     size = shape[0] * shape[1]
     held = buffers.get(name)

@@ -1,12 +1,12 @@
-"""The weights by which an image is resampled along one axis, in groups that share their source pixels.
+"""The weights for resampling an image along one axis, in groups that share their source pixels.
 
-Every runtime computes the same pixels to the last bit, because no step depends on the order of float operations:
+Every runtime computes bit-identical pixels, because no step depends on the order of float operations:
 
-- Positions are whole numbers: with a source length ``n`` and a target length ``m``, the centres of target pixel ``o``
+- Positions are integers: with a source length ``n`` and a target length ``m``, the centres of target pixel ``o``
   and of source pixel ``x`` differ by ``((2 x + 1) m - (2 o + 1) n) / (2 m)`` source pixels; only the numerator is used.
-- Weights are whole multiples of ``1 / ROW_STEPS`` and ``1 / COLUMN_STEPS``. Rows are resampled first, into whole
-  quarters of a level, then columns; every product and every partial sum is then a whole number below 2**24 in its unit,
-  which float32 holds exactly.
+- Weights are integer multiples of ``1 / ROW_STEPS`` and ``1 / COLUMN_STEPS``. Rows are resampled first, to quarters of
+  a level, then columns; every product and every partial sum is then an integer below 2**24 in its unit,
+  which float32 represents exactly.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from numpy.typing import NDArray
 from drivetrain.types.image_spec import Interpolation
 
 GROUP = 8
-"""Target pixels that are computed together; a larger group wastes work, a smaller one time between groups."""
+"""Target pixels that are computed together; larger groups waste work, smaller ones time between groups."""
 
 ROW_STEPS = 2**15
 COLUMN_STEPS = 2**13
 PARTS = 4
-"""Between the axes a level is kept in this many parts."""
+"""Between the axes, levels are stored in this many parts."""
 
 CUBIC_STEPS = 1024
-"""Places at which the cubic is tabulated, for each width of the filter."""
+"""Number of tabulated positions of the cubic, for each width of the filter."""
 
 _CUBIC_UNIT = 2**14
 _CUBIC_SHARPNESS = {True: -0.5, False: -0.75}
 
 RADIUS = {"nearest": 1, "bilinear": 1, "bicubic": 2}
-"""How far a source pixel is felt, in units of the filter's width."""
+"""The reach of a source pixel, in units of the filter's width."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,7 @@ class AxisWeights:
 
 @lru_cache(maxsize=2)
 def cubic_table(antialias: bool) -> NDArray[np.int32]:
-    """The height of the cubic at ``k / CUBIC_STEPS`` filter widths from its centre, in whole numbers.
+    """The height of the cubic at ``k / CUBIC_STEPS`` filter widths from its centre, in integers.
 
     Returns:
         ``(2 CUBIC_STEPS + 1,) int32``; its free parameter is -0.5 with antialias and -0.75 without.
@@ -65,7 +65,7 @@ def cubic_table(antialias: bool) -> NDArray[np.int32]:
 
 @lru_cache(maxsize=64)
 def axis_weights(source: int, target: int, interpolation: Interpolation, antialias: bool, steps: int) -> AxisWeights:
-    """The weights from ``source`` pixels to ``target`` pixels, as whole multiples of ``1 / steps``."""
+    """The weights from ``source`` pixels to ``target`` pixels, as integer multiples of ``1 / steps``."""
     groups = -(-target // GROUP)
     width = max(source, target) if antialias and interpolation != "nearest" else target
     radius = 2 * RADIUS[interpolation] * width
@@ -85,7 +85,7 @@ def axis_weights(source: int, target: int, interpolation: Interpolation, antiali
 def _filter(
     distance: NDArray[np.int64], target: int, width: int, interpolation: Interpolation, antialias: bool
 ) -> NDArray[np.int64]:
-    """The height of the filter, in whole numbers, at a distance in units of ``1 / (2 target)`` source pixels."""
+    """The height of the filter, in integers, at a distance in units of ``1 / (2 target)`` source pixels."""
     if interpolation == "nearest":  # the pixel that holds the centre: distance in (-target, target]
         return np.asarray((distance > -target) & (distance <= target), np.int64)
     if interpolation == "bilinear":

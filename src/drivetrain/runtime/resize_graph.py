@@ -1,7 +1,7 @@
-"""Crop, resize and padding as a graph over images of any size, for whatever runtime has these few operations.
+"""Crop, resize and padding as a graph over images of any size, for any runtime with these few operations.
 
-The arithmetic is that of :mod:`drivetrain.runtime.preprocess`, step by step; the geometry is in whole numbers, which no
-reduced floating-point precision of a device can spoil.
+The arithmetic is that of :mod:`drivetrain.runtime.preprocess`, step by step; the geometry is in integers, which are
+unaffected by a device's reduced floating-point precision.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import FRACTION_STEPS
 
 Node = Any
-"""A value in the graph of the runtime; where one is taken, a whole number or an array of them will do."""
+"""A value in the runtime's graph; an integer or an array of integers is accepted too."""
 
 
 class GraphOps(Protocol):
-    """The operations that a runtime must offer; whole numbers stay whole, division rounds down."""
+    """The operations that a runtime must provide; integers stay integers, and division rounds down."""
 
     def sizes(self, image: Node) -> tuple[Node, Node]:
         """Height and width of a ``(B, H, W, 3)`` value, as scalars."""
@@ -42,7 +42,7 @@ class GraphOps(Protocol):
         """``a * b``."""
 
     def divide(self, a: Node, b: Node) -> Node:
-        """``a / b`` of whole numbers, not negative, rounded down."""
+        """``a / b`` of non-negative integers, rounded down."""
 
     def maximum(self, a: Node, b: Node) -> Node:
         """The larger of each pair."""
@@ -54,10 +54,10 @@ class GraphOps(Protocol):
         """``|a|``."""
 
     def floor(self, a: Node) -> Node:
-        """The whole part of floats, still as floats."""
+        """The integer part of floats, still as floats."""
 
     def round_to_even(self, a: Node) -> Node:
-        """The nearest whole number of floats, still as floats."""
+        """The nearest integers of floats, still as floats."""
 
     def to_float(self, a: Node) -> Node:
         """As float32."""
@@ -75,14 +75,14 @@ class GraphOps(Protocol):
         """The sum over the last axis, which is kept."""
 
     def reshape(self, a: Node, shape: tuple[int, ...]) -> Node:
-        """0 keeps the axis at that place, -1 takes the rest."""
+        """0 keeps the axis at that position, -1 takes the rest."""
 
     def transpose(self, a: Node, order: tuple[int, ...]) -> Node:
-        """The axes in another order."""
+        """The axes in a different order."""
 
 
 def resize_graph(ops: GraphOps, image: Node, spec: ImageSpec) -> Node:
-    """``(B, H, W, 3) uint8`` of any size to ``(B, height, width, 3) float32`` with whole numbers 0..255."""
+    """``(B, H, W, 3) uint8`` of any size to ``(B, height, width, 3) float32`` with integers 0..255."""
     height, width = ops.sizes(image)
     crop = _crop(ops, height, width, spec)
     box = _letterbox(ops, height, width, spec)
@@ -146,7 +146,7 @@ class _Axis:
         return rows if groups * GROUP == self.size else ops.gather(rows, np.arange(self.size))
 
     def _weights(self, heights: Node, steps: int, scale: np.float32) -> Node:
-        """Shares of the sum, rounded to whole multiples of ``scale / steps``, a half away from zero."""
+        """Shares of the sum, rounded to integer multiples of ``scale / steps``, halves away from zero."""
         ops = self.ops
         total = ops.sum_last(heights)
         numerator = ops.add(ops.multiply(ops.absolute(heights), 2 * steps), total)
@@ -166,7 +166,7 @@ class _Axis:
         return ops.add(ops.reshape(starts, (-1, 1)), ops.reshape(ops.range(count), (1, -1)))
 
     def _filter(self, distance: Node) -> Node:
-        """The height of the filter in whole numbers."""
+        """The height of the filter, in integers."""
         ops = self.ops
         if self.spec.interpolation == "nearest":
             past = ops.add(distance, self.target)  # > 0
@@ -213,7 +213,7 @@ def _letterbox(
         return (0, spec.height), (0, spec.width)
 
     def rounded(numerator: Node, denominator: Node) -> Node:
-        """To the nearest whole number, a half to the even one."""
+        """To the nearest integer, halves to even."""
         doubled = ops.multiply(denominator, 2)
         value = ops.add(ops.multiply(numerator, 2), denominator)
         quotient = ops.divide(value, doubled)

@@ -1,4 +1,4 @@
-"""Sessions: an artefact loaded into OpenVINO or ONNX Runtime, ready to be asked from several threads."""
+"""Sessions: an artefact loaded into OpenVINO or ONNX Runtime, for use from several threads."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class InferenceRequest(Protocol):
     """One inference at a time; belongs to one thread."""
 
     def start(self, image: NDArray[np.uint8]) -> None:
-        """Prepare an ``(H, W, 3)`` image and begin."""
+        """Prepare an ``(H, W, 3)`` image and start."""
 
     def wait(self) -> dict[str, NDArray[Any]]:
-        """The outputs of the image that was begun; they are the caller's."""
+        """The outputs for the image that was started; they belong to the caller."""
 
 
 class Session(Protocol):
@@ -49,12 +49,12 @@ def open_session(
     """Load the model of an artefact.
 
     Args:
-        artifact: what to load.
-        device: of OpenVINO, such as ``"CPU"`` or ``"GPU"``.
-        precision: of the arithmetic; ``"auto"`` leaves it to the device.
+        artifact: the artefact to load.
+        device: an OpenVINO device, such as ``"CPU"`` or ``"GPU"``.
+        precision: precision of the arithmetic; ``"auto"`` leaves it to the device.
         hint: what to prefer.
-        backend: ``"auto"`` runs ONNX files by ONNX Runtime if it is installed, and else by OpenVINO.
-        raw: use the preprocessing in the graph instead of the host's, as a foreign client does.
+        backend: ``"auto"`` runs ONNX files with ONNX Runtime if it is installed, otherwise with OpenVINO.
+        raw: use the preprocessing in the graph instead of the host's, like other clients do.
 
     Raises:
         ArtifactError: the graph cannot be loaded.
@@ -81,10 +81,10 @@ def open_session(
 
 
 def usual_precision(artifact: Artifact) -> str:
-    """What a session on the CPU computes in where ``precision`` is not given.
+    """The precision of a session on the CPU if ``precision`` is not given.
 
     Returns:
-        ``"f32"``, or ``"bf16"`` or ``"f16"`` on a processor that has units for it.
+        ``"f32"``, or ``"bf16"`` or ``"f16"`` on a processor that supports it.
     """
     if artifact.format == "onnx" and is_installed("onnxruntime"):
         return "f32"
@@ -94,8 +94,8 @@ def usual_precision(artifact: Artifact) -> str:
 class OpenVinoSession:
     """A model in OpenVINO.
 
-    The graph is cut behind its embedded resize, which the host does as well: the shapes are then static, which every
-    device wants, and the arithmetic of the resize is not at the mercy of the device's precision.
+    The graph is cut after its embedded resize, which the host does instead: the shapes are then static, which every
+    device prefers, and the resize does not depend on the device's precision.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class _OpenVinoRequest:
     def start(self, image: NDArray[np.uint8]) -> None:
         pixels = _raw_input(image, self._artifact) if self._raw else resize_uint8(image, self._artifact.image_spec)
         if not pixels.flags.writeable or not pixels.flags.c_contiguous:
-            pixels = np.array(pixels, order="C")  # OpenVINO shares only memory it could write to
+            pixels = np.array(pixels, order="C")  # OpenVINO only shares writable memory
         self._held = pixels[None]
         self._request.set_input_tensor(self._tensor(self._held, shared_memory=True))
         self._request.start_async()
@@ -152,7 +152,7 @@ class _OpenVinoRequest:
 
 
 class OnnxSession:
-    """A model in ONNX Runtime on the CPU, with the preprocessing in the graph if it is there."""
+    """A model in ONNX Runtime on the CPU, with any embedded preprocessing in the graph."""
 
     def __init__(self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint) -> None:
         ort = onnxruntime()
@@ -194,7 +194,7 @@ class _OnnxRequest:
 
 
 def _raw_input(image: NDArray[np.uint8], artifact: Artifact) -> NDArray[Any]:
-    """The image as a graph with its own preprocessing takes it."""
+    """The image in the form of a graph with its own preprocessing."""
     return image.transpose(2, 0, 1).astype(np.float32, order="C") / np.float32(255) if artifact.planes else image
 
 

@@ -94,7 +94,7 @@ def test_classes_that_train_nothing_are_refused_at_once(name: str) -> None:
 def test_a_checkpoint_is_no_artefact(tmp_path: Path) -> None:
     file = tmp_path / "best.ckpt"
     file.write_bytes(b"x")
-    with pytest.raises(ArtifactError, match=r"best\.ckpt' is a checkpoint and no artefact\. Export it: `Engine"):
+    with pytest.raises(ArtifactError, match=r"best\.ckpt' is a checkpoint, not an artefact\. Export it: `Engine"):
         load(file)
 
 

@@ -21,16 +21,16 @@ DECODERS: dict[str, str] = {
     "class_map": "drivetrain.runtime.postprocess.yolo:ClassMapDecoder",
     "depth": "drivetrain.runtime.postprocess.yolo:DepthDecoder",
 }
-"""Name in the manifest -> class path. A manifest may also name a class path itself."""
+"""Name in the manifest -> class path. A manifest may also contain a class path itself."""
 
 
 def make_decoder(
     name: str, decoder_args: Mapping[str, Any], label_names: Sequence[str], image_spec: ImageSpec
 ) -> Decoder:
-    """The decoder of that name.
+    """The decoder of the given name.
 
     Raises:
-        ArtifactError: there is none, it is no :class:`Decoder`, or it does not take these arguments.
+        ArtifactError: there is none, it is not a :class:`Decoder`, or it does not accept these arguments.
     """
     if name not in DECODERS and ":" not in name:
         raise ArtifactError(f"decoder={name!r} is not known.{near(name, DECODERS)} Known: {', '.join(DECODERS)}.")
@@ -45,7 +45,7 @@ def make_decoder(
     try:
         return found(dict(decoder_args), tuple(label_names), image_spec)
     except (TypeError, KeyError, ValueError) as error:
-        raise ArtifactError(f"decoder={name!r} does not take {dict(decoder_args)}: {error}") from error
+        raise ArtifactError(f"decoder={name!r} does not accept {dict(decoder_args)}: {error}") from error
 
 
 __all__ = ["DECODERS", "Decoder", "make_decoder"]

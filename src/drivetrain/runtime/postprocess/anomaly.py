@@ -1,4 +1,4 @@
-"""Scores and maps of an anomaly model as an answer in pixels of the original image."""
+"""Decoding scores and maps of an anomaly model to pixels of the original image."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ THRESHOLD = 0.5
 
 
 class AnomalyDecoder(Decoder):
-    """A score for the image, and for models that say where, a map and a mask.
+    """A score for the image, and for models that localise, a map and a mask.
 
-    Reads ``pred_score`` and, if it is there, ``anomaly_map``, both in 0..1 with 0.5 the threshold; other outputs of the
+    Reads ``pred_score`` and, if present, ``anomaly_map``, both in 0..1 with 0.5 as the threshold; other outputs of the
     graph are for other clients.
 
-    ``decoder_args``: ``crop`` (which part of the height and of the width the map covers, in the middle of the image;
-    the rest is 0; the whole image if not given); ``graph_sensitivity`` (what the scores of the graph were made with,
-    one number or those of image and pixels; 0.5 if not given); ``sensitivity`` (likewise, what the answers are to have;
-    that of the graph if not given).
+    ``decoder_args``: ``crop`` (the central fraction of the height and of the width that the map covers; the rest is 0;
+    by default the whole image); ``graph_sensitivity`` (the sensitivity of the graph's scores, one number or one each
+    for image and pixels; 0.5 by default); ``sensitivity`` (likewise, the sensitivity of the answers;
+    by default that of the graph).
     """
 
     arguments: ClassVar[frozenset[str]] = frozenset({"crop", "graph_sensitivity", "sensitivity"})
@@ -41,7 +41,7 @@ class AnomalyDecoder(Decoder):
 
     @property
     def image_sensitivity(self) -> float:
-        """How readily an image is called anomalous, 0..1."""
+        """How readily an image counts as anomalous, 0..1."""
         return self._wanted[0]
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
@@ -51,15 +51,15 @@ class AnomalyDecoder(Decoder):
         scores = outputs.get("anomaly_map")
         if scores is None:
             return Prediction(path, size, anomaly_score=score)
-        # The pixels between those of the model are found at one sensitivity, whatever is asked for: so their order,
-        # and with it every metric that ranks them, does not depend on it.
+        # Pixels between those of the model are interpolated at one fixed sensitivity, so that their order,
+        # and with it every metric that ranks them, does not depend on the requested one.
         plain = shifted(scores.reshape(scores.shape[-2:]), self._now[1], NO_SHIFT)
         placed = np.asarray(shifted(place_map(plain, size, self._crop), NO_SHIFT, self._wanted[1]), np.float32)
         return Prediction(path, size, anomaly_score=score, anomaly_map=placed, anomaly_mask=placed >= THRESHOLD)
 
 
 def _pair(value: Any) -> tuple[float, float]:
-    """The sensitivity of the image and of the pixels."""
+    """The sensitivity for the image and for the pixels."""
     image, pixel = (value, value) if isinstance(value, int | float) else value
     if not (0.0 <= image <= 1.0 and 0.0 <= pixel <= 1.0):
         raise ValueError(f"sensitivity={value}; it must be between 0 and 1")
@@ -69,15 +69,15 @@ def _pair(value: Any) -> tuple[float, float]:
 def place_map(
     scores: NDArray[np.floating[Any]], size: tuple[int, int], crop: tuple[float, float] = (1.0, 1.0)
 ) -> NDArray[np.float32]:
-    """A map at the size of the model as one of the original image, bilinear.
+    """A map at the size of the model, resized to the original image by bilinear interpolation.
 
     Args:
         scores: ``(h, w)`` in 0..1.
         size: ``(height, width)`` of the original image.
-        crop: which part of the height and of the width it covers, in the middle.
+        crop: the central fraction of the height and of the width that it covers.
 
     Returns:
-        ``size`` float32, 0 outside of the crop.
+        ``size`` float32, 0 outside the crop.
     """
     import cv2
 

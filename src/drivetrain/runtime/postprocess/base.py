@@ -1,4 +1,4 @@
-"""What a decoder is, and how coordinates return to the original image."""
+"""The decoder interface, and mapping coordinates back to the original image."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from drivetrain.types import ImageSpec, Prediction
 
 Outputs = Mapping[str, NDArray[Any]]
-"""Name of an output of the graph -> its value for one image, with a batch axis of 1 where the graph has one."""
+"""Name of an output of the graph -> its value for one image, with a batch axis of 1 if the graph has one."""
 
 
 class Decoder(ABC):
     """Turns the outputs of a graph for one image into a :class:`~drivetrain.types.Prediction`.
 
     Attributes:
-        arguments: the names of ``decoder_args`` that it knows; any other is refused.
+        arguments: the names of its ``decoder_args``; any others are refused.
         takes_confidence: whether it has a ``confidence_threshold`` that a caller may set.
         takes_sensitivity: whether it has a ``sensitivity`` that a caller may set.
     """
@@ -42,7 +42,7 @@ class Decoder(ABC):
 
 
 def pick(outputs: Outputs, name: str | None) -> NDArray[Any]:
-    """The output of that name, or the first one."""
+    """The output with this name, or the first one."""
     return next(iter(outputs.values())) if name is None else outputs[name]
 
 
@@ -51,7 +51,7 @@ def to_original(points: NDArray[Any], spec: ImageSpec, size: tuple[int, int]) ->
 
     Args:
         points: ``(..., 2)`` xy in pixels of the model input.
-        spec: how the image got there.
+        spec: how the image was transformed.
         size: ``(height, width)`` of the original image.
 
     Returns:
@@ -93,7 +93,7 @@ def activate(values: NDArray[Any], activation: str) -> NDArray[np.float32]:
     """Apply ``"softmax"``, ``"sigmoid"`` or ``"none"``.
 
     Raises:
-        ValueError: another name.
+        ValueError: the name is unknown.
     """
     if activation == "none":
         return np.asarray(values, np.float32)

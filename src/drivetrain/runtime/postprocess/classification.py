@@ -13,7 +13,7 @@ from drivetrain.types import ImageSpec, Prediction
 class ClassificationDecoder(Decoder):
     """One label for an image.
 
-    ``decoder_args``: ``output`` (name, the first if not given), ``activation`` (``"softmax"`` by default, ``"none"`` if
+    ``decoder_args``: ``output`` (name; by default the first), ``activation`` (``"softmax"`` by default, ``"none"`` if
     the graph gives probabilities).
     """
 

@@ -1,4 +1,4 @@
-"""The decoder of detectors that give boxes."""
+"""The decoder of detectors that output boxes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class BoxesDecoder(Decoder):
 
     ``decoder_args``:
 
-    - ``boxes``: name of the output ``(1, N, 4)`` or ``(N, 4)``; with a fifth column it is the score.
+    - ``boxes``: name of the output ``(1, N, 4)`` or ``(N, 4)``; a fifth column is the score.
     - ``scores``: name of ``(1, N)`` scores, or of ``(1, N, C)`` values of each class; not needed with a fifth column.
     - ``labels``: name of the ``(1, N)`` label numbers; only for scores without classes. All 0 if not given.
     - ``format``: ``"xyxy"`` (default) or ``"cxcywh"``.
     - ``normalised``: the coordinates are 0..1 of the model input (default false: its pixels).
-    - ``activation``: of the scores: ``"none"`` (default), ``"sigmoid"`` or ``"softmax"``.
-    - ``no_object``: ``"first"`` or ``"last"`` class means "nothing"; none by default.
-    - ``all_classes``: each class of a box is an answer of its own, as in DETR models (default: the best one only).
+    - ``activation``: activation of the scores: ``"none"`` (default), ``"sigmoid"`` or ``"softmax"``.
+    - ``no_object``: the ``"first"`` or ``"last"`` class means "nothing"; none by default.
+    - ``all_classes``: each class of a box is a separate answer, as in DETR models (default: only the best one).
     - ``label_offset``: subtracted from the label numbers (default 0).
-    - ``nms``: ``{"iou": 0.5, "class_agnostic": false}`` to suppress overlapping boxes (default: not).
+    - ``nms``: ``{"iou": 0.5, "class_agnostic": false}`` to suppress overlapping boxes (default: no suppression).
     - ``masks``: name of ``(N, 1, m, m)`` probabilities over each box; none by default.
     - ``heatmaps``: name of ``(N, K, m, m)`` logits of the keypoints over each box; none by default.
-    - ``score_decimals``: scores are rounded to so many decimals, and equal ones ordered by the place of the box, so
-      that runtimes that differ in the last bits give one order (default: not).
+    - ``score_decimals``: scores are rounded to this many decimals, and equal ones ordered by the position of the box,
+      so that runtimes that differ in the last bits give the same order (default: no rounding).
     - ``confidence_threshold`` (0.25) and ``max_detections`` (300).
 
-    ``masks`` and ``heatmaps`` need one label for each box, so ``scores`` without classes.
+    ``masks`` and ``heatmaps`` need one label per box, so ``scores`` without classes.
     """
 
     arguments: ClassVar[frozenset[str]] = frozenset(
@@ -136,7 +136,7 @@ class BoxesDecoder(Decoder):
 
 
 def _by_score_and_place(scores: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.int64]:
-    """By falling score; among equals from the top, then from the left, in whole pixels."""
+    """By descending score; ties from the top, then from the left, in whole pixels."""
     places = np.rint(boxes)
     order: NDArray[np.int64] = np.lexsort((places[:, 3], places[:, 2], places[:, 0], places[:, 1], -scores))
     return order
@@ -145,16 +145,16 @@ def _by_score_and_place(scores: NDArray[np.float32], boxes: NDArray[np.float32])
 def non_maximum_suppression(
     boxes: NDArray[np.float32], labels: NDArray[np.int64] | None, iou: float, *, most: int | None = None
 ) -> NDArray[np.int64]:
-    """Which of the boxes, given highest score first, are not covered by a better one of their label.
+    """Which of the boxes, in order of descending score, are not suppressed by a better one of the same label.
 
     Args:
         boxes: ``(N, 4)`` xyxy.
-        labels: ``(N,)``, or ``None`` to treat all alike.
-        iou: a box that overlaps a kept one by more than this is left out.
-        most: how many to keep at the most.
+        labels: ``(N,)``, or ``None`` to ignore labels.
+        iou: a box that overlaps a kept one by more than this is dropped.
+        most: the maximum number to keep.
 
     Returns:
-        Rising indices into ``boxes``.
+        Ascending indices into ``boxes``.
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept: list[int] = []

@@ -1,4 +1,4 @@
-"""Values of a map over the model input, for the pixels of the original image."""
+"""Sampling a map over the model input at the pixels of the original image."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from drivetrain.types import ImageSpec
 
 
 class MapSampler:
-    """Bilinear values of a map over the model input, for pixels of the original image.
+    """Bilinear samples of a map over the model input, at pixels of the original image.
 
     Args:
         spec: how the image became the model input.
         size: ``(height, width)`` of the original image.
-        shape: of the map.
+        shape: shape of the map.
     """
 
     def __init__(self, spec: ImageSpec, size: tuple[int, int], shape: tuple[int, int]) -> None:
@@ -29,8 +29,8 @@ class MapSampler:
 
         Args:
             values: ``(h, w)``.
-            rows: of the original image.
-            columns: of the original image.
+            rows: rows of the original image.
+            columns: columns of the original image.
 
         Returns:
             ``(len(rows), len(columns)) float32``.
@@ -44,7 +44,7 @@ class MapSampler:
 def _taps(
     pixels: NDArray[np.int64], length: int, inside: tuple[int, int], side: int, cells: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The two cells that each pixel of one axis lies between, and how near it is to the second."""
+    """The two cells that each pixel of one axis lies between, and how close it is to the second."""
     centres = (pixels + 0.5) * ((inside[1] - inside[0]) / length) + inside[0]
     places = np.clip(centres * (cells / side) - 0.5, 0, cells - 1)
     low = np.floor(places).astype(np.int64)

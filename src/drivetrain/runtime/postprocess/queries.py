@@ -1,4 +1,4 @@
-"""The decoder of models whose queries each give a box, the values of all classes, and a mask or keypoints."""
+"""The decoder of models whose queries each output a box, scores for all classes, and a mask or keypoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TINY = 1e-12
 
 
 class QueriesDecoder(Decoder):
-    """Objects, highest score first; each class of a query is an answer of its own, as in DETR models.
+    """Objects, highest score first; each class of a query is a separate answer, as in DETR models.
 
     ``decoder_args``:
 
@@ -27,9 +27,9 @@ class QueriesDecoder(Decoder):
     - ``no_object``: whether the last class means "nothing" (default false).
     - ``masks``: name of ``(1, Q, h, w)`` logits over the model input; none by default.
     - ``keypoints``: name of ``(1, Q, L * K, D)`` values: x and y in 0..1, the logit of being found, another one, and
-      three numbers of the precision of the place; none by default. ``L`` and ``K`` follow from ``points_per_label``.
+      three numbers for the precision of the position; none by default. ``points_per_label`` gives ``L`` and ``K``.
     - ``points_per_label``: how many of the ``K`` keypoints each of the first ``L`` labels has.
-    - ``trace_alpha``: how much less an object counts whose keypoints are uncertain (default 0: nothing).
+    - ``trace_alpha``: how much uncertain keypoints lower the score of an object (default 0: not at all).
     - ``confidence_threshold`` (0.25) and ``max_detections`` (300).
     """
 
@@ -90,7 +90,7 @@ class QueriesDecoder(Decoder):
     def _points_of(
         self, outputs: Outputs, rows: NDArray[np.int64], labels: NDArray[np.int64]
     ) -> NDArray[np.float32] | None:
-        """``(N, K, D)`` raw values of the keypoints of each answer; those of another label are none of it."""
+        """``(N, K, D)`` raw values of the keypoints of each answer, without those of other labels."""
         if self._keypoints is None:
             return None
         raw = np.asarray(outputs[self._keypoints][0], np.float32)
@@ -98,13 +98,13 @@ class QueriesDecoder(Decoder):
         return by_label[rows, np.minimum(labels, len(self._points) - 1)]
 
     def _has(self, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """``(N, K)`` which of the keypoints the label of each answer has."""
+        """``(N, K)`` which of the keypoints belong to the label of each answer."""
         counts = np.zeros(max(len(self.label_names), len(self._points)), np.int64)
         counts[: len(self._points)] = self._points
         return np.arange(max(self._points))[None] < counts[labels][:, None]
 
     def _certainty(self, points: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float32]:
-        """What the score of each answer is multiplied by: the mean trace of the covariance of its keypoints, damped."""
+        """The factor on the score of each answer: the mean trace of the covariance of its keypoints, damped."""
         first, between, second = np.moveaxis(points[..., _PRECISION], -1, 0)
         parts = [-2 * first, -2 * second, 2 * np.log(np.maximum(np.abs(between), _TINY)) - 2 * first - 2 * second]
         trace = np.logaddexp.reduce(parts, axis=0)

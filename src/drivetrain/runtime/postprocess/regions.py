@@ -1,4 +1,4 @@
-"""Masks and keypoints that a model gives for each box, for pixels of the original image."""
+"""Masks and keypoints that a model outputs per box, mapped to pixels of the original image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 def masks_of_regions(
     values: NDArray[np.float32], boxes: NDArray[np.float32], size: tuple[int, int], threshold: float = 0.5
 ) -> NDArray[np.bool_]:
-    """Masks at the size of the original image from a small map over each box, which is nothing outside of it.
+    """Masks at the size of the original image from a small map over each box; empty outside the box.
 
     Args:
         values: ``(N, m, m)`` probabilities over the box of each object.
@@ -36,7 +36,7 @@ def masks_of_regions(
 def _inside(
     start: float, end: float, length: int, cells: int
 ) -> tuple[slice, NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """The pixels of one axis whose centres lie in a box, with the two cells that each lies between; 0 is outside."""
+    """The pixels of one axis whose centres are in a box, with the two cells that each lies between; 0 is outside."""
     first, last = max(0, int(np.ceil(start - 0.5))), min(length, int(np.floor(end - 0.5)) + 1)
     pixels = np.arange(first, max(first, last))
     places = (pixels + 0.5 - start) * (cells / max(end - start, 1e-6)) + 0.5
@@ -45,7 +45,7 @@ def _inside(
 
 
 def points_of_heatmaps(values: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Keypoints from a heat map over each box: the highest cell, moved to the top of the parabola through its sides.
+    """Keypoints from a heat map over each box: the highest cell, refined by a parabola through its neighbours.
 
     Args:
         values: ``(N, K, m, m)`` logits over the box of each object.
@@ -78,7 +78,7 @@ def points_of_heatmaps(values: NDArray[np.float32], boxes: NDArray[np.float32]) 
 
 
 def _top(before: NDArray[np.float32], peak: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where the parabola through three neighbours has its top, in cells from the middle one; 0 where it is flat."""
+    """The position of the maximum of the parabola through three neighbours, in cells from the middle one; 0 if flat."""
     bend = before - 2 * peak + after
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = 0.5 * (before - after) / bend

@@ -1,9 +1,9 @@
-"""How readily an image or a pixel is called anomalous, as a shift of scores that keeps their order.
+"""The sensitivity of anomaly detection, as a shift of scores that preserves their order.
 
-A score is made of a level, which has no bounds: 0.5 is the threshold found in validation, 0 and 1 the lowest and the
-highest score seen there. A sensitivity of ``s`` adds ``s - 0.5`` to the level. From 0.02 to 0.98 the score is that sum;
-beyond it bends towards 0 and 1 and never reaches them. So no two levels become one score, metrics that rank scores know
-no sensitivity, and one sensitivity can be exchanged for another when only the scores are left.
+A score is computed from a level, which is unbounded: 0.5 is the threshold found in validation, 0 and 1 the lowest and
+the highest score seen there. A sensitivity of ``s`` adds ``s - 0.5`` to the level. From 0.02 to 0.98 the score is that
+sum; beyond, it approaches 0 and 1 without reaching them. So distinct levels never become the same score, metrics that
+rank scores do not depend on the sensitivity, and a sensitivity can be changed when only the scores are available.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from drivetrain.types.options import NO_SHIFT
 
 TAIL = 0.02
-"""How far from 0 and from 1 scores begin to bend."""
-_CLOSEST = 2.0**-24  # to 0 and 1: half of what float32 can tell apart just below 1
+"""The distance from 0 and from 1 at which scores start to bend."""
+_CLOSEST = 2.0**-24  # to 0 and 1: half the resolution of float32 just below 1
 
 
 def to_scores(levels: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Levels as scores between 0 and 1, of the same dtype and shape; the order is kept."""
+    """Levels as scores between 0 and 1, of the same dtype and shape, preserving the order."""
     above = TAIL - TAIL / (1 + np.maximum(levels - (1 - TAIL), 0) / TAIL)
     below = TAIL - TAIL / (1 + np.maximum(TAIL - levels, 0) / TAIL)
     scores = np.clip(levels, TAIL, 1 - TAIL) + above - below
@@ -29,28 +29,28 @@ def to_scores(levels: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 
 def to_levels(scores: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """The levels that scores were made of, of the same dtype and shape; scores of 0 and 1 become very low and high."""
+    """The levels behind scores, of the same dtype and shape; scores of 0 and 1 become very low and very high."""
     above = TAIL / np.clip(1 - scores, _CLOSEST, TAIL) - 1
     below = TAIL / np.clip(scores, _CLOSEST, TAIL) - 1
     return np.asarray(np.clip(scores, TAIL, 1 - TAIL) + TAIL * (above - below), scores.dtype)
 
 
 def shifted(scores: NDArray[np.floating[Any]], now: float, wanted: float) -> NDArray[np.floating[Any]]:
-    """Scores at one sensitivity as they are at another, of the same dtype and shape.
+    """Scores converted from one sensitivity to another, of the same dtype and shape.
 
     Args:
         scores: in 0..1.
-        now: the sensitivity (0..1) that they were made with.
-        wanted: the sensitivity (0..1) that they are to have.
+        now: the sensitivity (0..1) that they were computed with.
+        wanted: the sensitivity (0..1) that they should have.
     """
     return scores if now == wanted else to_scores(to_levels(scores) + (wanted - now))
 
 
 def sensitivity_for(score: float, now: float) -> float:
-    """The sensitivity at which a score would just be called anomalous; it can be outside 0..1.
+    """The sensitivity at which a score would just count as anomalous; it can be outside 0..1.
 
     Args:
         score: in 0..1.
-        now: the sensitivity that it was made with.
+        now: the sensitivity that it was computed with.
     """
     return NO_SHIFT + now - float(to_levels(np.array(score, np.float64)))

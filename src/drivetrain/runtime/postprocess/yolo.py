@@ -13,17 +13,17 @@ from drivetrain.runtime.postprocess.maps import MapSampler
 from drivetrain.types import ImageSpec, Prediction
 
 _LEAST_SCORE = 0.001
-"""Below this a detector says nothing; thousands of such boxes would only cost time."""
+"""Scores below this are ignored; thousands of such boxes would only cost time."""
 
 _MOST_CANDIDATES = 30_000
 """How many boxes, highest score first, take part in suppression."""
 
 _SCORE_DECIMALS = 5
-"""Neighbours often score alike to the last bits, where runtimes differ; rounded, all of them choose the same one."""
+"""Neighbours often have equal scores up to the last bits, where runtimes differ; rounding makes all choose the same."""
 
 
 class YoloDecoder(Decoder):
-    """Objects, highest score first; scores are rounded to five decimals, and among equals the order is the model's.
+    """Objects, highest score first; scores are rounded to five decimals, and ties are in the model's order.
 
     ``decoder_args``:
 
@@ -33,10 +33,10 @@ class YoloDecoder(Decoder):
     - ``kind``: what the extra columns are: ``"boxes"`` (none, default), ``"masks"`` (coefficients of the prototypes in
       the second output), ``"keypoints"`` or ``"corners"`` (an angle).
     - ``keypoints``: ``[K, 2 or 3]``.
-    - ``iou`` (0.7): a box that overlaps a better one of its class by more than this is left out.
-    - ``confidence_threshold`` (0.25) and ``max_detections`` (300). Below 0.001 the threshold asks for all that the
-      model says, as metrics rank it: in the layout ``"anchors"`` a box is then an object for each class that it scores
-      at least 0.001 for, not for its best class only.
+    - ``iou`` (0.7): a box that overlaps a better one of its class by more than this is dropped.
+    - ``confidence_threshold`` (0.25) and ``max_detections`` (300). A threshold below 0.001 returns everything, for
+      metrics that rank it: in the layout ``"anchors"`` a box is then an object for each class with a score of
+      at least 0.001, not only for its best class.
     """
 
     arguments: ClassVar[frozenset[str]] = frozenset(
@@ -119,7 +119,7 @@ class YoloDecoder(Decoder):
 class ClassMapDecoder(Decoder):
     """The class of each pixel, from ``(1, C, height, width)`` logits at the size of the model input.
 
-    The logits are interpolated before the best is taken, so borders are as smooth as the model makes them.
+    The logits are interpolated before taking the best, so borders are as smooth as the model's output.
     """
 
     def decode(self, outputs: Outputs, size: tuple[int, int], path: str) -> Prediction:
@@ -153,10 +153,10 @@ def place_masks(
     spec: ImageSpec,
     size: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    """Masks at the size of the original image, each cut off at its box.
+    """Masks at the size of the original image, each cropped to its box.
 
     Args:
-        coefficients: ``(N, M)`` of each object.
+        coefficients: ``(N, M)`` coefficients of each object.
         prototypes: ``(M, h, w)`` over the model input.
         boxes: ``(N, 4)`` xyxy in pixels of the original image.
         spec: how the image became the model input.
@@ -195,9 +195,9 @@ def _turned_corners(boxes: NDArray[np.float32], angles: NDArray[np.float32]) -> 
 def _suppress_turned(
     boxes: NDArray[np.float32], angles: NDArray[np.float32], labels: NDArray[np.int64], iou: float, most: int
 ) -> NDArray[np.int64]:
-    """As :func:`~drivetrain.runtime.postprocess.detection.non_maximum_suppression`, for turned boxes.
+    """Like :func:`~drivetrain.runtime.postprocess.detection.non_maximum_suppression`, for rotated boxes.
 
-    The overlap is that of Gaussians of the extent of the boxes, as the model's own training uses it.
+    The overlap is that of Gaussians with the extent of the boxes, as in the model's own training.
     """
     a, b, c = _covariance(boxes, angles)
     kept: list[int] = []
@@ -225,7 +225,7 @@ def _covariance(
 def _gaussian_overlap(
     boxes: NDArray[np.float32], spread: tuple[NDArray[np.float64], ...], first: int, rest: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """1 - the Hellinger distance of one box and others."""
+    """1 - the Hellinger distance between one box and others."""
     tiny = 1e-7
     a, b, c = (part[first] + part[rest] for part in spread)
     x, y = (np.asarray(boxes[rest, axis] - boxes[first, axis], np.float64) for axis in (0, 1))
