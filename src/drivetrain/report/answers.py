@@ -38,7 +38,7 @@ def draw_predictions(
 
 
 def save_prediction(item: Prediction, path: str | Path, image: Any = None) -> Path:
-    """Write an answer as a picture or as JSON, depending on the suffix; see :meth:`drivetrain.types.Prediction.save`."""
+    """Write an answer as a picture or as JSON, by its suffix; see :meth:`drivetrain.types.Prediction.save`."""
     target = Path(path).expanduser()
     suffix = target.suffix.lower()
     if suffix == ".json":

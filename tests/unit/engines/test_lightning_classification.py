@@ -196,7 +196,7 @@ def test_a_network_of_torchvision(colours: Path, tmp_path: Path) -> None:
 def test_a_given_network_must_fit_the_labels(colours: Path, tmp_path: Path) -> None:
     engine = Engine(timm.create_model("test_resnet", num_classes=5), colours, work_dir=tmp_path / "run", device="cpu")
     assert isinstance(engine, LightningEngine)
-    with pytest.raises(ModelError, match=r"has 5 outputs, but there are 3 labels. Make it with num_classes=3"):
+    with pytest.raises(ModelError, match=r"has 5 outputs, but there are 3 labels. Create it with num_classes=3"):
         engine.train(1, **SMALL)
     net = timm.create_model("test_resnet", num_classes=3)
     engine = Engine(net, colours, work_dir=tmp_path / "run", device="cpu")
@@ -209,7 +209,7 @@ def test_a_given_network_must_fit_the_labels(colours: Path, tmp_path: Path) -> N
     [
         (torch.zeros(8, 16, 16, dtype=torch.int64), "for the task 'semantic_segmentation', but test_resnet is a model"),
         (torch.zeros(8, 3), "for the task 'multilabel_classification', but test_resnet is a model"),
-        (torch.full((8,), 7), "has the label number 7, but the model knows 0 to 1"),
+        (torch.full((8,), 7), "has the label number 7, but the model has 0 to 1"),
     ],
 )
 def test_a_loader_of_another_task_or_of_other_labels_is_told_apart(
@@ -254,7 +254,7 @@ def test_the_classifier_of_local_weights_is_left_out_for_other_labels(colours: P
     own = engine.model.net.state_dict()
     assert torch.equal(own["layer1.0.conv1.weight"], source.state_dict()["layer1.0.conv1.weight"])
     assert own["fc.weight"].shape[0] == 3
-    assert "the classifier was left out" in engine.model.network.notes[0]
+    assert "the classifier was skipped because" in engine.model.network.notes[0]
 
 
 class Danger:

@@ -153,7 +153,7 @@ def test_checkpoints_go_both_ways_between_lightning_and_drivetrain(tmp_path: Pat
 
     with pytest.raises(CheckpointError, match=r"does not fit Plain"):
         Engine(Plain(width=5), Numbers(), device="cpu").test(checkpoint=tmp_path / "theirs.ckpt")
-    with pytest.raises(CheckpointError, match=r"is of the LightningModule .*Plain, which only your code can make"):
+    with pytest.raises(CheckpointError, match=r"is of the LightningModule .*Plain, which only your code can create"):
         Engine(str(result.last_checkpoint)).predict(np.zeros((4, 4, 3), np.uint8))
 
 

@@ -145,9 +145,7 @@ def test_what_is_no_folder_of_save_pretrained_is_refused(tmp_path: Path) -> None
     ):
         transformers_source.build("YolosForObjectDetection", {"pretrained": str(tmp_path)}, LABELS, 0)
     _segformer().save_pretrained(tmp_path / "model")
-    with pytest.raises(
-        CheckpointError, match="is a SegformerForSemanticSegmentation, and not a YolosForObjectDetection"
-    ):
+    with pytest.raises(CheckpointError, match="is a SegformerForSemanticSegmentation, not a YolosForObjectDetection"):
         transformers_source.build("YolosForObjectDetection", {"pretrained": str(tmp_path / "model")}, LABELS, 0)
 
 
@@ -158,7 +156,7 @@ def test_a_field_that_the_configuration_has_not_is_refused() -> None:
 
 def test_a_model_for_another_task_is_refused() -> None:
     net = SegformerForImageClassification(SegformerConfig(**SEGFORMER))
-    with pytest.raises(UnsupportedError, match="Of transformers those are whose names end in ForImageClassification, "):
+    with pytest.raises(UnsupportedError, match="Supported transformers classes end in ForImageClassification, "):
         transformers_source.wrap(net)
 
 

@@ -95,7 +95,7 @@ def test_a_head_for_other_labels_keeps_the_classes_that_both_have(name: str) -> 
 
 def test_weights_of_another_architecture_are_refused() -> None:
     ours, theirs = _build("lraspp_mobilenet_v3_large", LABELS), _build("ssdlite320_mobilenet_v3_large", OTHERS)
-    with pytest.raises(CheckpointError, match=r"x does not fit the model: .*Is it of another architecture\?"):
+    with pytest.raises(CheckpointError, match=r"x does not fit the model: .*Does it have a different architecture\?"):
         give_weights(ours, theirs.net.state_dict(), ours=LABELS, theirs=OTHERS, origin="x")
 
 
@@ -171,5 +171,5 @@ def test_loaders_of_a_user_are_refused_for_a_detector(tmp_path: Path) -> None:
     from torch.utils.data import DataLoader, TensorDataset
 
     loader = DataLoader(TensorDataset(torch.zeros(4, 3, 8, 8)))
-    with pytest.raises(DataError, match="on a data set that drivetrain reads, and not on a DataLoader"):
+    with pytest.raises(DataError, match="on a data set that drivetrain reads, not on a DataLoader"):
         Engine("torchvision:ssdlite320_mobilenet_v3_large", loader, work_dir=tmp_path / "work").train(max_epochs=1)

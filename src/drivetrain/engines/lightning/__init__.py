@@ -1,4 +1,4 @@
-"""What the Lightning engine serves; importing this imports no framework."""
+"""The description of the Lightning engine; importing this imports no framework."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEASURED = {"image_size": 224, "measured_size": 96, "measured_images": 240, "pa
 
 
 def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
-    """The networks that auto-configuration chooses among; benchmarks/auto_candidates.py measures them."""
+    """The networks that auto-configuration chooses from; measured by benchmarks/auto_candidates.py."""
     common: dict[str, Any] = {**_MEASURED, "task": task, "metrics": (usual, fair)}
     return (
         Candidate(

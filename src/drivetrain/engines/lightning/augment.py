@@ -1,8 +1,8 @@
-"""Change training images a little, the same way whenever the same seed, epoch and image meet.
+"""Mild augmentation of training images that depends only on the seed, the epoch and the image.
 
-Labels keep their meaning under what is done here: a crop of at least four fifths of each side, and small changes of
-brightness, contrast and saturation. There are no flips and no rotations: a mirrored "3" or a left-hand part is another
-thing.
+It does not change the meaning of labels: a crop of at least four fifths of each side, and small changes of
+brightness, contrast and saturation. There are no flips and no rotations: a mirrored "3" or a left-hand part is a
+different thing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How much training images are changed; zero means not at all.
+    """The strength of the augmentation; zero means none.
 
     Attributes:
-        zoom: the largest share of each side that a crop cuts off.
+        zoom: the largest fraction of each side that a crop removes.
         light: the largest relative change of brightness and of contrast.
         saturation: the largest relative change of saturation.
     """
@@ -28,11 +28,11 @@ class Augmentation:
     saturation: float = 0.15
 
     def apply(self, image: NDArray[np.uint8], seed: tuple[int, int, int]) -> NDArray[np.uint8]:
-        """A changed copy of an ``(H, W, 3) uint8`` image.
+        """An augmented copy of an ``(H, W, 3) uint8`` image.
 
         Args:
-            image: not changed itself.
-            seed: (of the run, epoch, number of the image).
+            image: the image; it is not modified.
+            seed: (seed of the run, epoch, number of the image).
         """
         values = np.random.Generator(np.random.Philox(key=seed[0], counter=(0, 0, seed[1], seed[2]))).random(7)
         return self._colour(self._crop(image, values[:4]), values[4:])
@@ -43,7 +43,7 @@ class Augmentation:
         height, width = image.shape[:2]
         share_y, share_x = 1 - self.zoom * values[:2]
         top, left = values[2:4] * (height * (1 - share_y), width * (1 - share_x))
-        # half a pixel, because cv2 counts from the centres of pixels
+        # half a pixel, because cv2 counts from pixel centres
         back = np.array(
             [[share_x, 0, left + 0.5 * share_x - 0.5], [0, share_y, top + 0.5 * share_y - 0.5]], dtype=np.float64
         )

@@ -1,4 +1,4 @@
-"""Make a classifier for the labels at hand from a name, a given network, or a checkpoint."""
+"""Creating a classifier for the given labels from a name, a given network, or a checkpoint."""
 
 # ruff: noqa: TID253  (loaded only by the engine)
 from __future__ import annotations
@@ -35,11 +35,11 @@ _IMAGENET_LABELS = 1000
 
 
 class Classifiers:
-    """Makes classifiers of one origin.
+    """Creates classifiers from one origin.
 
     Args:
-        origin: an entry of the catalogue, a network, a class of networks, or a checkpoint of ours.
-        model_args: of the network's constructor.
+        origin: a catalogue entry, a network, a class of networks, or one of our checkpoints.
+        model_args: arguments of the network's constructor.
     """
 
     def __init__(self, origin: Any, model_args: Mapping[str, Any]) -> None:
@@ -54,11 +54,11 @@ class Classifiers:
     def build(
         self, options: TrainOptions | None, labels: tuple[str, ...] | None, task: Task | None
     ) -> ClassificationModule:
-        """A classifier for the labels; for those of the model if there are none.
+        """A classifier for the labels, or for those of the model if there are none.
 
         Raises:
-            DataError: the labels are too few.
-            ModelError: a given network has another number of outputs.
+            DataError: there are too few labels.
+            ModelError: a given network has a different number of outputs.
             OptionError: an option does not fit the network.
             UnsupportedError: the task is not classification.
         """
@@ -84,10 +84,10 @@ class Classifiers:
     def open(
         self, content: Mapping[str, Any], path: Path, current: ClassificationModule | None
     ) -> ClassificationModule:
-        """The classifier of a checkpoint: the current one with its weights where it fits, else a new one.
+        """The classifier of a checkpoint: the current one with its weights if it fits, else a new one.
 
         Raises:
-            CheckpointError: it is of another architecture.
+            CheckpointError: it has a different architecture.
         """
         there = content.get("drivetrain_model")
         if there is None:
@@ -107,10 +107,10 @@ class Classifiers:
         return module
 
     def warm_start(self, module: ClassificationModule, content: Mapping[str, Any], path: Path) -> list[str]:
-        """Give a classifier what fits of a checkpoint, and say what did not.
+        """Load what fits of a checkpoint into a classifier, and return notes about the rest.
 
         Raises:
-            CheckpointError: it is of another architecture.
+            CheckpointError: it has a different architecture.
         """
         there = content.get("drivetrain_model")
         origin, head = f"checkpoint={path.name!r}", module.network.head
@@ -136,20 +136,20 @@ class Classifiers:
         network = describe_network(net)
         if labels is not None and network.count != len(labels):
             raise ModelError(
-                f"The network {network.name} has {network.count} outputs, but there are {len(labels)} labels. Make it "
-                f"with num_classes={len(labels)}, or give it by name, so that its head is made to fit."
+                f"The network {network.name} has {network.count} outputs, but there are {len(labels)} labels. Create "
+                f"it with num_classes={len(labels)}, or give it by name, to get a matching head."
             )
         return network
 
     def _own_labels(self, labels: tuple[str, ...] | None) -> bool:
-        """Whether the labels are those that the upstream's own head was trained for."""
+        """Whether the labels are those of the upstream's own head."""
         named = isinstance(self.origin, ModelEntry) and labels is not None and len(labels) == _IMAGENET_LABELS
         return named and labels is not None and set(labels) == set(own_label_names(_IMAGENET_LABELS))
 
     def _spec(self, network: Network, size: tuple[int, int] | None, *, is_own: bool) -> ImageSpec:
         spec = ImageSpec.from_dict(self.recorded["image_spec"]) if self.recorded else network.spec
         if not is_own and not self.recorded:
-            # all of the image is seen: what is at its edge may be what counts
+            # use the whole image: the important part may be at its edge
             spec = replace(spec, resize="stretch", crop_fraction=1.0)
         return replace(spec, height=size[0], width=size[1]) if size is not None else spec
 
@@ -160,7 +160,7 @@ class Classifiers:
         if (there["source"], there["name"]) != here:
             raise CheckpointError(
                 f"checkpoint={str(path)!r} is of {_full(there['source'], there['name'])}, but the model is "
-                f"{_full(*here)}. Give the model of the checkpoint, or open it by itself: model={str(path)!r}."
+                f"{_full(*here)}. Give the model of the checkpoint, or open it on its own: model={str(path)!r}."
             )
 
     def _architecture(self) -> tuple[str, str]:
@@ -190,11 +190,11 @@ def _named(
 
 
 def check_task(task: Task, labels: tuple[str, ...] | None) -> None:
-    """Refuse what a classifier is not for.
+    """Refuse what a classifier cannot do.
 
     Raises:
-        UnsupportedError: another task than classification.
-        DataError: fewer labels than two.
+        UnsupportedError: the task is not classification.
+        DataError: there are fewer than two labels.
     """
     if task not in _TASKS:
         raise UnsupportedError(
@@ -204,8 +204,8 @@ def check_task(task: Task, labels: tuple[str, ...] | None) -> None:
     if labels is not None and len(labels) < 2 and task is Task.CLASSIFICATION:
         shown = ", ".join(map(repr, labels)) or "none"
         raise DataError(
-            f"Classification needs at least two labels; the data have {len(labels)} ({shown}). For a class folder, "
-            "each class is a folder of its own; to find what differs from one class, use an anomaly model."
+            f"Classification needs at least two labels; the data have {len(labels)} ({shown}). In class folders, "
+            "each class is a separate folder; to find deviations from a single class, use an anomaly model."
         )
 
 
@@ -214,14 +214,14 @@ def _recorded(path: Path) -> dict[str, Any]:
     there = content.get("drivetrain_model")
     if not isinstance(there, dict):
         raise CheckpointError(
-            f"checkpoint={str(path)!r} does not say which model it is of. Name the model and give the file as its "
+            f"checkpoint={str(path)!r} does not say which model it belongs to. Name the model and give the file as its "
             f"weights: model='timm:resnet18', model_args={{'pretrained': '{path}'}}."
         )
     if there.get("kind") != "classification":
         raise _needs_class(there, path)
     if not there["source"]:
         raise CheckpointError(
-            f"checkpoint={str(path)!r} is of a network of your own, {there['name']}. Give the object, and the file as "
+            f"checkpoint={str(path)!r} is of your own network {there['name']}. Give the object, and the file as "
             "checkpoint=... of the verb."
         )
     return there
@@ -229,8 +229,8 @@ def _recorded(path: Path) -> dict[str, Any]:
 
 def _needs_class(there: Mapping[str, Any], path: Path) -> CheckpointError:
     return CheckpointError(
-        f"checkpoint={str(path)!r} is of the LightningModule {there.get('class')}, which only your code can make. Give "
-        "the object as the model, in Python, and the file as checkpoint=..."
+        f"checkpoint={str(path)!r} is of the LightningModule {there.get('class')}, which only your code can create. "
+        "Give the object as the model, in Python, and the file as checkpoint=..."
     )
 
 

@@ -1,4 +1,4 @@
-"""Batches of images from a data set, decoded ahead in threads and kept in memory when they fit."""
+"""Batches of images from a data set, decoded ahead in threads and kept in memory if they fit."""
 
 # ruff: noqa: TID253  (loaded only by the engine)
 from __future__ import annotations
@@ -36,23 +36,25 @@ class PixelCache:
     """The resized images of a data set, ``uint8``, in the memory of this process.
 
     Args:
-        count: number of images.
-        spec: their size.
-        share: of the free memory that may be taken; with less, nothing is kept and every epoch decodes again.
+        count: the number of images.
+        spec: defines their size.
+        share: the fraction of free memory that may be used; if it is not enough, every epoch decodes again.
     """
 
     def __init__(self, count: int, spec: ImageSpec, share: float = _MEMORY_SHARE) -> None:
         needed = count * spec.height * spec.width * 3
         self.fits = needed <= available_memory() * share
-        self._pixels = np.empty((count if self.fits else 0, *spec.size, 3), np.uint8)  # pages are taken when written
+        self._pixels = np.empty(
+            (count if self.fits else 0, *spec.size, 3), np.uint8
+        )  # pages are allocated when written
         self._filled = np.zeros(count, np.bool_)
 
     def get(self, number: int) -> NDArray[np.uint8] | None:
-        """The image, if it is there."""
+        """The image, if it is stored."""
         return self._pixels[number] if self._filled[number] else None
 
     def put(self, number: int, image: NDArray[np.uint8]) -> None:
-        """Keep the image, if there is room."""
+        """Store the image, if there is room."""
         if self.fits:
             self._pixels[number] = image
             self._filled[number] = True
@@ -64,8 +66,8 @@ class EpochSampler:
     Args:
         count: number of images.
         shuffle: whether the order changes with each epoch.
-        seed: of the order.
-        weights: ``(count,)`` how likely each image is to be drawn, again and again; ``None`` takes each once.
+        seed: seed of the order.
+        weights: ``(count,)`` relative probability of each image, drawn with replacement; ``None`` takes each once.
     """
 
     def __init__(self, count: int, *, shuffle: bool, seed: int, weights: NDArray[np.float64] | None = None) -> None:
@@ -73,11 +75,11 @@ class EpochSampler:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this at the start of each."""
+        """Set the epoch; Lightning calls this at the start of each."""
         self.epoch = epoch
 
     def order(self) -> NDArray[np.int64]:
-        """The numbers of the images of this process, in their order."""
+        """The numbers of the images of this process, in order."""
         order = np.arange(self.count)
         random = np.random.default_rng((self.seed, self.epoch))
         if self.weights is not None:
@@ -95,8 +97,8 @@ class BatchSampler:
 
     Args:
         sampler: their order; Lightning sets its epoch.
-        batch_size: images in a batch.
-        drop_single: leave out a last batch of one image, which batch normalisation cannot use.
+        batch_size: images per batch.
+        drop_single: drop a last batch of one image, which batch normalisation cannot use.
     """
 
     def __init__(self, sampler: EpochSampler, batch_size: int, *, drop_single: bool) -> None:
@@ -140,7 +142,7 @@ class Labelled:
         if wrong is not None:
             raise DataError(
                 f"the image {dataset.paths[wrong]!r} has {len(numbers[wrong])} labels, classification needs exactly "
-                "one. For several labels an image use task='multilabel_classification'."
+                "one. For several labels per image use task='multilabel_classification'."
             )
         return cls(dataset.paths, np.concatenate(numbers).astype(np.int64))
 
@@ -148,19 +150,19 @@ class Labelled:
 class ImageLoader:
     """Iterates over batches ``(images (B, 3, H, W) uint8, targets)``; images are channels-last in memory.
 
-    While the model works on a batch, threads decode, resize and change the next ones. Lightning takes it as it takes
+    While the model works on a batch, threads decode, resize and augment the next ones. Lightning accepts it like
     a ``DataLoader``.
 
     Args:
         data: files and targets.
-        spec: the size that images are brought to.
-        batch_size: images in a batch.
+        spec: the size to which images are resized.
+        batch_size: images per batch.
         shuffle: whether their order changes with each epoch.
-        augmentation: how training images are changed; ``None`` leaves them as they are.
-        seed: of the order and of the changes.
-        num_workers: threads; 0 does all in the thread of the caller; ``None`` takes one for each core, 8 at most.
-        drop_single: leave out a last batch of one image, which batch normalisation cannot use.
-        weights: ``(N,)`` how likely each image is to be drawn; ``None`` takes each once in an epoch.
+        augmentation: how training images are augmented; ``None`` for no augmentation.
+        seed: seed of the order and of the augmentation.
+        num_workers: threads; 0 uses the thread of the caller; by default one per core, at most 8.
+        drop_single: drop a last batch of one image, which batch normalisation cannot use.
+        weights: ``(N,)`` relative probability of each image; ``None`` takes each once per epoch.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Train classification networks, and any LightningModule, with Lightning's own trainer."""
+"""Training classification networks, and any LightningModule, with Lightning's own trainer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from drivetrain.engines.lightning.framework import LightningFramework
 
 
 class LightningEngine(Engine):
-    """Classification with networks of timm and torchvision, and any LightningModule with its own data."""
+    """Classification with timm and torchvision networks, and any LightningModule with its own data."""
 
     spec = SPEC
     framework_class = LightningFramework

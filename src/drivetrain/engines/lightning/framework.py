@@ -1,4 +1,4 @@
-"""Lightning behind the verbs: classification networks, and any LightningModule with its own data."""
+"""The framework hooks for Lightning: our own task modules, and any LightningModule with its own data."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LightningFramework(Framework):
 
     @property
     def model(self) -> Any:
-        """The LightningModule: the user's own, or the one that holds the network as ``net``."""
+        """The LightningModule: the user's own, or ours, which has the network as ``net``."""
         if self._module is None:
             self.build()
         return self._module
@@ -69,7 +69,7 @@ class LightningFramework(Framework):
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def build(self, options: TrainOptions | None = None) -> None:
-        """Take the user's object as it is; make a new model for each training, and else at the first use."""
+        """Use the user's object as it is; create a named model on first use and again for each training."""
         if self._is_own_module:
             self._take_own(options)
             return
@@ -125,7 +125,7 @@ class LightningFramework(Framework):
     ) -> Iterator[Prediction]:
         if isinstance(self._module, VisionModule):
             return ask(self._module, images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
-        del confidence  # classification answers with every probability
+        del confidence  # classification returns every probability
         spec, task, _ = native.image_facts(self._module, self.known_task)
         return infer(self._module, images, spec=spec, task=task, device=self.setup.device, batch_size=batch_size)
 
@@ -187,7 +187,7 @@ class LightningFramework(Framework):
             self._refuse_loaders()
         if self._is_own_module and self.data.source is not None and not self.has_native_data:
             raise DataError(
-                f"{self.setup.model_name} is a LightningModule of your own, which is trained on its own data. Give a "
+                f"{self.setup.model_name} is your own LightningModule, which is trained on its own data. Give a "
                 'LightningDataModule, a DataLoader, or {"train": loader, "val": loader, "test": loader}.'
             )
 
@@ -195,7 +195,7 @@ class LightningFramework(Framework):
         return native.is_native_data(data)
 
     def task_to_read_for(self) -> Task | None:
-        """A model that finds objects or classifies pixels decides what it is for."""
+        """The model's task for models that find objects or classify pixels; otherwise that of the data."""
         return self.task if is_vision(self._origin) else self.known_task
 
     def find_task(self) -> Task:
@@ -220,7 +220,7 @@ class LightningFramework(Framework):
         return {"accumulate_grad_batches": steps * before}
 
     def used_model_argument(self, name: str) -> Any:
-        """As for every engine; what a network of a catalogue does not tell is what its constructor was called with."""
+        """As for every engine; for a network of a catalogue, otherwise the argument its constructor was called with."""
         if self._is_own_module:
             return super().used_model_argument(name)
         network = self._module.network
@@ -252,25 +252,25 @@ class LightningFramework(Framework):
 
     @property
     def _models(self) -> Classifiers | VisionModels:
-        """What makes the model, for its kind."""
+        """The factory for this kind of model."""
         args = {**(self._named[1] if self._named is not None else {}), **self.setup.model_args}
         return VisionModels(self._origin, args) if is_vision(self._origin) else Classifiers(self._origin, args)
 
     def _refuse_loaders(self) -> None:
-        """Loaders of a user say nothing of how their targets are written, where they are more than a number.
+        """Refuse the user's loaders for models whose targets are more than a number, as their form is unknown.
 
         Raises:
             DataError: the model finds objects or classifies pixels.
         """
         if is_vision(self._origin):
             raise DataError(
-                f"{self.setup.model_name} is trained and tested on a data set that drivetrain reads, and not on a "
+                f"{self.setup.model_name} is trained and tested on a data set that drivetrain reads, not on a "
                 "DataLoader or LightningDataModule. Give a folder or file (COCO, YOLO, VOC, ...), or wrap the model in "
-                "a LightningModule of your own."
+                "your own LightningModule."
             )
 
     def _take_own(self, options: TrainOptions | None) -> None:
-        """The user's object as it is; of a class a new one for each training, with the random weights of its seed."""
+        """Use the user's object as it is; create a new one from a class for each training, seeding its weights."""
         given: Any = self.given
         if not isinstance(given, type):
             self._module = given
@@ -283,7 +283,7 @@ class LightningFramework(Framework):
         self.task, self.label_names = module.task, module.label_names
 
     def _task_of_data(self) -> Task | None:
-        """The task as asked for, else that of the data, if they can be read."""
+        """The requested task, else that of the data, if they can be read."""
         if self.known_task is not None or self.data.source is None or self.has_native_data:
             return self.known_task
         return self.dataset.task if self.dataset.is_annotated else None
@@ -328,7 +328,7 @@ class LightningFramework(Framework):
         )
 
     def _describe_model(self) -> dict[str, Any]:
-        """What a checkpoint says about the model."""
+        """The description of the model in a checkpoint."""
         if isinstance(self._module, ClassificationModule | VisionModule):
             described: dict[str, Any] = self._module.describe()
             return described

@@ -1,4 +1,4 @@
-"""The models that timm and torchvision offer; runs in a child process, so it may import them."""
+"""The models of timm, torchvision and transformers; runs in a child process, so it may import them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drivetrain.types.task import Task
 
 _TASKS = [Task.CLASSIFICATION.value, Task.MULTILABEL_CLASSIFICATION.value]
 
-#: Constructor arguments that most timm models share, beside those of ``timm.create_model``.
+#: Constructor arguments that most timm models share, in addition to those of ``timm.create_model``.
 TIMM_COMMON: tuple[Argument, ...] = (
     Argument("drop_rate", "float", "0.0", "Dropout before the classifier."),
     Argument("drop_path_rate", "float", "None", "Stochastic depth."),
@@ -24,11 +24,11 @@ TIMM_COMMON: tuple[Argument, ...] = (
 )
 
 _PRETRAINED = Argument(
-    "pretrained", "bool | str", "False", "True fetches the upstream's weights; a path loads that file."
+    "pretrained", "bool | str", "False", "True downloads the upstream's weights; a path loads that file."
 )
-_FOLDER = Argument("pretrained", "str", "None", "A folder that save_pretrained wrote, with configuration and weights.")
+_FOLDER = Argument("pretrained", "str", "None", "A folder written by save_pretrained, with configuration and weights.")
 _LORA = Argument("lora", "dict", "None", "Fields of PEFT's LoraConfig; only the adapter and the head are trained.")
-#: Models of transformers that need more than an image, or give another answer than their table says.
+#: Transformers models that need more than an image, or whose output differs from what their table says.
 _NOT_SERVED = (
     *("DonutSwinForImageClassification", "ImageGPTForImageClassification", "PerceiverForImageClassification"),
     *("ShieldGemma2ForImageClassification", "Siglip2ForImageClassification"),
@@ -37,7 +37,7 @@ _NOT_SERVED = (
 
 
 def timm_models() -> dict[str, Any]:
-    """All models of timm: one family, whose arguments are those of ``timm.create_model``."""
+    """All models of timm: one family, with the arguments of ``timm.create_model``."""
     import timm
 
     entries = [
@@ -47,7 +47,7 @@ def timm_models() -> dict[str, Any]:
             "class_path": "timm:create_model",
             "family": "timm",
             "summary": "timm image classifier",
-            "code_licence": "Apache-2.0",  # the metadata of the package
+            "code_licence": "Apache-2.0",  # from the package metadata
             "weights_licence": timm_licence(name),
         }
         for name in timm.list_models()
@@ -57,7 +57,7 @@ def timm_models() -> dict[str, Any]:
 
 
 def timm_licence(name: str) -> str:
-    """What the card of the usual weights of a model states."""
+    """The licence on the model card of the default weights."""
     import timm
 
     if not timm.is_model_pretrained(name):
@@ -67,18 +67,18 @@ def timm_licence(name: str) -> str:
 
 
 def _torchvision_licence(name: str) -> str:
-    """What the metadata of the usual weights of a model state; most state nothing."""
+    """The licence in the metadata of the default weights; most have none."""
     import torchvision
 
     weights = list(torchvision.models.get_model_weights(name))
     if not weights:
         return NONE
     text = str(torchvision.models.get_model_weights(name).DEFAULT.meta.get("license") or "")
-    return "CC-BY-NC-4.0" if "/SWAG/" in text else spelt(text)  # the licence behind the address that it states
+    return "CC-BY-NC-4.0" if "/SWAG/" in text else spelt(text)  # the licence at the URL given there
 
 
 def torchvision_models() -> dict[str, Any]:
-    """The models of torchvision for images, each with the arguments of its own class."""
+    """The torchvision models for images, each with the arguments of its own class."""
     import torchvision
 
     entries, arguments = _vision_models()
@@ -102,7 +102,7 @@ def torchvision_models() -> dict[str, Any]:
 
 
 def transformers_models() -> dict[str, Any]:
-    """The models of transformers that are trained here, each with the fields of its configuration."""
+    """The transformers models that can be trained here, each with the fields of its configuration."""
     import transformers
     from transformers.models.auto import modeling_auto as auto
 
@@ -117,7 +117,7 @@ def transformers_models() -> dict[str, Any]:
             try:
                 fields = getattr(transformers, name).config_class().to_dict()
             except (ImportError, AttributeError, TypeError, ValueError, OSError):
-                continue  # it needs a package that is not installed, or an argument that has no default
+                continue  # it needs a package that is not installed, or an argument without a default
             entries.append(
                 {
                     "name": name,
@@ -139,7 +139,7 @@ def _pairs(table: Any) -> list[tuple[str, str]]:
 
 
 def _vision_models() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Its detectors and segmentation models, each with the arguments of its builder."""
+    """The detectors and segmentation models of torchvision, each with the arguments of its builder."""
     from torchvision import models
 
     entries, arguments = [], {}
@@ -169,7 +169,7 @@ def _task_of(name: str, module: str) -> Task:
 
 
 def _class_arguments(builder: Any) -> list[dict[str, str]]:
-    """What the builder passes on to the class that it returns."""
+    """The arguments that the builder passes on to the class that it returns."""
     import sys
     import typing
 

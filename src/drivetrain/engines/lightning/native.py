@@ -1,4 +1,4 @@
-"""The user's own LightningModule and its own data, which pass through untouched."""
+"""The user's own LightningModule and its own data, which are used unchanged."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import SPECIAL_OPTIONS, TrainOptions
 
 _ORDER = ("train", "val", "test")
-#: What a module of your own is asked about images for.
+#: The tasks for which a user's own module can predict.
 _PREDICTED = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
 _DATA_OPTIONS = ("batch_size", "image_size", "num_workers", "mosaic", "scale_jitter", "tile")
 _MODULE_OPTIONS = ("learning_rate", "image_size", *SPECIAL_OPTIONS)
 
 
 def is_lightning_module(model: Any) -> bool:
-    """Whether this is a LightningModule, or a class of them."""
+    """Whether this is a LightningModule, or a subclass of it."""
     cls = model if isinstance(model, type) else type(model)
     return claimed_by(cls, SPEC.claims[:2]) is not None
 
@@ -78,7 +78,7 @@ def evaluation_arguments(data: Any, subset: str) -> dict[str, Any]:
         return {"datamodule": data}
     loaders = loaders_of(data)
     if set(loaders) == {"train"} and _is_loader(data):
-        return {"dataloaders": data}  # one loader, given to be tested on
+        return {"dataloaders": data}  # a single loader, to be tested
     if subset not in loaders:
         raise DataError(
             f"subset={subset!r} is not among the loaders: {', '.join(loaders)}. Give one for it, or subset=..."
@@ -87,10 +87,10 @@ def evaluation_arguments(data: Any, subset: str) -> dict[str, Any]:
 
 
 def check_options(options: TrainOptions, *, own_module: bool, own_data: bool) -> None:
-    """Refuse options that the user's own module or data fix already.
+    """Refuse options that the user's own module or data already fix.
 
     Raises:
-        UnsupportedOptionError: naming the option and where to set it.
+        UnsupportedOptionError: the message names the option and where to set it.
     """
     given = options.given()
     for name in _DATA_OPTIONS if own_data else ():
@@ -102,7 +102,7 @@ def check_options(options: TrainOptions, *, own_module: bool, own_data: bool) ->
         if name in given:
             raise UnsupportedOptionError(
                 f"{name}={given[name]!r} cannot be honoured: your own module and loaders have their own loss and "
-                "order. Weigh classes there."
+                "order. Weight classes there."
             )
     for name in _MODULE_OPTIONS if own_module else ():
         if name in given:
@@ -115,7 +115,7 @@ def check_step(module: Any, package: str, step: str) -> None:
     """Refuse a verb whose step the user's module does not define.
 
     Raises:
-        UnsupportedError: naming the method.
+        UnsupportedError: the message names the method.
     """
     base = importlib.import_module(package).LightningModule
     if getattr(type(module), step, None) in (None, getattr(base, step)):
@@ -123,10 +123,10 @@ def check_step(module: Any, package: str, step: str) -> None:
 
 
 def image_facts(module: Any, task: Task | None) -> tuple[ImageSpec, Task, tuple[str, ...]]:
-    """What predicting and exporting need of the user's module beside ``forward``.
+    """The attributes that predicting and exporting need from the user's module, besides ``forward``.
 
     Raises:
-        UnsupportedError: naming the attributes to give.
+        UnsupportedError: the message names the missing attributes.
     """
     spec, names = getattr(module, "image_spec", None), getattr(module, "label_names", None)
     task = task or (Task.parse(module.task) if getattr(module, "task", None) is not None else None)
@@ -141,19 +141,19 @@ def image_facts(module: Any, task: Task | None) -> tuple[ImageSpec, Task, tuple[
     ]
     if absent or task is None or spec is None or names is None:
         raise UnsupportedError(
-            f"{type(module).__name__} does not say what predicting on images needs. Give it the attributes "
-            f"{'; '.join(absent)}; forward must then turn (B, 3, H, W) into (B, labels) logits."
+            f"{type(module).__name__} lacks what predicting on images needs. Give it the attributes "
+            f"{'; '.join(absent)}; forward must then map (B, 3, H, W) to (B, labels) logits."
         )
     if task not in _PREDICTED:
         raise UnsupportedError(
-            f"{type(module).__name__} is for {task.value}; this engine predicts for {', '.join(_PREDICTED)} only. "
+            f"{type(module).__name__} is for {task.value}; this engine only predicts for {', '.join(_PREDICTED)}. "
             "Its own training and test work."
         )
     return spec if isinstance(spec, ImageSpec) else ImageSpec.from_dict(dict(spec)), task, tuple(names)
 
 
 def load_weights(module: Any, content: Mapping[str, Any], origin: str) -> None:
-    """Give the user's module the weights of a Lightning checkpoint.
+    """Load the weights of a Lightning checkpoint into the user's module.
 
     Raises:
         CheckpointError: they do not fit.

@@ -1,4 +1,4 @@
-"""Ask a classification module about images, and hand it to the export."""
+"""Prediction and export of a classification module."""
 
 # ruff: noqa: TID253  (loaded only by the engine)
 from __future__ import annotations
@@ -36,7 +36,7 @@ def infer(
     device: str,
     batch_size: int | None,
 ) -> Iterator[Prediction]:
-    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in their order.
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order.
 
     While the module works on a batch, threads prepare the next one.
     """
@@ -53,7 +53,7 @@ def infer(
 
 @contextmanager
 def answering(module: Any) -> Iterator[None]:
-    """Evaluation mode for a while; each part goes back to its own mode."""
+    """Within the block, evaluation mode; each part is restored to its own mode afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
@@ -64,12 +64,12 @@ def answering(module: Any) -> Iterator[None]:
 
 
 def export_source(module: Any, *, spec: ImageSpec, task: Task, label_names: tuple[str, ...]) -> ExportSource:
-    """The module for the exporter, which takes a copy: it turns normalised images into logits.
+    """The module for the exporter, which copies it: it maps normalised images to logits.
 
     Args:
-        module: not changed.
+        module: the module; it is not changed.
         spec: how an image becomes its input.
-        task: what it answers.
+        task: the task of the module.
         label_names: the name of each output.
     """
     from drivetrain.export.source import ExportSource
@@ -87,14 +87,14 @@ def export_source(module: Any, *, spec: ImageSpec, task: Task, label_names: tupl
 
 
 class _Forward(torch.nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
-    """Nothing but the forward of a module, for tracing."""
+    """Only the forward of a module, for tracing."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Forward:
-        """A copy; a LightningModule loses its trainer in one, but tracing asks it for a trainer."""
+        """A copy; copying a LightningModule drops its trainer, but tracing needs one."""
         duplicate = copy.deepcopy(self.module, memo)
         if is_lightning_module(duplicate):
             duplicate.trainer = bare_trainer(package_of(duplicate))

@@ -1,4 +1,4 @@
-"""Rare classes that count as much as frequent ones, in the loss or in the order of the images."""
+"""Giving rare classes the same weight as frequent ones, in the loss or in the sampling of images."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 
 def check_task(options: TrainOptions, find_task: Callable[[], Task]) -> None:
-    """Refuse to weigh classes for a task whose loss and order of images have no weights here.
+    """Refuse class weights for a task whose loss and sampling do not support them here.
 
     Raises:
-        UnsupportedOptionError: naming the option.
+        UnsupportedOptionError: the message names the option.
     """
     for name in ("class_weights", "sampler"):
         value = getattr(options, name)
         if value is not None and find_task() not in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION):
             raise UnsupportedOptionError(
-                f"{name}={value!r} cannot be honoured: the Lightning engine weighs classes for classification only. "
+                f"{name}={value!r} cannot be honoured: the Lightning engine weights classes only for classification. "
                 "Leave it out."
             )
 
 
 def weigh(module: Any, dataset: Dataset, options: TrainOptions) -> None:
-    """Give the module the weights of its classes, for the loss of the training that follows.
+    """Set the class weights of the module, for the loss of the training that follows.
 
     Args:
-        module: one that has ``class_weights`` and ``label_names``.
-        dataset: with a subset ``train``.
-        options: of ``train``.
+        module: a module with ``class_weights`` and ``label_names``.
+        dataset: a data set with a subset ``train``.
+        options: the options of ``train``.
     """
     module.class_weights = None
     if options.class_weights is not None:
@@ -47,7 +47,7 @@ def weigh(module: Any, dataset: Dataset, options: TrainOptions) -> None:
 
 
 def used_balance(trainer: Any, module: Any) -> dict[str, Any]:
-    """What a trainer that has begun does for rare classes, by our names; empty if it does nothing."""
+    """The measures for rare classes of a running trainer, under our names; empty if there are none."""
     found: dict[str, Any] = {}
     weights = getattr(module, "class_weights", None)
     if isinstance(weights, torch.Tensor):

@@ -1,4 +1,4 @@
-"""Train a classification network, with one label or any number of labels an image."""
+"""Training a classification network, with one label or any number of labels per image."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Schedule:
     """The learning rate over the training: a linear rise to the peak, then a half cosine down to zero.
 
     Attributes:
-        steps: of the whole training.
+        steps: the number of steps of the whole training.
     """
 
     steps: int
 
     def factor(self, step: int) -> float:
-        """The share of the peak at a step."""
+        """The fraction of the peak at a step."""
         rise = max(1, round(_WARM_UP * self.steps))
         if step < rise:
             return (step + 1) / rise
@@ -54,12 +54,12 @@ class Schedule:
 class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # the upstream class is untyped here
     """Any network that gives ``(B, labels)`` logits, as a LightningModule.
 
-    A batch is ``(images, targets)``: images ``(B, 3, H, W)``, ``uint8`` as they are in the file or ``float32``
-    normalised already; targets ``(B,) int64``, or ``(B, labels) float32`` of zeros and ones for several labels.
+    A batch is ``(images, targets)``: images ``(B, 3, H, W)``, ``uint8`` as in the file or ``float32`` and
+    already normalised; targets ``(B,) int64``, or ``(B, labels) float32`` of zeros and ones for several labels.
 
     Args:
-        network: the network and what is known of it.
-        task: one label an image, or any number.
+        network: the network and its facts.
+        task: one label per image, or any number.
         label_names: the name of each output.
         image_spec: how an image becomes an input.
         learning_rate: the peak; by default 3e-4 for a pretrained network, 1e-3 for a new one.
@@ -83,7 +83,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         self.learning_rate = learning_rate
         self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
-        #: ``(labels,)`` how much each counts in the loss of a training; ``None`` where all count alike.
+        #: ``(labels,)`` the weight of each in the training loss; ``None`` for equal weights.
         self.class_weights: Tensor | None = None
         #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
         self.backbone_rate: float | None = None
@@ -97,7 +97,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         return logits
 
     def describe(self) -> dict[str, Any]:
-        """All that is needed to build this module again, as plain data for the checkpoint."""
+        """Everything needed to build this module again, as plain data for the checkpoint."""
         return {
             "kind": "classification",
             "source": self.network.source,
@@ -132,7 +132,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         return ("train/loss", "val/loss", "val/accuracy", "val/f1", *(f"val/{name}" for name in more))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images as the network takes them; ``uint8`` ones are normalised, others taken as they are."""
+        """Images as the network expects them; ``uint8`` ones are normalised, others unchanged."""
         if images.dtype is not torch.uint8:
             return images
         return (images.float() - self._shift) * self._scale
@@ -150,7 +150,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
-        """Log the loss, keep the answers."""
+        """Log the loss and store the answers."""
         images, targets = self._pair(batch)
         logits = self(self.normalised(images))
         several = self.trainer.world_size > 1
@@ -159,13 +159,13 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         self._answers.append((self.probabilities(logits).cpu(), targets.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics, computed as everywhere in drivetrain."""
+        """Log the metrics, computed by drivetrain's own code."""
         several = self.trainer.world_size > 1
         for name, value in self._metrics().items():
             self.log(f"val/{name}", value, sync_dist=several)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, no decay on biases and norms; the schedule goes on with every step."""
+        """AdamW without decay on biases and norms; the schedule advances with every step."""
         default = _RATE_PRETRAINED if self.network.pretrained else _RATE_FROM_SCRATCH
         optimizer = optimizer_of(
             self.net,
@@ -186,7 +186,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         """The images and targets of a batch.
 
         Raises:
-            DataError: the batch, of a loader that is not ours, is for another task or of another form.
+            DataError: the batch, from a loader that is not ours, is for another task or in another form.
         """
         require_task(batch, (self.task,), self.network.name)
         is_pair = isinstance(batch, tuple | list) and len(batch) == 2
@@ -212,8 +212,8 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
             return nn.functional.cross_entropy(logits, targets, weight=weights)
         except IndexError as error:
             raise DataError(
-                f"The loader has the label number {int(targets.max())}, but the model knows 0 to "
-                f"{logits.shape[1] - 1}. Say in dataset.classes what all of its labels are called."
+                f"The loader has the label number {int(targets.max())}, but the model has 0 to "
+                f"{logits.shape[1] - 1}. Set dataset.classes to the names of all of its labels."
             ) from error
 
     def _metrics(self) -> dict[str, float]:

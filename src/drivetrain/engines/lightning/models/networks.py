@@ -1,4 +1,4 @@
-"""Build a network of timm or torchvision, or take a given one, and say what it needs to know of images."""
+"""Building a network of timm or torchvision, or using a given one, and finding out which images it expects."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -25,20 +25,20 @@ _IMAGENET_LABELS = 1000
 
 @dataclass(slots=True)
 class Network:
-    """A network that turns ``(B, 3, H, W)`` normalised images into ``(B, labels)`` logits.
+    """A network that maps ``(B, 3, H, W)`` normalised images to ``(B, labels)`` logits.
 
     Attributes:
         net: the module.
         source: ``"timm"``, ``"torchvision"`` or ``""`` for a given object.
-        name: of the architecture.
+        name: name of the architecture.
         args: plain constructor arguments, enough to build it again without its weights.
-        spec: how the upstream's own weights expect images.
+        spec: the images that the upstream's own weights expect.
         count: number of outputs.
         head: prefixes of the classifier's parameter names.
-        pretrained: whether it has learned anything yet.
-        notes: what the user should know.
-        label_names: those that the network has itself; ``None`` where it has numbers only.
-        knows_labels: whether it was trained for exactly these labels, in images prepared as ``spec`` says.
+        pretrained: whether it has been trained at all.
+        notes: notes for the user.
+        label_names: the network's own labels; ``None`` if it has only numbers.
+        knows_labels: whether it was trained for exactly these labels, on images prepared as ``spec`` says.
     """
 
     net: nn.Module
@@ -57,19 +57,19 @@ class Network:
 def build_network(
     source: str, name: str, args: Mapping[str, Any], *, count: int | None, image_size: tuple[int, int] | None
 ) -> Network:
-    """Make a network by name.
+    """Create a network by name.
 
     Args:
         source: ``"timm"`` or ``"torchvision"``.
-        name: as the source spells it.
-        args: of the upstream's constructor; ``pretrained`` may be the path of a file with weights.
+        name: as spelled by the source.
+        args: arguments of the upstream's constructor; ``pretrained`` may be the path of a weights file.
         count: number of outputs; the upstream's own if ``None``.
         image_size: (height, width) for networks whose input size is part of them.
 
     Raises:
         OptionError: the upstream has no such argument.
         ModelError: the upstream cannot build it, or its weights are not on this machine.
-        CheckpointError: the file of weights does not fit.
+        CheckpointError: the weights file does not fit.
     """
     plain = dict(args)
     weights = plain.pop("pretrained", False)
@@ -94,10 +94,10 @@ def build_network(
 def describe_network(
     net: nn.Module, *, source: str = "", name: str = "", args: dict[str, Any] | None = None
 ) -> Network:
-    """What a network says about itself.
+    """The facts that a network reveals about itself.
 
     Raises:
-        ModelError: it does not give one row of numbers for each image.
+        ModelError: it does not output one row of numbers per image.
     """
     spec = _image_spec(net)
     count = getattr(net, "num_classes", None)
@@ -107,10 +107,10 @@ def describe_network(
 
 
 def count_outputs(net: nn.Module, size: tuple[int, int]) -> int:
-    """How many numbers the network gives for an image.
+    """How many numbers the network outputs for an image.
 
     Raises:
-        ModelError: not one row of numbers for each image, or it refuses images of the size.
+        ModelError: it does not output one row of numbers per image, or refuses images of this size.
     """
     training = net.training
     weight = next(net.parameters(), None)
@@ -120,7 +120,7 @@ def count_outputs(net: nn.Module, size: tuple[int, int]) -> int:
             answer = logits_of(net.eval()(example))
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         raise ModelError(
-            f"{type(net).__name__} does not take images of {size[0]}x{size[1]} pixels: "
+            f"{type(net).__name__} does not accept images of {size[0]}x{size[1]} pixels: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}. Give another image_size=..."
         ) from error
     finally:
@@ -129,8 +129,8 @@ def count_outputs(net: nn.Module, size: tuple[int, int]) -> int:
     if shape is None or len(shape) != 2 or shape[0] != 1:
         what = f"shape {tuple(shape)}" if shape is not None else f"type {type(answer).__name__}"
         raise ModelError(
-            f"{type(net).__name__} gives an answer of {what} for one image; classification needs (1, labels). "
-            "Wrap it in a LightningModule of your own for other tasks."
+            f"{type(net).__name__} outputs {what} for one image; classification needs (1, labels). "
+            "Wrap it in your own LightningModule for other tasks."
         )
     return int(shape[1])
 
@@ -141,7 +141,7 @@ def logits_of(answer: Any) -> Any:
 
 
 def own_label_names(count: int) -> tuple[str, ...]:
-    """The labels of the upstream's own head: ImageNet's for 1000, else the numbers as text."""
+    """The labels of the upstream's own head: ImageNet's for 1000, else the numbers as strings."""
     if count == _IMAGENET_LABELS:
         from timm.data import ImageNetInfo
 
@@ -206,7 +206,7 @@ def _make_torchvision(
 
 
 def _torchvision_pretrained(builder: Any, weights: Any, args: dict[str, Any], count: int | None) -> nn.Module:
-    """Torchvision refuses another number of labels with weights, so the weights are fitted afterwards."""
+    """With weights, torchvision refuses a different number of labels, so the weights are loaded afterwards."""
     state = weights.get_state_dict(progress=False, check_hash=True)
     net: nn.Module = builder(weights=None, **args)
     own = count if count is not None else len(weights.meta["categories"])
@@ -217,8 +217,8 @@ def _torchvision_pretrained(builder: Any, weights: Any, args: dict[str, Any], co
 def _not_fetched(name: str, command: str, error: Exception) -> ModelError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ModelError(
-        f"The weights of {name} are not on this machine and could not be fetched ({reason}). Where there is a network, "
-        f'run: {command}; or give a file that you have: model_args={{"pretrained": "weights.pth"}}; or train from '
+        f"The weights of {name} are not on this machine and could not be downloaded ({reason}). With network access, "
+        f'run: {command}; or give a local file: model_args={{"pretrained": "weights.pth"}}; or train from '
         'random weights: model_args={"pretrained": False}.'
     )
 

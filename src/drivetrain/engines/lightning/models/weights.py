@@ -1,4 +1,4 @@
-"""Find the weights in what a checkpoint holds, and fit them to a network."""
+"""Finding the weights in a checkpoint, and loading them into a network."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -33,7 +33,7 @@ def named_tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def without_prefix(tensors: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    """The tensors with a prefix that all of them share taken off, if the network does not have it."""
+    """The tensors without a prefix that all of them share, if the network does not have it."""
     found = dict(tensors)
     for _ in range(3):
         shared = next((p for p in _PREFIXES if found and all(name.startswith(p) for name in found)), None)
@@ -44,19 +44,19 @@ def without_prefix(tensors: Mapping[str, Tensor], names: Sequence[str]) -> dict[
 
 
 def fit_weights(net: nn.Module, tensors: Mapping[str, Tensor], head: Sequence[str], origin: str) -> list[str]:
-    """Give the network the weights: by name, or, failing that, by order where all shapes agree.
+    """Load the weights into the network: by name, or else by order if all shapes match.
 
     Args:
-        net: changed in place.
+        net: the network; changed in place.
         tensors: name -> tensor.
-        head: prefixes of the classifier's names; it is left out where its shape differs.
-        origin: what the weights come from, for messages.
+        head: prefixes of the classifier's names; it is skipped if its shape differs.
+        origin: where the weights come from, for messages.
 
     Returns:
         Notes for the user.
 
     Raises:
-        CheckpointError: they fit neither way.
+        CheckpointError: they fit neither by name nor by order.
     """
     own = net.state_dict()
     found = without_prefix(tensors, list(own))
@@ -66,12 +66,12 @@ def fit_weights(net: nn.Module, tensors: Mapping[str, Tensor], head: Sequence[st
         if renamed is None:
             raise CheckpointError(f"{origin} does not fit the model: {_difference(own, found, head)}")
         found = renamed
-        notes.append(f"{origin}: other names than the model's, so the {len(found)} tensors were taken in their order.")
+        notes.append(f"{origin}: the names differ from the model's, so the {len(found)} tensors were loaded in order.")
     skipped = [
         name for name in own if is_head(name, head) and (name not in found or found[name].shape != own[name].shape)
     ]
     if skipped:
-        notes.append(f"{origin}: the classifier was left out, its size differs; it starts from random weights.")
+        notes.append(f"{origin}: the classifier was skipped because its size differs; it starts from random weights.")
         skipped = [name for name in own if is_head(name, head)]
     net.load_state_dict({name: own[name] if name in skipped else found.get(name, own[name]) for name in own})
     return notes
@@ -109,11 +109,11 @@ def _difference(own: Mapping[str, Tensor], found: Mapping[str, Tensor], head: Se
     body = [name for name in own if not is_head(name, head)]
     for name in body:
         if name in found and found[name].shape != own[name].shape:
-            return f"{name} is {tuple(found[name].shape)} there and {tuple(own[name].shape)} in the model."
+            return f"{name} is {tuple(found[name].shape)} in it and {tuple(own[name].shape)} in the model."
     missing = [name for name in body if name not in found and not _optional(name)]
     return (
         f"it has {len(found)} tensors and the model {len(own)}; {len(missing)} of the model's are missing, "
-        f"the first is {missing[0] if missing else 'none'}. Is it of another architecture?"
+        f"the first is {missing[0] if missing else 'none'}. Does it have a different architecture?"
     )
 
 
@@ -125,7 +125,7 @@ def copy_rows(
     theirs: Sequence[str],
     origin: str,
 ) -> list[str]:
-    """Warm start: all but the classifier as it is, and of the classifier the rows of the labels that both have.
+    """Warm start: everything except the classifier unchanged, and the classifier's rows of the shared labels.
 
     Raises:
         CheckpointError: the rest of the network does not fit.

@@ -1,1 +1,1 @@
-"""Models that find objects or classify pixels: an adapter for each source, and one module that trains them all."""
+"""Models that find objects or classify pixels: an adapter per source, and one module that trains them all."""

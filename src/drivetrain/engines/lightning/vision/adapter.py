@@ -1,4 +1,4 @@
-"""What a source of models must say about one of its models, so that it is trained, asked and exported as all others."""
+"""The interface between a source's model and the common training, prediction and export."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -14,15 +14,15 @@ from drivetrain.types import ImageSpec, Task
 
 
 class Target(TypedDict, total=False):
-    """What is known about one image of a batch, in pixels of the model input.
+    """The annotations of one image of a batch, in pixels of the model input.
 
     Attributes:
-        number: of the image in its data set.
+        number: the number of the image in its data set.
         labels: ``(N,) int64``, 0-based.
         boxes: ``(N, 4) float32`` xyxy, each with an area.
         masks: ``(N, H, W) uint8`` of zeros and ones.
         keypoints: ``(N, K, 3) float32`` x, y, visibility (0 absent).
-        class_map: ``(H, W) int64``; 255 counts for nothing.
+        class_map: ``(H, W) int64``; 255 is ignored.
     """
 
     number: Tensor
@@ -35,14 +35,14 @@ class Target(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How the outputs become predictions, in the engine and in the artefact alike.
+    """How the outputs become predictions, in the engine and in the artefact.
 
     Attributes:
         decoder: name in :data:`drivetrain.runtime.postprocess.DECODERS`.
-        arguments: of the decoder.
-        outputs: names of the outputs, in their order.
-        dynamic_batch: whether the graph may take several images at once.
-        traced: whether ONNX is written by the trace too, since the sizes of the outputs depend on their values.
+        arguments: arguments of the decoder.
+        outputs: names of the outputs, in order.
+        dynamic_batch: whether the graph accepts several images at once.
+        traced: whether ONNX is also written by tracing, because the output sizes depend on values.
     """
 
     decoder: str
@@ -57,16 +57,16 @@ class VisionAdapter(ABC):
 
     Attributes:
         net: the source's own object.
-        source: ``"torchvision"``, ``"transformers"``, or ``""`` where the object was given and cannot be made again.
-        name: of the architecture.
-        args: plain arguments, enough to make the network again without its weights.
-        task: what it is for.
-        spec: how its images are prepared, at the size that the source has for it.
-        label_names: those that the model knows itself; ``None`` where it has numbers only.
-        keypoints: how many each object has.
-        rate: a learning rate that suits it, from random weights.
-        pretrained: whether it has learned anything yet.
-        notes: what the user should know.
+        source: ``"torchvision"``, ``"transformers"``, or ``""`` if the object was given and cannot be recreated.
+        name: name of the architecture.
+        args: plain arguments, enough to create the network again without its weights.
+        task: the task of the model.
+        spec: how its images are prepared, at the source's own size for it.
+        label_names: the model's own label names; ``None`` if it only has numbers.
+        keypoints: the number of keypoints per object.
+        rate: a suitable learning rate from random weights.
+        pretrained: whether it has been trained at all.
+        notes: notes for the user.
     """
 
     def __init__(self, net: nn.Module, *, source: str, name: str, args: Mapping[str, Any], task: Task) -> None:
@@ -80,7 +80,7 @@ class VisionAdapter(ABC):
 
     @property
     def recorded_args(self) -> dict[str, Any]:
-        """Plain arguments, enough to make the network again without its weights; for checkpoints."""
+        """Plain arguments, enough to create the network again without its weights; for checkpoints."""
         return self.args
 
     @property
@@ -91,43 +91,43 @@ class VisionAdapter(ABC):
     @property
     @abstractmethod
     def decoding(self) -> Decoding:
-        """How the outputs are read."""
+        """How the outputs are decoded."""
 
     @abstractmethod
     def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
-        """The parts of the loss of ``(B, 3, H, W)`` normalised images, in training mode.
+        """The components of the loss of ``(B, 3, H, W)`` normalised images, in training mode.
 
-        They are added up, unless there is a part ``"total"``: then it is the loss, and the others are logged only.
+        They are summed, unless there is a component ``"total"``: then it is the loss, and the others are only logged.
         """
 
     @abstractmethod
     def answers(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """For each image the outputs by name, each with a leading axis of 1 where the graph has one; in evaluation."""
+        """Per image the outputs by name, each with a leading axis of 1 if the graph has one; in evaluation mode."""
 
     @abstractmethod
     def graph(self) -> nn.Module:
-        """What is exported: takes ``(1, 3, H, W)``, gives a tuple in the order of :attr:`decoding`; shares weights."""
+        """The module to export, sharing weights: ``(1, 3, H, W)`` to a tuple in the order of :attr:`decoding`."""
 
     @abstractmethod
     def check_labels(self, count: int) -> None:
         """Refuse a number of labels that the network has no outputs for.
 
         Raises:
-            ModelError: naming the number to make it with.
+            ModelError: the message says which number to create it with.
         """
 
     @abstractmethod
     def class_rows(self, labels: Sequence[str]) -> dict[str, ClassRows]:
-        """Name of each tensor that has a part for each class -> where these parts stand."""
+        """Name of each tensor with a part per class -> the layout of these parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRows:
-    """Where the classes stand in the first axis of a tensor: ``(before, classes, after)``.
+    """The layout of the classes in the first axis of a tensor: ``(before, classes, after)``.
 
     Attributes:
-        before: how many groups of all classes follow one another, such as one for each anchor.
-        names: of the classes in their order, with those that stand for "nothing".
+        before: how many groups of all classes there are, such as one per anchor.
+        names: the classes in order, including those for "nothing".
     """
 
     before: int
@@ -138,5 +138,5 @@ class ClassRows:
         return value.reshape(self.before, len(self.names), -1)
 
 
-#: The name of the class that stands for "nothing", in :class:`ClassRows`.
+#: The name of the class for "nothing", in :class:`ClassRows`.
 NOTHING = "\0nothing"

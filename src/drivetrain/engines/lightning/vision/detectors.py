@@ -1,4 +1,4 @@
-"""The detectors of torchvision: boxes, and masks or keypoints beside them."""
+"""torchvision's detectors: boxes, optionally with masks or keypoints."""
 
 # ruff: noqa: D102, TID253  (described in VisionAdapter; loaded only when a model is built)
 from __future__ import annotations
@@ -20,15 +20,15 @@ _BACKGROUND_FIRST = ("GeneralizedRCNN", "SSD")
 
 
 class ReadyImages(nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
-    """Stands in for torchvision's transform where images are resized and normalised already."""
+    """Replaces torchvision's transform for images that are already resized and normalised."""
 
     def forward(self, images: Tensor, targets: Any = None) -> tuple[ImageList, Any]:
-        """The images as a list of torchvision's, all of one size."""
+        """The images as torchvision's image list, all of one size."""
         height, width = images.shape[-2:]
         return ImageList(images, [(int(height), int(width))] * images.shape[0]), targets
 
     def postprocess(self, result: Any, shapes: Any, originals: Any) -> Any:  # noqa: ARG002  (the upstream's signature)
-        """The detections as they are: in pixels of the input, masks as each box has them."""
+        """The detections unchanged: in pixels of the input, with masks per box."""
         return result
 
 
@@ -89,8 +89,8 @@ class TorchvisionDetector(VisionAdapter):
             how = "one for each label and one for the background" if self.kind in _BACKGROUND_FIRST else "one each"
             raise ModelError(
                 f"{type(self.net).__name__} has {outputs} classes, but there are {count} labels, which need "
-                f"{allowed[0]} ({how}). Make it with num_classes={allowed[0]}, or give it by name, so that its head "
-                "is made to fit."
+                f"{allowed[0]} ({how}). Create it with num_classes={allowed[0]}, or give it by name, to get a "
+                "matching head."
             )
         self._labels = count
 
@@ -115,7 +115,7 @@ class TorchvisionDetector(VisionAdapter):
 
     @property
     def _outputs(self) -> int:
-        """How many classes the network tells apart, with the background where it has one."""
+        """The number of classes of the network, including the background if it has one."""
         if self.kind == "GeneralizedRCNN":
             return int(self._heads.box_predictor.cls_score.out_features)
         if self.kind == "SSD":
@@ -127,7 +127,7 @@ class TorchvisionDetector(VisionAdapter):
         return self.kind in _BACKGROUND_FIRST or self._outputs > getattr(self, "_labels", self._outputs)
 
     def _prepared(self, target: Target) -> dict[str, Tensor]:
-        """A target as torchvision wants it: labels from 1 where 0 is the background."""
+        """A target in torchvision's form: labels from 1 if 0 is the background."""
         prepared = {name: value for name, value in target.items() if name != "number"}
         prepared["labels"] = target["labels"] + int(self._has_background)
         return prepared
@@ -137,8 +137,8 @@ class DetectorGraph(nn.Module):  # type: ignore[misc]  # the upstream class is u
     """A detector for one image whose outputs are a tuple.
 
     Args:
-        net: torchvision's; its transform is left out in the copy that the exporter makes.
-        outputs: their names, in their order.
+        net: torchvision's model; its transform is dropped in the exporter's copy.
+        outputs: their names, in order.
     """
 
     def __init__(self, net: nn.Module, outputs: Sequence[str]) -> None:
@@ -152,12 +152,12 @@ class DetectorGraph(nn.Module):  # type: ignore[misc]  # the upstream class is u
         return tuple(found[name] for name in self.outputs)
 
 
-#: The classes of torchvision that are detectors.
+#: torchvision's detector classes.
 KINDS = ("GeneralizedRCNN", "RetinaNet", "FCOS", "SSD")
 
 
 def task_of_detector(net: nn.Module) -> Task:
-    """What a detector of torchvision is for."""
+    """The task of a torchvision detector."""
     heads: Any = getattr(net, "roi_heads", None)
     if heads is not None and heads.has_mask():
         return Task.INSTANCE_SEGMENTATION
@@ -167,7 +167,7 @@ def task_of_detector(net: nn.Module) -> Task:
 
 
 def _detections(net: Any, images: Tensor) -> list[dict[str, Tensor]]:
-    """The detections of each image; of keypoints the heat maps, which the decoder reads."""
+    """The detections of each image; for keypoints the heat maps, which the decoder reads."""
     heads = getattr(net, "roi_heads", None)
     if heads is None or not heads.has_keypoint():
         found: list[dict[str, Tensor]] = net(images)
@@ -190,7 +190,7 @@ def _detections(net: Any, images: Tensor) -> list[dict[str, Tensor]]:
 
 @contextmanager
 def _ready(net: Any) -> Iterator[None]:
-    """Take images as they are for a while; torchvision's transform comes back afterwards."""
+    """Within the block, accept images unchanged; torchvision's transform is restored afterwards."""
     own = net.transform
     net.transform = ReadyImages()
     try:

@@ -1,4 +1,4 @@
-"""Give a network the weights of another one: by name, and of its head the parts of the classes that both know."""
+"""Loading weights into a network by name, and those of its head for the shared classes."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -21,20 +21,20 @@ def give_weights(
     theirs: Sequence[str] | None,
     origin: str,
 ) -> list[str]:
-    """Give a network what fits of some weights.
+    """Load the matching weights into a network.
 
     Args:
-        adapter: its network is changed in place.
+        adapter: the adapter; its network is changed in place.
         tensors: name -> tensor.
         ours: the labels of the network.
-        theirs: those of the weights; ``None`` if they are not known.
-        origin: what the weights come from, for messages.
+        theirs: the labels of the weights; ``None`` if unknown.
+        origin: where the weights come from, for messages.
 
     Returns:
         Notes for the user.
 
     Raises:
-        CheckpointError: the weights are of another architecture.
+        CheckpointError: the weights are from a different architecture.
     """
     adapter.pretrained = True
     rows = adapter.class_rows(ours)
@@ -65,21 +65,23 @@ def _joined(
         if there is None and name.endswith("num_batches_tracked"):
             continue
         if there is None:
-            raise CheckpointError(f"{origin} does not fit the model: it has no {name}. Is it of another architecture?")
+            raise CheckpointError(
+                f"{origin} does not fit the model: it has no {name}. Does it have a different architecture?"
+            )
         if name in rows:
             state[name] = _by_class(value, there, rows[name], other_rows[name])
         elif there.shape == value.shape:
             state[name] = there
         else:
             raise CheckpointError(
-                f"{origin} does not fit the model: {name} is {tuple(there.shape)} there and {tuple(value.shape)} in "
+                f"{origin} does not fit the model: {name} is {tuple(there.shape)} in it and {tuple(value.shape)} in "
                 "the model."
             )
     return state
 
 
 def _by_class(mine: Tensor, other: Tensor, ours: ClassRows, theirs: ClassRows) -> Tensor:
-    """My tensor with the parts of the classes that the other one has too."""
+    """My tensor with the parts of the classes that the other one also has."""
     if mine.numel() % (ours.before * len(ours.names)) or other.numel() % (theirs.before * len(theirs.names)):
         return mine
     value = ours.split(mine.clone())

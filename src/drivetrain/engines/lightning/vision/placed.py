@@ -1,4 +1,4 @@
-"""The annotations of a sample in pixels of the model input, and what a change of the image makes of them."""
+"""The annotations of a sample in pixels of the model input, and how augmentation changes them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Placed:
         image: ``(height, width, 3) uint8``.
         boxes: ``(N, 4) float32`` xyxy.
         labels: ``(N,) int64``.
-        masks: ``(N, height, width) uint8``, or ``None`` where the task has none.
+        masks: ``(N, height, width) uint8``, or ``None`` if the task has none.
         keypoints: ``(N, K, 3) float32`` x, y, visibility, or ``None``.
-        class_map: ``(height, width) int64`` with 255 for what counts for nothing, or ``None``.
+        class_map: ``(height, width) int64`` with 255 for ignored pixels, or ``None``.
     """
 
     image: NDArray[np.uint8]
@@ -37,7 +37,7 @@ class Placed:
     class_map: NDArray[np.int64] | None = None
 
     def keep(self, which: NDArray[np.bool_]) -> Placed:
-        """The same with some of the objects."""
+        """The same with only some of the objects."""
         return replace(
             self,
             boxes=self.boxes[which],
@@ -50,15 +50,15 @@ class Placed:
 def place(
     image: NDArray[np.uint8], sample: Sample, spec: ImageSpec, task: Task, background: int, view: View | None = None
 ) -> Placed:
-    """Bring an image and its annotations to the size of the model input.
+    """Resize an image and its annotations to the model input.
 
     Args:
         image: ``(H, W, 3) uint8``, as in the file.
         sample: the annotations.
         spec: how an image becomes the input.
-        task: which annotations are wanted.
-        background: the class of pixels outside all objects, for class maps that are drawn from objects.
-        view: the part of the image to learn from; all of it if ``None``.
+        task: determines the annotations that are needed.
+        background: the class of pixels outside all objects, for class maps drawn from objects.
+        view: the part of the image to train on; the whole image if ``None``.
     """
     part = view or View(0, 0, image.shape[1], image.shape[0])
     rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
@@ -100,7 +100,7 @@ def visible_objects(sample: Sample, view: View) -> list[int]:
 
 
 def usable_objects(sample: Sample) -> list[int]:
-    """The objects that are learned from: no crowds, and nothing whose box is empty inside the image."""
+    """The objects to learn from: no crowds, and only boxes that are not empty inside the image."""
     height, width = sample.size
     numbers = []
     for number, (x1, y1, x2, y2) in enumerate(sample.boxes if sample.boxes is not None else ()):
@@ -132,7 +132,7 @@ def _points(
 
 
 def _resized(values: NDArray[np.uint8], spec: ImageSpec, outside: int) -> NDArray[np.uint8]:
-    """Numbers of pixels at the size of the model input: each takes the nearest."""
+    """Pixel numbers at the size of the model input, by nearest neighbour."""
     size = (values.shape[0], values.shape[1])
     top, left, bottom, right = spec.letterbox_box(size)
     rows = np.minimum(((np.arange(bottom - top) + 0.5) * size[0] / (bottom - top)).astype(np.int64), size[0] - 1)
@@ -144,13 +144,13 @@ def _resized(values: NDArray[np.uint8], spec: ImageSpec, outside: int) -> NDArra
 
 @dataclass(frozen=True, slots=True)
 class SceneAugmentation:
-    """How much training images are changed, together with boxes, masks, keypoints and class maps.
+    """The strength of the augmentation of images with boxes, masks, keypoints and class maps.
 
-    There are no flips and no rotations: a mirrored "3" or a left-hand part is another thing.
+    There are no flips and no rotations: a mirrored "3" or a left-hand part is a different thing.
 
     Attributes:
         zoom: the largest relative change of scale, in and out.
-        shift: the largest shift, as a share of each side.
+        shift: the largest shift, as a fraction of each side.
         light: the largest relative change of brightness and of contrast.
         saturation: the largest relative change of saturation.
     """
@@ -161,11 +161,11 @@ class SceneAugmentation:
     saturation: float = 0.15
 
     def apply(self, placed: Placed, seed: tuple[int, int, int], fill: int) -> Placed:
-        """A changed copy; the same for the same seed.
+        """An augmented copy; the same for the same seed.
 
         Args:
-            placed: not changed itself.
-            seed: (of the run, epoch, number of the image).
+            placed: the image; it is not modified.
+            seed: (seed of the run, epoch, number of the image).
             fill: level of pixels that come from outside the image.
         """
         from drivetrain.engines.lightning.augment import Augmentation
@@ -181,7 +181,7 @@ class SceneAugmentation:
 
 
 def moved_scene(placed: Placed, scale: float, offset: NDArray[np.float64], fill: int) -> Placed:
-    """Each point ``p`` goes to ``p * scale + offset``; objects of which too little remains are left out."""
+    """Each point ``p`` moves to ``p * scale + offset``; objects with too little left are dropped."""
     height, width = placed.image.shape[:2]
     limits = np.array([width, height], np.float32)
     whole = np.asarray(placed.boxes.reshape(-1, 2, 2) * scale + offset, np.float32)
@@ -231,7 +231,7 @@ def _warped(
     import cv2
 
     height, width = values.shape[:2]
-    # half a pixel, because cv2 counts from the centres of pixels
+    # half a pixel, because cv2 counts from pixel centres
     there = np.array(
         [[scale, 0, offset[0] + 0.5 * scale - 0.5], [0, scale, offset[1] + 0.5 * scale - 0.5]], dtype=np.float64
     )

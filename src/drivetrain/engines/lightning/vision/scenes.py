@@ -34,11 +34,11 @@ class SceneLoader(ImageLoader):
 
     Args:
         dataset: the images of one subset.
-        spec: the size that images are brought to.
-        task: which annotations are wanted.
-        changes: how training images are changed; ``None`` leaves them as they are.
-        mosaic: how likely an image is put together of four.
-        tiles: what is cut out of the images, in the order of the items; ``None`` takes each as it is.
+        spec: the size to which images are resized.
+        task: determines the annotations that are needed.
+        changes: how training images are augmented; ``None`` for no augmentation.
+        mosaic: the probability that an image is composed of four.
+        tiles: the parts cut out of the images, in the order of the items; ``None`` for whole images.
         more: arguments of :class:`~drivetrain.engines.lightning.data.ImageLoader`.
     """
 
@@ -173,9 +173,11 @@ def _what_is_left_out(dataset: Dataset, task: Task) -> list[str]:
         )
     notes = []
     if empty:
-        notes.append(f"{empty} objects of the training images have a box without area inside the image: left out.")
+        notes.append(
+            f"{empty} objects of the training images have a box without area inside the image and are left out."
+        )
     if crowds:
-        notes.append(f"{crowds} objects of the training images are crowds: not learned from.")
+        notes.append(f"{crowds} objects of the training images are crowds and are not used.")
     if without:
-        notes.append(f"{without} of {len(dataset)} training images have no object: learned from as background.")
+        notes.append(f"{without} of {len(dataset)} training images have no object and serve as background.")
     return notes

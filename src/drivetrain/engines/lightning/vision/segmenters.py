@@ -1,4 +1,4 @@
-"""Models that classify pixels: those of torchvision, and what they share with those of other sources."""
+"""Models that classify pixels: torchvision's, and what they share with other sources."""
 
 # ruff: noqa: D102, TID253  (described in VisionAdapter; loaded only when a model is built)
 from __future__ import annotations
@@ -19,16 +19,16 @@ _SIDE = 520
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _AUXILIARY = 0.5
 
-#: The classes of torchvision that classify pixels.
+#: torchvision's classes that classify pixels.
 PIXEL_CLASSES = ("_SimpleSegmentationModel", "LRASPP")
 
 
 class PixelAdapter(VisionAdapter):
-    """A network that gives ``(B, C, h, w)`` logits of the classes of pixels."""
+    """A network that outputs ``(B, C, h, w)`` logits of pixel classes."""
 
     @abstractmethod
     def logits(self, images: Tensor) -> Tensor:
-        """``(B, C, h, w)`` of normalised images, in evaluation."""
+        """``(B, C, h, w)`` for normalised images, in evaluation mode."""
 
     @property
     def decoding(self) -> Decoding:
@@ -43,18 +43,18 @@ class PixelAdapter(VisionAdapter):
     @property
     @abstractmethod
     def count(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
 
     def check_labels(self, count: int) -> None:
         if count != self.count:
             raise ModelError(
-                f"{type(self.net).__name__} has {self.count} classes, but there are {count} labels. Make it with "
-                f"num_classes={count}, or give it by name, so that its head is made to fit."
+                f"{type(self.net).__name__} has {self.count} classes, but there are {count} labels. Create it with "
+                f"num_classes={count}, or give it by name, to get a matching head."
             )
 
 
 def pixel_loss(logits: Tensor, targets: Sequence[Target]) -> Tensor:
-    """The mean cross entropy over the pixels that count; logits are brought to the size of the class maps."""
+    """The mean cross entropy over pixels that are not ignored; logits are resized to the class maps."""
     classes = torch.stack([target["class_map"] for target in targets])
     if logits.shape[-2:] != classes.shape[-2:]:
         logits = nn.functional.interpolate(logits, classes.shape[-2:], mode="bilinear", align_corners=False)
@@ -99,7 +99,7 @@ class TorchvisionSegmenter(PixelAdapter):
 
 
 class PixelGraph(nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
-    """Nothing but the logits of a segmentation model of torchvision."""
+    """Only the logits of a torchvision segmentation model."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

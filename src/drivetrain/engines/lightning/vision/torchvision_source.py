@@ -1,4 +1,4 @@
-"""Detection and segmentation models of torchvision, by name or as objects."""
+"""torchvision's detection and segmentation models, by name or as objects."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -25,25 +25,25 @@ _SET_HERE = ("self", "args", "weights", "weights_backbone", "progress", "kwargs"
 
 
 def wrap(net: nn.Module, *, source: str = "", name: str = "", args: Mapping[str, Any] | None = None) -> VisionAdapter:
-    """The adapter of an object of torchvision."""
+    """The adapter for a torchvision object."""
     pixels = any(base.__name__ in PIXEL_CLASSES for base in type(net).__mro__)
     kind = TorchvisionSegmenter if pixels else TorchvisionDetector
     return kind(net, source=source, name=name or type(net).__name__, args=args or {})
 
 
 def build(name: str, args: Mapping[str, Any], labels: Sequence[str] | None, keypoints: int) -> VisionAdapter:
-    """Make a model by name, with random weights or those of ``pretrained``.
+    """Create a model by name, with random weights or those of ``pretrained``.
 
     Args:
-        name: as torchvision spells it.
-        args: of torchvision's builder and of the class that it makes; ``pretrained`` is ``True`` or a file.
-        labels: of its head; torchvision's own number of classes if ``None``.
-        keypoints: of each object; torchvision's own number if 0.
+        name: as spelled by torchvision.
+        args: arguments of torchvision's builder and of the class it creates; ``pretrained`` is ``True`` or a file.
+        labels: labels of its head; ``None`` for torchvision's own number of classes.
+        keypoints: keypoints per object; 0 for torchvision's own number.
 
     Raises:
         OptionError: torchvision has no such argument.
-        ModelError: it cannot be made, or its weights are not on this machine.
-        CheckpointError: the file of weights does not fit.
+        ModelError: it cannot be created, or its weights are not on this machine.
+        CheckpointError: the weights file does not fit.
     """
     from torchvision import models
 
@@ -68,7 +68,7 @@ def build(name: str, args: Mapping[str, Any], labels: Sequence[str] | None, keyp
 
 
 def _adds_background(builder: Any) -> bool:
-    """Whether the model has a class for the background beside the labels."""
+    """Whether the model has a background class in addition to the labels."""
     _, kind, module = builder.__module__.rsplit(".", 2)
     return kind == "detection" and module not in ("retinanet", "fcos")
 
@@ -78,7 +78,7 @@ def _make(builder: Any, name: str, args: Mapping[str, Any]) -> nn.Module:
     more = {"weights_backbone": None} if "weights_backbone" in own else {}
     known = _known_arguments(builder)
     wrong = next((key for key in args if key not in known), None)
-    if wrong is not None:  # torchvision itself takes some of them and ignores them
+    if wrong is not None:  # torchvision itself accepts some of them and ignores them
         raise OptionError(
             f"model_args of torchvision:{name} has no option {wrong!r}.{near(wrong, known)} "
             f"Allowed: {', '.join([*known, 'pretrained'])}."
@@ -91,7 +91,7 @@ def _make(builder: Any, name: str, args: Mapping[str, Any]) -> nn.Module:
 
 
 def _known_arguments(builder: Any) -> list[str]:
-    """What the builder takes, and the classes to which it hands on the rest."""
+    """The arguments of the builder, and of the classes it passes the rest to."""
     made = typing.get_type_hints(builder, vars(sys.modules[builder.__module__])).get("return")
     classes = made.__mro__ if isinstance(made, type) else ()
     own = [cls for cls in classes if cls.__module__.startswith("torchvision.")]
@@ -112,8 +112,8 @@ def _load(adapter: VisionAdapter, weights: Any, labels: Sequence[str]) -> list[s
     except (OSError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"The weights of torchvision:{adapter.name} are not on this machine and could not be fetched ({reason}). "
-            f"Where there is a network, run: curl -O {chosen.url}; or give a file that you have: "
+            f"The weights of torchvision:{adapter.name} are not on this machine and could not be downloaded "
+            f"({reason}). With network access, run: curl -O {chosen.url}; or give a local file: "
             'model_args={"pretrained": "weights.pth"}; or train from random weights: model_args={"pretrained": False}.'
         ) from error
     names = tuple(name for name in chosen.meta["categories"] if name != "__background__")

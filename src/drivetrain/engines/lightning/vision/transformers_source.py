@@ -1,4 +1,4 @@
-"""Detection and segmentation models of transformers, by the name of their class or as objects."""
+"""The detection and segmentation models of transformers, by class name or as objects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from drivetrain.engines.lightning.vision.transformers_adapters import (
 from drivetrain.errors import UnsupportedError
 from drivetrain.types import Task
 
-#: End of the name of a class -> what it is for, and its adapter.
+#: End of the name of a class -> its task and its adapter.
 _KINDS: dict[str, tuple[Task, type[TransformersAdapter]]] = {
     "ForObjectDetection": (Task.DETECTION, TransformersDetector),
     "ForSemanticSegmentation": (Task.SEMANTIC_SEGMENTATION, TransformersSegmenter),
@@ -37,15 +37,15 @@ _KINDS: dict[str, tuple[Task, type[TransformersAdapter]]] = {
     "MaskFormerForInstanceSegmentation": (Task.INSTANCE_SEGMENTATION, TransformersMasks),
 }
 _WHY_NOT = {
-    "ForPoseEstimation": "It looks for keypoints in boxes that a detector must give it, and has no loss.",
-    "ForKeypointDetection": "It finds points that images have in common, and not those of objects.",
-    "OneFormerForUniversalSegmentation": "It takes a text beside the image.",
-    "VideomtForUniversalSegmentation": "It takes videos.",
+    "ForPoseEstimation": "It looks for keypoints in boxes that a detector must provide, and has no loss.",
+    "ForKeypointDetection": "It finds points shared by images, not keypoints of objects.",
+    "OneFormerForUniversalSegmentation": "It needs a text in addition to the image.",
+    "VideomtForUniversalSegmentation": "It needs videos.",
 }
 
 
 def wrap(net: Any, *, args: Mapping[str, Any] | None = None) -> VisionAdapter:
-    """The adapter of an object of transformers.
+    """The adapter for a transformers object.
 
     Raises:
         UnsupportedError: it is for another task.
@@ -55,7 +55,7 @@ def wrap(net: Any, *, args: Mapping[str, Any] | None = None) -> VisionAdapter:
     if found is None:
         why = next((f" {text}" for end, text in _WHY_NOT.items() if name.endswith(end)), "")
         raise UnsupportedError(
-            f"{name} is not trained here.{why} Of transformers those are whose names end in ForImageClassification, "
+            f"{name} cannot be trained here.{why} Supported transformers classes end in ForImageClassification, "
             f"{', '.join(_KINDS)}. List them with: drivetrain find transformers"
         )
     task, cls = found
@@ -63,18 +63,18 @@ def wrap(net: Any, *, args: Mapping[str, Any] | None = None) -> VisionAdapter:
 
 
 def build(name: str, args: Mapping[str, Any], labels: Sequence[str] | None, keypoints: int) -> VisionAdapter:
-    """Make a model by the name of its class, with random weights or those of a folder.
+    """Create a model by class name, with random weights or those of a folder.
 
     Args:
         name: such as ``"RTDetrV2ForObjectDetection"``.
         args: fields of its configuration, or all of them as ``config``; ``pretrained`` is a folder that
-            ``save_pretrained`` wrote; ``lora`` are fields of PEFT's ``LoraConfig``.
-        labels: of its head; those of the configuration if ``None``.
-        keypoints: none of these models has any.
+            written by ``save_pretrained``; ``lora`` are fields of PEFT's ``LoraConfig``.
+        labels: labels of its head; ``None`` for those of the configuration.
+        keypoints: unused; none of these models has any.
 
     Raises:
         OptionError: the configuration has no such field.
-        ModelError: it cannot be made.
+        ModelError: it cannot be created.
         CheckpointError: the folder has another model.
     """
     del keypoints
@@ -104,7 +104,7 @@ def _modules(tensors: Iterable[str]) -> list[str]:
 
 
 def fit_labels(adapter: VisionAdapter, labels: Sequence[str]) -> None:
-    """Give a model a head for the labels; what it knows of those that it has already is kept, by name."""
+    """Give a model a head for the labels, keeping the weights of labels it already has, by name."""
     net: Any = adapter.net
     before = label_names_of(net.config)
     if before == tuple(labels):

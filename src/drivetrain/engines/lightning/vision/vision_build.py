@@ -1,4 +1,4 @@
-"""Make a vision model for the labels at hand from a name, an object of its source, or a checkpoint."""
+"""Creating a vision model for the given labels from a name, an object of its source, or a checkpoint."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SOURCES: dict[str, Any] = {"torchvision": torchvision_source, "transformers": t
 
 
 def is_vision(origin: Any) -> bool:
-    """Whether a model finds objects or classifies pixels, and so is served here."""
+    """Whether a model finds objects or classifies pixels, and so is handled here."""
     if isinstance(origin, ModelEntry):
         return origin.source in _SOURCES and origin.tasks[0] not in _CLASSIFICATION
     if isinstance(origin, Path):
@@ -42,11 +42,11 @@ def is_vision(origin: Any) -> bool:
 
 
 class VisionModels:
-    """Makes vision models of one origin.
+    """Creates vision models from one origin.
 
     Args:
-        origin: an entry of the catalogue, an object of its source, or a checkpoint of ours.
-        model_args: of the source's constructor.
+        origin: a catalogue entry, an object of its source, or one of our checkpoints.
+        model_args: arguments of the source's constructor.
     """
 
     def __init__(self, origin: Any, model_args: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class VisionModels:
 
     @property
     def recorded_task(self) -> Task:
-        """The task that the model is for."""
+        """The task of the model."""
         if self.recorded:
             return Task.parse(self.recorded["task"])
         if isinstance(self.origin, ModelEntry):
@@ -65,23 +65,23 @@ class VisionModels:
     def build(
         self, options: TrainOptions | None, labels: tuple[str, ...] | None, asked: str | None, keypoints: int = 0
     ) -> VisionModule:
-        """A model for the labels; for those of the model itself if there are none.
+        """A model for the labels, or for those of the model itself if there are none.
 
         Args:
-            options: of the training that follows.
-            labels: of the data.
-            asked: the task that was asked for.
-            keypoints: how many the objects of the data have; 0 for those of the model.
+            options: options of the training that follows.
+            labels: labels of the data.
+            asked: the requested task.
+            keypoints: keypoints per object of the data; 0 for those of the model.
 
         Raises:
-            ModelError: a given object has another number of outputs.
-            OptionError: an option does not fit the model, or the task is another one than the model's.
+            ModelError: a given object has a different number of outputs.
+            OptionError: an option does not fit the model, or the task differs from the model's.
         """
         own = self.recorded_task
         if asked is not None and Task.parse(asked) is not own:
             raise OptionError(
                 f"task={str(asked)!r}, but {self._shown()} is a model for the task {own.value!r}. "
-                f"List those for it: drivetrain find --task {asked}"
+                f"List models for it with: drivetrain find --task {asked}"
             )
         recorded = self.recorded.get("label_names")
         if labels is None and recorded is not None:
@@ -100,10 +100,10 @@ class VisionModels:
         return module
 
     def open(self, content: Mapping[str, Any], path: Path, current: VisionModule | None) -> VisionModule:
-        """The model of a checkpoint: the current one with its weights where it fits, else a new one.
+        """The model of a checkpoint: the current one with its weights if it fits, else a new one.
 
         Raises:
-            CheckpointError: it is of another architecture.
+            CheckpointError: it has a different architecture.
         """
         origin = f"checkpoint={str(path)!r}"
         there = content.get("drivetrain_model")
@@ -122,10 +122,10 @@ class VisionModels:
         return module
 
     def warm_start(self, module: VisionModule, content: Mapping[str, Any], path: Path) -> list[str]:
-        """Give a model what fits of a checkpoint, and say what did not.
+        """Load what fits of a checkpoint into a model, and return notes about the rest.
 
         Raises:
-            CheckpointError: it is of another architecture.
+            CheckpointError: it has a different architecture.
         """
         there = content.get("drivetrain_model")
         if there is not None:
@@ -166,7 +166,7 @@ class VisionModels:
             written = f"{there.get('source')}:{there.get('name')}" if there.get("source") else there.get("name")
             raise CheckpointError(
                 f"checkpoint={str(path)!r} is of {written}, but the model is {self._shown()}. Give the model of the "
-                f"checkpoint, or open it by itself: model={str(path)!r}."
+                f"checkpoint, or open it on its own: model={str(path)!r}."
             )
 
     def _architecture(self) -> tuple[str, str]:
@@ -205,7 +205,7 @@ def _recorded(path: Path) -> dict[str, Any]:
     there: dict[str, Any] = read_checkpoint(path)["drivetrain_model"]
     if not there["source"]:
         raise CheckpointError(
-            f"checkpoint={str(path)!r} is of an object of your own, {there['name']}. Give the object, and the file as "
+            f"checkpoint={str(path)!r} is of your own object {there['name']}. Give the object, and the file as "
             "checkpoint=... of the verb."
         )
     return there

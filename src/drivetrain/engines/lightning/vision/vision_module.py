@@ -1,4 +1,4 @@
-"""Train a model that finds objects or classifies pixels, whatever source it comes from."""
+"""Training a model that finds objects or classifies pixels, from any source."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -26,7 +26,7 @@ from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
 _WEIGHT_DECAY = 1e-4
 _RATE_PRETRAINED = 2e-4
 
-#: Task -> the metrics that a validation logs.
+#: Task -> the metrics logged in validation.
 LOGGED = {
     Task.DETECTION: ("map", "map_50", "map_75"),
     Task.INSTANCE_SEGMENTATION: ("mask_map", "map"),
@@ -41,7 +41,7 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
     A batch is ``(images, targets)``: images ``(B, 3, H, W) uint8``, and one :class:`Target` for each.
 
     Args:
-        adapter: the network and what is particular to its source.
+        adapter: the network and the specifics of its source.
         label_names: the name of each label.
         image_spec: how an image becomes an input.
         learning_rate: the peak; by default 2e-4 for a network with weights, the adapter's own for a new one.
@@ -71,11 +71,11 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         self._answers: list[tuple[int, View | None, Prediction]] = []
 
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """For each of the normalised images the outputs by name."""
+        """The outputs by name, for each of the normalised images."""
         return self.network.answers(images)
 
     def describe(self) -> dict[str, Any]:
-        """All that is needed to build this module again, as plain data for the checkpoint."""
+        """Everything needed to build this module again, as plain data for the checkpoint."""
         return {
             "kind": "vision",
             "source": self.network.source,
@@ -104,21 +104,21 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
 
     @property
     def logged_names(self) -> tuple[str, ...]:
-        """The metrics that a training logs, beside the parts of the loss."""
+        """The metrics that a training logs, in addition to the loss components."""
         return ("train/loss", *(f"val/{name}" for name in LOGGED[self.task]))
 
     def decoder(self, confidence: float) -> Decoder:
-        """What turns the outputs into predictions."""
+        """The decoder from outputs to predictions."""
         decoding = self.network.decoding
         more = {"confidence_threshold": confidence} if self.task.has_objects else {}
         return make_decoder(decoding.decoder, {**decoding.arguments, **more}, self.label_names, self.image_spec)
 
     def normalised(self, images: Tensor) -> Tensor:
-        """``uint8`` images as the network takes them."""
+        """``uint8`` images as the network expects them."""
         return (images.float() - self._shift) * self._scale
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002  (the upstream's signature)
-        """The loss of a batch, and its parts, each of which is logged."""
+        """The loss of a batch, and its components, each of which is logged."""
         images, targets = batch
         parts = self.network.losses(self.normalised(images), targets)
         total = parts.pop("total", None)
@@ -128,7 +128,7 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
-        """Keep the answers, in pixels of the original images."""
+        """Store the answers, in pixels of the original images."""
         images, targets = batch
         found = self(self.normalised(images))
         decoder, loader = self.decoder(0.0), self.trainer.val_dataloaders
@@ -140,7 +140,7 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
             self._answers.append((number, view, decoder.decode(arrays, size, sample.path)))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics, computed as everywhere in drivetrain."""
+        """Log the metrics, computed by drivetrain's own code."""
         from drivetrain.metrics import evaluate
 
         dataset = self.trainer.val_dataloaders.dataset
@@ -159,7 +159,7 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         self.log_dict({f"val/{name}": metrics[name] for name in LOGGED[self.task] if name in metrics})
 
     def configure_optimizers(self) -> Any:
-        """AdamW, no decay on biases and norms; the schedule goes on with every step."""
+        """AdamW without decay on biases and norms; the schedule advances with every step."""
         default = _RATE_PRETRAINED if self.network.pretrained else self.network.rate
         optimizer = optimizer_of(
             self.net,

@@ -1,4 +1,4 @@
-"""Ask a vision module about images, and hand it to the export."""
+"""Prediction and export of a vision module."""
 
 # ruff: noqa: TID253  (loaded only by the engine)
 from __future__ import annotations
@@ -31,7 +31,7 @@ def ask(
     batch_size: int | None,
     confidence: float,
 ) -> Iterator[Prediction]:
-    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in their order; by the decoder of the artefact.
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order, with the artefact's decoder.
 
     While the module works on a batch, threads prepare the next one.
     """
@@ -47,7 +47,7 @@ def ask(
 
 
 def vision_source(module: VisionModule) -> ExportSource:
-    """The module for the exporter, which takes a copy: it turns normalised images into the outputs of the decoder."""
+    """The module for the exporter, which copies it: it maps normalised images to the inputs of the decoder."""
     from drivetrain.export.source import ExportSource
 
     adapter = module.network
