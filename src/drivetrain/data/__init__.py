@@ -1,4 +1,4 @@
-"""Data sets of any format as one canonical table."""
+"""Data sets of any format as a single canonical table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each class, or each image, is to count in a training on uneven classes."""
+"""Weights of classes and of images for training on imbalanced classes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def class_weights(dataset: Dataset, asked: str | Mapping[str, float]) -> dict[str, float]:
     """The weight of each label in the loss.
 
-    "balanced" makes all classes count alike: one label an image weighs ``images / (classes * images of the label)``,
-    as scikit-learn has it; of any number of labels the positives weigh ``images without it / images with it``. A label
-    without a training image weighs 1.
+    "balanced" makes all classes count equally: with one label per image, a label weighs
+    ``images / (classes * images of the label)``, as in scikit-learn; with any number of labels, the positives weigh
+    ``images without it / images with it``. A label without a training image weighs 1.
 
     Args:
         dataset: with a subset ``train``.
-        asked: "balanced", or weights by label; labels that are left out weigh 1.
+        asked: "balanced", or weights by label; omitted labels weigh 1.
 
     Raises:
         OptionError: there is no such label.
@@ -41,13 +41,13 @@ def class_weights(dataset: Dataset, asked: str | Mapping[str, float]) -> dict[st
 
 
 def image_weights(dataset: Dataset) -> NDArray[np.float64]:
-    """``(N,)`` how likely each training image is to be drawn; they add up to 1.
+    """``(N,)`` the probability of drawing each training image; they sum to 1.
 
-    An image is drawn as often as its rarest label asks for, so that each class is seen about equally often; images
-    without a label count as a class of their own.
+    An image is drawn as often as its rarest label requires, so that each class is seen about equally often; images
+    without a label count as a separate class.
 
     Args:
-        dataset: with a subset ``train``, for classification with one label or several.
+        dataset: with a subset ``train``, for classification with one or several labels.
     """
     part = dataset.subset("train")
     labels = part.label_matrix.astype(np.float64)
@@ -57,10 +57,10 @@ def image_weights(dataset: Dataset) -> NDArray[np.float64]:
 
 
 def require_labels(label_names: tuple[str, ...], asked: Mapping[str, float]) -> None:
-    """Refuse weights for labels that the data do not have.
+    """Reject weights for labels that the data do not have.
 
     Raises:
-        OptionError: naming the first, with the nearest label.
+        OptionError: names the first such label and its closest match.
     """
     for name in asked:
         if name not in label_names:

@@ -1,4 +1,4 @@
-"""What is checked of every data set, whatever its format, before it becomes a table."""
+"""The checks that every data set passes, whatever its format, before it becomes a table."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from drivetrain.types import Task
 
 
 def check(parsed: Parsed, source: str, *, strict: bool = False) -> Parsed:
-    """Check and complete what a reader found; the records are changed in place.
+    """Check and complete what a reader found, modifying the records in place.
 
     Afterwards every record has the size of its upright image, an image id, boxes within the image in pixels, and an
-    area for each object. Images that cannot be used are in ``skipped``; what was changed is in ``notes``.
+    area for each object. Unusable images are in ``skipped``; changes are in ``notes``.
 
     Args:
         parsed: from a reader.
-        source: how to call the data set in messages.
-        strict: make a skipped image an error.
+        source: what to call the data set in messages.
+        strict: raise if an image is skipped.
 
     Raises:
         DataNotFoundError: none of the named images exists.
@@ -33,7 +33,7 @@ def check(parsed: Parsed, source: str, *, strict: bool = False) -> Parsed:
         DataError: nothing is left, or a label is outside the label set.
     """
     if not parsed.records:
-        raise DataError(f"{source}: read as {parsed.format!r}, but it holds no images.")
+        raise DataError(f"{source}: read as {parsed.format!r}, but it contains no images.")
     _check_labels(parsed, source)
     _read_sizes(parsed, source)
     _drop_repeated(parsed)
@@ -69,7 +69,7 @@ def _check_labels(parsed: Parsed, source: str) -> None:
 
 
 def _read_sizes(parsed: Parsed, source: str) -> None:
-    """Fill in the headers; records whose image or mask cannot be used go to ``skipped``."""
+    """Read the sizes from the headers; records with an unusable image or mask go to ``skipped``."""
     paths = list(dict.fromkeys(record.path for record in parsed.records))
     masks = list(dict.fromkeys(record.mask_path for record in parsed.records if record.mask_path))
     answers = dict(zip([*paths, *masks], read_headers([*paths, *masks]), strict=True))
@@ -77,7 +77,7 @@ def _read_sizes(parsed: Parsed, source: str) -> None:
     if len(missing) == len(paths):
         raise DataNotFoundError(
             f"{source}: none of the {len(paths)} images that it names exists, such as {missing[0]}. "
-            "Are the images beside the annotations, under the names that the annotations give?"
+            "Are the images next to the annotations, under the names given in the annotations?"
         )
     if missing:
         parsed.notes.append(f"{len(missing)} annotated images do not exist: {_named(missing)}.")
@@ -112,7 +112,7 @@ def _fault(record: Record, answers: dict[str, Header | str]) -> str | None:
 
 
 def _turn(parsed: Parsed, headers: Sequence[Header]) -> None:
-    """Bring annotations that were made on the image as it is stored to the upright image; scale fractions."""
+    """Convert annotations made on the stored image to the upright image; scale fractions."""
     turned = 0
     different = []
     for record, header in zip(parsed.records, headers, strict=True):
@@ -128,19 +128,19 @@ def _turn(parsed: Parsed, headers: Sequence[Header]) -> None:
         record.size = header.size
     if turned:
         parsed.notes.append(
-            f"{turned} {'image is' if turned == 1 else 'images are'} stored on the side and annotated so: "
-            "the annotations were turned with the image."
+            f"{turned} {'image is' if turned == 1 else 'images are'} stored sideways and annotated that way: "
+            "the annotations were rotated with the image."
         )
     if different:
         path, stated, real = different[0]
         parsed.notes.append(
-            f"{len(different)} annotations state another size than the image has, such as {path}: {_by(stated)} "
-            f"instead of {_by(real)} pixels (height x width). Their coordinates are used as they are."
+            f"{len(different)} annotations state a different size from the image's, such as {path}: {_by(stated)} "
+            f"instead of {_by(real)} pixels (height x width). Their coordinates are used unchanged."
         )
 
 
 def _note_shared(parsed: Parsed) -> None:
-    """Tell of images with the same file in several subsets."""
+    """Note images that have the same file in several subsets."""
     subsets: dict[str, set[str]] = {}
     for record in parsed.records:
         subsets.setdefault(record.path, set()).add(record.subset)
@@ -150,7 +150,7 @@ def _note_shared(parsed: Parsed) -> None:
 
 
 def _note_copies(parsed: Parsed, headers: Sequence[Header]) -> None:
-    """Tell of different files with the same content; between subsets they make results look better than they are."""
+    """Note different files with the same content; across subsets they make results look better than they are."""
     alike: dict[tuple[int, int], dict[str, str]] = {}
     for record, header in zip(parsed.records, headers, strict=True):
         alike.setdefault(header.mark, {})[record.path] = record.subset
@@ -169,7 +169,7 @@ def _note_copies(parsed: Parsed, headers: Sequence[Header]) -> None:
 
 
 def _drop_repeated(parsed: Parsed) -> None:
-    """Of records that are the same in every respect, keep one."""
+    """Keep one of several identical records."""
     seen: set[Any] = set()
     kept = []
     for record in parsed.records:
@@ -184,14 +184,14 @@ def _drop_repeated(parsed: Parsed) -> None:
 
 
 def _number_images(parsed: Parsed) -> None:
-    """Keep the ids of the source where all images have one; otherwise number the images in order."""
+    """Keep the ids of the source if all images have one; otherwise number the images in order."""
     if any(record.image_id is None for record in parsed.records):
         for index, record in enumerate(parsed.records):
             record.image_id = index
 
 
 def _note_unannotated(parsed: Parsed) -> None:
-    """Tell of images without annotations, where such images are not the rule."""
+    """Note images without annotations if such images are the exception."""
     if parsed.objects is not None:
         counts = parsed.objects.counts.tolist()
         empty = [record.path for record, count in zip(parsed.records, counts, strict=True) if not count]
@@ -204,7 +204,7 @@ def _note_unannotated(parsed: Parsed) -> None:
 
 
 def _with_reasons(skipped: Sequence[tuple[str, str]], most: int = 10) -> str:
-    """The first images that cannot be used, each with its reason, and how many more there are."""
+    """The first unusable images, each with its reason, and the number of the others."""
     more = f"; and {len(skipped) - most} more" if len(skipped) > most else ""
     return "; ".join(f"{path} {reason}" for path, reason in skipped[:most]) + more
 

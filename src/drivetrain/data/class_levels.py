@@ -1,4 +1,4 @@
-"""Which folders are classes, which are subsets of them, and what is neither."""
+"""Telling which folders are classes, which are subsets of them, and which are neither."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from drivetrain.data.mask_pairs import MaskPairs, pairs_by_suffix
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 
-# subsets by these names are left out where they stand beside classes; "train" may be the class of trains
+# subsets with these names are skipped if they stand next to classes; "train" may be the class of trains
 _NO_CLASSES = frozenset({"val", "valid", "validation", "test", "testing"})
 # folders between a subset, or the whole data set, and its classes
 _CONTAINERS = frozenset({"data", "image", "images", "img", "imgs", "photos", "pictures"})
@@ -29,16 +29,16 @@ _FEWEST_PAIRS = 3
 
 @dataclass(slots=True)
 class Levels:
-    """What the folders with images are.
+    """The roles of the folders with images.
 
     Attributes:
-        prefix: the folders around all the others, with ``/`` at the end.
-        parts: image -> its folders and its name below ``prefix``, folders between subset and class left out.
+        prefix: the folders around all others, ending with ``/``.
+        parts: image -> its folders and its name below ``prefix``, without folders between subset and class.
         subsets: folder of a subset -> its canonical name; empty if the classes are at the top.
         classes: folders of classes, if there are no subsets.
         masks: folders of masks, wherever they are.
-        beside: images with the masks in their folders.
-        left_out: folder below the root -> why it is none of the former, or is not read.
+        beside: images with masks in the same folder.
+        left_out: folder below the root -> why it is none of the above, or is not read.
     """
 
     prefix: str = ""
@@ -55,20 +55,20 @@ class Levels:
         return {mask for found in self.beside.masks.values() for mask in found}
 
     def leave_out(self, names: Iterable[str], reason: str) -> None:
-        """Note why top folders are neither subsets nor classes."""
+        """Record why top-level folders are neither subsets nor classes."""
         self.left_out.update({f"{self.prefix}{name}": reason for name in names})
 
 
 @dataclass(slots=True)
 class _Top:
-    """A top folder: whether images are directly in it, and the folders in it that hold some."""
+    """A top-level folder: whether it directly contains images, and its subfolders that contain some."""
 
     has_images: bool = False
     folders: set[str] = field(default_factory=set)
 
 
 def class_levels(tree: Tree) -> Levels:
-    """Sort the folders that hold images.
+    """Classify the folders that contain images.
 
     Raises:
         DataFormatError: they are data sets, or images and their maps.
@@ -81,7 +81,7 @@ def class_levels(tree: Tree) -> Levels:
     _unwrap(levels, images)
     tops = _tops(levels)
     runs = [name for name in tops if is_run(tree, f"{levels.prefix}{name}")]
-    levels.leave_out(runs, "what a training wrote")
+    levels.leave_out(runs, "the output of a training")
     for name in runs:
         del tops[name]
     subsets = named_subsets(tops)
@@ -95,7 +95,7 @@ def class_levels(tree: Tree) -> Levels:
 
 
 def _unwrap(levels: Levels, images: list[str]) -> None:
-    """Find the folders of each image without those that are around classes or subsets for no reason of their own."""
+    """Find the folders of each image, without folders that merely wrap classes or subsets."""
     parts = {name: name.split("/") for name in images if "/" in name}
     while _is_container({part[0] for part in parts.values()}) and all(len(part) > 2 for part in parts.values()):
         levels.prefix += f"{next(iter(parts.values()))[0]}/"
@@ -124,7 +124,7 @@ def _tops(levels: Levels) -> dict[str, _Top]:
 
 
 def _sort_beside_subsets(levels: Levels, tops: Mapping[str, _Top], subsets: Mapping[str, str]) -> None:
-    """Subsets are at the top: what else is there is a subset if it has the same classes, and else left out."""
+    """Handle subsets at the top: other folders are subsets if they have the same classes, else they are skipped."""
     known = {folder for name in subsets for folder in tops[name].folders}
     if _are_no_classes(known):
         levels.leave_out(subsets, f"with folders not named for classes ({', '.join(sorted(known)[:4])})")
@@ -149,24 +149,24 @@ def _sort_classes(levels: Levels, tops: Mapping[str, _Top], subsets: Mapping[str
 
 
 def _are_no_classes(names: Iterable[str]) -> bool:
-    """Whether all names say that images, or maps beside images, are held."""
+    """Whether all names say that the folders contain images, or maps next to images."""
     held = list(names)
     return any(map(is_image_name, held)) and all(is_image_name(name) or is_map_name(name) for name in held)
 
 
 def _refuse_data_sets(tree: Tree, levels: Levels, tops: Mapping[str, _Top]) -> None:
-    """Refuse folders that are divided into subsets themselves."""
+    """Reject folders that are themselves divided into subsets."""
     divided = [name for name, top in tops.items() if sum(is_subset(folder) for folder in top.folders) > 1]
     if divided:
         count = "a data set" if len(divided) == 1 else f"{len(divided)} data sets"
         raise DataFormatError(
-            f"{tree.root} holds {count} in {', '.join(divided)}: each is divided into subsets of its own. "
+            f"{tree.root} contains {count} in {', '.join(divided)}: each has its own subsets. "
             f"Give one of them, such as {tree.root / levels.prefix / divided[0]}."
         )
 
 
 def _refuse_maps(tree: Tree, levels: Levels) -> None:
-    """Refuse two folders of which one holds maps of the images in the other, whatever they are called."""
+    """Reject two folders if one contains maps of the images in the other, whatever their names."""
     if len(levels.classes) != 2:
         return
     first, second = ([name for name, parts in levels.parts.items() if parts[0] == top] for top in levels.classes)
@@ -183,8 +183,8 @@ def _refuse_maps(tree: Tree, levels: Levels) -> None:
     if sizes[0] == sizes[1] and (named or len(set(sizes[0])) > 1):
         images, masks = levels.classes if maps[1] else levels.classes[::-1]
         raise DataFormatError(
-            f"{tree.root}: the folder {masks!r} holds a map of each image in {images!r}, so they are no classes. For "
-            "semantic segmentation name the folders 'images' and 'masks'."
+            f"{tree.root}: the folder {masks!r} contains a map of each image in {images!r}, so they are not classes. "
+            "For semantic segmentation name the folders 'images' and 'masks'."
         )
 
 

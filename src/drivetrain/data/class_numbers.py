@@ -1,4 +1,4 @@
-"""From the pixels of class maps, and the names that may be known, to numbered classes."""
+"""From the pixels of class maps, and names if known, to numbered classes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from drivetrain.data.map_values import MOST_VALUES, MapValues, read_values, renu
 from drivetrain.errors import DataFormatError
 
 _MOST_COLOURS = 64
-_EXTREME = 24  # how far from black or white a pixel of a lossy or smoothed mask of two kinds may be
-_FEW = 8  # of more values between 0 and 255 a map is taken to be smoothed or lossy
+_EXTREME = 24  # how far from black or white a pixel of a lossy or smoothed binary mask may be
+_FEW = 8  # a map with more values between 0 and 255 counts as smoothed or lossy
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class NumberedClasses:
 
     Attributes:
         names: by number.
-        paths: of the maps, in the order of the files.
+        paths: the maps, in the order of the files.
         notes: what the user should know.
     """
 
@@ -33,16 +33,16 @@ class NumberedClasses:
 def number_classes(paths: Sequence[str], table: ClassTable | None) -> NumberedClasses:
     """The classes of maps.
 
-    Values that a table names have its numbers. Without a table numbers stay as they are, or are counted from 0 in
-    their order if there are gaps between most of them; 255 is ignored; 0 and 255 alone are background and foreground,
-    and so are smoothed or lossy masks of two kinds, from 128 on. Colours are numbered in order, black first.
+    Values named in a table have its numbers. Without a table, numbers stay as they are, or are numbered from 0 in
+    order if there are gaps between most of them; 255 is ignored; 0 and 255 alone are background and foreground, as
+    are smoothed or lossy binary masks, with foreground from 128 on. Colours are numbered in order, black first.
 
     Args:
-        paths: of the maps.
+        paths: the maps.
         table: the names, with their values or colours.
 
     Raises:
-        DataFormatError: what the pixels mean cannot be told.
+        DataFormatError: the meaning of the pixels cannot be determined.
     """
     found = read_values(paths)
     readable = [values for values in found if values is not None]
@@ -63,7 +63,7 @@ def number_classes(paths: Sequence[str], table: ClassTable | None) -> NumberedCl
 
 
 def _values(values: MapValues, *, coloured: bool) -> frozenset[int]:
-    """The values as colours if some map of the set has colours; grey pixels have three equal parts then."""
+    """The values as colours if any map of the set has colours; grey pixels then have three equal components."""
     if values.coloured or not coloured:
         return values.values
     return frozenset(value * 0x10101 for value in values.values)
@@ -82,12 +82,12 @@ def _by_colour(
                 f"The class maps, such as {paths[0]}, have pixels of the colour {_colour(unknown[0])}, which is "
                 f"none of the {len(names)} classes{f' in {table.file}' if table.file else ''}."
             )
-        notes = [f"The colours of the class maps have the names of {table.file or 'their data set'}."]
+        notes = [f"The colours of the class maps are named by {table.file or 'their data set'}."]
     else:
         if len(present) > _MOST_COLOURS:
             raise DataFormatError(
-                f"The class maps, such as {paths[0]}, have more than {_MOST_COLOURS} colours, so they are no maps of "
-                "classes, or were stored in a lossy way. Store them as PNG with a number or one colour for each class."
+                f"The class maps, such as {paths[0]}, have more than {_MOST_COLOURS} colours, so they are not class "
+                "maps, or were stored with lossy compression. Store them as PNG with a number or one colour per class."
             )
         order = sorted(present)
         numbers = {code: number for number, code in enumerate(order)}
@@ -115,7 +115,7 @@ def _by_number(
         raise DataFormatError(f"The class maps, such as {paths[0]}, have more than {MOST_VALUES} different values.")
     numbers, names, notes = _numbers(present, table)
     if halved:
-        notes.append("The masks are smoothed or were stored in a lossy way: pixels from 128 on are foreground.")
+        notes.append("The masks are smoothed or were stored with lossy compression: pixels from 128 on are foreground.")
     same = all(number == value for value, number in numbers.items())
     written = tuple(
         path
@@ -127,7 +127,7 @@ def _by_number(
 
 
 def is_smoothed(present: Collection[int]) -> bool:
-    """Whether values of pixels are those of black and white with edges or noise between."""
+    """Whether the pixel values are black and white with intermediate edges or noise."""
     if max(present, default=0) > IGNORED or len(present) <= _FEW or max(present, default=0) < IGNORED - _EXTREME:
         return False
     return len(present) > IGNORED // 4 or any(IGNORED - _EXTREME <= value < IGNORED for value in present)
@@ -140,7 +140,7 @@ def _numbers(present: frozenset[int], table: ClassTable | None) -> tuple[dict[in
     if present <= {0, IGNORED} and IGNORED in present:
         return {0: 0, IGNORED: 1}, ("background", "foreground"), ["Masks of 0 and 255 are background and foreground."]
     counted = sorted(present - {IGNORED})
-    notes = ["The classes have no names; a file classes.txt with a name on each line, from 0 on, gives them some."]
+    notes = ["The classes have no names; a file classes.txt with one name per line, starting with class 0, names them."]
     highest = max(counted, default=0)
     if len(counted) > highest // 2 and highest < IGNORED:
         names = tuple(f"class_{number}" for number in range(highest + 1))
@@ -164,7 +164,7 @@ def _named_numbers(present: frozenset[int], table: ClassTable) -> tuple[dict[int
         names.append(f"class_{value}")
     if unnamed:
         shown = ", ".join(map(str, unnamed[:8]))
-        notes.append(f"{table.file or 'The data set'} names no class of the values {shown}; they are further classes.")
+        notes.append(f"{table.file or 'The data set'} has no names for the values {shown}; they become extra classes.")
     return _with_ignored(numbers, present), tuple(names), notes
 
 

@@ -1,4 +1,4 @@
-"""The names of classes that lie beside class maps, with their numbers or colours."""
+"""Files next to class maps that name the classes, with their numbers or colours."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ClassTable:
 
     Attributes:
         names: in the order of their numbers.
-        values: the pixel value of each; ``None`` if it is its position.
-        colours: the colour of each; ``None`` if the file tells none.
-        file: where they were read; ``""`` if they are known of the data set.
+        values: the pixel value of each; ``None`` if it is the position.
+        colours: the colour of each; ``None`` if the file does not give any.
+        file: the file they were read from; ``""`` if they are known for this data set.
     """
 
     names: tuple[str, ...]
@@ -37,10 +37,10 @@ class ClassTable:
 
 
 def find_table(tree: Tree) -> ClassTable | None:
-    """The first table of classes among the files, those that tell most first.
+    """The first class table among the files, the most informative kinds first.
 
     Raises:
-        DataFormatError: a file with the name of such a table cannot be understood.
+        DataFormatError: a file with the name of such a table cannot be parsed.
     """
     for fits, read in _READERS:
         for name in sorted(tree.files, key=lambda name: (name.count("/"), name)):
@@ -63,7 +63,7 @@ def _table(file: Path, read: Callable[[str], ClassTable | None]) -> ClassTable |
 
 
 def _pixel_values(text: str) -> ClassTable | None:
-    """Roboflow: ``Pixel Value, Class`` and a line for each class."""
+    """Roboflow: ``Pixel Value, Class`` and one line per class."""
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if any(row)]
     if not rows or rows[0][0].lower() != "pixel value":
         return None
@@ -125,12 +125,12 @@ def _meta(text: str) -> ClassTable | None:
 
 
 def _scene_parsing(text: str) -> ClassTable | None:
-    """ADE20k's ``objectInfo150.txt``: a table whose last column names the classes from 1 on; 0 is everything else."""
+    """ADE20k's ``objectInfo150.txt``: a table whose last column names the classes from 1; 0 is everything else."""
     rows = [line.split("\t") for line in text.splitlines() if line.strip()]
     names = [row[-1].partition(",")[0].strip() for row in rows if row[0].strip().isdecimal()]
     counted: dict[str, int] = {}
     distinct = []
-    for name in names:  # a few names stand for two classes, which differ in their synonyms alone
+    for name in names:  # a few names stand for two classes that differ only in their synonyms
         counted[name] = counted.get(name, 0) + 1
         distinct.append(name if counted[name] == 1 else f"{name} ({counted[name]})")
     return ClassTable(("other", *distinct)) if distinct else None

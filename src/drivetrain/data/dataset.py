@@ -29,14 +29,14 @@ from drivetrain.types.data_findings import DataFindings
 
 
 class Dataset(ImageTable):
-    """Annotated images, immutable; made by :func:`drivetrain.load_dataset`.
+    """Annotated images, immutable; created by :func:`drivetrain.load_dataset`.
 
-    A sequence of :class:`drivetrain.types.Sample`. What concerns many images at once (``paths``, ``image_labels``,
-    ``sizes``) is read from the columns and makes no sample.
+    A sequence of :class:`drivetrain.types.Sample`. Properties of many images at once (``paths``, ``image_labels``,
+    ``sizes``) are read from the columns without creating samples.
 
     Args:
         table: with the columns of :data:`drivetrain.data.table.SCHEMA`.
-        facts: the rest.
+        facts: everything that is not in the rows.
 
     Example:
         >>> from drivetrain import load_dataset
@@ -73,21 +73,21 @@ class Dataset(ImageTable):
         """The images of one subset.
 
         Raises:
-            DataError: there is no such subset; the message lists those there are.
+            DataError: there is no such subset; the message lists the existing ones.
         """
         if name not in self.subsets:
             raise DataError(
                 f"subset={name!r} is not in this data set.{near(name, self.subsets)} "
-                f"It has: {', '.join(self.subsets) or 'none'}. To divide all of its images give splits=..."
+                f"It has: {', '.join(self.subsets) or 'none'}. To split all of its images give splits=..."
             )
         rows = self._table.filter(pc.equal(self._table.column("subset"), name))
         return self._derived(rows, f"subset {name}")
 
     def select(self, indices: Iterable[int] | Iterable[str]) -> Dataset:
-        """The images at these positions, or of these files, in this order.
+        """The images at these positions, or with these paths, in this order.
 
         Args:
-            indices: positions, negative ones from the end; or paths, as they are in ``paths`` or below the root.
+            indices: positions, negative ones from the end; or paths, as in ``paths`` or relative to the root.
 
         Raises:
             IndexError: a position is outside the data set.
@@ -106,19 +106,19 @@ class Dataset(ImageTable):
         max_size: Size | None = None,
         where: Any = None,
     ) -> Dataset:
-        """The images that fulfil every condition, with all of their annotations.
+        """The images that satisfy every condition, with all of their annotations.
 
         Args:
-            labels: images that have one of these labels, or an object of it.
-            subsets: images of these subsets.
+            labels: images with one of these labels, or with an object that has one.
+            subsets: images in these subsets.
             path: a glob for the path below the root, such as ``"line3/*"``.
             min_size: the smallest sides in pixels: one number, or ``(height, width)``.
             max_size: the largest sides.
-            where: a ``pyarrow.compute`` expression on the columns of ``table``, a function from the data set to an
-                array of True and False, or that array.
+            where: a ``pyarrow.compute`` expression on the columns of ``table``, a function from the data set to a
+                boolean array, or such an array.
 
         Raises:
-            DataError: there is no such label or subset; the message has the nearest.
+            DataError: there is no such label or subset; the message suggests the closest.
             OptionError: a condition cannot be applied.
 
         Example:
@@ -130,15 +130,15 @@ class Dataset(ImageTable):
         return self.select(rows)
 
     def sample(self, size: int | float, *, seed: int = 0, stratified: bool = True) -> Dataset:
-        """Some images, chosen at random, in their order.
+        """A random sample of the images, in their original order.
 
         Args:
-            size: how many, or a float in 0..1 as their share.
-            seed: of the choice; the same images and seed give the same choice, whatever their order.
-            stratified: each label of each subset in its share.
+            size: a number of images, or a float in 0..1 for a share.
+            seed: the same images and seed give the same sample, whatever their order.
+            stratified: preserve the proportions of the labels in each subset.
 
         Raises:
-            OptionError: there are not so many images, or the seed is out of its range.
+            OptionError: there are fewer images than that, or the seed is out of range.
         """
         return self.select(sampled_rows(self, size, seed=seed, stratified=stratified))
 
@@ -153,62 +153,62 @@ class Dataset(ImageTable):
         *,
         group: Group | None = None,
     ) -> Dataset:
-        """Divide all images again, each label in its share; former subsets are forgotten.
+        """Split all images again, stratified by label; the existing subsets are ignored.
 
         An image with several labels counts for each of them (iterative stratification). Anomalies never go to
-        ``train``: they are shared between the other two. The same images and seed give the same split, whatever their
-        order.
+        ``train``: they are divided between the other two. The same images and seed give the same split, whatever
+        their order.
 
         Args:
             train: share of the images, 0..1.
             val: share of the images, 0..1.
             test: share of the images, 0..1.
-            seed: of the shuffle.
-            group: what must not be divided, such as the pictures of one patient: a function from the path to the
-                group, the name of a column, a regular expression that is searched for in the path below the root (its
-                first bracket is the group), or a value for each image. The shares are then met as nearly as can be.
+            seed: the seed of the shuffle.
+            group: what must stay together, such as the pictures of one patient: a function from the path to the
+                group, the name of a column, a regular expression searched for in the path below the root (its first
+                capture group is the group), or a value for each image. The shares are then met approximately.
 
         Raises:
-            OptionError: a share is outside 0..1, they do not add up to 1, or the seed is out of its range.
+            OptionError: a share is outside 0..1, they do not sum to 1, or the seed is out of range.
             DataError: a path does not match the expression.
         """
         names, note = divide_all(self, {"train": train, "val": val, "test": test}, seed, group)
         return self.with_subsets(names).with_notes(note)
 
     def with_splits(self, val: float = 0.1, test: float = 0.1, seed: int = 0) -> Dataset:
-        """Keep the subsets that the source gives and make the missing ones out of ``train``.
+        """Keep the subsets of the source and create the missing ones from ``train``.
 
-        Without ``val`` some of ``train`` becomes ``val``. Without ``val`` and ``test`` both are split off. Test images
-        are never moved, and a source that has ``val`` but no ``test`` keeps all of its training images. What was
-        done is in the notes.
+        If only ``val`` is missing, part of ``train`` becomes ``val``; if ``val`` and ``test`` are missing, both are
+        split off. Test images are never moved, and a source with ``val`` but no ``test`` keeps all of its training
+        images. The notes say what was done.
 
         Args:
             val: share of the training images for ``val``, 0..1.
             test: share of the training images for ``test``, 0..1.
-            seed: of the shuffle.
+            seed: the seed of the shuffle.
 
         Raises:
-            OptionError: a share is outside 0..1, both together are 1 or more, or the seed is out of its range.
+            OptionError: a share is outside 0..1, both together are 1 or more, or the seed is out of range.
             DataError: there are no training images.
         """
         divided = divide_train(self, {"val": val, "test": test}, seed)
         return self if divided is None else self.with_subsets(divided[0]).with_notes(*divided[1])
 
     def k_fold(self, folds: int = 5, *, seed: int = 0, group: Group | None = None) -> list[tuple[Dataset, Dataset]]:
-        """Divide the images into equal parts and leave out one after the other, each label in its share.
+        """Divide the images into equal folds, stratified by label, each of which is left out once.
 
-        Images of ``test`` are in no fold. Anomalies are validated on and never trained on.
+        Images of ``test`` are in no fold. Anomalies are used for validation only, never for training.
 
         Args:
-            folds: how many.
-            seed: of the shuffle.
-            group: what must not be divided; see :meth:`split`.
+            folds: the number of folds.
+            seed: the seed of the shuffle.
+            group: what must stay together; see :meth:`split`.
 
         Returns:
             ``(train, val)`` for each fold; ``train.merge(val)`` is a data set to train with.
 
         Raises:
-            OptionError: there are fewer than two folds, or more than images or groups.
+            OptionError: there are fewer than two folds, or more folds than images or groups.
             DataError: a path does not match the expression.
         """
         return [
@@ -225,30 +225,30 @@ class Dataset(ImageTable):
     def merge(self, *others: Dataset) -> Dataset:
         """This data set and others as one, subset by subset.
 
-        Labels are matched by their names. Where two images have the same id, all of them are numbered again. What is
-        in several of the sets, in the same subset, is taken once; the notes say so.
+        Labels are matched by name. If two images have the same id, all images are renumbered. Images that are in
+        several of the sets, in the same subset, are taken once; the notes say so.
 
         Args:
-            others: for the same task.
+            others: data sets for the same task.
 
         Raises:
-            DataError: they are for another task, or their objects have other keypoints.
+            DataError: they are for a different task, or their objects have different keypoints.
         """
         return Dataset(*merged((self, *others)))
 
     def remap(self, labels: Mapping[str, str | None], *, others: Others = "keep") -> Dataset:
-        """Rename, join or drop labels.
+        """Rename, merge or drop labels.
 
-        Objects of a dropped label go with it, and the pixels of a dropped class become ignored ones (255). Images
-        stay, except those of a classifier that lose their only label.
+        Objects with a dropped label are removed, and the pixels of a dropped class are ignored (255). Images stay,
+        except images of a classification data set that lose their only label.
 
         Args:
-            labels: old name -> new name; several old names may have one new name; ``None`` drops the label.
-            others: ``"keep"`` the labels that are not named, or ``"drop"`` them.
+            labels: old name -> new name; several old names may map to one new name; ``None`` drops the label.
+            others: ``"keep"`` or ``"drop"`` the labels that are not listed.
 
         Raises:
             DataError: there is no such label, or none would be left.
-            OptionError: ``others`` is another word, or a new name is no text.
+            OptionError: ``others`` is neither of the two, or a new name is not a string.
 
         Example:
             >>> data.remap({"kitty": "cat", "unsure": None})  # doctest: +SKIP
@@ -258,10 +258,10 @@ class Dataset(ImageTable):
         return Dataset(table, replace(facts, fingerprint=fingerprint_of([self.fingerprint, action])))
 
     def with_task(self, task: str | Task) -> Dataset:
-        """The same images for another task that their annotations serve.
+        """The same images for another task that their annotations support.
 
         Raises:
-            DataError: the annotations cannot serve it; the message says what they have.
+            DataError: the annotations do not support it; the message says what they have.
             OptionError: there is no such task.
         """
         from drivetrain.data.tasks import fit_task
@@ -269,10 +269,10 @@ class Dataset(ImageTable):
         return Dataset(*fit_task(self, Task.parse(task)))
 
     def relabel(self, label_names: Sequence[str]) -> Dataset:
-        """The same images with their labels numbered as in ``label_names``; Unicode's forms of a name are one name.
+        """The same images with labels numbered as in ``label_names``; Unicode forms of a name are the same name.
 
         Raises:
-            DataError: a label that occurs is not among the names; the message has the nearest.
+            DataError: a label that occurs is not among the names; the message suggests the closest.
         """
         from drivetrain.data.relabel import relabelled
 
@@ -281,17 +281,17 @@ class Dataset(ImageTable):
         return Dataset(derived.table, replace(derived.facts, label_names=tuple(label_names)))
 
     def with_notes(self, *notes: str) -> Dataset:
-        """The same images with more notes."""
+        """The same images with additional notes."""
         return Dataset(self._table, replace(self._facts, notes=(*self.notes, *notes)))
 
     def with_subsets(self, names: Sequence[str] | NDArray[Any]) -> Dataset:
-        """The same images in other subsets.
+        """The same images with other subsets.
 
         Args:
             names: the subset of each image.
 
         Raises:
-            OptionError: there is not one name for each image.
+            OptionError: the number of names differs from the number of images.
         """
         if len(names) != len(self):
             raise OptionError(f"names has {len(names)} entries; it needs one for each of the {len(self)} images.")
@@ -303,7 +303,7 @@ class Dataset(ImageTable):
         fingerprint = fingerprint_of([self.fingerprint, action])
         return Dataset(rows, replace(self._facts, fingerprint=fingerprint))
 
-    # ------------------------------------------------------------------ what is in it
+    # ------------------------------------------------------------------ contents
 
     def describe(self) -> dict[str, Any]:
         """Counts, labels, sizes and notes as plain data; see :func:`drivetrain.data.describe.describe`."""
@@ -312,10 +312,10 @@ class Dataset(ImageTable):
         return describe(self)
 
     def validate(self) -> DataFindings:
-        """What is wrong with the annotations, with the places: repeated and tiny objects, images in two subsets,
-        files that have gone, labels that never occur, that training lacks or that differ in their spelling alone.
+        """Find and locate problems in the annotations: repeated and tiny objects, images in two subsets,
+        missing files, and labels that never occur, are missing from training or differ only in spelling.
 
-        No picture is opened; :func:`drivetrain.check_dataset` looks at the pictures, too.
+        No picture is opened; :func:`drivetrain.check_dataset` also looks at the pictures.
         """
         from drivetrain.data.validation import validated
 
@@ -324,9 +324,9 @@ class Dataset(ImageTable):
     # ------------------------------------------------------------------ files
 
     def save(self, path: str | Path) -> Path:
-        """Write the table and its facts to one Arrow file; pixels stay where they are.
+        """Write the table and its facts to a single Arrow file; pixels stay where they are.
 
-        The file appears whole or not at all. Returns its path.
+        The file is written atomically. Returns its path.
         """
         return write_table(path, self._table, self._facts)
 
@@ -341,7 +341,7 @@ class Dataset(ImageTable):
         return cls(*read_table(path))
 
     def export(self, path: str | Path, format: str, *, save_media: bool = False) -> Path:  # noqa: A002
-        """Write the data set in a format of the field; see :func:`drivetrain.data.write_dataset`."""
+        """Write the data set in a common format; see :func:`drivetrain.data.write_dataset`."""
         from drivetrain.data.write import write_dataset
 
         return write_dataset(self, path, format, save_media=save_media)

@@ -1,4 +1,4 @@
-"""Normal images and images of defects with the masks that mark them."""
+"""Normal images, and images of defects with their masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from drivetrain.types import Task
 
 @dataclass(frozen=True, slots=True)
 class PlacedImage:
-    """An image by its place.
+    """The location of an image.
 
     Attributes:
         image: its name below the root.
@@ -40,19 +40,19 @@ def defect_records(
     beside: MaskPairs | None = None,
     empty: Collection[str] = (),
 ) -> Parsed:
-    """The images as anomaly data, those of defects with their masks.
+    """The images as anomaly data, with the masks of the defects.
 
     Args:
         tree: the files.
         placed: the images.
-        mask_folders: where masks are.
-        request: what the user asked; ``normal`` names the kinds that are no defects.
+        mask_folders: the folders of the masks.
+        request: the user's request; ``normal`` names the kinds that are not defects.
         format: the name of the format.
         beside: masks in the folders of the images.
         empty: kinds without images.
 
     Raises:
-        DataError: the user named the normal kinds, and there is none of them.
+        DataError: the user named normal kinds, but none of them exists.
     """
     kinds = sorted({*(item.kind for item in placed), *empty})
     notes: list[str] = []
@@ -82,7 +82,7 @@ def defect_records(
 
 
 def _masks(tree: Tree, images: Sequence[str], folders: Sequence[str], parsed: Parsed) -> dict[str, list[str]]:
-    """Image -> its masks out of the folders of masks."""
+    """Image -> its masks from the mask folders."""
     result: dict[str, list[str]] = {}
     for folder in folders:
         masks = [name for name in tree.images if name.startswith(f"{folder}/")]
@@ -94,7 +94,7 @@ def _masks(tree: Tree, images: Sequence[str], folders: Sequence[str], parsed: Pa
 
 
 def _cut_smoothed(parsed: Parsed) -> None:
-    """Masks that are smoothed or were stored in a lossy way mark what is from 128 on; others mark all but 0."""
+    """Threshold masks that are smoothed or stored with lossy compression at 128; others mark all pixels but 0."""
     paths = [record.mask_path for record in parsed.records if record.mask_path is not None]
     found = {path: values for path, values in zip(paths, read_values(paths), strict=True) if values is not None}
     if not is_smoothed(frozenset().union(*(values.values for values in found.values()))):
@@ -102,4 +102,4 @@ def _cut_smoothed(parsed: Parsed) -> None:
     for record in parsed.records:
         if record.mask_path in found:
             record.mask_path = renumbered(record.mask_path, {0: 0, 255: 255}, halved=True)
-    parsed.notes.append("The masks are smoothed or were stored in a lossy way: pixels from 128 on are defects.")
+    parsed.notes.append("The masks are smoothed or were stored with lossy compression: pixels from 128 on are defects.")

@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers, and what is likely to spoil a training with it."""
+"""A data set's contents in numbers, and problems that are likely to spoil a training."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from drivetrain.types import Task
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
 
-#: Areas of objects in pixels where COCO changes from small to medium to large.
+#: Object areas in pixels that separate small, medium and large in COCO.
 _SMALL, _LARGE = 32**2, 96**2
-#: Between the most and the least frequent class, beyond which a training hardly learns the rare one.
+#: The ratio of the most to the least frequent class beyond which the rare one is hardly learned.
 _LARGEST_RATIO = 20.0
 
 
@@ -26,7 +26,7 @@ def describe(data: Dataset) -> dict[str, Any]:
     Returns:
         ``format, task, annotated, images, subsets, label_names, images_per_class`` (subset -> label -> images),
         ``objects_per_class`` (empty without objects), ``image_sizes`` (``smallest, median, largest`` as height,
-        width in pixels), ``objects``, ``fingerprint``, ``notes``, ``left_out`` (images that are no items, by folder
+        width in pixels), ``objects``, ``fingerprint``, ``notes``, ``left_out`` (images that are not items, by folder
         and suffix, with the reason), ``skipped``.
     """
     has_objects = bool((data.object_counts >= 0).any())
@@ -53,13 +53,13 @@ def describe(data: Dataset) -> dict[str, Any]:
 
 
 def _images_per_class(data: Dataset) -> dict[str, int]:
-    """Images that have the label, or an object of it."""
+    """The number of images that have each label, or an object with it."""
     counts = np.bincount(label_pairs(data)[1], minlength=len(data.label_names))
     return dict(zip(data.label_names, counts.tolist(), strict=True))
 
 
 def _image_sizes(data: Dataset) -> dict[str, tuple[int, int]]:
-    """By area; each is the size of an image that there is."""
+    """By area; each is the size of an actual image."""
     order = np.argsort(data.sizes.astype(np.int64).prod(axis=1), kind="stable")
     positions = {"smallest": order[0], "median": order[len(order) // 2], "largest": order[-1]}
     return {name: tuple(data.sizes[position].tolist()) for name, position in positions.items()}
@@ -82,12 +82,12 @@ def _objects(data: Dataset) -> dict[str, float]:
 
 
 def problems_of(data: Dataset) -> list[str]:
-    """What is likely to spoil a training, in sentences; what the readers noticed is in ``data.notes``."""
+    """Sentences on what is likely to spoil a training; what the readers noticed is in ``data.notes``."""
     return [sentence for _, sentence in kinds_of_problems(data)]
 
 
 def kinds_of_problems(data: Dataset) -> list[tuple[str, str]]:
-    """The sentences of :func:`problems_of`, each with its kind of :data:`drivetrain.types.data_findings.KINDS`."""
+    """The sentences of :func:`problems_of`, each with its kind from :data:`drivetrain.types.data_findings.KINDS`."""
     if data.task is Task.ANOMALY:
         return [("problem", sentence) for sentence in _anomaly_problems(data)] if data.is_annotated else []
     problems = []
@@ -108,7 +108,7 @@ def kinds_of_problems(data: Dataset) -> list[tuple[str, str]]:
 def _anomaly_problems(data: Dataset) -> list[str]:
     problems = []
     if "train" in data.subsets and (data.subset("train").anomalous == 1).any():
-        problems.append("There are anomalies among the training images; a one-class model takes them for normal.")
+        problems.append("There are anomalies among the training images; a one-class model treats them as normal.")
     if not (data.anomalous == 1).any():
-        problems.append("There is no image of an anomaly, so nothing can be measured and no threshold can be found.")
+        problems.append("There is no image of an anomaly, so metrics and a threshold cannot be computed.")
     return problems

@@ -1,4 +1,4 @@
-"""A few images that stand for a data set: out of every subset, and of every label."""
+"""A few representative images of a data set, from every subset and every label."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from drivetrain.data.label_pairs import label_pairs
 
 
 def example_rows(data: ImageTable, most: int) -> NDArray[np.int64]:
-    """The positions of at most ``most`` images, in their order.
+    """The positions of at most ``most`` images, in order.
 
-    The labels of each subset take turns, the rarest first; a quarter is left for images at equal distances, so that
-    those without a label are seen, too.
+    The labels of each subset take turns, the rarest first; a quarter is reserved for equally spaced images, so that
+    images without a label are included, too.
     """
     rows, labels = label_pairs(data)
     _, subsets = np.unique(data.subset_names, return_inverse=True)

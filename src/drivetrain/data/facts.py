@@ -1,4 +1,4 @@
-"""What is known of a data set beside its rows."""
+"""What is known about a data set apart from its rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from drivetrain.types import Task
 class LeftOut:
     """Image files of a source that were not read.
 
-    Attributes:
-        folder: below the root; ``""`` for the root.
+    folder: relative to the root; ``""`` for the root.
         suffix: of the files, in lower case.
-        count: how many there are.
+        count: the number of files.
+        reason: why, to be read after the folder.
         reason: why, to be read after the folder.
     """
 
@@ -27,17 +27,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All about a data set that is not in its rows.
+    """Everything about a data set that is not in its rows.
 
     Attributes:
         label_names: the name of each label, by its number.
         task: what the annotations are for.
-        source: what was loaded, as it was given.
+        source: what was loaded, as given.
         format: the name of the format it was read as.
         root: the folder it was read from; ``""`` if it came from memory.
-        fingerprint: of the files and the choices made since.
+        fingerprint: a hash of the files and the choices made since.
         notes: what the user should know.
-        skipped: ``(path, reason)`` of each image left out.
+        skipped: ``(path, reason)`` of each skipped image.
         keypoint_names: the name of each keypoint.
         left_out: image files of the source that are neither items nor masks, with the reason.
         annotated: whether the source says anything about its images.

@@ -1,4 +1,4 @@
-"""Which images of a data set fit: by label, subset, size, path, or any condition on the columns."""
+"""Selecting images of a data set by label, subset, size, path, or any condition on the columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fitting_rows(
     max_size: Size | None = None,
     where: Any = None,
 ) -> NDArray[np.int64]:
-    """The positions of the images that fulfil every condition; see :meth:`drivetrain.Dataset.filter`.
+    """The positions of the images that satisfy every condition; see :meth:`drivetrain.Dataset.filter`.
 
     Raises:
         DataError: there is no such label or subset.
@@ -53,7 +53,7 @@ def fitting_rows(
 
 
 def selected_rows(data: ImageTable, indices: Iterable[int] | Iterable[str]) -> NDArray[np.int64]:
-    """Positions of images, given as such or as paths; see :meth:`drivetrain.Dataset.select`.
+    """The positions of images given as positions or paths; see :meth:`drivetrain.Dataset.select`.
 
     Raises:
         IndexError: a position is outside the data set.
@@ -78,10 +78,10 @@ def _rows_of_paths(data: ImageTable, paths: list[str]) -> NDArray[np.int64]:
 
 
 def label_numbers(data: ImageTable, labels: str | Sequence[str]) -> NDArray[np.int64]:
-    """The numbers of labels by their names.
+    """The numbers of the named labels.
 
     Raises:
-        DataError: there is no such label; the message has the nearest.
+        DataError: there is no such label; the message suggests the closest.
     """
     known = {name: number for number, name in enumerate(data.label_names)}
     return np.array([known[name] for name in _known(_texts(labels), known, "labels")], np.int64)
@@ -122,7 +122,7 @@ def _mask(data: ImageTable, where: Any) -> NDArray[np.bool_]:
     given = np.asarray(where(data) if callable(where) else where)
     if given.shape != (len(data),) or given.dtype != np.bool_:
         raise OptionError(
-            f"where is {given.dtype} of the shape {given.shape}; it needs True or False for each of the {len(data)} "
-            "images: an array, a function from the data set to one, or an expression of pyarrow.compute on the columns."
+            f"where is {given.dtype} with shape {given.shape}; it needs True or False for each of the {len(data)} "
+            "images: an array, a function from the data set to one, or a pyarrow.compute expression on the columns."
         )
     return given

@@ -1,4 +1,4 @@
-"""Boxes, outlines and areas of objects: turned, scaled, clipped and completed."""
+"""Turning, scaling, clipping and completing the boxes, outlines and areas of objects."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from drivetrain.data.headers import Header
 from drivetrain.data.read_record import Parsed, Record
 from drivetrain.images import rle as run_length
 
-_SLACK = 0.5  # pixels: what lies outside by less is rounding, not worth a note
+_SLACK = 0.5  # pixels: a smaller overhang is due to rounding and gets no note
 
 
 def scale_record(record: Record, size: tuple[int, int]) -> None:
-    """Turn fractions of the image into pixels of an image of ``size`` (height, width)."""
+    """Convert fractions of the image to pixels of an image of ``size`` (height, width)."""
     height, width = size
     if record.boxes:
         record.boxes = [value * (height if index & 1 else width) for index, value in enumerate(record.boxes)]
@@ -31,7 +31,7 @@ def scale_record(record: Record, size: tuple[int, int]) -> None:
 
 
 def turn_record(record: Record, header: Header) -> None:
-    """Turn annotations of the image as it is stored into those of the upright image."""
+    """Convert annotations of the stored image to the upright image."""
     height, width = header.stored_size
     point = _turned_point(header.orientation, height, width)
     if record.boxes:
@@ -45,7 +45,7 @@ def turn_record(record: Record, header: Header) -> None:
 
 
 def complete_objects(parsed: Parsed) -> None:
-    """Clip boxes to the image, leave out objects without an extent, and compute the areas that are not given."""
+    """Clip boxes to the image, drop objects without an extent, and compute areas that are not given."""
     if parsed.objects is not None:
         _complete_columns(parsed)
         return
@@ -70,7 +70,7 @@ def complete_objects(parsed: Parsed) -> None:
 
 
 def _complete_columns(parsed: Parsed) -> None:
-    """The same for objects in columns; afterwards they are those of the records, in their order."""
+    """Do the same for objects in columns; afterwards they match the records in order."""
     assert parsed.objects is not None
     columns = parsed.objects.take_images([record.row or 0 for record in parsed.records])
     sizes = np.array([record.size for record in parsed.records], np.int64)
@@ -82,13 +82,13 @@ def _complete_columns(parsed: Parsed) -> None:
 
 def _note_changes(parsed: Parsed, clipped: int, empty: int) -> None:
     if clipped:
-        parsed.notes.append(f"{clipped} boxes reached over the edge of their image and were clipped to it.")
+        parsed.notes.append(f"{clipped} boxes extended beyond their image and were clipped to it.")
     if empty:
         parsed.notes.append(f"{empty} objects without an extent inside their image were left out.")
 
 
 def polygon_area(rings: Sequence[Sequence[float]]) -> float:
-    """The area of an object of one or more rings, each ``x, y, x, y, ...``."""
+    """The area of an object with one or more rings, each ``x, y, x, y, ...``."""
     total = 0.0
     for ring in rings:
         x, y = np.asarray(ring[0::2]), np.asarray(ring[1::2])
@@ -108,7 +108,7 @@ def _fours(values: Sequence[float]) -> list[tuple[float, float, float, float]]:
 
 
 def _clip(record: Record, size: tuple[int, int]) -> tuple[int, list[int]]:
-    """Clip the boxes in place; returns how many were noticeably outside, and which have no extent."""
+    """Clip the boxes in place; return how many were noticeably outside, and which have no extent."""
     height, width = size
     outside, flat, boxes = 0, [], record.boxes or []
     for index, (x1, y1, x2, y2) in enumerate(_fours(boxes)):
@@ -133,7 +133,7 @@ def _remove(record: Record, unwanted: Sequence[int]) -> None:
         values = getattr(record, name)
         if values is not None:
             setattr(record, name, [values[index] for index in kept])
-    for name in ("polygons", "rles"):  # the last outline may have gone with its object
+    for name in ("polygons", "rles"):  # the last outline may have been dropped with its object
         if not any(getattr(record, name) or ()):
             setattr(record, name, None)
 
@@ -160,7 +160,7 @@ _Point = Callable[[float, float], tuple[float, float]]
 
 
 def _turned_point(orientation: int, height: int, width: int) -> _Point:
-    """How a point of the stored image of this height and width moves when the image is turned upright."""
+    """How a point of the stored image with this height and width moves when the image is turned upright."""
     moves: dict[int, _Point] = {
         5: lambda x, y: (y, x),
         6: lambda x, y: (height - y, x),

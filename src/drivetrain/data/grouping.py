@@ -1,4 +1,4 @@
-"""Which images belong together and must not be divided: those of one patient, video, part or day."""
+"""Groups of images that must stay together: those of one patient, video, part or day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from drivetrain.data.image_table import ImageTable
 from drivetrain.errors import DataError, OptionError
 
-#: A function of the path, the name of a column, a pattern for the path, or a value for each image.
+#: A function of the path, the name of a column, a pattern for the path, or a value per image.
 Group = Callable[[str], Hashable] | str | Sequence[Hashable] | NDArray[Any]
 
 
@@ -24,14 +24,14 @@ def group_numbers(data: ImageTable, group: Group) -> NDArray[np.int64]:
     Args:
         data: the images.
         group: a function from the path of an image to its group; the name of a column of the table; a regular
-            expression that is searched for in the path below the root (its first bracket, else all that it matches, is
-            the group); or one value for each image.
+            expression searched for in the path below the root (the group is its first capture group, or the whole
+            match if it has none); or one value per image.
 
     Returns:
-        ``(N,) int64``, from 0 on.
+        ``(N,) int64``, starting at 0.
 
     Raises:
-        OptionError: the pattern is wrong, or there is not one value for each image.
+        OptionError: the pattern is invalid, or the number of values differs from the number of images.
         DataError: a path does not match the pattern.
     """
     values = _values(data, group)
@@ -42,7 +42,7 @@ def group_numbers(data: ImageTable, group: Group) -> NDArray[np.int64]:
 
 
 def stable_names(data: ImageTable) -> list[str]:
-    """The paths below the root, with ``/``, so that a moved data set is treated as before."""
+    """The paths below the root, with ``/``, so that a moved data set is treated the same."""
     root = data.facts.root
     return [path[len(root) :].replace(os.sep, "/") if root and path.startswith(root) else path for path in data.paths]
 
@@ -64,7 +64,7 @@ def _matches(data: ImageTable, text: str) -> list[str]:
     try:
         pattern = re.compile(text)
     except re.error as error:
-        raise OptionError(f"group={text!r} is no regular expression: {error}.") from error
+        raise OptionError(f"group={text!r} is not a regular expression: {error}.") from error
     found = []
     for name in stable_names(data):
         match = pattern.search(name)

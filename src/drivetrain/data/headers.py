@@ -1,4 +1,4 @@
-"""Sizes of many image files from their headers, with a cheap test for files that end too early."""
+"""Sizes of many image files from their headers, with a cheap test for truncated files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MISSING = "does not exist"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of an image file says.
+    """The contents of an image file's header.
 
     Attributes:
         size: ``(height, width)`` of the upright image.
-        orientation: of EXIF, 1 to 8; from 5 on the stored image lies on its side.
+        orientation: from EXIF, 1 to 8; from 5 on the stored image lies on its side.
         mark: the length of the file and a checksum of its end; equal files have equal marks.
     """
 
@@ -42,7 +42,7 @@ class Header:
 
 
 def read_headers(paths: Sequence[str]) -> list[Header | str]:
-    """The header of each file, or the reason why the file cannot be used as an image."""
+    """The header of each file, or the reason why the file is unusable as an image."""
     if len(paths) <= _CHUNK:
         return [read_header(path) for path in paths]
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
@@ -51,12 +51,12 @@ def read_headers(paths: Sequence[str]) -> list[Header | str]:
 
 
 def read_header(path: str) -> Header | str:
-    """The header of one file, or the reason why it cannot be used as an image.
+    """The header of one file, or the reason why it is unusable as an image.
 
-    A file that lacks the end mark of its format is decoded once, to know whether it is whole.
+    A file without the end mark of its format is decoded once to see whether it is complete.
     """
     try:
-        with open(path, "rb", buffering=0) as file, reading(path):  # noqa: PTH123 - the fast way; called for each image
+        with open(path, "rb", buffering=0) as file, reading(path):  # noqa: PTH123 - faster; called for each image
             head = file.read(_HEAD)
             length, tail = _tail(file, head)
             if (size := quick_size(head, tail)) is not None:
@@ -78,14 +78,14 @@ def read_header(path: str) -> Header | str:
 
 
 def _orientation(image: Image.Image, tail: bytes) -> int:
-    """The EXIF orientation; only images that show signs of having one are asked, for asking may decode them."""
+    """The EXIF orientation; only checked on images that seem to have one, because reading it may decode them."""
     if not (_MARKS & image.info.keys() or image.format == "TIFF" or (image.format == "PNG" and b"eXIf" in tail)):
         return 1
     return orientation_of(image)
 
 
 def _tail(file: FileIO, head: bytes) -> tuple[int, bytes]:
-    """The length of the file and its last bytes; a small file was read whole with its head."""
+    """The length of the file and its last bytes; a small file has been read completely with its head."""
     if len(head) < _HEAD:
         return len(head), head[-_TAIL:]
     length = file.seek(0, SEEK_END)

@@ -16,13 +16,13 @@ from drivetrain.types import Task
 
 
 class ImageTable:
-    """A table of annotated images, one row each, and what is known beside the rows; immutable.
+    """A table of annotated images, one per row, and what is known apart from the rows; immutable.
 
-    What is asked here concerns many images at once: it is read from the columns, and no sample is made.
+    Its properties concern many images at once: they are read from the columns without creating samples.
 
     Args:
         table: with the columns of :data:`drivetrain.data.table.SCHEMA`.
-        facts: what is not in the rows.
+        facts: everything that is not in the rows.
     """
 
     def __init__(self, table: pa.Table, facts: Facts) -> None:
@@ -32,7 +32,7 @@ class ImageTable:
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
-    # ------------------------------------------------------------------ what it is
+    # ------------------------------------------------------------------ identity
 
     @property
     def table(self) -> pa.Table:
@@ -41,7 +41,7 @@ class ImageTable:
 
     @property
     def facts(self) -> Facts:
-        """All that is not in the rows."""
+        """Everything that is not in the rows."""
         return self._facts
 
     @property
@@ -56,7 +56,7 @@ class ImageTable:
 
     @property
     def source(self) -> str:
-        """What was loaded, as it was given."""
+        """What was loaded, as given."""
         return self._facts.source
 
     @property
@@ -76,12 +76,12 @@ class ImageTable:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know: the format chosen, what was skipped or changed, how it was split."""
+        """What the user should know: the detected format, what was skipped or changed, how it was split."""
         return self._facts.notes
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
-        """``(path, reason)`` of each image that was left out."""
+        """``(path, reason)`` of each skipped image."""
         return self._facts.skipped
 
     @property
@@ -135,7 +135,7 @@ class ImageTable:
 
     @property
     def anomalous(self) -> NDArray[np.int8]:
-        """``(N,) int8`` 1 for an anomaly, 0 for a normal image, -1 where it is unknown."""
+        """``(N,) int8`` 1 for an anomaly, 0 for a normal image, -1 if unknown."""
         return np.asarray(pc.fill_null(self._table.column("anomalous").cast(pa.int8()), -1).to_numpy())
 
     @property
@@ -145,19 +145,19 @@ class ImageTable:
 
     @property
     def object_counts(self) -> NDArray[np.int64]:
-        """``(N,) int64`` how many objects each image has, -1 where objects are not annotated."""
+        """``(N,) int64`` the number of objects of each image, -1 if objects are not annotated."""
         return list_lengths(self._table, "boxes") // 4
 
     @property
     def scores(self) -> list[list[float] | None] | None:
-        """The scores of predicted objects or labels, one list for each image; ``None`` for true annotations."""
+        """The scores of predicted objects or labels, one list per image; ``None`` for true annotations."""
         column = self._table.column("scores")
         return None if column.null_count == len(self) else list(column.to_pylist())
 
     def class_counts(self) -> dict[str, int]:
-        """How often each label occurs: images of it, or objects of it where objects are annotated.
+        """How often each label occurs: the number of images, or of objects if objects are annotated.
 
-        Class maps are not opened, so a data set that has nothing else counts 0 for every label.
+        Class maps are not opened, so a data set with nothing else counts 0 for every label.
         """
         column = "box_labels" if self._table.column("box_labels").null_count < len(self) else "labels"
         if self.task in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION, Task.ANOMALY):
@@ -167,7 +167,7 @@ class ImageTable:
 
     @cached_property
     def subsets(self) -> dict[str, int]:
-        """How many images each subset has; train, val, test first."""
+        """The number of images in each subset; train, val, test first."""
         counts = {row["values"]: row["counts"] for row in self._table.column("subset").value_counts().to_pylist()}
         order = [name for name in ("train", "val", "test") if name in counts]
         return {name: counts[name] for name in [*order, *sorted(set(counts) - set(order))]}

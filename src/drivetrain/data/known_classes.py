@@ -1,4 +1,4 @@
-"""The classes of well-known sets of class maps, which lie in no file beside them."""
+"""The classes of well-known data sets with class maps, which come without a file that names them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _SYNTHIA = {
 
 
 def known_table(masks: Iterable[str]) -> ClassTable | None:
-    """The classes that the names of the maps stand for, if they are those of a known set.
+    """The classes of a known data set, recognised by the names of its maps.
 
     Args:
-        masks: their names below the root.
+        masks: the names of the maps, relative to the root.
     """
     names = list(masks)
     for fits, table in _SETS:

@@ -1,4 +1,4 @@
-"""Names of labels compared: which are one name, and which may be two spellings of one class."""
+"""Comparing label names: which are the same name, and which may be two spellings of one class."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 
 def composed(name: str) -> str:
-    """A name in the one form in which Unicode's forms of it are equal."""
+    """The name normalised to NFC, so that its equivalent Unicode forms compare equal."""
     return unicodedata.normalize("NFC", name)
 
 
 def folded(name: str) -> str:
-    """A name without its case and without what Unicode and blanks can write in several ways."""
+    """The name without case and without variants of Unicode and white space."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split()).replace("_", "").replace("-", "")
 
 
 def alike_pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Different names that differ in case, blanks or the form of a letter alone, each with the first of its kind."""
+    """Different names that differ only in case, white space or the form of a letter, each with the first such name."""
     first: dict[str, str] = {}
     pairs = []
     for name in names:

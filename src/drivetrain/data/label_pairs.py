@@ -1,4 +1,4 @@
-"""Which image has which label, as pairs of numbers: small where a matrix of all images and labels is not."""
+"""Image and label pairs as numbers: compact where a matrix of all images and labels is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drivetrain.data.table import list_lengths, list_values
 
 
 def label_pairs(data: ImageTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The labels of each image and of the objects on it, each once for an image.
+    """The labels of each image and its objects, once per image.
 
     Returns:
         ``(P,)`` rows and ``(P,)`` labels, sorted by row and label.
@@ -34,7 +34,7 @@ def images_with(data: ImageTable, labels: NDArray[np.int64]) -> NDArray[np.bool_
 
 
 def pairs_of(data: ImageTable, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs of some rows, which are numbered from 0 on in their order."""
+    """The pairs of some rows, which are numbered from 0 in order."""
     place = np.full(len(data), -1, np.int64)
     place[rows] = np.arange(len(rows))
     found, labels = label_pairs(data)

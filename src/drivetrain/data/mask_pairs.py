@@ -1,4 +1,4 @@
-"""Which mask belongs to which image, by their names."""
+"""Matching masks to images by their names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from drivetrain.data.folder_names import look_like_maps, words_of
 from drivetrain.data.tree import Tree, suffix_of
 
-# words that tell the file of a mask from that of its image
+# words that distinguish the file of a mask from that of its image
 _WORDS = frozenset(
     {
         "annotation", "coarse", "color", "colour", "ground", "groundtruth", "gt", "id", "ids", "image", "img",
@@ -30,15 +30,15 @@ class MaskPairs:
     """Masks with their images.
 
     Attributes:
-        masks: image -> its masks; both names below the root.
-        alone: masks that no image, or more than one, belongs to.
+        masks: image -> its masks; both names relative to the root.
+        alone: masks that match no image, or more than one.
     """
 
     masks: dict[str, list[str]] = field(default_factory=dict)
     alone: list[str] = field(default_factory=list)
 
     def add(self, image: str | None, mask: str) -> None:
-        """Note what belongs to a mask."""
+        """Record which image a mask matches."""
         if image is None:
             self.alone.append(mask)
         else:
@@ -46,14 +46,14 @@ class MaskPairs:
 
 
 def pairs_by_folder(images: Iterable[str], masks: Iterable[str], base: str) -> MaskPairs:
-    """The pairs of images and of masks in a folder of their own.
+    """The pairs of images and of masks in a separate folder.
 
     The folders between ``base`` and a mask are the last folders of its image; then the names are equal, or equal
-    without what marks a mask (``_mask``, ``_gt``), or have the same words and numbers beside ``image``, ``mask`` and
-    the like. A folder named as an image may hold several masks of it.
+    after removing what marks a mask (``_mask``, ``_gt``), or have the same words and numbers apart from ``image``,
+    ``mask`` and the like. A folder named like an image may contain several of its masks.
 
     Args:
-        images: where to look.
+        images: the candidates.
         masks: below ``base``.
         base: the folder of the masks.
     """
@@ -71,7 +71,7 @@ def pairs_by_folder(images: Iterable[str], masks: Iterable[str], base: str) -> M
 
 
 def _parents(base: str, images: Sequence[str]) -> list[str]:
-    """Where the images of a folder of masks may be: ``train`` of ``train_masks``, then its folder, then outwards."""
+    """Where the images of a mask folder may be: ``train`` of ``train_masks``, then its folder, then outwards."""
     outer, _, name = base.rpartition("/")
     within = f"{outer}/" if outer else ""
     siblings = {image.removeprefix(within).partition("/")[0] for image in images if image.startswith(within)}
@@ -82,7 +82,7 @@ def _parents(base: str, images: Sequence[str]) -> list[str]:
 
 
 def _pairs_of_parts(images: Sequence[str], masks: Sequence[str], base: str) -> MaskPairs:
-    """The pairs of the folders in a folder of masks, where these are several forms of them: ``GT/LABELS``."""
+    """The pairs by subfolder of a mask folder if these hold several forms of the masks: ``GT/LABELS``."""
     parts: dict[str, list[str]] = {}
     for mask in masks:
         part, _, rest = mask[len(base) + 1 :].partition("/")
@@ -110,7 +110,7 @@ def _pairs_within(images: Sequence[str], masks: Sequence[str], base: str) -> Mas
 
 
 def pairs_by_suffix(tree: Tree, images: Sequence[str]) -> MaskPairs:
-    """The pairs in one folder: ``x.jpg`` with ``x_mask.png``, ``x_GT.png``, or with a map ``x.png``.
+    """The pairs within a folder: ``x.jpg`` with ``x_mask.png``, ``x_GT.png``, or with a map ``x.png``.
 
     Only names whose files look like maps count as masks.
     """
@@ -137,24 +137,24 @@ def pairs_by_suffix(tree: Tree, images: Sequence[str]) -> MaskPairs:
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """One way of comparing the name of a mask with those of images.
+    """One way of comparing a mask's name with those of images.
 
     Attributes:
-        of_mask: what the stem of a mask is reduced to.
-        images: what the stem of an image is reduced to -> ``(folder, image)`` of each.
+        of_mask: reduces the stem of a mask.
+        images: reduced stem of an image -> ``(folder, image)`` of each.
     """
 
     of_mask: Callable[[str], str]
     images: dict[str, list[tuple[str, str]]]
 
     def fitting(self, folder: str, stem: str) -> list[str]:
-        """The images of this name whose last folders are those of the mask."""
+        """The images with this name whose last folders are those of the mask."""
         found = self.images.get(self.of_mask(stem), [])
         return [image for place, image in found if not folder or f"/{place}".endswith(f"/{folder}")]
 
 
 def _comparisons(images: Sequence[str]) -> list[_Comparison]:
-    """The ways of comparing, the strictest first."""
+    """The ways of comparing, strictest first."""
     exact: dict[str, list[tuple[str, str]]] = {}
     alike: dict[str, list[tuple[str, str]]] = {}
     for image in images:
@@ -165,7 +165,7 @@ def _comparisons(images: Sequence[str]) -> list[_Comparison]:
 
 
 def _find(comparisons: Sequence[_Comparison], folder: str, stem: str) -> str | None:
-    """The one image that fits by the strictest way by which any does."""
+    """The single image that matches by the strictest method by which any does."""
     for comparison in comparisons:
         if found := comparison.fitting(folder, stem):
             return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""Several data sets as one: labels matched by their names, images told apart by new ids."""
+"""Merging data sets: labels are matched by name, images get distinct ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from drivetrain.errors import DataError
 
 
 def merged(sets: Sequence[Any]) -> tuple[pa.Table, Facts]:
-    """The rows and facts of data sets, one after the other; see :meth:`drivetrain.Dataset.merge`.
+    """The rows and facts of several data sets, one after the other; see :meth:`drivetrain.Dataset.merge`.
 
     Args:
         sets: data sets of one task.
@@ -42,7 +42,7 @@ def merged(sets: Sequence[Any]) -> tuple[pa.Table, Facts]:
     table = _with_distinct_ids(table)
     pairs = ", ".join(f"{first!r} and {second!r}" for first, second in alike_pairs(names)[:5])
     if pairs:
-        notes.append(f"Labels that may be two spellings of one class stay two: {pairs}. Join them with remap.")
+        notes.append(f"Labels that may be two spellings of one class are kept apart: {pairs}. Merge them with remap.")
     return table, _facts(sets, names, notes)
 
 
@@ -52,8 +52,8 @@ def _require_alike(sets: Sequence[ImageTable]) -> None:
         if data.task is not first.task:
             raise DataError(
                 f"{first.source or 'the first'} is for {first.task.value} and {data.source or 'another'} for "
-                f"{data.task.value}. Merge data sets of one task; with_task makes one of another, if the annotations "
-                "serve it."
+                f"{data.task.value}. Merge data sets of one task; with_task converts one to another task if its "
+                "annotations support it."
             )
         if data.keypoint_names != first.keypoint_names:
             raise DataError(
@@ -63,7 +63,7 @@ def _require_alike(sets: Sequence[ImageTable]) -> None:
 
 
 def _joined_names(sets: Sequence[ImageTable]) -> tuple[str, ...]:
-    """Every name once, in the order of appearance; the two forms of an accent are one name."""
+    """Every name once, in order of appearance; Unicode forms of a name are the same name."""
     found: dict[str, str] = {}
     for data in sets:
         for name in data.label_names:
@@ -80,7 +80,7 @@ def _first_of_each(table: pa.Table) -> list[int]:
 
 
 def _with_distinct_ids(table: pa.Table) -> pa.Table:
-    """Ids as they are where no two are the same; else the images are numbered in their order."""
+    """Keep the ids if all are distinct; otherwise number the images in order."""
     ids = table.column("image_id").to_numpy()
     if len(np.unique(ids)) == len(ids):
         return table

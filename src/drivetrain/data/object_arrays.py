@@ -12,7 +12,7 @@ from drivetrain.data.object_columns import ObjectColumns, list_sizes
 
 
 def object_arrays(columns: ObjectColumns, schema: pa.Schema) -> dict[str, pa.Array]:
-    """The Arrow columns of the objects, a row for each image.
+    """The Arrow columns of the objects, one row per image.
 
     Args:
         columns: with boxes within their images, and areas.

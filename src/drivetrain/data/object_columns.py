@@ -1,4 +1,4 @@
-"""The objects of many images as columns: what a fast reader hands over instead of lists in each record."""
+"""The objects of many images as columns, which fast readers return instead of lists in each record."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from drivetrain.images import rle as run_length
 
-_SLACK = 0.5  # pixels: what lies outside by less is rounding, not worth a note
+_SLACK = 0.5  # pixels: a smaller overhang is due to rounding and gets no note
 RINGS = pa.list_(pa.list_(pa.float64()))
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectColumns:
-    """M objects of N images; those of an image stand together, in the order of the images.
+    """M objects of N images; those of an image are consecutive, in the order of the images.
 
     Attributes:
-        counts: ``(N,) int64`` objects of each image.
+        counts: ``(N,) int64`` the number of objects of each image.
         boxes: ``(M, 4) float64`` xyxy in pixels.
         labels: ``(M,) int64``.
-        area: ``(M,) float64`` square pixels, NaN where it is to be computed.
+        area: ``(M,) float64`` square pixels, NaN if it is to be computed.
         iscrowd: ``(M,) bool``.
-        polygons: a list of rings ``x, y, x, y, ...`` for each object, empty where it has none; ``None`` if none has.
-        rles: ``(M,)`` a COCO run-length dict or ``None`` for each object; ``None`` if none has.
-        scores: ``(M,) float64``, NaN where there is none; ``None`` if there are none.
+        polygons: a list of rings ``x, y, x, y, ...`` per object, empty if it has none; ``None`` if no object has any.
+        rles: ``(M,)`` a COCO run-length dict or ``None`` per object; ``None`` if no object has one.
+        scores: ``(M,) float64``, NaN for an object without one; ``None`` if there are none.
         keypoints: ``(M, 3 K) float64`` x, y, visibility; ``None`` if there are none.
     """
 
@@ -44,7 +44,7 @@ class ObjectColumns:
     keypoints: NDArray[np.float64] | None = None
 
     def take_objects(self, indices: NDArray[Any], counts: NDArray[np.int64]) -> ObjectColumns:
-        """The objects at these positions, or where a mask is true; ``counts`` are the new ones of the images."""
+        """The objects at these positions or under a mask; ``counts`` are the new counts of the images."""
         positions = np.flatnonzero(indices) if indices.dtype == np.bool_ else indices
         return ObjectColumns(
             counts,
@@ -68,13 +68,13 @@ class ObjectColumns:
         return self.take_objects(np.arange(int(counts.sum())) + shifts, counts)
 
     def completed(self, sizes: NDArray[np.int64]) -> tuple[ObjectColumns, int, int]:
-        """Boxes clipped to the images, objects without an extent left out, areas computed where none is given.
+        """Clip boxes to the images, drop objects without an extent, and compute areas that are not given.
 
         Args:
             sizes: ``(N, 2)`` height, width of each image.
 
         Returns:
-            The objects, how many boxes reached noticeably over the edge, and how many objects were left out.
+            The objects, how many boxes noticeably exceeded their image, and how many objects were dropped.
         """
         low, high = np.minimum(self.boxes[:, :2], self.boxes[:, 2:]), np.maximum(self.boxes[:, :2], self.boxes[:, 2:])
         limits = np.repeat(sizes[:, ::-1].astype(np.float64), self.counts, axis=0)
@@ -88,11 +88,11 @@ class ObjectColumns:
 
     @property
     def image_rows(self) -> NDArray[np.int64]:
-        """``(M,)`` the position of each object's image."""
+        """``(M,)`` the index of each object's image."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     def lists(self) -> list[dict[str, Any]]:
-        """For each image its columns as lists, for what has to look at single objects."""
+        """The columns of each image as lists, for code that handles single objects."""
         ends = np.cumsum(self.counts)
         return [self._lists(int(end - count), int(end)) for end, count in zip(ends, self.counts, strict=True)]
 
@@ -116,7 +116,7 @@ class ObjectColumns:
         return found
 
     def with_areas(self) -> ObjectColumns:
-        """The same objects, each with an area: of its outline, or of its box where it has none."""
+        """The same objects, each with an area: of its outline, or of its box if it has none."""
         missing = np.isnan(self.area)
         if not missing.any():
             return self
@@ -132,12 +132,12 @@ class ObjectColumns:
 
 
 def list_sizes(lists: pa.ListArray) -> NDArray[np.int64]:
-    """How many entries each list has; none where there is no list."""
+    """The length of each list; zero for a null."""
     return np.asarray(pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
 
 
 def polygon_areas(polygons: pa.ListArray) -> NDArray[np.float64]:
-    """``(M,)`` the area of each list of rings, 0 where it is empty."""
+    """``(M,)`` the area of each list of rings, 0 if it is empty."""
     points, starts, owners = _rings(polygons)
     if not len(starts):
         return np.zeros(len(polygons), np.float64)
@@ -150,7 +150,7 @@ def polygon_areas(polygons: pa.ListArray) -> NDArray[np.float64]:
 
 
 def polygon_boxes(polygons: pa.ListArray) -> NDArray[np.float64]:
-    """``(M, 4)`` the smallest box around each list of rings, NaN where it is empty."""
+    """``(M, 4)`` the smallest box around each list of rings, NaN if it is empty."""
     points, starts, owners = _rings(polygons)
     boxes = np.full((len(polygons), 4), np.nan)
     if len(starts):
@@ -162,7 +162,7 @@ def polygon_boxes(polygons: pa.ListArray) -> NDArray[np.float64]:
 
 
 def _rings(polygons: pa.ListArray) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """``(P, 2)`` all points, ``(R,)`` where each ring begins among them, and ``(R,)`` whose ring it is."""
+    """``(P, 2)`` all points, ``(R,)`` the index of each ring's first point, and ``(R,)`` the ring's object."""
     rings = polygons.flatten()
     points = rings.flatten().to_numpy(zero_copy_only=False).reshape(-1, 2)
     lengths = list_sizes(rings) // 2

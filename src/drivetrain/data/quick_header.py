@@ -1,7 +1,7 @@
-"""The size of plain JPEG and PNG files from their first bytes, several times as fast as opening them with Pillow.
+"""The size of plain JPEG and PNG files from their first bytes, several times faster than with Pillow.
 
-Only what holds no surprise is answered: no EXIF or XMP, which may turn the image, no marker or chunk that is not known
-here, and nothing that is damaged. All else is Pillow's to judge.
+Only simple files are handled: without EXIF or XMP, which may turn the image, without markers or chunks unknown here,
+and without damage. All others are left to Pillow.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 
 
 def quick_size(head: bytes, tail: bytes) -> tuple[int, int] | None:
-    """``(height, width)`` of an upright and whole JPEG or PNG file; ``None`` if Pillow has to say.
+    """``(height, width)`` of a complete, upright JPEG or PNG file; ``None`` if Pillow has to decide.
 
     Args:
-        head: the first bytes of the file, some thousand.
+        head: the first few thousand bytes of the file.
         tail: its last bytes.
     """
     if head.startswith(b"\xff\xd8\xff"):
@@ -40,7 +40,7 @@ def quick_size(head: bytes, tail: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg(head: bytes) -> tuple[int, int] | None:
-    """From marker to marker, until the scan begins."""
+    """Read marker by marker until the scan begins."""
     size, place = None, 2
     while place + 10 <= len(head) and head[place] == 0xFF:
         marker, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
@@ -60,14 +60,14 @@ def _jpeg(head: bytes) -> tuple[int, int] | None:
 
 
 def _is_known(marker: int, content: bytes) -> bool:
-    """Whether a segment may be passed over: Pillow would find no fault in it, and it turns no image."""
+    """Whether a segment may be skipped: Pillow would accept it, and it does not turn the image."""
     if marker == _QUANTISATION:
         return len(content) % _TABLE == 0 and all(number < 16 for number in content[::_TABLE])
     return marker in _SKIPPED_MARKERS or (marker == _PROFILE and content.startswith(_ICC))
 
 
 def _png(head: bytes) -> tuple[int, int] | None:
-    """From chunk to chunk with their checksums, until the pixels begin."""
+    """Read chunk by chunk, verifying checksums, until the pixels begin."""
     size, place = None, len(_PNG)
     while place + 12 <= len(head):
         length, kind = int.from_bytes(head[place : place + 4], "big"), head[place + 4 : place + 8]

@@ -1,4 +1,4 @@
-"""What a reader hands over before anything is checked."""
+"""What a reader returns before anything is checked."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SUBSET_SPELLINGS = {
 
 
 def subset_name(written: str) -> str:
-    """The canonical spelling of a subset: ``train``, ``val``, ``test``, or the name as it is written.
+    """The canonical name of a subset: ``train``, ``val``, ``test``, or the name as written.
 
-    A year at its end does not count: ``val2017`` is ``val``.
+    A trailing year is ignored: ``val2017`` is ``val``.
     """
     name = written.strip()
     return SUBSET_SPELLINGS.get(re.sub(r"(?<=[a-z])(19|20)\d\d$", "", name.lower()), name)
@@ -36,15 +36,15 @@ def subset_name(written: str) -> str:
 
 @dataclass(slots=True)
 class Record:
-    """One image as the source describes it; plain lists, so that building it is cheap.
+    """One image as described by the source; plain lists, so that it is cheap to create.
 
     Attributes:
         path: the image file.
         subset: canonical name.
-        size: ``(height, width)`` that the annotation states, ``None`` if it states none.
+        size: ``(height, width)`` stated by the annotation, ``None`` if not stated.
         image_id: the number in the source; ``None`` to number the images in order.
         labels: numbers of the image's labels.
-        boxes: flat ``x1, y1, x2, y2`` of each object, or ``None`` where objects are not annotated.
+        boxes: flat ``x1, y1, x2, y2`` of each object, or ``None`` if objects are not annotated.
         box_labels: one number for each object.
         polygons: for each object its rings, each a flat list ``x, y, x, y, ...``.
         rles: for each object a COCO run-length dict or ``None``.
@@ -55,7 +55,7 @@ class Record:
         mask_path: the class map or the defect mask.
         anomalous: whether the image shows an anomaly.
         normalised: whether the coordinates are fractions of the image size.
-        row: where the objects of the image are, if the reader hands them over as columns.
+        row: the index of the image's objects, if the reader returns them as columns.
     """
 
     path: str
@@ -79,21 +79,21 @@ class Record:
 
 @dataclass(slots=True)
 class Parsed:
-    """All that a reader found.
+    """Everything that a reader found.
 
     Attributes:
-        records: one for each image.
+        records: one per image.
         label_names: the name of each label, by its number.
         task: what the annotations are for.
         format: the name of the format.
         notes: what the user should know.
-        skipped: ``(path, reason)`` of images that the reader left out.
+        skipped: ``(path, reason)`` of images that the reader skipped.
         keypoint_names: the name of each keypoint.
         watched: folders and files outside the source that the result depends on.
-        used: image files beside those of the records that were read, such as masks.
-        left_out: folder below the root -> why the images in it were not read.
-        annotated: whether anything is known of the images.
-        objects: the objects of the images as columns, by the ``row`` of each record, if the records do not have them.
+        used: image files other than those of the records that were read, such as masks.
+        left_out: folder below the root -> why its images were not read.
+        annotated: whether anything is known about the images.
+        objects: the objects as columns, indexed by the ``row`` of each record, if the records do not have them.
     """
 
     records: list[Record]
@@ -110,7 +110,7 @@ class Parsed:
     objects: ObjectColumns | None = None
 
     def spread_objects(self) -> None:
-        """Give each record its objects, for those who have to look at single ones."""
+        """Give each record its objects, for code that handles single ones."""
         if self.objects is None:
             return
         lists = self.objects.lists()
@@ -124,15 +124,15 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """What the user asked of a reader.
+    """What the user requested of a reader.
 
     Attributes:
         task: the task, or ``None`` to infer it.
         normal: lower-case names of the classes that are not anomalies; empty for the usual names.
-        strict: whether a fault in the data is an error.
-        allow_pickle: whether formats that are pickles may be opened.
-        file: the annotation file that was given instead of a folder.
-        format: the format that was given, or ``""``.
+        strict: whether a defect in the data is an error.
+        allow_pickle: whether pickle-based formats may be opened.
+        file: the annotation file, if one was given instead of a folder.
+        format: the given format, or ``""``.
     """
 
     task: Task | None = None

@@ -1,4 +1,4 @@
-"""The labels of a data set, numbered as those of a model."""
+"""Renumbering the labels of a data set to match a model's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def relabelled(data: Dataset, label_names: Sequence[str]) -> pa.Table:
-    """The rows with their labels numbered as in ``label_names``; Unicode's forms of a name are one name.
+    """The rows with labels numbered as in ``label_names``; Unicode forms of a name are the same name.
 
     Raises:
         DataError: a label that occurs is not among the names.
@@ -65,7 +65,7 @@ def _has_class_maps(data: Dataset) -> bool:
 
 
 def _renumbered_maps(data: Dataset, label_names: Sequence[str], mapping: NDArray[np.int64]) -> list[str | None]:
-    """The class maps with the numbers of the other labels; those of pixels to ignore stay.
+    """The class maps with the numbers of the other labels; ignored pixels stay ignored.
 
     Raises:
         DataError: a class that occurs is not among the names.

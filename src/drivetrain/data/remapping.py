@@ -1,4 +1,4 @@
-"""Labels renamed, joined or dropped, column by column."""
+"""Renaming, merging or dropping labels, column by column."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from drivetrain.errors import DataError, OptionError
 from drivetrain.types import Task
 
 Others = Literal["keep", "drop"]
-#: Columns with an entry, or four, for each object.
+#: Columns with one entry, or four, per object.
 _OF_OBJECTS = ("box_labels", "polygons", "rles", "keypoints", "area", "iscrowd")
 
 
@@ -30,7 +30,7 @@ def remapped(data: ImageTable, labels: Mapping[str, str | None], others: Others)
 
     Raises:
         DataError: there is no such label, or none would be left.
-        OptionError: ``others`` is neither of its words, or a new name is no text.
+        OptionError: ``others`` is not one of its values, or a new name is not a string.
     """
     names, mapping = _new_names(data, labels, others)
     table, notes = data.table, list(data.notes)
@@ -49,13 +49,13 @@ def remapped(data: ImageTable, labels: Mapping[str, str | None], others: Others)
 def _new_names(
     data: ImageTable, labels: Mapping[str, str | None], others: Others
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The new label names, and the new number of each old one, -1 for those that are dropped."""
+    """The new label names, and the new number of each old one, -1 for dropped ones."""
     if others not in ("keep", "drop"):
         raise OptionError(f"others={others!r} is not allowed. Allowed: 'keep', 'drop'.")
-    label_numbers(data, list(labels))  # refuses unknown ones
+    label_numbers(data, list(labels))  # raises for unknown ones
     wrong = [value for value in labels.values() if value is not None and (not isinstance(value, str) or not value)]
     if wrong:
-        raise OptionError(f"labels: {wrong[0]!r} is no name for a label. Give a text, or None to drop the label.")
+        raise OptionError(f"labels: {wrong[0]!r} is not a label name. Give a string, or None to drop the label.")
     new = [labels.get(name, name if others == "keep" else None) for name in data.label_names]
     names = tuple(dict.fromkeys(name for name in new if name is not None))
     if not names and data.label_names:
@@ -66,7 +66,7 @@ def _new_names(
 def _without(data: ImageTable, dropped: NDArray[np.bool_]) -> tuple[pa.Table, str]:
     """The rows without some labels and the objects that have them.
 
-    Images of a classifier go with their only label; in other data they stay, with what is left on them.
+    Images of a classification data set are removed with their only label; otherwise they stay with what is left.
     """
     table = data.table
     had_label = list_lengths(table, "labels") > 0
@@ -79,7 +79,7 @@ def _without(data: ImageTable, dropped: NDArray[np.bool_]) -> tuple[pa.Table, st
     emptied = had_label & (list_lengths(table, "labels") < 1)
     if data.task is not Task.CLASSIFICATION or not emptied.any():
         return table, ""
-    return table.filter(pa.array(~emptied)), f"{int(emptied.sum())} images went with their label, which was dropped."
+    return table.filter(pa.array(~emptied)), f"{int(emptied.sum())} images were removed with their dropped label."
 
 
 def _filtered(table: pa.Table, column: str, dropped: NDArray[np.bool_], label_column: str) -> pa.Array:
@@ -97,7 +97,7 @@ def _filtered(table: pa.Table, column: str, dropped: NDArray[np.bool_], label_co
 
 
 def _each_once(table: pa.Table) -> pa.Array:
-    """The labels of the images, with those that became one label named once; their order stays."""
+    """The labels of the images, with merged ones listed once; the order is preserved."""
     lengths = list_lengths(table, "labels")
     values = list_values(table, "labels").astype(np.int64)
     rows = np.repeat(np.arange(len(lengths)), np.maximum(lengths, 0))

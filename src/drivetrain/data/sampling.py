@@ -1,4 +1,4 @@
-"""Some of the images of a data set, chosen at random."""
+"""Random samples of the images of a data set."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from drivetrain.types.options import check_seed
 
 
 def sampled_rows(data: ImageTable, size: int | float, *, seed: int, stratified: bool) -> NDArray[np.int64]:
-    """The positions of the chosen images, in their order; see :meth:`drivetrain.Dataset.sample`.
+    """The positions of the sampled images, in order; see :meth:`drivetrain.Dataset.sample`.
 
     Raises:
-        OptionError: the size is neither a number of images nor a share, or there are not so many images.
+        OptionError: the size is neither a number of images nor a share, or there are fewer images.
     """
     check_seed(seed)
     count = _count(data, size)

@@ -1,4 +1,4 @@
-"""One file for a data set: its table and its facts; pixels stay where they are."""
+"""Saving a data set to a single file: its table and its facts; pixels stay where they are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drivetrain.machine import files
 
 
 def write_table(path: str | Path, rows: pa.Table, facts: Facts) -> Path:
-    """Write both to an Arrow file, which appears whole or not at all, and return its path."""
+    """Write both to an Arrow file atomically and return its path."""
     target = Path(path)
     table = rows.replace_schema_metadata({b"drivetrain": json.dumps(asdict(facts)).encode()})
     with (
@@ -34,7 +34,7 @@ def read_table(path: str | Path) -> tuple[pa.Table, Facts]:
         DataError: the file was not written by it, or is damaged.
     """
     if not Path(path).is_file():
-        raise DataNotFoundError(f"{path} does not exist. Such a file is written by save on a Dataset.")
+        raise DataNotFoundError(f"{path} does not exist. Dataset.save writes such a file.")
     try:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()

@@ -1,4 +1,4 @@
-"""Folders that hold several data sets, of which one has to be chosen."""
+"""Folders that contain several data sets, one of which has to be chosen."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 
 _SHOWN = 8
-# files and folders that are at the top of a data set
+# files and folders found at the top of a data set
 _MARKS = frozenset({"data.yaml", "data.yml", "dataset.yaml", "_annotations.coco.json"})
 _VOC = frozenset({"Annotations", "JPEGImages"})
 
 
 def refuse_several(tree: Tree) -> None:
-    """Refuse a folder that holds more than one data set, so that they are not taken for one.
+    """Reject a folder with more than one data set, so that they are not read as one.
 
-    A data set is a folder with a ``data.yaml`` of YOLO, a COCO file, the folders of VOC, or ``train`` beside ``val`` or
-    ``test`` with images in both. A folder that is a data set itself may hold others.
+    A data set is a folder with YOLO's ``data.yaml``, a COCO file, the folders of VOC, or ``train`` next to ``val`` or
+    ``test`` with images in both. A folder that is itself a data set may contain others.
 
     Raises:
-        DataFormatError: naming them.
+        DataFormatError: names them.
     """
     marked = _marked_folders(tree)
     if "" in marked:
@@ -31,12 +31,12 @@ def refuse_several(tree: Tree) -> None:
         return
     shown = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
     raise DataFormatError(
-        f"{tree.root} holds {len(found)} data sets: {shown}. Give one of them, such as {tree.root / found[0]}."
+        f"{tree.root} contains {len(found)} data sets: {shown}. Give one of them, such as {tree.root / found[0]}."
     )
 
 
 def _marked_folders(tree: Tree) -> set[str]:
-    """The folders with a mark of a data set; ``""`` is the root."""
+    """The folders with the marks of a data set; ``""`` is the root."""
     marked = set()
     subfolders: dict[str, set[str]] = {}
     for folder in tree.folders:

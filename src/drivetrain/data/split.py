@@ -1,4 +1,4 @@
-"""Dividing images into subsets, each label in its share."""
+"""Splitting images into subsets, stratified by label."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from drivetrain.errors import DataError, OptionError
 from drivetrain.types import Task
 from drivetrain.types.options import check_seed
 
-#: Of fewer images a metric is rather luck than a measurement: one image is five percent of twenty.
+#: Below this number of images a metric is unreliable: one image in twenty is five percent.
 _FEWEST = 20
 
 
 def divide_all(
     data: ImageTable, shares: Mapping[str, float], seed: int, group: Group | None = None
 ) -> tuple[NDArray[np.object_], str]:
-    """A new subset for every image.
+    """Assign a new subset to every image.
 
     Args:
-        data: whose images are divided.
-        shares: of the images: of ``train``, ``val`` and ``test``.
-        seed: of the shuffle.
+        data: the images.
+        shares: the shares of ``train``, ``val`` and ``test`` in the images.
+        seed: the seed of the shuffle.
         group: what keeps images together; see :func:`drivetrain.data.grouping.group_numbers`.
 
     Returns:
         ``(N,)`` the subset of each image, and a note about it.
 
     Raises:
-        OptionError: a share is outside 0..1, they do not add up to 1, or the seed is out of its range.
+        OptionError: a share is outside 0..1, they do not sum to 1, or the seed is out of range.
     """
     if any(not 0 <= share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         raise OptionError(f"split shares {dict(shares)} must each be in 0..1 and add up to 1.")
@@ -51,18 +51,18 @@ def divide_all(
 def divide_train(
     data: ImageTable, shares: Mapping[str, float], seed: int
 ) -> tuple[NDArray[np.object_], list[str]] | None:
-    """The subsets with the missing ones split off ``train``.
+    """Split the missing subsets off ``train``.
 
     Args:
-        data: whose training images are divided.
-        shares: of the training images: of ``val`` and ``test``.
-        seed: of the shuffle.
+        data: the data set whose training images are divided.
+        shares: the shares of ``val`` and ``test`` in the training images.
+        seed: the seed of the shuffle.
 
     Returns:
-        ``(N,)`` the subset of each image, and notes about them; ``None`` where nothing is missing.
+        ``(N,)`` the subset of each image, and notes about them; ``None`` if nothing is missing.
 
     Raises:
-        OptionError: a share is outside 0..1, both together are 1 or more, or the seed is out of its range.
+        OptionError: a share is outside 0..1, both together are 1 or more, or the seed is out of range.
         DataError: there are no training images.
     """
     val, test = shares["val"], shares["test"]
@@ -73,7 +73,7 @@ def divide_train(
     if "train" not in existing:
         raise DataError(
             f"The data set has no training images; its subsets are: {', '.join(existing) or 'none'}. "
-            "To divide all of its images again give splits=..."
+            "To split all of its images again give splits=..."
         )
     if "val" in existing:
         return None
@@ -120,7 +120,7 @@ def _divide(data: ImageTable, rows: NDArray[np.int64], shares: Mapping[str, floa
 
 
 def _has_several_labels(data: ImageTable) -> bool:
-    """Whether one image counts for several labels."""
+    """Whether an image counts for several labels."""
     with_objects = data.table.column("box_labels").null_count < len(data)
     return data.task is Task.MULTILABEL_CLASSIFICATION or (with_objects and data.task.has_objects)
 
@@ -128,7 +128,7 @@ def _has_several_labels(data: ImageTable) -> bool:
 def _divide_several(
     data: ImageTable, rows: NDArray[np.int64], shares: Mapping[str, float], seed: int
 ) -> NDArray[np.object_]:
-    """As :func:`_divide`, where an image counts for each of its labels."""
+    """Like :func:`_divide`, if an image counts for each of its labels."""
     order = [name for name in ("train", "val", "test") if shares[name] > 0]
     stable = stable_names(data)
     parts = divide_iteratively(
@@ -140,7 +140,7 @@ def _divide_several(
 def _divide_groups(
     data: ImageTable, shares: Mapping[str, float], seed: int, numbers: NDArray[np.int64]
 ) -> NDArray[np.object_]:
-    """The new subset of each image, no group in two; groups with an anomaly stay out of ``train``."""
+    """The new subset of each image, with no group in two; groups with an anomaly stay out of ``train``."""
     names = np.full(len(data), "train", object)
     held = np.zeros(len(data), np.bool_)
     if data.task is Task.ANOMALY and shares["val"] + shares["test"] > 0:
@@ -161,10 +161,10 @@ def _divide_groups(
 def k_fold_rows(
     data: ImageTable, folds: int, seed: int, group: Group | None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The rows to train on and to validate on, for each fold; see :meth:`drivetrain.Dataset.k_fold`.
+    """The training and validation rows of each fold; see :meth:`drivetrain.Dataset.k_fold`.
 
     Raises:
-        OptionError: there are fewer than two folds, or more than images or groups.
+        OptionError: there are fewer than two folds, or more folds than images or groups.
     """
     check_seed(seed)
     rows = np.flatnonzero(data.subset_names != "test")
@@ -187,7 +187,7 @@ def k_fold_rows(
 
 
 def image_groups(data: ImageTable) -> NDArray[np.int64]:
-    """``(N,)`` the one label that each image counts for: its own, or the rarest of several; -1 without one."""
+    """``(N,)`` the label that each image counts for: its own, or the rarest of several; -1 without one."""
     if _has_several_labels(data):
         column = "labels" if data.task is Task.MULTILABEL_CLASSIFICATION else "box_labels"
         return rarest_labels(_rows_of(data, column), len(data.label_names))
@@ -200,7 +200,7 @@ def _rows_of(data: ImageTable, column: str) -> list[NDArray[np.int64]]:
 
 
 def small_parts(counts: Mapping[str, int]) -> str:
-    """A warning about subsets that are too small to measure on, or ``""``.
+    """A warning about subsets that are too small for reliable metrics, or ``""``.
 
     Args:
         counts: subset -> images, of the subsets that were split off.
@@ -220,15 +220,15 @@ def stratified_choice(
 ) -> NDArray[np.bool_]:
     """Choose a fraction of the members, evenly from every group.
 
-    Every group gives its share rounded up or down, and all of them together give the fraction of the whole rounded.
-    A group of two or more never gives all of its members. The choice depends on the names and the seed, not on the
-    order.
+    Every group contributes its share rounded up or down, and together they give the rounded fraction of the whole.
+    A group of two or more never contributes all of its members. The choice depends on the names and the seed, not on
+    the order.
 
     Args:
-        groups: ``(N,)`` number of the group of each member.
-        names: what the members are called; they settle the order before it is shuffled.
+        groups: ``(N,)`` the group number of each member.
+        names: the names of the members; they determine the order before the shuffle.
         fraction: in 0..1.
-        seed: of the shuffle.
+        seed: the seed of the shuffle.
 
     Returns:
         ``(N,) bool``, true for the chosen.
@@ -253,7 +253,7 @@ def stratified_choice(
 
 
 def rarest_labels(rows: Sequence[NDArray[np.int64]], label_count: int) -> NDArray[np.int64]:
-    """For each image the label of it that the fewest images have; -1 for images without labels."""
+    """The label of each image that the fewest images have; -1 for images without labels."""
     frequency = np.zeros(label_count, np.int64)
     for row in rows:
         frequency[np.unique(row)] += 1
@@ -263,7 +263,7 @@ def rarest_labels(rows: Sequence[NDArray[np.int64]], label_count: int) -> NDArra
 def _correct_count(
     chosen: NDArray[np.bool_], groups: NDArray[np.int64], position: NDArray[np.int64], wanted: int
 ) -> None:
-    """Rounding may leave one too many or too few: settle it in the largest group."""
+    """Correct an excess or shortfall of one due to rounding, in the largest group."""
     surplus = int(chosen.sum()) - wanted
     if surplus == 0:
         return

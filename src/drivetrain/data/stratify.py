@@ -1,7 +1,7 @@
-"""Dividing images that have several labels, or that belong together, so that every part gets its share of each label.
+"""Splitting images with several labels, or in groups, so that every part gets its share of each label.
 
 The method is iterative stratification (Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data, 2011):
-the rarest label is dealt out first, each image to the part that lacks most of that label.
+the rarest label is distributed first, each image to the part that lacks that label most.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 @dataclass(slots=True)
 class _Units:
-    """What is dealt out as a whole: images, or groups of them.
+    """Units that are not divided: images, or groups of them.
 
     Attributes:
-        order: ``(U,)`` the units, in the order in which they are dealt out.
-        sizes: how many images each has.
+        order: ``(U,)`` the units, in the order in which they are distributed.
+        sizes: the number of images in each unit.
         labels: ``(label, images)`` of each unit.
     """
 
@@ -35,17 +35,17 @@ def divide_iteratively(
     seed: int,
     groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Divide images into parts, each label in its shares.
+    """Divide images into parts, each with its share of each label.
 
-    Without groups the sizes of the parts are exact, rounded to whole images. Groups stay together, so the sizes can
-    only come near. The result depends on the names and the seed, not on the order of the images.
+    Without groups the sizes of the parts are exact, rounded to whole images. Groups stay together, so the sizes are
+    only approximate. The result depends on the names and the seed, not on the order of the images.
 
     Args:
         pairs: ``(P,)`` rows and ``(P,)`` labels, each pair once.
-        names: of the images; they settle the order before it is shuffled.
-        shares: of the parts, adding up to 1.
-        seed: of the shuffle.
-        groups: ``(N,)`` the group of each image, from 0 on; each image by itself if not given.
+        names: the names of the images; they determine the order before the shuffle.
+        shares: the shares of the parts, with sum 1.
+        seed: the seed of the shuffle.
+        groups: ``(N,)`` the group of each image, starting at 0; each image is its own group if not given.
 
     Returns:
         ``(N,) int64`` the number of the part of each image.
@@ -79,7 +79,7 @@ def _units(
 
 
 def _whole_parts(count: int, shares: Sequence[float]) -> NDArray[np.int64]:
-    """Whole numbers near the shares that add up to the count; the largest remainders are rounded up."""
+    """Integers near the shares that sum to the count; the largest remainders are rounded up."""
     exact = np.asarray(shares) * count
     sizes = np.floor(exact + 1e-9).astype(np.int64)
     order = np.argsort(-(exact - sizes), kind="stable")
@@ -117,5 +117,5 @@ def _deal(units: _Units, shares: Sequence[float], room: list[float]) -> NDArray[
 
 
 def _neediest(room: Sequence[float], wanted: Sequence[float]) -> int:
-    """The part with room that lacks most; of equals the one with the most room."""
+    """The part with room that lacks most; among equals the one with the most room."""
     return max(range(len(room)), key=lambda part: (room[part] > 1e-9, wanted[part], room[part], -part))

@@ -1,4 +1,4 @@
-"""The columns of a data set: from records to Arrow and from Arrow to samples."""
+"""The columns of a data set: conversion from records to Arrow and from Arrow to samples."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _NUMBERS: dict[str, type] = {
 
 
 def build_table(records: Sequence[Record], objects: ObjectColumns | None = None) -> pa.Table:
-    """The table of checked records: sizes and image ids set, areas computed, coordinates in pixels.
+    """Build the table from checked records: sizes and image ids set, areas computed, coordinates in pixels.
 
     Args:
-        records: one for each image.
-        objects: of the images, in their order, where the records do not have them.
+        records: one per image.
+        objects: the objects of the images, in order, if the records do not have them.
     """
     columns = {
         "path": [r.path for r in records],
@@ -84,7 +84,7 @@ def concat_tables(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def list_lengths(table: pa.Table, name: str) -> NDArray[np.int64]:
-    """``(rows,)``: how many entries each row of a list column has; -1 where it is null."""
+    """``(rows,)``: the length of each row of a list column; -1 for null."""
     column = _chunk(table, name)
     lengths = np.diff(column.offsets.to_numpy()).astype(np.int64)
     return np.where(_valid(column), lengths, -1) if column.null_count else lengths
@@ -105,7 +105,7 @@ def mapped_lists(table: pa.Table, name: str, mapping: NDArray[np.int64]) -> pa.A
 
 
 class SampleReader:
-    """Makes samples out of rows; the arrays of a sample are its own.
+    """Creates samples from rows; each sample has its own arrays.
 
     Args:
         table: with the schema of this module.
@@ -127,7 +127,7 @@ class SampleReader:
         self._rows = table.num_rows
 
     def __reduce__(self) -> tuple[type[SampleReader], tuple[pa.Table, int]]:
-        """Pickled as what it is made of: the readers of the columns are functions within functions."""
+        """Pickle the constructor arguments: the column readers are nested functions."""
         return (SampleReader, self._made_of)
 
     def sample(self, index: int) -> Sample:
@@ -195,7 +195,7 @@ def _bounds(column: pa.Array) -> tuple[list[int], list[bool] | None]:
 
 
 def _slicer(column: pa.Array, shape: tuple[int, ...] | None = None) -> Callable[[int], Any]:
-    """A function from a row to the numbers in its list, as an array of its own."""
+    """A function from a row to the numbers in its list, as a new array."""
     if column.null_count == len(column):
         return _nothing
     bounds, valid = _bounds(column)

@@ -1,4 +1,4 @@
-"""Which tasks the annotations of a data set can serve."""
+"""The tasks that the annotations of a data set support."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def servable_tasks(data: Dataset) -> tuple[Task, ...]:
-    """Every task that the annotations can serve, as far as the columns tell."""
+    """Every task that the annotations support, as far as the columns show."""
     return tuple(task for task in Task if _missing(data, task) is None)
 
 
@@ -26,7 +26,7 @@ def fit_task(data: Dataset, task: Task) -> tuple[pa.Table, Facts]:
     """The rows and the facts of the data set for another task.
 
     Raises:
-        DataError: the annotations cannot serve the task; the message says what they can serve.
+        DataError: the annotations do not support the task; the message says what they support.
     """
     reason = _missing(data, task)
     if reason is not None:
@@ -35,7 +35,7 @@ def fit_task(data: Dataset, task: Task) -> tuple[pa.Table, Facts]:
             reason = "the images have no classes and no annotations"
         raise DataError(
             f"task={task.value!r}: {reason} (read as {data.format!r} from {data.source}). "
-            f"These annotations can serve: {others}."
+            f"These annotations support: {others}."
         )
     table = data.table
     if task is Task.ANOMALY and not data.is_annotated and (data.anomalous < 0).all():
@@ -54,7 +54,7 @@ def fit_task(data: Dataset, task: Task) -> tuple[pa.Table, Facts]:
 
 
 def _missing(data: Dataset, task: Task) -> str | None:
-    """Why the task cannot be served, or ``None`` if it can."""
+    """Why the task is not supported, or ``None`` if it is."""
     table = data.table
     if task is Task.CLASSIFICATION:
         lengths = list_lengths(table, "labels")
@@ -72,7 +72,7 @@ def _missing(data: Dataset, task: Task) -> str | None:
     if task is Task.ANOMALY:
         known = not data.is_annotated or (data.anomalous >= 0).any()
         return None if known else "it is not known which images are normal"
-    return "no format that is read here has depth maps"
+    return "no supported format has depth maps"
 
 
 def _missing_objects(data: Dataset, task: Task) -> str | None:

@@ -1,4 +1,4 @@
-"""Text files as people have them: of any usual encoding, with or without a byte order mark."""
+"""Reading text files in any common encoding, with or without a byte order mark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GLANCE = 1 << 20  # bytes
 
 
 def read_text(path: Path) -> str:
-    """The text of a file: by its byte order mark, else UTF-8, else UTF-16 if every other byte is 0, else Windows-1252.
+    """Decode a file by its byte order mark, else as UTF-8, UTF-16 if every other byte is 0, or Windows-1252.
 
     Raises:
         OSError: it cannot be read.
@@ -30,10 +30,10 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file of any usual encoding holds.
+    """The content of a JSON file in any common encoding.
 
     Raises:
-        DataFormatError: it cannot be read, or is no JSON.
+        DataFormatError: it cannot be read, or is not JSON.
     """
     try:
         return json.loads(read_text(Path(path)))
@@ -42,7 +42,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def has_words(path: Path, *words: str) -> bool:
-    """Whether all of the words are at the beginning of a file: a glance that keeps most files from being parsed."""
+    """Whether all words occur near the beginning of a file: a quick test that avoids parsing most files."""
     try:
         with path.open("rb") as file:
             text = decoded(file.read(_GLANCE))
@@ -66,7 +66,7 @@ def decoded(content: bytes) -> str:
 
 
 def _wide(content: bytes) -> str | None:
-    """UTF-16 without a mark, if the first characters look like it."""
+    """Decode as UTF-16 without a mark if the first characters look like it."""
     start = content[:64]
     if len(start) < 4 or 0 not in start:
         return None

@@ -1,4 +1,4 @@
-"""What keeps a data set, or some of its labels, from being learned."""
+"""Checks for what prevents a data set, or some of its labels, from being learned."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _MOST_NAMES = 5
 
 
 def require_trainable(data: Dataset, task: Task) -> None:
-    """Refuse data that nothing can be learned from, though they can be measured or predicted on.
+    """Reject data that nothing can be learned from, though they can be measured or predicted on.
 
     Args:
         data: with its subsets.
-        task: that a model is to learn.
+        task: the task to learn.
 
     Raises:
-        DataError: there is no training image, or a classifier would know one class only.
+        DataError: there is no training image, or a classifier would have only one class.
     """
     if not data.is_annotated and task is not Task.ANOMALY:
         raise DataError(
-            f"{data.source}: its {len(data)} images have no classes and no annotations, so there is nothing to learn "
-            "but what is normal: task='anomaly'. For another task put the images into one folder for each class, or "
+            f"{data.source}: its {len(data)} images have no classes and no annotations, so all that can be learned is "
+            "what is normal: task='anomaly'. For another task put the images into one folder per class, or "
             "add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv)."
         )
     if "train" not in data.subsets:
         found = ", ".join(f"{name} ({count})" for name, count in data.subsets.items())
-        normal = " An anomaly model trains on normal images only." if task is Task.ANOMALY else ""
+        normal = " An anomaly model trains only on normal images." if task is Task.ANOMALY else ""
         hints = [note for note in data.notes if note.startswith(ALL_ANOMALOUS)]
         raise DataError(
             f"The data have no training image; their subsets are: {found}.{normal}{''.join(f' {h}' for h in hints)}"
@@ -62,7 +62,7 @@ def _require_two_classes(data: Dataset) -> None:
 def unseen_labels(data: Dataset) -> list[str]:
     """A sentence for each subset with labels that no training image has.
 
-    Labels of training images that differ in case or in the form of an accent only are named as the likely reason.
+    Training labels that differ only in case or in the form of an accent are named as the likely reason.
     """
     if "train" not in data.subsets or not data.label_names or data.task is Task.ANOMALY:
         return []
@@ -85,7 +85,7 @@ def _occurring(data: Dataset) -> NDArray[np.bool_]:
 
 
 def _spellings(unseen: list[str], trained: list[str]) -> str:
-    """What the unseen labels may have been meant to be; nothing if no training label is alike."""
+    """What the unseen labels may have been meant to be; empty if no training label is similar."""
     alike = {folded(name): name for name in trained}
     same = [(name, alike[folded(name)]) for name in unseen if folded(name) in alike]
     if same:
@@ -95,6 +95,6 @@ def _spellings(unseen: list[str], trained: list[str]) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """The first names, quoted, and how many more there are."""
+    """The first names, quoted, and the number of the others."""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(map(repr, names[:_MOST_NAMES])) + more

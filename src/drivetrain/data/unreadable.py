@@ -1,4 +1,4 @@
-"""Images that cannot be read, named all at once: a user who repairs them one failed training at a time gives up."""
+"""Reporting all unreadable images at once: repairing them one failed training at a time is tedious."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from drivetrain.images.sources import decode, with_path
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
 
-#: Subsets that a training reads.
+#: The subsets that a training reads.
 _READ = ("train", "val")
 _SHOWN = 20
 _SECONDS = 120.0
-"""The longest search for further unreadable images; of a very large data set a part is looked through."""
+"""The longest search for more unreadable images; of a very large data set only a part is searched."""
 
 
 def all_unreadable(data: Dataset, first: ImageError) -> ImageError:
-    """The error of a training that met an unreadable image, with all the others named in it too.
+    """The error of a training that met an unreadable image, extended to name all others.
 
     Args:
         data: with the subsets that were read.
-        first: the error of the image that was met.
+        first: the error of the first such image.
 
     Returns:
-        An error that names the first 20 images, with the reason of each, and how many there are in all; ``first`` if
-        no image of the data is at fault.
+        An error that names the first 20 images, with the reason for each, and the total number; ``first`` if no image
+        of the data is at fault.
     """
     paths = [path for name in _READ if name in data.subsets for path in data.subset(name).paths]
     found, looked_at = _search(list(dict.fromkeys(paths)))
@@ -38,13 +38,12 @@ def all_unreadable(data: Dataset, first: ImageError) -> ImageError:
     more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     lines = "".join(f"\n  {with_path(path, reason)}" for path, reason in found[:_SHOWN])
     return ImageError(
-        f"{len(found)} of {of} training and validation images cannot be read. Repair them or take them out:"
-        f"{lines}{more}"
+        f"{len(found)} of {of} training and validation images cannot be read. Repair or remove them:{lines}{more}"
     )
 
 
 def _search(paths: Sequence[str]) -> tuple[list[tuple[str, str]], int]:
-    """``(path, reason)`` of the images that cannot be read, and how many were looked at."""
+    """``(path, reason)`` of the unreadable images, and the number of images searched."""
     end = time.monotonic() + _SECONDS
     found: list[tuple[str, str]] = []
     readable = 0

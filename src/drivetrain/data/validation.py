@@ -1,4 +1,4 @@
-"""What is wrong with the annotations of a data set, as far as the columns and the file system tell."""
+"""Problems in the annotations of a data set, as far as the columns and the file system show them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def validated(data: Dataset) -> DataFindings:
-    """What the columns tell; see :meth:`drivetrain.Dataset.validate`."""
+    """Problems found in the columns; see :meth:`drivetrain.Dataset.validate`."""
     items = [*_files(data), *_images(data), *_objects(data), *_labels(data)]
-    methods = {"annotations": "the columns of the data set, and whether its files are there"}
+    methods = {"annotations": "the columns of the data set, and whether its files exist"}
     return DataFindings.of(items, source=data.source, images=len(data), methods=methods, statistics=describe(data))
 
 
@@ -31,10 +31,10 @@ def _files(data: Dataset) -> Iterator[DataFinding]:
     subsets = data.subset_names
     for row, path in enumerate(data.paths):
         if "#" not in path and not Path(path).is_file():
-            yield DataFinding("missing_file", "The file is not there any more.", path, str(subsets[row]))
+            yield DataFinding("missing_file", "The file no longer exists.", path, str(subsets[row]))
     for row, mask in enumerate(data.mask_paths):
         if mask is not None and not Path(mask).is_file():
-            reason = f"Its mask {mask} is not there any more."
+            reason = f"Its mask {mask} no longer exists."
             yield DataFinding("missing_file", reason, data.paths[row], str(subsets[row]))
     for path, reason in data.skipped:
         yield DataFinding("skipped", f"It {reason}.", path)
@@ -85,7 +85,7 @@ def _objects(data: Dataset) -> Iterator[DataFinding]:
 
 
 def _repeated(rows: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Objects that are there before, with the same label and box on the same image."""
+    """Objects that repeat an earlier one: same label and box on the same image."""
     keys = np.concatenate([rows[:, None], labels[:, None], boxes], axis=1)
     order = np.lexsort(keys.T[::-1])
     same = (keys[order][1:] == keys[order][:-1]).all(axis=1)
@@ -94,7 +94,7 @@ def _repeated(rows: NDArray[np.int64], labels: NDArray[np.int64], boxes: NDArray
 
 def _labels(data: Dataset) -> Iterator[DataFinding]:
     for first, second in alike_pairs(data.label_names):
-        reason = f"{first!r} and {second!r} may be two spellings of one class; remap joins them."
+        reason = f"{first!r} and {second!r} may be two spellings of one class; remap merges them."
         yield DataFinding("alike_labels", reason, label=second, suggested_label=first)
     for kind, sentence in kinds_of_problems(data):
         yield DataFinding(kind, sentence)

@@ -138,7 +138,7 @@ def test_images_stored_on_the_side_are_turned(tmp_path: Path, monkeypatch: pytes
     quick, slow = both(root, monkeypatch)
     assert_same(quick, slow)
     assert quick[1].size == (WIDTH, HEIGHT)
-    assert any("annotated so" in note for note in quick.notes)
+    assert any("annotated that way" in note for note in quick.notes)
 
 
 def test_outlines_that_are_boxes_are_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ def test_labels_find_images_that_are_spelt_otherwise(tmp_path: Path) -> None:
     pictures(root / "images" / "train", "b c.png")
     data = load_dataset(root)
     assert sum(len(sample.boxes) for sample in data) == 3
-    assert any("3 label files are spelt otherwise" in note for note in data.notes), data.notes
+    assert any("3 label files are spelt differently" in note for note in data.notes), data.notes
     assert any("have no image" in note and "nobody.txt" in note for note in data.notes)
     with pytest.raises(DataFormatError, match="strict=True"):
         load_dataset(root, strict=True)

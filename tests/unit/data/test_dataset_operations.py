@@ -151,7 +151,7 @@ def test_a_group_that_does_not_fit_is_refused() -> None:
     data = pictures([[0], [1]])
     with pytest.raises(DataError, match=r"group='x' does not match '/line0/000.png'"):
         data.split(group="x")
-    with pytest.raises(OptionError, match=r"no regular expression"):
+    with pytest.raises(OptionError, match=r"not a regular expression"):
         data.split(group="(")
     with pytest.raises(OptionError, match="column of lists"):
         data.split(group="labels")
@@ -216,7 +216,7 @@ def test_what_is_in_both_is_taken_once_and_spellings_are_told() -> None:
     assert len(both) == 2
     assert "2 images are in several of the merged data sets" in both.notes[-1]
     spelled = data.merge(data.remap({"cat": "Cat"}).filter(subsets="train"))
-    assert "'cat' and 'Cat'. Join them with remap" in spelled.notes[-1]
+    assert "'cat' and 'Cat'. Merge them with remap" in spelled.notes[-1]
 
 
 def test_sets_of_other_tasks_are_not_merged() -> None:
@@ -249,7 +249,7 @@ def test_a_dropped_label_takes_its_objects_along_and_leaves_the_image() -> None:
 def test_images_of_a_classifier_go_with_their_only_label() -> None:
     data = pictures([[0], [1], [2]]).remap({"cat": "cat"}, others="drop")
     assert (data.label_names, data.image_labels.tolist()) == (("cat",), [0])
-    assert data.notes[-1] == "2 images went with their label, which was dropped."
+    assert data.notes[-1] == "2 images were removed with their dropped label."
 
 
 def test_labels_that_become_one_are_named_once() -> None:
@@ -275,7 +275,7 @@ def test_what_cannot_be_remapped_is_refused() -> None:
         data.remap({}, others="drop")
     with pytest.raises(OptionError, match="others='ignore' is not allowed"):
         data.remap({}, others="ignore")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="3 is no name for a label"):
+    with pytest.raises(OptionError, match="3 is not a label name"):
         data.remap({"cat": 3})  # type: ignore[dict-item]
 
 

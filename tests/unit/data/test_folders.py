@@ -135,7 +135,7 @@ class TestClassFolders:
         root = fill("set", {"photos": 4})
         for index in range(4):
             make_mask(root / "second" / f"{index:03}.png", value=3)
-        with pytest.raises(DataFormatError, match=r"'second' holds a map of each image in 'photos'"):
+        with pytest.raises(DataFormatError, match=r"'second' contains a map of each image in 'photos'"):
             load_dataset(root)
 
     def test_small_drawings_in_folders_of_numbers_are_classes(self, tmp_path):
@@ -174,7 +174,7 @@ class TestSeveral:
 
     def test_a_data_set_beside_other_folders_is_named(self, fill):
         root = fill("more", {"set/train/x": 2, "set/train/y": 2, "set/val/x": 2, "docs": 1})
-        with pytest.raises(DataFormatError, match=r"holds a data set in set: .*Give one of them, such as .*set"):
+        with pytest.raises(DataFormatError, match=r"contains a data set in set: .*Give one of them, such as .*set"):
             load_dataset(root)
 
 
@@ -187,9 +187,7 @@ class TestUnannotated:
         data = load_dataset(fill("loose", folders))
         assert (data.format, data.is_annotated, data.label_names, data.subsets) == ("unannotated", False, (), subsets)
         assert (data.anomalous == -1).all()
-        with pytest.raises(
-            DataError, match=r"no classes and no annotations.*task='anomaly'.*one folder for each class"
-        ):
+        with pytest.raises(DataError, match=r"no classes and no annotations.*task='anomaly'.*one folder per class"):
             require_trainable(data, Task.CLASSIFICATION)
         with pytest.raises(DataError, match=r"task='detection': the images have no classes.*can serve: anomaly"):
             data.with_task("detection")

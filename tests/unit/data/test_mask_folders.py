@@ -111,7 +111,7 @@ def test_a_list_of_names(tmp_path, pair):
     (tmp_path / "classes.txt").write_text("road\ncar\n")
     data = read(tmp_path)
     assert data.label_names == ("road", "car", "class_2")
-    assert any("names no class of the values 2" in note for note in data.notes)
+    assert any("has no names for the values 2" in note for note in data.notes)
 
 
 class TestValues:
@@ -192,7 +192,7 @@ def test_images_without_maps_are_told(tmp_path, pair, make_image):
     make_image(tmp_path / "images" / "9.png", seed=99)
     data = read(tmp_path)
     assert len(data) == 3
-    assert any("1 of 7 image files is left out: 1 in images (images without a map" in note for note in data.notes)
+    assert any("1 of 7 image files is left out: 1 in images (images without a class map" in note for note in data.notes)
 
 
 def test_a_damaged_map_is_skipped(tmp_path, pair):

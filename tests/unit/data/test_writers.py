@@ -153,10 +153,10 @@ def test_mvtec_folders_are_read_back_with_masks(tmp_path: Path) -> None:
 
 def test_mvtec_refuses_to_train_on_defects_and_unknown_images(tmp_path: Path) -> None:
     bad = made(tmp_path, Task.ANOMALY, {"anomalous": True, "subset": "train", "labels": [1]})
-    with pytest.raises(DataError, match="trains on normal images alone"):
+    with pytest.raises(DataError, match="trains only on normal images"):
         bad.export(tmp_path / "out", "mvtec")
     unknown = made(tmp_path / "source", Task.CLASSIFICATION, {"labels": [1]})
-    with pytest.raises(DataError, match="neither is known"):
+    with pytest.raises(DataError, match="it is unknown which"):
         unknown.export(tmp_path / "out", "mvtec")
 
 

@@ -243,7 +243,7 @@ def test_local_weights_by_name_or_by_order(order: str, tmp_path: Path) -> None:
     engine = Engine("timm:test_resnet", model_args={"pretrained": str(tmp_path / "weights.pth")}, device="cpu")
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in engine.model.net.state_dict().items())
     assert len(engine.label_names) == 1000
-    assert any("in their order" in note for note in engine.model.network.notes) is (order == "renamed")
+    assert any("loaded in order" in note for note in engine.model.network.notes) is (order == "renamed")
 
 
 def test_the_classifier_of_local_weights_is_left_out_for_other_labels(colours: Path, tmp_path: Path) -> None:

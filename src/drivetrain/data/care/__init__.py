@@ -1,1 +1,1 @@
-"""Data care: copies, leaks, odd pictures, probable label errors and outliers, found in the pictures themselves."""
+"""Data care: duplicates, leaks, odd pictures, probable label errors and outliers, found by looking at the pictures."""

@@ -1,4 +1,4 @@
-"""Small descriptions of a picture that need no trained weights: what its edges, its colours and its layout are."""
+"""Compact picture descriptors that need no trained weights: edges, colours and layout."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _THUMB = 32
 _LAYOUT = 8
 _BITS = 128
 _EDGES = 324
-#: How long a descriptor is: edges (a histogram of oriented gradients), then the colours of 8 x 8 places.
+#: Length of a descriptor: edges (a histogram of oriented gradients), then the colours of an 8 x 8 grid.
 SIZE = _EDGES + 3 * _LAYOUT**2
-#: What the descriptors are, in words.
+#: The descriptors in words.
 METHOD = "edges (histogram of oriented gradients) and colours of a 64 x 64 picture, without trained weights"
-#: The weight of the colours beside the edges.
+#: The weight of the colours relative to the edges.
 _COLOUR_WEIGHT = 0.5
 
 
 def shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(64, 64, 3) uint8`` of ``(H, W, 3)``; the shape of the picture is not kept."""
+    """Resize ``(H, W, 3)`` to ``(64, 64, 3) uint8``; the aspect ratio is not preserved."""
     import cv2
 
-    if min(pixels.shape[:2]) > 4 * _SIDE:  # means over whole blocks are the fast way; four samples each way are enough
+    if min(pixels.shape[:2]) > 4 * _SIDE:  # means over whole blocks are faster; four samples per axis suffice
         pixels = cv2.resize(pixels, (4 * _SIDE, 4 * _SIDE), interpolation=cv2.INTER_LINEAR)
     larger = min(pixels.shape[:2]) > _SIDE
     method = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
@@ -33,28 +33,28 @@ def shrink(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(32, 32) uint8`` of a picture that was shrunk and made grey."""
+    """``(32, 32) uint8`` of a shrunken grey picture."""
     import cv2
 
     return np.asarray(cv2.resize(grey, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def grey_of(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(64, 64) uint8`` brightness of a picture that was shrunk."""
+    """``(64, 64) uint8`` brightness of a shrunken picture."""
     import cv2
 
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def colour_of_small(small: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """``(3,) float32`` mean red, green, blue of a picture that was shrunk."""
+    """``(3,) float32`` mean red, green, blue of a shrunken picture."""
     import cv2
 
     return np.array(cv2.mean(small)[:3], np.float32)
 
 
 def tones_of(small: NDArray[np.uint8], grey: NDArray[np.uint8]) -> tuple[float, float, float, float, float]:
-    """Mean, standard deviation, 2nd and 98th of 100 parts of the brightness, and the mean saturation, all 0..255."""
+    """Mean, standard deviation, 2nd and 98th percentile of the brightness, and the mean saturation, all 0..255."""
     import cv2
 
     mean, spread = cv2.meanStdDev(grey)
@@ -67,7 +67,7 @@ def tones_of(small: NDArray[np.uint8], grey: NDArray[np.uint8]) -> tuple[float, 
 
 
 def hash_of(thumb: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """``(2,) uint64``: which of the 128 lowest frequencies of the cosine transform are above most others."""
+    """``(2,) uint64``: which of the 128 lowest frequencies of the cosine transform exceed most others."""
     import cv2
 
     low = cv2.dct(thumb.astype(np.float32)).reshape(-1)[_low_frequencies()]
@@ -82,7 +82,7 @@ def _low_frequencies() -> NDArray[np.int64]:
 
 
 def describe_small(small: NDArray[np.uint8], grey: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """``(SIZE,) float16`` of a picture that was shrunk, and of its brightness."""
+    """``(SIZE,) float16`` of a shrunken picture and its brightness."""
     import cv2
 
     edges = _gradients().compute(grey).reshape(-1)

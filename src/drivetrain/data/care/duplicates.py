@@ -1,4 +1,4 @@
-"""Pictures that are copies of each other, exact or near, found by a hash and proven on the pixels."""
+"""Exact and near-duplicate pictures, found by a hash and verified on the pixels."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ METHOD = (
     "hash of 128 bits (cosine transform), every pair within 7 bits; near copies are proven by the correlation of "
     "32 x 32 pixels (0.99), exact ones by all of their pixels"
 )
-#: Bits of the hash that may differ. The hash has one band more, so two such hashes are equal in at least one band.
+#: Bits of the hash that may differ. The hash has one more band, so two such hashes agree in at least one band.
 _RADIUS = 7
 _BANDS = _RADIUS + 1
 _CORRELATION = 0.99
 _MOST_COLOUR = 24.0
-#: Pictures of less contrast look like any other such picture.
+#: Pictures with less contrast resemble any other such picture.
 _FLAT = 2.0
 
 
 def copies(
     paths: Sequence[str], subsets: Sequence[str], labels: Sequence[str], pictures: Pictures
 ) -> Iterator[DataFinding]:
-    """A finding for each picture that is a copy of an earlier one, and one more if that is in another subset.
+    """Yield a finding for each picture that is a copy of an earlier one, and another if that is in another subset.
 
     Args:
-        paths: of the pictures.
-        subsets: of the pictures.
-        labels: the name of the one label of each, ``""`` without one.
-        pictures: what is known of them.
+        paths: the pictures.
+        subsets: the subset of each picture.
+        labels: the name of the single label of each picture, ``""`` if it has none.
+        pictures: what is known about them.
     """
     usable = pictures.readable
     first, second = _pairs(pictures, usable & (pictures.tones[:, 1] >= _FLAT))
@@ -79,7 +79,7 @@ def _findings(
 
 
 def groups_of(count: int, first: NDArray[np.int64], second: NDArray[np.int64]) -> list[list[int]]:
-    """What belongs together when pairs do, each group sorted."""
+    """The connected components of the pairs, each sorted."""
     parents = list(range(count))
 
     def root(row: int) -> int:
@@ -98,10 +98,10 @@ def groups_of(count: int, first: NDArray[np.int64], second: NDArray[np.int64]) -
 
 
 def _pairs(pictures: Pictures, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of pictures whose hashes are near and whose small pictures correlate, enough of them to make the groups.
+    """Enough pairs of pictures with similar hashes and correlated thumbnails to form the groups.
 
-    Of pictures with one hash each is compared with the first that nothing before it was like, so that the many frames
-    of a still camera make few pairs.
+    Pictures with the same hash are each compared with the first one that resembles no earlier picture, so that the
+    many frames of a static camera yield few pairs.
     """
     rows = np.flatnonzero(chosen)
     _, inverse, counts = np.unique(pictures.hashes[rows], axis=0, return_inverse=True, return_counts=True)
@@ -125,7 +125,7 @@ def _pairs(pictures: Pictures, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.in
 def near_hashes(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Every pair of the hashes ``(N, 2)`` within seven bits.
 
-    Of eight bands at least one has no differing bit, so only hashes that are equal in a band are compared: no pair is
+    At least one of eight bands has no differing bit, so only hashes that agree in a band are compared: no pair is
     missed, and few others are looked at.
     """
     bands = np.ascontiguousarray(hashes).view(np.uint16).reshape(len(hashes), _BANDS)
@@ -156,7 +156,7 @@ _ONES = (_ONES[:, None] + _ONES[None]).reshape(-1)
 
 
 def _alike(pictures: Pictures, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the small pictures correlate and the colours are about the same."""
+    """Whether the thumbnails correlate and the colours are about the same."""
     result = np.zeros(len(a), np.bool_)
     for start in range(0, len(a), 4096):
         part = slice(start, start + 4096)
@@ -173,7 +173,7 @@ def _normalised(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _equal_pairs(pictures: Pictures, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Blank pictures with equal small pictures and sizes, each with the first of its kind."""
+    """Blank pictures with equal thumbnails and sizes, each paired with the first of its kind."""
     rows = np.flatnonzero(chosen)
     keys = [(pictures.thumbnails[row].tobytes(), *pictures.sizes[row].tolist()) for row in rows]
     first: dict[tuple[object, ...], int] = {}
@@ -183,11 +183,11 @@ def _equal_pairs(pictures: Pictures, chosen: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _same_pixels(first: str, second: str) -> bool:
-    """Whether two files have the same bytes, or else the same pixels."""
+    """Whether two files have the same bytes or the same pixels."""
     try:
         if "#" not in first and "#" not in second and Path(first).read_bytes() == Path(second).read_bytes():
             return True
         reader = shared_reader()
         return bool(np.array_equal(reader.read(first), reader.read(second)))
-    except (OSError, DataError):  # it went away since it was looked at; it is no copy that could be shown
+    except (OSError, DataError):  # deleted since it was looked at; it cannot be shown as a copy
         return False

@@ -1,4 +1,4 @@
-"""Labels of images and objects that probably are wrong: by the labels of their neighbours, or by a model's answers."""
+"""Probably wrong labels of images and objects: according to their neighbours' labels, or a model's predictions."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from numpy.typing import NDArray
 
 from drivetrain.data.care.neighbours import Neighbours
 
-#: Neighbours that vote.
+#: The number of neighbours that vote.
 VOTERS = 10
 #: The share of the votes from which they overrule a label.
 _MAJORITY = 0.6
-#: How often the neighbours must agree with the given labels for their word to count.
+#: How often the neighbours must agree with the given labels for their votes to count.
 FEWEST_AGREEING = 0.7
-#: The threshold of a class is never higher: a model that is sure of everything would hide its doubts.
+#: The threshold of a class is never higher: an overconfident model would hide its doubts.
 _MOST_SURE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Suspects:
-    """Labels that probably are wrong.
+    """Labels that are probably wrong.
 
     Attributes:
-        rows: ``(S,)`` of the images or objects.
-        given: ``(S,)`` the label that the data give; -1 where one is missing.
-        suggested: ``(S,)`` the label that fits better; -1 where the given one should go.
-        scores: ``(S,)`` 0..1, how sure.
-        shares: ``(S, 2)`` of the votes, or the probabilities, for the given and for the suggested label.
+        rows: ``(S,)`` the images or objects.
+        given: ``(S,)`` the label in the data; -1 if one is missing.
+        suggested: ``(S,)`` the label that fits better; -1 if the given one should be removed.
+        scores: ``(S,)`` 0..1, the confidence.
+        shares: ``(S, 2)`` the votes or probabilities of the given and of the suggested label.
     """
 
     rows: NDArray[np.int64]
@@ -39,13 +39,13 @@ class Suspects:
 
     @classmethod
     def none(cls) -> Suspects:
-        """Nothing is suspected."""
+        """No suspects."""
         nothing = np.zeros(0, np.int64)
         return cls(nothing, nothing, nothing, np.zeros(0), np.zeros((0, 2)))
 
 
 def votes_of(neighbours: Neighbours, labels: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """``(N, C)`` the share of the neighbours that have each label; neighbours without a label do not vote."""
+    """``(N, C)`` the share of the neighbours with each label; neighbours without a label do not vote."""
     votes = np.zeros((len(labels), count), np.float32)
     for column in neighbours.rows.T:
         found = labels[column]
@@ -55,7 +55,7 @@ def votes_of(neighbours: Neighbours, labels: NDArray[np.int64], count: int) -> N
 
 
 def agreement(votes: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """How often most neighbours have the given label: the mean over the labels that occur."""
+    """How often most neighbours have the given label, averaged over the labels that occur."""
     known = labels >= 0
     right = votes.argmax(axis=1) == labels
     shares = [right[labels == label].mean() for label in np.unique(labels[known])]
@@ -63,7 +63,7 @@ def agreement(votes: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
 
 
 def outvoted(votes: NDArray[np.float32], labels: NDArray[np.int64]) -> Suspects:
-    """Labels that a clear majority of the neighbours does not have."""
+    """Labels that a clear majority of the neighbours contradicts."""
     best = votes.argmax(axis=1)
     rows = np.arange(len(labels))
     flagged = np.flatnonzero((labels >= 0) & (best != labels) & (votes.max(axis=1, initial=0) >= _MAJORITY))
@@ -73,13 +73,13 @@ def outvoted(votes: NDArray[np.float32], labels: NDArray[np.int64]) -> Suspects:
 
 
 def doubted(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Suspects:
-    """Labels that a model's answers on images it was not trained on speak against (confident learning).
+    """Labels contradicted by a model's predictions on images it was not trained on (confident learning).
 
-    The threshold of a class is the mean probability that the model gives it on the images that have it (Northcutt,
-    Jiang, Chuang: Confident Learning, 2021). A label is doubted where another class reaches its threshold.
+    The threshold of a class is the mean probability that the model assigns to it on the images that have it
+    (Northcutt, Jiang, Chuang: Confident Learning, 2021). A label is doubted if another class reaches its threshold.
 
     Args:
-        probabilities: ``(N, C)``; rows of NaN are left out.
+        probabilities: ``(N, C)``; rows of NaN are ignored.
         labels: ``(N,)``, -1 for images without a label.
     """
     answered = ~np.isnan(probabilities).any(axis=1) & (labels >= 0)
@@ -99,11 +99,11 @@ def doubted(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Su
 
 
 def doubted_sets(probabilities: NDArray[np.float32], truth: NDArray[np.bool_]) -> Suspects:
-    """As :func:`doubted` where an image has any number of labels; each label is judged by itself.
+    """Like :func:`doubted` if an image has any number of labels; each label is judged independently.
 
     Args:
-        probabilities: ``(N, C)`` of each label; rows of NaN are left out.
-        truth: ``(N, C)`` which labels the data give.
+        probabilities: ``(N, C)`` of each label; rows of NaN are ignored.
+        truth: ``(N, C)`` the labels in the data.
     """
     rows = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
     answers, given = probabilities[rows].astype(np.float64), truth[rows]

@@ -1,4 +1,4 @@
-"""The nearest neighbours of each row of a table of numbers, exactly, in blocks of one matrix product."""
+"""Exact nearest neighbours of the rows of a matrix, computed in blocks of one matrix product."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FIT_ON = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """The nearest rows of each row, itself left out.
+    """The nearest rows of each row, excluding itself.
 
     Attributes:
         rows: ``(N, k) int64``, the nearest first.
@@ -26,9 +26,9 @@ class Neighbours:
 
 
 def reduced(features: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.float32]:
-    """The features on their 64 main axes (principal components), which keeps nearly all of their distances.
+    """The features projected onto their first 64 principal components, which nearly preserves their distances.
 
-    Of very many rows, equally spaced ones settle the axes.
+    With very many rows, the components are computed from equally spaced ones.
     """
     values = features.astype(np.float32)
     sample = values[:: max(1, len(values) // _FIT_ON)]
@@ -42,7 +42,7 @@ def reduced(features: NDArray[np.float16] | NDArray[np.float32]) -> NDArray[np.f
 
 
 def nearest(points: NDArray[np.float32], count: int) -> Neighbours:
-    """The ``count`` nearest rows of each row, by Euclidean distance; fewer if there are no more."""
+    """The ``count`` nearest rows of each row by Euclidean distance; fewer if there are fewer rows."""
     total = len(points)
     count = min(count, total - 1)
     rows = np.zeros((total, max(count, 0)), np.int64)

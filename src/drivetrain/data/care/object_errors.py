@@ -1,4 +1,4 @@
-"""Objects that a detector's answers speak against: missing, not there, of another class, or with a box that is off."""
+"""Annotated objects that a detector contradicts: missing, spurious, of another class, or with an inaccurate box."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from drivetrain.types import Prediction, Sample
 from drivetrain.types.data_findings import DataFinding
 
-#: The lowest score of an answer that counts as a trace of an object.
+#: The lowest score of a prediction that counts as a trace of an object.
 LOWEST_SCORE = 0.05
 _SAME, _APART, _TRACE = 0.5, 0.3, 0.1
 _LEAST_SURE, _MOST_SURE = 0.5, 0.9
-#: How much of a class the detector must find, for what it does not find to mean anything.
+#: The share of a class that the detector must find for its misses to mean anything.
 _FEWEST_FOUND = 0.5
 
 
 @dataclass(slots=True, eq=False)
 class _Compared:
-    """One image: what the data say and what the detector says.
+    """The annotations and the detections of one image.
 
     Attributes:
-        sample: of the data set.
-        boxes: ``(P, 4)`` that the detector found.
-        labels: ``(P,)`` their labels as the data number them; -1 for those that the data do not have.
+        sample: an image of the data set.
+        boxes: ``(P, 4)`` detected boxes.
+        labels: ``(P,)`` their labels as numbered in the data; -1 for labels that the data do not have.
         scores: ``(P,)``.
         overlaps: ``(N, P)`` intersection over union.
     """
@@ -41,14 +41,14 @@ class _Compared:
 def object_errors(
     samples: Mapping[str, Sample], predictions: Sequence[Prediction], label_names: Sequence[str]
 ) -> Iterator[DataFinding]:
-    """What the answers of a detector say about the annotations.
+    """Yield what a detector's predictions imply about the annotations.
 
-    A class is answered surely from the mean score of its objects that are found (between 0.5 and 0.9) on.
+    A prediction of a class is confident from the mean score of the class's found objects (between 0.5 and 0.9).
 
     Args:
         samples: path -> annotated image.
-        predictions: the answers, those with low scores among them, of a detector that was not trained on the images.
-        label_names: of the data.
+        predictions: including those with low scores, from a detector that was not trained on the images.
+        label_names: the labels of the data.
     """
     images = [_compared(samples[item.path], item, label_names) for item in predictions if item.path in samples]
     sure, found = _habits(images, len(label_names))
@@ -84,7 +84,7 @@ def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
 
 
 def _habits(images: Sequence[_Compared], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each class the score from which the detector is sure of it, and the share of its objects that it finds."""
+    """Per class the score from which the detector is confident, and the share of its objects that it finds."""
     scores: list[list[float]] = [[] for _ in range(count)]
     hits, total = np.zeros(count), np.zeros(count)
     for image in images:
@@ -144,7 +144,7 @@ def _missing(image: _Compared, label_names: Sequence[str], sure: NDArray[np.floa
 
 
 def _in_a_crowd(image: _Compared, index: int) -> bool:
-    """Whether half of the answer lies in a region of many objects, which are not annotated one by one."""
+    """Whether half of the prediction lies in a crowd region, whose objects are not annotated individually."""
     if image.sample.iscrowd is None or not image.sample.iscrowd.any():
         return False
     crowds, box = _boxes(image.sample)[image.sample.iscrowd], image.boxes[index]
@@ -154,7 +154,7 @@ def _in_a_crowd(image: _Compared, index: int) -> bool:
 
 
 def _is_repeated(image: _Compared, index: int) -> bool:
-    """Whether a surer answer of the same image is about the same place."""
+    """Whether a more confident prediction on the same image covers the same place."""
     surer = image.scores > image.scores[index]
     return bool((overlaps(image.boxes[index : index + 1], image.boxes[surer]) >= _SAME).any())
 

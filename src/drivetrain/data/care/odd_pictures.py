@@ -1,4 +1,4 @@
-"""Pictures that are unlike the others at a glance: blank, dark, bright, grey, or of an odd size or shape."""
+"""Pictures that differ from the others at a glance: blank, dark, bright, grey, or of an unusual size or shape."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _FLAT, _DARK, _BRIGHT, _GREY = 2.0, 48.0, 207.0, 3.0
 _RARE = 0.05
 _FEWEST = 20
 _NEAR = 5
-#: Robust standard deviations above the others, and times the distance of the neighbours.
+#: Robust standard deviations above the others, and the factor over the neighbours' distance.
 _FAR, _FARTHER = 3.0, 1.3
 
 
 def odd_pictures(paths: Sequence[str], subsets: Sequence[str], pictures: Pictures) -> Iterator[DataFinding]:
-    """A finding for each odd picture; what most pictures are is not odd."""
+    """Yield a finding for each odd picture; a property that most pictures share is not odd."""
     readable = pictures.readable
     mean, spread, low, high, saturation = pictures.tones.T
     flat = readable & (spread < _FLAT)
@@ -72,13 +72,13 @@ def _odd_sizes(
 def outliers(
     paths: Sequence[str], subsets: Sequence[str], rows: NDArray[np.int64], neighbours: Neighbours
 ) -> Iterator[DataFinding]:
-    """Pictures that are far from all others.
+    """Yield pictures that are far from all others.
 
     Args:
         paths: of all images.
         subsets: of all images.
-        rows: the images that the neighbours are of.
-        neighbours: of these images.
+        rows: the images that the neighbours belong to.
+        neighbours: the nearest neighbours of these images.
     """
     if len(rows) < _FEWEST:
         return

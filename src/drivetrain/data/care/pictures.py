@@ -1,4 +1,4 @@
-"""One pass over the pictures: each is decoded once, and what is kept of it is small."""
+"""A single pass over the pictures: each is decoded once and reduced to a few small features."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from drivetrain.errors import DataError
 from drivetrain.images.frames import shared_reader
 from drivetrain.machine.resources import core_count
 
-#: Pictures that one thread takes at a time.
+#: Pictures per task of a thread.
 _CHUNK = 16
 
 
 @dataclass(slots=True, eq=False)
 class Pictures:
-    """What is known of each picture; the rows of those that cannot be read are zero.
+    """What is known about each picture; the rows of unreadable ones are zero.
 
     Attributes:
-        reasons: why a picture cannot be read; ``""`` for those that can.
+        reasons: why a picture cannot be read; ``""`` for readable ones.
         sizes: ``(N, 2) int32`` height, width.
-        hashes: ``(N, 2) uint64``, 128 bits; pictures that look alike differ in few of them.
+        hashes: ``(N, 2) uint64``, 128 bits; similar pictures differ in few of them.
         thumbnails: ``(N, 32, 32) uint8`` grey.
         colours: ``(N, 3) float32`` mean red, green, blue, 0..255.
-        tones: ``(N, 5) float32`` of the brightness mean, standard deviation, 2nd and 98th of 100 parts, and the mean
+        tones: ``(N, 5) float32`` mean, standard deviation, 2nd and 98th percentile of the brightness, and the mean
             saturation, 0..255.
         descriptors: ``(N, D) float16`` of the whole picture.
-        objects: ``(M, D) float16`` of its objects, in their order; of those that are too small or too many, zero.
+        objects: ``(M, D) float16`` of its objects, in order; zero for objects that are too small or too many.
     """
 
     reasons: list[str]
@@ -54,7 +54,7 @@ class Pictures:
 
     @property
     def readable(self) -> NDArray[np.bool_]:
-        """``(N,)`` whether a picture could be read."""
+        """``(N,)`` whether each picture could be read."""
         return np.array([not reason for reason in self.reasons], np.bool_)
 
 
@@ -79,9 +79,9 @@ def look_at_pictures(
 
     Args:
         paths: files, or frames of videos.
-        boxes: of the objects on each picture that are to be described, ``(n, 4)`` xyxy; none if not given.
-        workers: threads; one for each core if not given.
-        step: called with the number of pictures that were done since its last call.
+        boxes: the boxes of the objects to describe on each picture, ``(n, 4)`` xyxy; none if not given.
+        workers: the number of threads; one per core if not given.
+        step: called with the number of pictures processed since its last call.
     """
     items = list(zip(paths, boxes if boxes is not None else [_NO_BOXES] * len(paths), strict=True))
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
@@ -126,7 +126,7 @@ def _look_at(path: str, boxes: NDArray[np.float32]) -> _Picture:
 
 
 def _describe_objects(pixels: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Each object by the pixels in its box; one below two pixels stays zero."""
+    """Describe each object by the pixels in its box; boxes below two pixels stay zero."""
     height, width = pixels.shape[:2]
     found = np.zeros((len(boxes), SIZE), np.float16)
     corners = np.stack([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], axis=1).reshape(-1, 4).astype(np.int64)

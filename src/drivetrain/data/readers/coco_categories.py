@@ -1,4 +1,4 @@
-"""The labels and keypoints that the categories of COCO documents name."""
+"""The labels and keypoints named by the categories of COCO documents."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def label_numbers(
     """The label names by category id, and for each document the number of each of its category ids.
 
     Args:
-        documents: the categories of each.
-        used: how many annotations have each category id.
-        parsed: takes the notes and the names of the keypoints.
+        documents: the categories of each document.
+        used: the number of annotations per category id.
+        parsed: receives the notes and the names of the keypoints.
     """
     merged: dict[str, Any] = {}
     for categories in documents:
@@ -37,7 +37,7 @@ def label_numbers(
 
 
 def name_keypoints(annotations: Sequence[Mapping[str, Any]], parsed: Parsed) -> None:
-    """Number the keypoints where the categories do not name them."""
+    """Number the keypoints if the categories do not name them."""
     if parsed.keypoint_names:
         return
     counts = [len(points) // 3 for a in annotations if isinstance(points := a.get("keypoints"), list) and points]

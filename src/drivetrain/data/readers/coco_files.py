@@ -1,4 +1,4 @@
-"""Which files of a folder are COCO, and what they hold."""
+"""Finding the COCO files in a folder, and reading them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
-# what a file name begins with -> how gladly it is taken; files of one kind only are read together
+# what a file name begins with -> its priority; only files of a single kind are read together
 _KINDS = {"instances": 5, "person_keypoints": 3, "stuff": 2, "labels": 1, "image_info": 0}
 _OTHER_KIND = 4
 _NO_KEY = (type(None), dict, list, bool)
@@ -21,17 +21,17 @@ _NEVER = ("captions", "panoptic")
 
 
 def looks_right(path: Path) -> bool:
-    """Whether a file speaks of images with file names and of annotations, in any encoding."""
+    """Whether a file mentions images with file names and annotations, in any encoding."""
     if path.name.startswith(_NEVER):
         return False
     content = path.read_bytes()
-    if content.lstrip()[:1] != b"{" or b"\0" in content[:8]:  # of another encoding, or no JSON
+    if content.lstrip()[:1] != b"{" or b"\0" in content[:8]:  # a different encoding, or not JSON
         content = decoded(content).encode()
     return b'"images"' in content and b'"file_name"' in content and b'"annotations"' in content
 
 
 def _refuse_damaged(tree: Tree, chosen: Sequence[Path]) -> None:
-    """Refuse annotation files that are no COCO, beside those that are: a subset would be missing without a word.
+    """Reject invalid files next to valid COCO files: otherwise a subset would silently be missing.
 
     Raises:
         DataFormatError: there is one.
@@ -48,14 +48,14 @@ def _refuse_damaged(tree: Tree, chosen: Sequence[Path]) -> None:
             document = json.loads(decoded(file.read_bytes()))
         except ValueError as error:
             raise DataFormatError(
-                f"{file} is named like the annotations beside it, but is {_kind_of_damage(file)} ({error}). Get it "
-                "again, or move it away to go on without it."
+                f"{file} is named like the annotations next to it, but is {_kind_of_damage(file)} ({error}). "
+                "Download it again, or move it away to continue without it."
             ) from error
         results = isinstance(document, list) and document and all(isinstance(row, dict) for row in document)
         if not results and document != {}:
             raise DataFormatError(
-                f"{file} is named like the annotations beside it, but lacks 'images', their 'file_name', or "
-                "'annotations'. Get it again, or move it away to go on without it."
+                f"{file} is named like the annotations next to it, but lacks 'images', their 'file_name', or "
+                "'annotations'. Download it again, or move it away to continue without it."
             )
 
 
@@ -65,14 +65,14 @@ def _kind_of_damage(file: Path) -> str:
         return "empty"
     if content[:1] == b"<":
         return "a web page or XML, not JSON"
-    return "cut off or no JSON"
+    return "truncated or not JSON"
 
 
 def chosen_files(tree: Tree, request: ReadRequest, parsed: Parsed) -> list[Path]:
     """The annotation files of the kind that fits the task; the others are noted.
 
     Raises:
-        DataFormatError: a file beside them is named like one of them and damaged.
+        DataFormatError: a file next to them is named like one of them and damaged.
     """
     files = [tree.root / name for name in tree.with_suffix(".json")]
     kinds: dict[str, list[Path]] = {}
@@ -97,10 +97,10 @@ def _kind(file: Path) -> str:
 
 
 def read_document(file: Path) -> dict[str, Any]:
-    """The content of a file whose images and categories are whole.
+    """The content of a file with valid images and categories.
 
     Raises:
-        DataFormatError: it is no JSON, or no COCO.
+        DataFormatError: it is not JSON, or not COCO.
     """
     try:
         document = json.loads(decoded(file.read_bytes()))

@@ -1,4 +1,4 @@
-"""From the annotations of Datumaro to objects: those of one group are parts of one object."""
+"""From Datumaro's annotations to objects: those of a group are parts of one object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class _Object:
-    """One object, put together from annotations of the same group and label."""
+    """An object, assembled from annotations of the same group and label."""
 
     label: int
     box: tuple[float, float, float, float] | None = None
@@ -30,11 +30,11 @@ class _Object:
 
 @dataclass(slots=True)
 class Objects:
-    """What an image shows.
+    """The labels and objects of an image.
 
     Attributes:
         labels: of the image itself.
-        scores: of these, where they have some.
+        scores: of these, if they have any.
         objects: on the image.
     """
 
@@ -60,12 +60,12 @@ class Objects:
 
 
 def collect(annotations: Iterable[Any], kinds: Counter[str], *, unnamed: int | None = None) -> Objects:
-    """The labels and objects among the annotations of one item.
+    """The labels and objects among the annotations of an item.
 
     Args:
         annotations: of the item.
         kinds: counts what was seen.
-        unnamed: the label of objects that have none; ``None`` to leave them out.
+        unnamed: the label of objects that have none; ``None`` to skip them.
     """
     result = Objects()
     groups: dict[tuple[int, int], _Object] = {}
@@ -98,7 +98,7 @@ def collect(annotations: Iterable[Any], kinds: Counter[str], *, unnamed: int | N
 
 
 def drop_image_labels(parsed: Parsed) -> None:
-    """Leave out the labels of whole images where the objects have others, such as the event of a photo of faces."""
+    """Drop the labels of whole images if the objects have different ones, such as the event of a photo of faces."""
     of_objects = {label for record in parsed.records for label in record.box_labels or ()}
     of_images = {label for record in parsed.records for label in record.labels}
     if not of_images or of_images & of_objects:
@@ -112,12 +112,12 @@ def drop_image_labels(parsed: Parsed) -> None:
         record.box_labels = [renumbered[label] for label in record.box_labels or ()]
     more = ", ..." if len(dropped) > _SHOWN else ""
     parsed.notes.append(
-        f"Labels of whole images beside those of objects were left out: {', '.join(dropped[:_SHOWN])}{more}."
+        f"Labels of whole images next to those of objects were left out: {', '.join(dropped[:_SHOWN])}{more}."
     )
 
 
 def complete_keypoints(parsed: Parsed) -> None:
-    """Give every image with objects its keypoints, and invent names where the source has none."""
+    """Give every image with objects its keypoints, and invent names if the source has none."""
     count = max((len(points) // 3 for r in parsed.records for points in r.keypoints or ()), default=0)
     if count and len(parsed.keypoint_names) != count:
         parsed.keypoint_names = tuple(f"point_{index}" for index in range(count))
@@ -166,7 +166,7 @@ _TAKERS = {
 
 
 def _settle_box(item: _Object) -> None:
-    """The box of an object that came without one."""
+    """Determine the box of an object that has none."""
     if item.box is not None:
         return
     if item.rle is not None:

@@ -1,4 +1,4 @@
-"""The images of Datumaro's items: files as they are, and those inside other files as files in the user's cache."""
+"""The images of Datumaro's items: existing files, or files in the user's cache for images inside other files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DatumaroPictures:
     def __init__(self, source: str = "") -> None:
         self._folder = cache_dir() / "pictures" / fingerprint_of([source]) if source else None
         self.written = 0
-        """How many images were inside another file."""
+        """The number of images that were inside another file."""
 
     def path_of(self, item: Any) -> str | None:
         """The absolute path of the item's image; ``None`` if it has none."""
@@ -49,9 +49,9 @@ class DatumaroPictures:
 
 
 def _pixels(media: Any) -> np.ndarray[Any, Any] | None:
-    """``(H, W)`` or ``(H, W, 3) uint8`` RGB; ``None`` if the item holds no picture.
+    """``(H, W)`` or ``(H, W, 3) uint8`` RGB; ``None`` if the item has no picture.
 
-    Datumaro gives blue, green, red; it decodes only when asked.
+    Datumaro returns blue, green, red; it decodes only on demand.
     """
     data = getattr(media, "data", None)
     if data is None:

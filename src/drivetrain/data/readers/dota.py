@@ -1,4 +1,4 @@
-"""DOTA, and Roboflow's oriented boxes: corners in pixels, class and difficulty in ``labelTxt`` beside ``images``."""
+"""DOTA, and Roboflow's oriented boxes: corners in pixels, class and difficulty in ``labelTxt`` next to ``images``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEADERS = ("imagesource:", "gsd:")
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a folder ``labelTxt``, or one that begins so, as in ``labelTxt-v1.5``."""
+    """Whether there is a folder ``labelTxt``, or one whose name begins with it, as in ``labelTxt-v1.5``."""
     return bool(_label_files(tree))
 
 

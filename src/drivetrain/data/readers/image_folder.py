@@ -1,7 +1,7 @@
-"""One folder for each class, as ImageNet has it, with or without a level of subsets above.
+"""One folder per class, as in ImageNet, with or without a level of subsets above.
 
-The last of the readers that find classes: any folders with images could be classes, so it leaves out or refuses what
-names and contents say is something else.
+The last of the readers that find classes: any folders with images could be classes, so it skips or rejects those
+whose names and contents indicate something else.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from drivetrain.types import Task
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there are folders of images that may be classes, or something that must not be taken for classes."""
+    """Whether there are folders of images that may be classes, or something that must not be mistaken for classes."""
     if not any("/" in name for name in tree.images):
         return False
     try:
         levels = class_levels(tree)
-    except DataFormatError:  # raised again, and then told, by the reader
+    except DataFormatError:  # raised again, and then reported, by the reader
         return True
     return bool(levels.subsets or levels.classes or levels.masks)
 
@@ -31,11 +31,11 @@ def detect(tree: Tree) -> bool:
 def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The images of all class folders; deeper folders belong to the class above them.
 
-    A class has one name in Unicode's composed form (NFC), in whichever form its folders are written.
+    A class has a single name in Unicode's composed form (NFC), however its folders are written.
 
     Raises:
-        DataFormatError: the folders are no classes.
-        DataError: a class has no images and ``strict`` was asked, or a task that class folders cannot have.
+        DataFormatError: the folders are not classes.
+        DataError: a class has no images and ``strict`` is set, or class folders cannot have the requested task.
     """
     levels = class_levels(tree)
     placed, unplaced = _place(tree, levels)
@@ -49,7 +49,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         parsed.left_out = dict.fromkeys(levels.masks, "masks")
     parsed.left_out.update(levels.left_out)
     for name in levels.marks:
-        parsed.left_out.setdefault(name.rpartition("/")[0], "masks beside their images")
+        parsed.left_out.setdefault(name.rpartition("/")[0], "masks next to their images")
     parsed.skipped = [(tree.absolute(path), "lies outside the class folders") for path in unplaced]
     _note_empty(parsed, sorted(empty), request)
     return parsed
@@ -65,11 +65,11 @@ def _classified(tree: Tree, placed: list[PlacedImage], empty: set[str]) -> Parse
 def _no_classes(tree: Tree, levels: Levels) -> str:
     reasons = {**dict.fromkeys(levels.masks, "masks"), **levels.left_out}
     shown = "; ".join(f"{folder!r} is {reason}" for folder, reason in reasons.items())
-    return f"{tree.root} has no class folders{f': {shown}' if shown else ''}. Put the images into one for each class."
+    return f"{tree.root} has no class folders{f': {shown}' if shown else ''}. Put the images into one folder per class."
 
 
 def _place(tree: Tree, levels: Levels) -> tuple[list[PlacedImage], list[str]]:
-    """The images by their places, and those that are in no class folder."""
+    """The located images, and those that are in no class folder."""
     marks = levels.marks
     placed, unplaced = [], [name for name in tree.images if "/" not in name and name not in marks]
     depth = 2 if levels.subsets else 1
@@ -86,7 +86,7 @@ def _place(tree: Tree, levels: Levels) -> tuple[list[PlacedImage], list[str]]:
 
 
 def _empty_classes(tree: Tree, levels: Levels) -> set[str]:
-    """The names of the class folders that hold nothing."""
+    """The names of the empty class folders."""
     filled = {name.rpartition("/")[0] for name in tree.files}
     parents = {folder[:end] for folder in filled for end in _ends(folder)}
     inner = [name.removeprefix(levels.prefix) for name in tree.folders if name.startswith(levels.prefix)]
@@ -101,7 +101,7 @@ def _ends(folder: str) -> list[int]:
 
 
 def _is_anomaly(placed: list[PlacedImage], request: ReadRequest) -> bool:
-    """Whether it was asked for, or, if nothing was asked, the training images are all of a normal class."""
+    """Whether it was requested, or else whether the training images all belong to a normal class."""
     if request.task is not None or request.normal:
         return request.task in (None, Task.ANOMALY)
     training = {item.kind for item in placed if item.subset == "train"}

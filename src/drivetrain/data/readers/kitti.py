@@ -1,4 +1,4 @@
-"""KITTI object detection: ``image_2`` with ``label_2`` beside it, one ``.txt`` for each image."""
+"""KITTI object detection: ``image_2`` with ``label_2`` next to it, one ``.txt`` per image."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _CELLS = 15
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there are folders ``image_2`` and ``label_2`` beside each other."""
+    """Whether there are folders ``image_2`` and ``label_2`` next to each other."""
     return bool(_pairs(tree))
 
 
 def read(tree: Tree, _: ReadRequest) -> Parsed:
-    """The boxes of all labelled images; ``DontCare`` regions are left out, images without a label file too.
+    """The boxes of all labelled images; ``DontCare`` regions and images without a label file are skipped.
 
     Raises:
         DataFormatError: there are no such folders, or a line is malformed.
     """
     pairs = _pairs(tree)
     if not pairs:
-        raise DataFormatError(f"{tree.root} is not in the KITTI format: it has no {_IMAGES} beside a {_LABELS} folder.")
+        raise DataFormatError(f"{tree.root} is not in the KITTI format: it has no {_IMAGES} next to {_LABELS}.")
     found: list[tuple[Record, list[str]]] = []
     unlabelled, regions = 0, 0
     for prefix in pairs:
@@ -57,7 +57,7 @@ def read(tree: Tree, _: ReadRequest) -> Parsed:
 
 
 def _pairs(tree: Tree) -> list[str]:
-    """What stands before ``image_2/`` in the folders that have a ``label_2`` beside it."""
+    """The path before ``image_2/`` of each folder that has a ``label_2`` next to it."""
     folders = set(tree.folders)
     prefixes = [name.removesuffix(_IMAGES) for name in tree.folders if name.rpartition("/")[2] == _IMAGES]
     return [prefix for prefix in prefixes if f"{prefix}{_LABELS}" in folders]

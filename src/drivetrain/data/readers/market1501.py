@@ -1,4 +1,4 @@
-"""Market-1501 and sets like it: cut-out people, the person and the camera in the name of the file."""
+"""Market-1501 and similar data sets: cropped people, with person and camera in the file name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOBODY = frozenset({"-1", "0000"})
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a folder ``bounding_box_train`` or ``bounding_box_test`` of images that are named so."""
+    """Whether there is a folder ``bounding_box_train`` or ``bounding_box_test`` of images named that way."""
     return any(
         name.rpartition("/")[2].startswith("bounding_box_") and any(map(_NAME.match, files))
         for name, files in tree.by_folder.items()
@@ -23,10 +23,10 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, _: ReadRequest) -> Parsed:
-    """The images; each person is a label. Images of nobody (``-1``, ``0000``) are left out.
+    """The images; each person is a label. Images of nobody (``-1``, ``0000``) are skipped.
 
     Raises:
-        DataFormatError: no image is named so.
+        DataFormatError: no image is named that way.
     """
     found: list[tuple[Record, str]] = []
     parsed = Parsed([], [], Task.CLASSIFICATION, "market1501")

@@ -1,6 +1,6 @@
-"""Images with maps of their classes, in folders of their own or beside them, told apart by name and content.
+"""Images with class maps in separate folders or next to them, told apart by name and content.
 
-Cityscapes, KITTI, Mapillary Vistas, CamVid, SYNTHIA and ADE20k are such folders.
+Cityscapes, KITTI, Mapillary Vistas, CamVid, SYNTHIA and ADE20k are laid out this way.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
-# words for further forms of the same map, the better ones first
+# words for additional forms of the same map, the better ones first
 _SECOND_FORMS = ("trainids", "color", "colour", "colors", "rgb")
 _LEAST_SHARE = 0.5
 
 
 def detect(tree: Tree) -> bool:
-    """Whether at least half of the images have maps that are not those of defects, and no texts explain the maps.
+    """Whether at least half of the images have maps other than defect masks, and no text files explain the maps.
 
-    Maps with a text for each (ICDAR) mark objects, not classes.
+    Maps with a text file each (ICDAR) mark objects, not classes.
     """
     if any(is_normal_name(part) for folder in tree.image_folders for part in folder.split("/")):
         return False
@@ -38,7 +38,7 @@ def detect(tree: Tree) -> bool:
 
 
 def _are_classes(found: _Found) -> bool:
-    """Whether the images are in folders that the folder of masks repeats beside them: ``cat/`` and ``masks/cat/``."""
+    """Whether the images are in folders that recur within the mask folder: ``cat/`` and ``masks/cat/``."""
     for folder in found.folders:
         outer = folder.rpartition("/")[0]
         for image, mask in found.maps.items():
@@ -49,16 +49,16 @@ def _are_classes(found: _Found) -> bool:
 
 
 def read(tree: Tree, _: ReadRequest) -> Parsed:
-    """The images with their maps; images without a map are left out.
+    """The images with their maps; images without a map are skipped.
 
     Raises:
-        DataFormatError: no image has a map, or what the pixels mean cannot be told.
+        DataFormatError: no image has a map, or the meaning of the pixels cannot be determined.
     """
     found = _find(tree)
     if not found.maps:
         raise DataFormatError(
-            f"{tree.root} is not in the format 'mask_folder': no image has a map of classes, by its name in a folder "
-            "such as 'masks', or beside it as x_mask.png."
+            f"{tree.root} is not in the format 'mask_folder': no image has a class map, matched by name in a folder "
+            "such as 'masks', or next to it as x_mask.png."
         )
     names = list(found.maps)
     files = [tree.absolute(found.maps[name]) for name in names]
@@ -72,19 +72,19 @@ def read(tree: Tree, _: ReadRequest) -> Parsed:
     parsed.left_out = dict.fromkeys(found.folders, "masks of no image")
     for name in found.images:
         if name not in found.maps:
-            parsed.left_out.setdefault(name.rpartition("/")[0], "images without a map of classes")
+            parsed.left_out.setdefault(name.rpartition("/")[0], "images without a class map")
     return parsed
 
 
 @dataclass(slots=True)
 class _Found:
-    """What is what.
+    """The roles of the files.
 
     Attributes:
-        images: all that are no masks.
-        folders: of masks.
-        maps: image -> the map of its classes.
-        others: further maps of the same images: instances, colours.
+        images: all that are not masks.
+        folders: the folders of masks.
+        maps: image -> its class map.
+        others: additional maps of the same images: instances, colours.
     """
 
     images: list[str]
@@ -124,7 +124,7 @@ def _is_other(folder: str) -> bool:
 
 
 def _chosen(masks: list[str]) -> str | None:
-    """Of several maps of an image that of its classes, by number rather than by colour; ``None`` if there is none."""
+    """The class map among several maps of an image, by number rather than colour; ``None`` if there is none."""
     fitting = [name for name in masks if not OTHER_MAPS & set(_words(name))]
     return min(fitting, key=lambda name: (_form(name), name), default=None)
 
@@ -135,7 +135,7 @@ def _form(name: str) -> int:
 
 
 def _words(name: str) -> Iterable[str]:
-    """The words of the file and of the folder that it is in, as both can say what kind of map it is."""
+    """The words of the file and of its folder, as both can say what kind of map it is."""
     folder, _, file = name.rpartition("/")
     words = [*words_of(folder.rpartition("/")[2]), *words_of(file.rpartition(".")[0])]
     return [word.removesuffix("ids") if word == "instanceids" else word for word in words]

@@ -1,6 +1,6 @@
-"""MVTec AD and sets like it: normal images alone in ``train``, defects in ``test``, masks in ``ground_truth``.
+"""MVTec AD and similar data sets: only normal images in ``train``, defects in ``test``, masks in ``ground_truth``.
 
-MVTec LOCO (``validation``, a folder of masks for each image), BTAD (``ok``, ``ko``) and sets with ``val`` are alike.
+MVTec LOCO (``validation``, a mask folder per image), BTAD (``ok``, ``ko``) and sets with ``val`` are read, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from drivetrain.errors import DataFormatError
 
 
 def detect(tree: Tree) -> bool:
-    """Whether the folder, or folders in it, have normal images alone in ``train``, and ``test`` or ``val``."""
+    """Whether the folder, or subfolders, have only normal images in ``train``, and ``test`` or ``val``."""
     return any(_is_category(tree, prefix, ()) for prefix in _prefixes(tree))
 
 
@@ -22,7 +22,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """The images of one category; the labels are the folder of the normal images and the kinds of defects.
 
     Raises:
-        DataFormatError: the folder holds several categories, or none.
+        DataFormatError: the folder contains several categories, or none.
     """
     prefix = _category(tree, request)
     masks = [folder for folder in mask_folders(tree) if folder.startswith(prefix)]
@@ -37,7 +37,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         if len(parts) >= 3 and subset:
             placed.append(PlacedImage(image, subset, parts[1]))
         elif len(parts) > 1:
-            reason = "not in a folder of a kind" if subset else "no subset"
+            reason = "not in the folder of a kind" if subset else "not a subset"
             left_out[f"{prefix}{parts[0]}"] = reason
     parsed = defect_records(tree, placed, masks, request, "mvtec")
     parsed.left_out.update(left_out)
@@ -49,7 +49,7 @@ def _prefixes(tree: Tree) -> list[str]:
 
 
 def _subset(folder: str) -> str:
-    """The subset that a folder is, or ``""``; ``test_public`` is that of MVTec AD 2."""
+    """The subset of a folder, or ``""``; ``test_public`` is that of MVTec AD 2."""
     if folder == "test_public":
         return "test"
     return subset_name(folder) if is_subset(folder) else ""
@@ -75,11 +75,11 @@ def _category(tree: Tree, request: ReadRequest) -> str:
         return f"{found[0]}/"
     if found:
         raise DataFormatError(
-            f"{tree.root} holds {len(found)} MVTec categories: {', '.join(found)}. A model learns one of them: "
+            f"{tree.root} contains {len(found)} MVTec categories: {', '.join(found)}. A model learns one of them: "
             f"give its folder, such as {tree.root / found[0]}."
         )
     normal = ", ".join(f"train/{name}" for name in request.normal or NORMAL_NAMES)
     raise DataFormatError(
         f"{tree.root} is not in the MVTec format: it has no folder of normal images ({normal}) as the only one in "
-        "train, with test or val beside it."
+        "train, with test or val next to it."
     )

@@ -1,4 +1,4 @@
-"""Images without any class or annotation, to predict on, to describe, or to learn what is normal from."""
+"""Images without any class or annotation, to predict on, to describe, or to learn what is normal."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """All images, in the subsets that their folders name.
+    """All images, in the subsets named by their folders.
 
     Raises:
-        DataFormatError: there are no images, or there are files that may be annotations and this format was not asked
-            for.
+        DataFormatError: there are no images, or there are files that may be annotations and this format was not
+            requested.
     """
     if not tree.images:
-        raise DataFormatError(f"{tree.root} holds no images.")
+        raise DataFormatError(f"{tree.root} contains no images.")
     files = [name for name in tree.files if may_annotate(name)]
     if files and request.format != "unannotated":
         shown = ", ".join(files[:_SHOWN]) + (", ..." if len(files) > _SHOWN else "")
         raise DataFormatError(
-            f"{tree.root} holds {len(tree.images)} images, but neither class folders nor annotations of a known "
-            f"format; what these files are was not found out: {shown}. Put the images into one folder for each class, "
+            f"{tree.root} contains {len(tree.images)} images, but neither class folders nor annotations of a known "
+            f"format; these files were not recognised: {shown}. Put the images into one folder per class, "
             "or add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
-            "format=...; 'unannotated' takes the images alone."
+            "format=...; 'unannotated' reads only the images."
         )
     subsets = named_subsets({name.partition("/")[0] for name in tree.images if "/" in name})
     records = [
@@ -44,7 +44,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     if captions:
         parsed.notes.append(f"Captions are not used here: {', '.join(captions[:_SHOWN])}.")
     parsed.notes.append(
-        "The images have no classes and no annotations: they can be predicted on and described; to learn from them "
-        "what is normal, give task='anomaly'."
+        "The images have no classes and no annotations: they can be predicted on and described; to learn what is "
+        "normal from them, give task='anomaly'."
     )
     return parsed

@@ -1,4 +1,4 @@
-"""VGG Image Annotator, version 1 and 2: one ``.json`` file with the regions of all images, or its whole project."""
+"""VGG Image Annotator, versions 1 and 2: one ``.json`` file with the regions of all images, or its whole project."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from drivetrain.data.text import has_words
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 
-_GLANCES = 20  # files that are looked into: there is one, or one for each subset
+_GLANCES = 20  # files that are inspected: there is one, or one per subset
 _PROJECT = "_via_img_metadata"
 _NAMES = ("class", "label", "name", "type", "category")
 
 
 def detect(tree: Tree) -> bool:
-    """Whether a ``.json`` file speaks of regions."""
+    """Whether a ``.json`` file mentions regions."""
     return any(has_words(tree.root / name, '"filename"', '"regions"') for name in tree.with_suffix(".json")[:_GLANCES])
 
 
@@ -28,7 +28,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """Rectangles, polygons, circles and ellipses; the first attribute of a region is its label.
 
     Raises:
-        DataFormatError: no file is of this format, or one is no JSON.
+        DataFormatError: no file has this format, or one is not JSON.
     """
     found = LabelledObjects(Damage(strict=request.strict))
     finder = ImageFinder(tree)
@@ -69,7 +69,7 @@ def _add_region(found: LabelledObjects, region: Any, place: str) -> None:
         return
     values = [numbers(value if isinstance(value, list) else [value]) for value in map(shape.get, _SHAPES[kind])]
     if any(value is None for value in values):
-        found.damage.add("have a shape that is not of finite numbers; it was left out", place)
+        found.damage.add("have a shape with non-finite numbers; it was left out", place)
         return
     parts = [value for value in values if value is not None]
     name = next(iter(_chosen(region.get("region_attributes"))), UNNAMED)
@@ -78,7 +78,7 @@ def _add_region(found: LabelledObjects, region: Any, place: str) -> None:
         found.add_box(name, (x, y, x + width, y + height))
     elif kind == "polygon":
         if len(parts[0]) != len(parts[1]) or len(parts[0]) < 3:
-            found.damage.add("have a polygon of unequal lists, or of fewer than three points; it was left out", place)
+            found.damage.add("have a polygon with unequal lists or fewer than three points; it was left out", place)
             return
         found.add_rings(name, [[value for pair in zip(*parts, strict=True) for value in pair]])
     else:
@@ -95,7 +95,7 @@ _SHAPES = {
 
 
 def _chosen(attributes: Any) -> list[str]:
-    """What the attributes say: text as it is, and of boxes to tick those that are."""
+    """The values of the attributes: text as is, and of check boxes those that are ticked."""
     if not isinstance(attributes, dict):
         return []
     ordered = sorted(attributes, key=lambda key: _NAMES.index(key.lower()) if key.lower() in _NAMES else len(_NAMES))

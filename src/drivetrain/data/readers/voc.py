@@ -1,4 +1,4 @@
-"""Pascal VOC: one ``.xml`` for each image, in ``Annotations`` or beside the image, with optional class maps."""
+"""Pascal VOC: one ``.xml`` per image, in ``Annotations`` or next to the image, with optional class maps."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _OF_IMAGES = (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a VOC annotation, or class maps or lists of the images of each class beside those of VOC."""
+    """Whether there is a VOC annotation, or class maps or per-class image lists in the layout of VOC."""
     if any(name.rpartition("/")[2] in (_CLASS_MAPS, _SETS) for name in tree.folders):
         return any(name.rpartition("/")[2] == _IMAGES for name in tree.folders)
     return any(_is_annotation(tree.root / name) for name in tree.with_suffix(".xml")[:3])
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """Boxes, or class maps or labels of images if they were asked for or there is nothing else.
+    """Boxes; or class maps or image labels if they were requested or there is nothing else.
 
     Raises:
         DataFormatError: there is no annotation, or one is malformed.
@@ -53,7 +53,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
 
 
 def _prefix(tree: Tree) -> str:
-    """What stands before ``Annotations`` or ``JPEGImages``, for archives with ``VOCdevkit/VOC2012`` in front."""
+    """The path before ``Annotations`` or ``JPEGImages``, for archives with ``VOCdevkit/VOC2012`` in front."""
     for wanted in (_ANNOTATIONS, _IMAGES):
         found = [name for name in tree.folders if name.rpartition("/")[2] == wanted]
         if len(found) == 1:
@@ -62,9 +62,9 @@ def _prefix(tree: Tree) -> str:
 
 
 def _is_annotation(file: Path) -> bool:
-    """Whether the file is one of VOC; those of LabelMe are alike, but for other words around the size and source."""
+    """Whether the file is from VOC; LabelMe's are similar, except for the words around the size and source."""
     try:
-        root = ET.parse(file).getroot()  # noqa: S314 - expat bounds entity expansion
+        root = ET.parse(file).getroot()  # noqa: S314 - expat limits entity expansion
     except ET.ParseError:
         return False
     return root.tag == "annotation" and root.find("imagesize") is None and root.find("source/sourceImage") is None
@@ -100,7 +100,7 @@ def _read_boxes(tree: Tree, prefix: str, files: list[str]) -> Parsed:
 
 
 def _add_bare_images(tree: Tree, prefix: str, subsets: Mapping[str, str], parsed: Parsed) -> None:
-    """Images without ``.xml`` show nothing if a set lists them; the others are left out."""
+    """Images without ``.xml`` show nothing if a set lists them; the others are skipped."""
     annotated = {record.path for record in parsed.records}
     left_out = []
     for name in tree.images:
@@ -118,7 +118,7 @@ def _add_bare_images(tree: Tree, prefix: str, subsets: Mapping[str, str], parsed
 
 def _parsed(file: Path) -> ET.Element:
     try:
-        return ET.parse(file).getroot()  # noqa: S314 - expat bounds entity expansion
+        return ET.parse(file).getroot()  # noqa: S314 - expat limits entity expansion
     except ET.ParseError as error:
         raise DataFormatError(f"{file} is not valid XML: {error}.") from error
 
@@ -168,14 +168,14 @@ def _add_objects(root: ET.Element, record: Record, file: Path) -> list[str]:
         try:
             record.boxes += [float(item.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")]
         except ValueError as error:
-            raise DataFormatError(f"{file}: an object has no whole 'bndbox': {error}.") from error
+            raise DataFormatError(f"{file}: an object has no complete 'bndbox': {error}.") from error
         names.append((item.findtext("name") or "").strip())
         record.iscrowd.append(False)
     return names
 
 
 def _label_names(tree: Tree, prefix: str, found: set[str]) -> list[str]:
-    """The names of ``labelmap.txt`` without background, those of VOC if all are among them, else those found."""
+    """The names in ``labelmap.txt`` without background, those of VOC if they cover all, else those found."""
     listed = [name for name in _label_map(tree, prefix) if name != "background"]
     if listed and found <= set(listed):
         return listed
@@ -185,7 +185,7 @@ def _label_names(tree: Tree, prefix: str, found: set[str]) -> list[str]:
 
 
 def _label_map(tree: Tree, prefix: str) -> dict[str, tuple[int, int, int]]:
-    """The names of ``labelmap.txt`` with their colours: ``name:r,g,b:parts:actions``."""
+    """The names in ``labelmap.txt`` with their colours: ``name:r,g,b:parts:actions``."""
     if f"{prefix}{_LABEL_MAP}" not in tree.files:
         return {}
     result: dict[str, tuple[int, int, int]] = {}
@@ -200,7 +200,7 @@ def _label_map(tree: Tree, prefix: str) -> dict[str, tuple[int, int, int]]:
 
 
 def _read_class_maps(tree: Tree, prefix: str, maps: list[str]) -> Parsed:
-    """Images with a class map; the number of a pixel is the number of its label, background first."""
+    """Images with a class map; the value of a pixel is the number of its label, background first."""
     finder = ImageFinder(tree)
     subsets = _subsets(tree, prefix, "Segmentation")
     colours = _label_map(tree, prefix) or dict(zip(VOC_NAMES, voc_colours(), strict=False))
@@ -231,4 +231,4 @@ def _convert_coloured(parsed: Parsed, colours: Mapping[str, tuple[int, int, int]
             record.mask_path = as_class_map(record.mask_path, numbers)
             converted += 1
     if converted:
-        parsed.notes.append(f"{converted} coloured class maps were converted to numbers, in the cache.")
+        parsed.notes.append(f"{converted} coloured class maps were converted to numbers in the cache.")

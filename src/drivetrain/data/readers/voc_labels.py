@@ -1,4 +1,4 @@
-"""The labels of whole images in VOC: a list of images for each class and subset, with 1, 0 (difficult) or -1."""
+"""The labels of whole images in VOC: an image list per class and subset, with 1, 0 (difficult) or -1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def class_lists(tree: Tree, folder: str) -> dict[str, dict[str, bool]]:
 
     Args:
         tree: the files.
-        folder: ``ImageSets/Main`` below the root, with a slash at its end.
+        folder: ``ImageSets/Main`` relative to the root, with a trailing slash.
     """
     found: dict[str, dict[str, bool]] = {}
     for file in tree.with_suffix(".txt"):
@@ -37,14 +37,14 @@ def class_lists(tree: Tree, folder: str) -> dict[str, dict[str, bool]]:
 def read_labels(
     tree: Tree, images: str, lists: Mapping[str, Mapping[str, bool]], subsets: Mapping[str, str], names: list[str]
 ) -> Parsed:
-    """The labels of all images that a list names.
+    """The labels of all images in the lists.
 
     Args:
         tree: the files.
-        images: the folder of the images below the root.
+        images: the folder of the images, relative to the root.
         lists: from :func:`class_lists`.
         subsets: image -> subset.
-        names: the classes in their order, if known.
+        names: the classes in order, if known.
     """
     labels = [name for name in names if name in lists] + sorted(set(lists) - set(names))
     finder = ImageFinder(tree)
@@ -52,7 +52,7 @@ def read_labels(
     for image in sorted({*subsets, *(image for shown in lists.values() for image in shown)}):
         path = finder.find_stem(image, [images])
         if path is None:
-            parsed.skipped.append((image, "is named by a list, but was not found"))
+            parsed.skipped.append((image, "is named in a list, but was not found"))
             continue
         numbers = [number for number, name in enumerate(labels) if lists[name].get(image)]
         parsed.records.append(Record(path, subsets.get(image, "train"), labels=numbers))
@@ -63,7 +63,7 @@ def read_labels(
 
 
 def _drop_background(parsed: Parsed) -> None:
-    """Leave out ``background``, which other tools list though no image shows it."""
+    """Drop ``background``, which other tools list though no image shows it."""
     if "background" not in parsed.label_names:
         return
     number = parsed.label_names.index("background")

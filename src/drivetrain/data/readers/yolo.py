@@ -1,4 +1,4 @@
-"""YOLO: one ``.txt`` for each image with boxes, polygons, keypoints or oriented boxes as fractions of its size."""
+"""YOLO: one ``.txt`` per image with boxes, polygons, keypoints or oriented boxes as fractions of its size."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _TASKS = {
 }
 _NAME_FILES = ("classes.txt", "obj.names", "names.txt", "data.names", "labels/classes.txt")
 _CORNERS = 8
-_EQUAL = 2e-3  # of the image's size: files round their numbers
-_MOSTLY = 0.9  # boxes at the border of an image are cut
+_EQUAL = 2e-3  # of the image size: files contain rounded numbers
+_MOSTLY = 0.9  # boxes at the border of an image are clipped
 
 
 @dataclass(slots=True)
 class _Lines:
-    """What the lines of all files were like."""
+    """Properties of the lines of all files."""
 
     boxes: int = 0
     polygons: int = 0
@@ -40,7 +40,7 @@ class _Lines:
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a ``data.yaml``, or label files beside images or in ``labels/`` beside ``images/``."""
+    """Whether there is a ``data.yaml``, or label files next to images or in ``labels/`` next to ``images/``."""
     if config_file(tree) is not None:
         return True
     if not tree.with_suffix(".txt"):
@@ -49,7 +49,7 @@ def detect(tree: Tree) -> bool:
 
 
 def config_file(tree: Tree) -> Path | None:
-    """The ``.yaml`` file at the top that names the classes."""
+    """The top-level ``.yaml`` file that names the classes."""
     for name in tree.with_suffix(".yaml", ".yml"):
         if "/" in name:
             continue
@@ -63,10 +63,10 @@ def config_file(tree: Tree) -> Path | None:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """All images of the sets that ``data.yaml`` names, or that the folders are.
+    """All images of the sets named in ``data.yaml`` or given by the folders.
 
     Raises:
-        DataFormatError: ``data.yaml`` is malformed, or a label file is.
+        DataFormatError: ``data.yaml`` or a label file is malformed.
         DataError: a class number has no name.
     """
     file = request.file or config_file(tree)
@@ -163,7 +163,7 @@ def _read_set(part: ImageSet, parsed: Parsed, seen: _Lines, task: Task | None, p
             try:
                 values = [float(cell) for cell in cells[1:]]
                 if not all(map(math.isfinite, values)):
-                    raise ValueError("a number that is not finite")
+                    raise ValueError("a non-finite number")
                 label = int(float(cells[0]))
                 _add(record, label, values, task, points, seen)
             except (ValueError, OverflowError) as error:
@@ -228,7 +228,7 @@ def _visible(values: list[float], dimensions: int) -> list[float]:
 
 
 def _is_parallelogram(values: list[float]) -> bool:
-    """Whether an outline has four corners and equal opposite sides, as a turned rectangle has in any unit."""
+    """Whether an outline has four corners and equal opposite sides, as a rotated rectangle has in any unit."""
     if len(values) != _CORNERS:
         return False
     return all(abs(values[i] + values[i + 4] - values[i + 2] - values[i + 6]) < _EQUAL for i in (0, 1))

@@ -1,4 +1,4 @@
-"""Where the images and the label files of a YOLO data set are."""
+"""Locating the images and the label files of a YOLO data set."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class ImageSet:
 
 
 def image_sets(tree: Tree, file: Path | None, config: Mapping[str, Any], notes: list[str]) -> list[ImageSet]:
-    """The sets that the configuration names, or that the folders and the Darknet lists are.
+    """The sets named in the configuration, or given by the folders and the Darknet lists.
 
     Args:
         tree: the folder.
         file: the configuration, if there is one.
         config: its content.
-        notes: receives what the user should know: entries that are not there, label files without a picture.
+        notes: receives what the user should know: missing entries, label files without a picture.
 
     Raises:
         DataNotFoundError: the configuration names a folder or list that does not exist.
@@ -66,7 +66,7 @@ def image_sets(tree: Tree, file: Path | None, config: Mapping[str, Any], notes: 
 
 
 def _match_by_spelling(tree: Tree, sets: Sequence[ImageSet], notes: list[str]) -> None:
-    """Give label files that are left over to the images whose names are the same but for case, form and escapes."""
+    """Match remaining label files to images whose names are equal except for case, Unicode form and escapes."""
     used = {label for part in sets for label in part.labels.values()}
     rest = [name for name in tree.with_suffix(".txt") if _is_label(tree, name) and tree.absolute(name) not in used]
     if not rest:
@@ -85,8 +85,8 @@ def _match_by_spelling(tree: Tree, sets: Sequence[ImageSet], notes: list[str]) -
             matched.append(name)
     if matched:
         notes.append(
-            f"{len(matched)} label files are spelt otherwise than their images (case, accents or escapes such as %20) "
-            f"and were matched: {', '.join(matched[:_SHOWN])}{', ...' if len(matched) > _SHOWN else ''}."
+            f"{len(matched)} label files are spelt differently from their images (case, accents or escapes such as "
+            f"%20) and were matched: {', '.join(matched[:_SHOWN])}{', ...' if len(matched) > _SHOWN else ''}."
         )
     if orphans:
         notes.append(
@@ -96,7 +96,7 @@ def _match_by_spelling(tree: Tree, sets: Sequence[ImageSet], notes: list[str]) -
 
 
 def _is_label(tree: Tree, name: str) -> bool:
-    """Whether a text file is one of labels: in a folder of them, with numbers alone."""
+    """Whether a text file contains labels: it is in a label folder and consists of numbers."""
     if name.rpartition("/")[2] in _NOT_LABELS or "/" not in name:
         return False
     try:
@@ -116,7 +116,7 @@ def _is_number(cell: bytes) -> bool:
 
 
 def _spelling(path: str) -> str:
-    """What names that mean the same have in common, whatever the case, the form of accents and the escapes."""
+    """What equivalent names have in common, whatever their case, form of accents and escapes."""
     place = Path(unicodedata.normalize("NFC", unquote(path)).casefold()).with_suffix("")
     return "/".join(part for part in place.parts if part not in ("images", "labels"))
 
@@ -139,14 +139,14 @@ def _configured(tree: Tree, file: Path, config: Mapping[str, Any], notes: list[s
             else:
                 part.images += _images_of(tree, place)
     if missing and not any(part.images for part in sets.values()):
-        raise DataNotFoundError(f"{file} names {', '.join(missing)}, which do not exist beside it.")
+        raise DataNotFoundError(f"{file} names {', '.join(missing)}, which do not exist next to it.")
     if missing:
         notes.append(f"{file.name} names {', '.join(missing)}, which do not exist; the other entries were read.")
     return [part for part in sets.values() if part.images]
 
 
 def _existing(file: Path, base: str, item: str) -> Path | None:
-    """The place an entry means: below ``path``, or beside the file, ``../`` taken as ``./`` if need be."""
+    """The place an entry means: below ``path``, or next to the file, with ``../`` read as ``./`` if necessary."""
     if "\\" in item and "/" not in item:  # written on Windows
         return _existing(file, base.replace("\\", "/"), item.replace("\\", "/"))
     stripped = item
@@ -182,7 +182,7 @@ def _listed_path(file: Path, line: str) -> str:
 
 
 def _listed(tree: Tree) -> list[ImageSet]:
-    """Darknet's ``train.txt``, ``val.txt`` and ``test.txt`` with one image path in each line."""
+    """Darknet's ``train.txt``, ``val.txt`` and ``test.txt`` with one image path per line."""
     sets = []
     for name in ("train.txt", "val.txt", "valid.txt", "test.txt"):
         if name not in tree.files or ("obj.names" not in tree.files and "obj.data" not in tree.files):
@@ -194,7 +194,7 @@ def _listed(tree: Tree) -> list[ImageSet]:
 
 
 def _by_folder(tree: Tree) -> list[ImageSet]:
-    """``images/train``, ``train/images``, ``images``, or any folder with images beside their label files."""
+    """``images/train``, ``train/images``, ``images``, or any folder with images next to their label files."""
     sets: dict[str, ImageSet] = {}
     for image in tree.images:
         folders = image.split("/")[:-1]
@@ -207,7 +207,7 @@ def _by_folder(tree: Tree) -> list[ImageSet]:
 
 
 def _label_file(tree: Tree, image: str) -> str | None:
-    """``images/`` in the path becomes ``labels/``; otherwise the label file lies beside the image."""
+    """``images/`` in the path becomes ``labels/``; otherwise the label file is next to the image."""
     stem, _ = os.path.splitext(image)  # noqa: PTH122 - once for each image
     before, found, after = stem.rpartition(f"{os.sep}images{os.sep}")
     candidates = [f"{before}{os.sep}labels{os.sep}{after}.txt"] if found else []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one file for each subset; ids of categories begin with 1, those of images stay if they differ."""
+    """Write one file per subset; category ids start at 1, image ids are kept if they are distinct."""
     kind = "person_keypoints" if data.keypoint_names else "instances"
     (folder / "annotations").mkdir()
     for subset in data.subsets:
@@ -32,7 +32,7 @@ def document_of(data: Dataset, rows: Sequence[int], names: Sequence[str]) -> dic
     Args:
         data: with the annotations.
         rows: which images.
-        names: the file name that the document gives each of them.
+        names: the file name of each image in the document.
     """
     points = list(data.keypoint_names)
     categories: list[dict[str, Any]] = [

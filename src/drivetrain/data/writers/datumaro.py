@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from drivetrain.data.write import ImagePlacer
 
 SCORE = "score"
-"""The attribute that has the score of a predicted object or label."""
+"""The attribute with the score of a predicted object or label."""
 
 
 def write_voc(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write boxes for VOC; it holds no keypoints and no outlines of single objects.
+    """Write boxes for VOC, which supports neither keypoints nor outlines of single objects.
 
     Raises:
         DataError: there are no boxes.
     """
     if not (data.object_counts > 0).any():
-        raise DataError("format='voc' holds boxes, and this data set has none. Use format='coco' or 'datumaro'.")
+        raise DataError("format='voc' stores boxes, and this data set has none. Use format='coco' or 'datumaro'.")
     _export(data, folder, images, "voc_detection", boxes_only=True)
     for row in range(len(data)):
         images.place(row, folder / "JPEGImages")
 
 
 def write_cvat(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one ``.xml`` for each subset, as CVAT exports it; the parts of an object are shapes of one group."""
+    """Write one ``.xml`` per subset, like CVAT's export; the parts of an object are shapes of one group."""
     _export(data, folder, images, "cvat")
     for row in range(len(data)):
         images.place(row, folder / "images")
 
 
 def write_datumaro(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one ``.json`` for each subset; oriented boxes are polygons there, for Datumaro writes no others."""
+    """Write one ``.json`` per subset; oriented boxes become polygons, because Datumaro writes no others."""
     _export(data, folder, images, "datumaro")
     for row, subset in enumerate(data.subset_names.tolist()):
         images.place(row, folder / "images" / subset, hard=True)
@@ -60,7 +60,7 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
     oriented = name == "cvat" and data.task is Task.ORIENTED_DETECTION and has_corners(data)
     items = []
     for row, sample in enumerate(data):
-        media = dm.Image.from_file(path=images.name(row), size=sample.size)  # relative: where it will lie
+        media = dm.Image.from_file(path=images.name(row), size=sample.size)  # relative: its future location
         given = scores[row] if scores else None
         annotations = _annotations(dm, sample, given, boxes_only=boxes_only, oriented=oriented)
         items.append(dm.DatasetItem(images.stems[row], subset=sample.subset, media=media, annotations=annotations))

@@ -1,4 +1,4 @@
-"""DOTA: ``<subset>/images`` and ``<subset>/labelTxt`` with four corners, the label and a difficulty in each line."""
+"""DOTA: ``<subset>/images`` and ``<subset>/labelTxt`` with four corners, the label and a difficulty on each line."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one text file for each image; the corners of oriented boxes, or those of upright ones.
+    """Write one text file per image, with the corners of oriented boxes, or of upright ones.
 
-    The format holds neither scores nor crowds: crowds are left out. It divides a line at its spaces, so the spaces of
-    a label become ``-``, as in DOTA's own "small-vehicle".
+    The format has neither scores nor crowds: crowds are skipped. It splits lines at spaces, so spaces in a label
+    become ``-``, as in DOTA's own "small-vehicle".
 
     Raises:
         DataError: there are no objects, or two labels would become one.
     """
     if not (data.object_counts > 0).any():
-        raise DataError("format='dota' holds boxes, and this data set has none. Use format='coco' or 'datumaro'.")
+        raise DataError("format='dota' stores boxes, and this data set has none. Use format='coco' or 'datumaro'.")
     names = ["-".join(name.split()) for name in data.label_names]
     if len(set(names)) < len(names):
         raise DataError("format='dota' has no spaces in labels, and without them two labels are the same. Rename one.")

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Put each image into the folder of its one label.
+    """Put each image into the folder of its single label.
 
     Raises:
-        DataError: an image has not exactly one label, or a label cannot be the name of a folder.
+        DataError: an image does not have exactly one label, or a label cannot be a folder name.
     """
     bad = [name for name in data.label_names if name in ("", ".", "..") or "/" in name or "\\" in name]
     if bad:
-        raise DataError(f"format='image_folder': the label {bad[0]!r} cannot be the name of a folder.")
+        raise DataError(f"format='image_folder': the label {bad[0]!r} cannot be a folder name.")
     for row, sample in enumerate(data):
         if len(sample.labels) != 1:
             raise DataError(

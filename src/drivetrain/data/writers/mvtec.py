@@ -1,4 +1,4 @@
-"""Folders as those of MVTec AD: ``train/good``, ``test/good``, ``test/<defect>`` and ``ground_truth/<defect>``."""
+"""The folders of MVTec AD: ``train/good``, ``test/good``, ``test/<defect>`` and ``ground_truth/<defect>``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NORMAL, _UNNAMED = "good", "anomalous"
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
     """Write each image to the folder of its kind, and the outline of its defects as a mask of 0 and 255.
 
-    The layout has no validation: all images but those of ``train`` go to ``test``. It holds no scores.
+    The layout has no validation subset: all images except those of ``train`` go to ``test``. It stores no scores.
 
     Raises:
-        DataError: an image is not known to be normal or not, one to train on is not normal, or a label cannot be the
-            name of a folder.
+        DataError: it is unknown whether an image is normal, a training image is not normal, or a label cannot be a
+            folder name.
     """
     from PIL import Image
 
@@ -34,8 +34,8 @@ def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
         train = sample.subset == "train"
         if train and kind != _NORMAL:
             raise DataError(
-                f"format='mvtec' trains on normal images alone, but {sample.path} of the subset 'train' is not normal. "
-                "Use format='coco', or divide the data again: splits=..."
+                f"format='mvtec' trains only on normal images, but {sample.path} of the subset 'train' is not normal. "
+                "Use format='coco', or split the data again: splits=..."
             )
         images.place(row, folder / ("train" if train else "test") / kind)
         if kind != _NORMAL and has_pixel_truth(sample):
@@ -45,11 +45,11 @@ def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
 
 
 def _kind(sample: Sample, data: Dataset) -> str:
-    """The folder of an image: its kind of defect, or that of the normal ones."""
+    """The folder of an image: its kind of defect, or that of the normal images."""
     if sample.anomalous is None:
         raise DataError(
-            f"format='mvtec' holds normal and anomalous images, and of {sample.path} neither is known. Read the data "
-            "with task='anomaly', and the names of the normal classes as normal=..."
+            f"format='mvtec' needs normal and anomalous images, but it is unknown which {sample.path} is. Read the "
+            "data with task='anomaly', and the names of the normal classes as normal=..."
         )
     if not sample.anomalous:
         return _NORMAL
@@ -57,5 +57,5 @@ def _kind(sample: Sample, data: Dataset) -> str:
     names = [data.label_names[int(label)] for label in labels]
     name = next((name for name in names if name.lower() != _NORMAL), _UNNAMED)
     if name in (".", "..") or "/" in name or "\\" in name:
-        raise DataError(f"format='mvtec': the label {name!r} cannot be the name of a folder.")
+        raise DataError(f"format='mvtec': the label {name!r} cannot be a folder name.")
     return name

@@ -27,12 +27,13 @@ _TASKS = {
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write one text file for each image with objects, coordinates as fractions of the upright image.
+    """Write one text file per image with objects, coordinates as fractions of the upright image.
 
-    Labels of whole images are folders, ``<subset>/<label>``, as Ultralytics wants them.
+    Labels of whole images are folders, ``<subset>/<label>``, as Ultralytics expects.
 
-    YOLO has no crowds, so these are left out. An object of several parts is written as one ring, which is all that the
-    format can hold: it goes from part to part and back on the same line, so that it covers what the parts cover.
+    YOLO has no crowds, so these are skipped. An object with several parts is written as a single ring, which is all
+    that the format supports: it goes from part to part and back on the same line, so that it covers what the parts
+    cover.
 
     Raises:
         DataError: the task has no YOLO format, or an object has a mask instead of a polygon.
@@ -81,18 +82,18 @@ def _lines(sample: Sample, task: Task) -> list[str]:
 
 
 def _ring(sample: Sample, index: int) -> NDArray[np.float64]:
-    """The outline of an object as one ring, ``(K, 2)``."""
+    """The outline of an object as a single ring, ``(K, 2)``."""
     rings = sample.polygons[index] if sample.polygons is not None else ()
     if not rings:
         raise DataError(
-            f"{sample.path}: object {index} has a mask and no polygon, which format='yolo' cannot hold. "
+            f"{sample.path}: object {index} has a mask and no polygon, which format='yolo' does not support. "
             "Use format='coco', which keeps masks."
         )
     return joined_rings([ring.astype(np.float64) for ring in rings])
 
 
 def joined_rings(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Rings ``(K, 2)`` as one: each is hung on by a line to the nearest point of those before, and back."""
+    """Join rings ``(K, 2)`` into one: each is connected by a line to the nearest point of those before, and back."""
     whole, rest = rings[0], list(rings[1:])
     while rest:
         pairs = [_nearest(whole, ring) for ring in rest]
@@ -105,7 +106,7 @@ def joined_rings(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _nearest(ring: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, int, int]:
-    """The least distance between points of two rings, and which points they are."""
+    """The smallest distance between points of two rings, and which points they are."""
     best = (np.inf, 0, 0)
     for index, point in enumerate(ring):
         distances = np.square(other - point).sum(axis=1)
