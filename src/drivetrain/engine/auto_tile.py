@@ -1,4 +1,4 @@
-"""``tile="auto"``: the tiles that suit a model and the objects that it was trained on."""
+"""``tile="auto"``: choosing tiles that suit a model and the objects it was trained on."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 def used_tile(engine: EngineState, tile: Tile | None) -> Tile | None:
-    """The tile that a verb was given; for ``"auto"`` the one that suits, which is said with the reason.
+    """The tile passed to a verb; for ``"auto"`` the one that suits, which is noted with the reason.
 
     Raises:
-        OptionError: nothing tells how large the objects are, or the model input.
+        OptionError: the sizes of the objects or of the model input are unknown.
     """
     if tile != "auto":
         return tile
     choice = tile_choice(engine)
     if choice is None:
         raise OptionError(
-            "tile='auto' is chosen by the sizes of the objects that the model was trained on, and neither its run nor "
-            "the data of this engine tell them. Give the side of a tile, such as 640."
+            "tile='auto' depends on the sizes of the objects that the model was trained on, but neither its run nor "
+            "the data of this engine contain them. Give the side of a tile, such as 640."
         )
     engine.progress.note(f"tile='auto': {choice.reason}.")
     return choice.tile
 
 
 def tile_choice(engine: EngineState) -> TileChoice | None:
-    """The tiles that suit; ``None`` where nothing tells how large the objects are, or the model input."""
+    """The tiles that suit; ``None`` if the sizes of the objects or of the model input are unknown."""
     known = engine.framework.usual_tile()
     if known is not None:
         return known
@@ -46,7 +46,7 @@ def tile_choice(engine: EngineState) -> TileChoice | None:
 
 
 def _sizes(engine: EngineState) -> ObjectSizes | None:
-    """Of the objects of the run that the model comes from, else of the data of the engine."""
+    """The object sizes of the run that the model comes from, else of the engine's data."""
     record = engine.weights.run.content or engine.framework.record.content
     described = record.get("data")
     if isinstance(described, dict) and described.get("object_sizes"):

@@ -77,7 +77,7 @@ class Framework(ABC):
     unsupported_options: ClassVar[Mapping[str, str]] = {}
     #: Options honoured by only a few frameworks that this one honours: "class_weights", "sampler".
     balancing_options: ClassVar[Sequence[str]] = ()
-    #: Which of :data:`~drivetrain.types.options.SPECIAL_OPTIONS` this framework honours.
+    #: The :data:`~drivetrain.types.options.SPECIAL_OPTIONS` that this framework honours.
     special_options: ClassVar[Sequence[str]] = ()
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
@@ -243,13 +243,13 @@ class Framework(ABC):
         """
 
     def input_side(self) -> int | None:
-        """The longer side of the model input, in pixels; ``None`` where it is not known."""
+        """The longer side of the model input, in pixels; ``None`` if unknown."""
         spec = getattr(self.model, "image_spec", None)
         size = spec.size if spec is not None else (self.record.content.get("effective_options") or {}).get("image_size")
         return max(size) if isinstance(size, list | tuple) else size
 
     def usual_tile(self) -> TileChoice | None:
-        """The tiles that suit the model, where it says so itself, as an artefact does."""
+        """The tiles that suit the model, if the model itself specifies them, as an artefact does."""
         return None
 
     def default_confidence(self) -> float:

@@ -1,4 +1,4 @@
-"""Whether a run that is resumed is the one that was begun."""
+"""Checking that a resumed run is the one that was started."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ def compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any])
     """Refuse to resume with another model or other data, and note which options have changed.
 
     Raises:
-        OptionError: the image size, the arguments of the model or the data are not those of the run.
+        OptionError: the image size, the model arguments or the data differ from those of the run.
     """
     record = RunRecord(run.directory, run.record)
     begun = record.options
     used = run.record.get("effective_options") or {}
     size = begun.get("image_size") or used.get("image_size")
     if "image_size" in given and size is not None and _both(given["image_size"]) != _both(size):
-        raise OptionError(f"image_size={given['image_size']!r}: the run was begun with {size!r}; leave it out.")
+        raise OptionError(f"image_size={given['image_size']!r}: the run was started with {size!r}; leave it out.")
     if engine.setup.model_args != record.model_args and engine.setup.takes_model_args:
         raise OptionError(
-            f"model_args={engine.model_args!r}: the run was begun with {record.model_args!r}; leave them out."
+            f"model_args={engine.model_args!r}: the run was started with {record.model_args!r}; leave them out."
         )
     source = (run.record.get("data") or {}) if isinstance(run.record.get("data"), dict) else {}
     if not engine.has_native_data and source.get("fingerprint") not in (None, engine.dataset.fingerprint):
         if Path(source["source"]).absolute() != Path(engine.dataset.source).absolute():
             raise OptionError(
-                f"data={engine.dataset.source!r}: the run was begun with {source['source']!r}. Leave data out, or "
-                "begin a new run with checkpoint=..."
+                f"data={engine.dataset.source!r}: the run was started with {source['source']!r}. Leave data out, or "
+                "start a new run with checkpoint=..."
             )
-        run.note(f"The data in {source['source']} have changed since the run was begun.")
+        run.note(f"The data in {source['source']} have changed since the run was started.")
     for name, value in given.items():
         if name in begun and begun[name] != value:
-            run.note(f"{name} is {value!r} from here on; the run was begun with {begun[name]!r}.")
+            run.note(f"{name} is {value!r} from now on; the run was started with {begun[name]!r}.")
 
 
 def _both(size: Any) -> tuple[int, int]:
@@ -51,7 +51,7 @@ def check_same_run(engine: EngineState, record: Mapping[str, Any]) -> None:
     """Refuse to resume a run of another engine or another model.
 
     Raises:
-        CheckpointError: it is of another one.
+        CheckpointError: the engine or the model differs.
     """
     for what, ours, theirs in (
         ("engine", engine.spec.name, record.get("engine")),

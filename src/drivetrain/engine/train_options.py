@@ -88,7 +88,7 @@ def check_options(engine: EngineState, options: TrainOptions) -> None:
 
 
 def _check_special(engine: EngineState, options: TrainOptions) -> None:
-    """Refuse what the framework does not say that it does; not to freeze is what every framework does."""
+    """Refuse options that the framework does not list; ``freeze_backbone=False`` is what every framework does."""
     for name in SPECIAL_OPTIONS:
         value = getattr(options, name)
         if value not in (None, False) and name not in engine.framework.special_options:

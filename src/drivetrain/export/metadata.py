@@ -33,7 +33,7 @@ def model_info(source: ExportSource) -> dict[str, str]:
         info["output_raw_scores"] = "True"
         info["confidence_threshold"] = str(source.decoder_args.get("confidence_threshold", 0.5))
     info["task_type"] = source.task.value
-    if source.tiling is not None:  # what ModelAPI's tilers read
+    if source.tiling is not None:  # read by ModelAPI's tilers
         info["tile_size"], info["tiles_overlap"] = str(source.tiling.size), str(source.tiling.overlap)
         if source.task.has_objects:
             info["max_pred_number"] = str(source.decoder_args.get("max_detections", _MOST_OBJECTS))

@@ -1,4 +1,4 @@
-"""Which tiles suit the objects of a data set."""
+"""Choosing the tiles that suit the objects of a data set."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-#: Pixels of the model input with which the side of an object is seen well.
+#: The side of an object, in pixels of the model input, at which it is easy to recognise.
 _SEEN_WELL = 24
 _MOST_ENLARGED = 2
 _LEAST_OVERLAP, _MOST_OVERLAP = 0.2, 0.5
-_WORTH_IT = 0.8  # of the image: larger tiles show hardly more than the whole
+_WORTH_IT = 0.8  # of the image: larger tiles gain little over the whole image
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectSizes:
-    """How large objects and images are, in pixels of the images.
+    """Typical sizes of objects and images, in pixels of the images.
 
     Attributes:
-        small: side of the small objects; a tenth of all is smaller.
-        large: side of the large ones; a tenth of all is larger.
+        small: the 10th percentile of the sides of the objects.
+        large: the 90th percentile of the sides of the objects.
         image: the median longer side of the images.
     """
 
@@ -39,11 +39,11 @@ class ObjectSizes:
 
 @dataclass(frozen=True, slots=True)
 class TileChoice:
-    """What ``tile="auto"`` comes to; images that are no larger than a tile are looked at as a whole.
+    """The tiles that ``tile="auto"`` results in; images no larger than a tile are processed as a whole.
 
     Attributes:
         size: side of a tile, in pixels of the image.
-        overlap: of neighbours, as a share of the side.
+        overlap: overlap of neighbours, as a fraction of the side.
         reason: one sentence.
     """
 
@@ -53,7 +53,7 @@ class TileChoice:
 
     @property
     def tile(self) -> tuple[int, float]:
-        """As the option ``tile`` says it."""
+        """The value for the option ``tile``."""
         return self.size, self.overlap
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,15 +67,15 @@ class TileChoice:
 
 
 def choose_tile(sizes: ObjectSizes, side: int) -> TileChoice:
-    """The tiles in which the small objects of a data set are seen well.
+    """The tiles that show the small objects of a data set large enough to recognise.
 
     Args:
-        sizes: of the objects and images that the model was trained on.
-        side: of the model input, in pixels.
+        sizes: sizes of the objects and images that the model was trained on.
+        side: side of the model input, in pixels.
     """
     wanted = max(sizes.small * side / _SEEN_WELL, side / _MOST_ENLARGED)
     if _WORTH_IT * sizes.image <= wanted < sizes.image:
-        wanted = sizes.image  # a little less would only cut the images that it was trained on
+        wanted = sizes.image  # slightly smaller tiles would only cut the training images
     size = max(1, round(wanted))
     overlap = min(_MOST_OVERLAP, max(_LEAST_OVERLAP, round(sizes.large / size + 0.05, 1)))
     small, image = f"{sizes.small:.0f} px", f"{sizes.image:.0f} px"
@@ -83,7 +83,7 @@ def choose_tile(sizes: ObjectSizes, side: int) -> TileChoice:
         f"a tenth of the objects is smaller than {small}, which a tile shows with {sizes.small * side / size:.0f} px"
     )
     if size >= sizes.image:
-        whole = f"images of {image}, as it was trained on, are looked at as a whole"
+        whole = f"images of {image}, as in training, are processed as a whole"
         return TileChoice(size, overlap, f"{whole}, larger ones in tiles of {size} px: {shown}")
     less = f"and the whole image of {image} with {sizes.small * side / sizes.image:.0f} px"
     return TileChoice(size, overlap, f"tiles of {size} px that overlap by {overlap:.0%}: {shown}, {less}")

@@ -52,7 +52,7 @@ class Tiling:
         if not whole or size < 1 or not share or not 0 <= overlap <= _MOST_OVERLAP:
             raise OptionError(
                 f"tile={value!r} is not allowed. Give the side of a tile in pixels of the image, such as 640, or the "
-                f"side and the share that neighbours overlap, such as (640, 0.2); at most {_MOST_OVERLAP}. Or 'auto'."
+                f"side and the overlap as a fraction, such as (640, 0.2); at most {_MOST_OVERLAP}. Or 'auto'."
             )
         return cls(size, float(overlap))
 
@@ -81,20 +81,20 @@ class Tiling:
 
 
 def can_tile(task: Task) -> bool:
-    """Whether answers of a task about tiles can be joined."""
+    """Whether a task's answers on tiles can be joined."""
     return task in _JOINS
 
 
 def join_views(
     task: Task, path: str, size: tuple[int, int], views: Sequence[View], parts: Sequence[Prediction]
 ) -> Prediction:
-    """One answer about an image out of those about its parts.
+    """Join the answers about the parts of an image.
 
     Args:
-        task: of the model.
-        path: of the image.
+        task: the task of the model.
+        path: the path of the image.
         size: (height, width) of the image.
-        views: where the parts are.
+        views: the locations of the parts.
         parts: the answers, each in pixels of its part.
     """
     return parts[0] if len(parts) == 1 else _JOINS[task](path, size, views, parts)
@@ -110,8 +110,8 @@ def check_tile(value: Any, task: Task | None = None) -> None:
     Tiling.of(value)
     if value == "auto" and task in _JOINS and not task.has_objects:
         raise UnsupportedOptionError(
-            f"tile='auto' cannot be honoured: it is chosen by the sizes of objects, and a model for {task.value} finds "
-            "none. Give the side of a tile, such as 640."
+            f"tile='auto' cannot be honoured: it depends on the sizes of objects, and a model for {task.value} "
+            "finds none. Give the side of a tile, such as 640."
         )
     if value is not None and task is not None and task not in _JOINS:
         raise UnsupportedOptionError(

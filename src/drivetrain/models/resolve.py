@@ -213,7 +213,7 @@ def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
 
 
 def _owner_of_folder(path: Path, specs: Iterable[EngineSpec]) -> Resolution | None:
-    """The engine that knows a folder by a file in it, where it holds no artefact."""
+    """The engine that recognises a folder by a file in it, unless it contains an artefact."""
     if (path / "manifest.json").is_file():
         return None
     found = ((spec, name) for spec in specs for name in spec.folder_files if (path / name).is_file())

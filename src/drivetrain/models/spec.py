@@ -32,7 +32,7 @@ class EngineSpec:
         verbs: deprecated predecessor of ``hooks``, kept for one release: without "train" there is no ``fit``, without
             "export" no ``export_source``.
         suffixes: suffixes of the model files it opens.
-        folder_files: names of files that mark a folder which it opens as a model.
+        folder_files: names of files that mark a folder which the engine opens as a model.
         checkpoint_suffixes: suffixes of this engine's checkpoints, in addition to those of torch.
         checkpoint_marks: strings or names that identify its checkpoints (see :mod:`drivetrain.models.checkpoint`).
         upstream: distribution -> range of supported versions.

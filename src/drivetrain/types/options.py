@@ -27,7 +27,7 @@ Sampler = Literal["tpe", "random"]
 Balanced = Literal["balanced"]
 Tile = int | tuple[int, float] | Literal["auto"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-#: Options of ``train`` that few frameworks honour: each says which.
+#: Options of ``train`` that only some frameworks honour; each framework lists its own.
 SPECIAL_OPTIONS = ("tile", "ema", "freeze_backbone", "backbone_learning_rate", "mosaic", "scale_jitter")
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]

@@ -1,4 +1,4 @@
-"""The values that options of a training may have."""
+"""Checks of the values of training options."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SIDES = 2
 
 
 def check_factors(ema: Any, scale_jitter: Any) -> None:
-    """Refuse a decay that is not between 0 and 1, and a factor below 1; ``None`` is not given.
+    """Refuse a decay outside (0, 1) and a factor outside (1, 10); ``None`` means not set.
 
     Raises:
-        OptionError: one of them is.
+        OptionError: one of the values is not allowed.
     """
     for name, value, least, most, such in (("ema", ema, 0, 1, "0.999"), ("scale_jitter", scale_jitter, 1, 10, "1.5")):
         if value is None:
@@ -108,10 +108,10 @@ def check_image_size(value: int | tuple[int, int] | None) -> None:
 
 
 def check_backbone(freeze: Any, rate: float | None) -> None:
-    """Refuse what is no switch, what is no learning rate, and both together; ``None`` is not given.
+    """Refuse a value that is not a switch, an invalid learning rate, and both options together; ``None`` means not set.
 
     Raises:
-        OptionError: one of them is.
+        OptionError: one of the values is not allowed.
     """
     check_learning_rate(rate, "backbone_learning_rate")
     if freeze is not None and not isinstance(freeze, bool):

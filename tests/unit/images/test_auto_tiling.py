@@ -37,7 +37,7 @@ def test_tiny_objects_are_not_enlarged_without_end() -> None:
 def test_images_of_the_size_of_the_training_are_looked_at_as_a_whole(sizes: ObjectSizes, size: int) -> None:
     choice = choose_tile(sizes, 320)
     assert choice.size == size
-    assert f"images of {sizes.image:.0f} px, as it was trained on, are looked at as a whole" in choice.reason
+    assert f"images of {sizes.image:.0f} px, as in training, are processed as a whole" in choice.reason
 
 
 def test_a_choice_comes_back_from_a_manifest() -> None:
@@ -48,6 +48,6 @@ def test_a_choice_comes_back_from_a_manifest() -> None:
 def test_without_objects_there_is_nothing_to_choose_by() -> None:
     check_tile("auto", Task.DETECTION)
     with pytest.raises(
-        UnsupportedOptionError, match="chosen by the sizes of objects, and a model for anomaly finds none"
+        UnsupportedOptionError, match="depends on the sizes of objects, and a model for anomaly finds none"
     ):
         check_tile("auto", Task.ANOMALY)

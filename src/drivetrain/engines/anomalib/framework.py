@@ -56,9 +56,10 @@ class AnomalibFramework(Framework):
             ("class_weights", "sampler"), "anomaly models learn from normal images, which are one class; leave it out"
         ),
         "tile": "give Anomalib its own: callbacks=[anomalib.callbacks.TilerConfigurationCallback(...)]",
-        "ema": "Anomalib's models are trained as they are; give an averaging callback of Lightning",
+        "ema": "Anomalib's models are trained without averaging; give Lightning's averaging callback",
         **dict.fromkeys(
-            ("freeze_backbone", "backbone_learning_rate"), "each model of Anomalib decides itself what of it is trained"
+            ("freeze_backbone", "backbone_learning_rate"),
+            "each Anomalib model itself determines which parts are trained",
         ),
         **dict.fromkeys(
             ("mosaic", "scale_jitter"), "it would look like an anomaly; the model has its own augmentation"

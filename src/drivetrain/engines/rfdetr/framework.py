@@ -44,7 +44,7 @@ class RFDETRFramework(Framework):
         "class_weights": "RF-DETR's focal loss does not support class weights; add images of the rare classes",
         "sampler": "RF-DETR draws its images itself; add images of the rare classes",
         "tile": "RF-DETR reads whole images; tiles are part of predict and test",
-        "freeze_backbone": "it is part of the model here: model_args={'freeze_encoder': True}",
+        "freeze_backbone": "set it on the model: model_args={'freeze_encoder': True}",
         "mosaic": "RF-DETR's augmentation has none; see engine_args aug_config",
         "scale_jitter": "RF-DETR has its own: engine_args={'multi_scale': True}",
     }
