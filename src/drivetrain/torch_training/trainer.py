@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -290,11 +291,13 @@ def callbacks_of(callbacks: Sequence[Any] | None, upstream: Any) -> list[Any]:
     Raises:
         OptionError: one of them is not a callback of the upstream.
     """
+    if isinstance(callbacks, Mapping):
+        raise OptionError(f"callbacks={reprlib.repr(callbacks)} must be a list of callbacks of {upstream.__name__}.")
     given = list(callbacks) if callbacks is not None else []
     wrong = next((item for item in given if not isinstance(item, upstream.Callback)), None)
     if wrong is not None:
         raise OptionError(
-            f"callbacks: {type(wrong).__module__}.{type(wrong).__qualname__} is not a callback of {upstream.__name__}. "
-            f"Give instances of subclasses of {upstream.__name__}.Callback."
+            f"callbacks: {reprlib.repr(wrong)} ({type(wrong).__module__}.{type(wrong).__qualname__}) is not a callback "
+            f"of {upstream.__name__}. Give instances of subclasses of {upstream.__name__}.Callback."
         )
     return given
