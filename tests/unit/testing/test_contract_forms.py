@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drivetrain.errors import DataError, OptionError
+from drivetrain.testing.contract.extremes import fault_of
 from drivetrain.testing.contract.forms import assert_form, assert_same_predictions
 from drivetrain.types import Prediction, Predictions, Task
 
@@ -59,3 +61,42 @@ def test_single_pixels_may_differ_only_where_numbers_are_rounded() -> None:
         assert_same_predictions(anomaly(1), anomaly(0), 1e-5)
     with pytest.raises(AssertionError, match="anomaly_score of a"):
         assert_same_predictions(anomaly(0, 0.51), anomaly(0), 2e-3)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("batch_size", 0, "batch_size=0 must be at least 1."),
+        ("image_size", (32, 2.5), "image_size=2.5 is not allowed."),
+        ("callbacks", [3], "callbacks: 3 is not a callback. Give functions."),
+        ("hpo_config", {"trials": 0}, "hpo_config: trials=0 must be at least 1."),
+        ("engine_args", {"no such": 1}, "engine_args of Net has no option 'no such'. Allowed: none."),
+        ("checkpoint", "", "checkpoint='' is empty. Give the path of one."),
+    ],
+)
+def test_an_error_about_an_option_that_says_enough_is_no_fault(option: str, value: Any, said: str) -> None:
+    def refuse(value: Any) -> None:
+        raise OptionError(said)
+
+    assert fault_of(refuse, option, value, may_pass=False) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (OptionError("batch_size must be at least 1."), "does not name the value beside it: "),
+        (OptionError("batch_size=0 is wrong."), "does not name what is allowed: "),
+        (DataError("No images. Give at least 0."), "does not name the option, the value beside it: "),
+        (ValueError("batch_size=0 must be at least 1."), ": ValueError: batch_size=0 must"),
+    ],
+)
+def test_an_error_about_an_option_that_says_too_little_is_a_fault(error: Exception, fault: str) -> None:
+    def refuse(value: Any) -> None:
+        raise error
+
+    assert fault in str(fault_of(refuse, "batch_size", 0, may_pass=True))
+
+
+def test_a_wrong_value_that_is_accepted_is_a_fault() -> None:
+    assert fault_of(print, "batch_size", 0, may_pass=False) == "batch_size=0 was accepted"
+    assert fault_of(print, "batch_size", 1, may_pass=True) is None

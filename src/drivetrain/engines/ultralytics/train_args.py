@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def callbacks_of(given: Any) -> list[tuple[str, Callable[[Any], None]]]:
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and callable(pair[1])):
             raise OptionError(
-                f"callbacks: {type(pair).__name__} is not a pair of an event and a function. Give a mapping such as "
+                f"callbacks: {reprlib.repr(pair)} is not a pair of an event and a function. Give a mapping such as "
                 "{'on_train_epoch_end': function}; the function gets Ultralytics' trainer."
             )
         if pair[0] not in events:

@@ -209,7 +209,7 @@ def _walk(call: Callable[[Any], Any], verb: str, option: str) -> None:
     """Try each value of an option, and report all failures together."""
     ends = EXTREMES[verb][option]
     faults = [
-        _fault(call, option, value, may_pass=number < len(ends.right))
+        fault_of(call, option, value, may_pass=number < len(ends.right))
         for number, value in enumerate((*ends.right, *ends.wrong))
     ]
     found = [fault for fault in faults if fault is not None]
@@ -217,8 +217,15 @@ def _walk(call: Callable[[Any], Any], verb: str, option: str) -> None:
         pytest.fail("\n".join(found), pytrace=False)
 
 
-def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: bool) -> str | None:
-    """What is wrong with the response to a value, if anything."""
+def fault_of(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: bool) -> str | None:
+    """What is wrong with the response to a value of an option, if anything.
+
+    Args:
+        call: gives the value to the verb.
+        option: name of the option.
+        value: what is given.
+        may_pass: whether the value is one that the option allows, which an engine may still refuse in words.
+    """
     said = f"{option}={value!r}"
     try:
         call(value)
@@ -232,12 +239,12 @@ def _fault(call: Callable[[Any], Any], option: str, value: Any, *, may_pass: boo
 
 def _lacking(text: str, option: str, value: Any) -> list[str]:
     """What an error about the value of an option must say and does not."""
-    beside = any(
-        re.search(rf"\b{option}\b( of \w+)?(=|: | ){re.escape(spelling)}(?!\w)", text) for spelling in _spellings(value)
-    )
+    named = re.search(rf"\b{option}\b", text)
+    beside = any(re.search(rf"\b{option}\b( of \w+)?(=|: | ){re.escape(way)}(?!\w)", text) for way in _spellings(value))
+    within = isinstance(value, Mapping) and any(repr(name) in text for name in value)
     return [
-        *([] if re.search(rf"\b{option}\b", text) else ["the option"]),
-        *([] if beside else ["the value beside it"]),
+        *([] if named else ["the option"]),
+        *([] if beside or within else ["the value beside it"]),
         *([] if _ALLOWED.search(text) else ["what is allowed"]),
     ]
 
@@ -246,9 +253,7 @@ def _spellings(value: Any) -> set[str]:
     """How a message may write a value: as a whole, or what is wrong within it."""
     parts: set[str] = {repr(value), str(value)}
     if isinstance(value, Mapping):
-        return (
-            parts | {f"{name}={part!r}" for name, part in value.items()} | {f"has no option {name!r}" for name in value}
-        )
+        return parts | {f"{name}={part!r}" for name, part in value.items()}
     if isinstance(value, list | tuple):
         return parts.union(*map(_spellings, value))
     return parts
