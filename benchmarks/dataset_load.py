@@ -1,6 +1,9 @@
-"""The time to load a COCO data set: the first time, from the cache, with classic Datumaro and with pycocotools.
+"""How long COCO data take to load: at first, from the cache, in classic Datumaro and in pycocotools, and for engines.
 
-python benchmarks/dataset_load.py --images 1000 10000 100000 --repeats 1
+python benchmarks/dataset_load.py --images 1000 10000 100000 --repeats 3
+
+Each figure is of a process of its own, after its imports. A limit has its own line with what was measured; those of
+100,000 images are judged there alone, and the exit code is 1 if one is broken.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,12 +30,18 @@ from pycocotools.coco import COCO
 
 from drivetrain.data import load_dataset
 
-#: Minimal arguments, with which the tests check that the script still works.
+#: From so many images on the limits count.
+FULL = 100_000
+#: The first read may take so many times less than Datumaro's at least, the second start and an engine so many seconds.
+FASTER, SECOND_START, FED = 3.0, 0.5, 3.0
+#: Megabytes that the first read may take in all, and an engine beyond the data set.
+MEMORY, MORE_MEMORY = 1500.0, 500.0
+#: The smallest runs, by which the tests see that the script still works.
 SMOKE = [["--images", "20", "40", "--repeats", "1"]]
 
 
 def write_coco(root: Path, images: int, objects: int = 5) -> Path:
-    """Small JPEG files with boxes and polygons, 5 per image."""
+    """Small JPEG files with boxes and polygons, 5 for each image."""
     random = np.random.default_rng(0)
     (root / "images" / "train").mkdir(parents=True)
     (root / "annotations").mkdir()
@@ -60,16 +71,27 @@ def write_coco(root: Path, images: int, objects: int = 5) -> Path:
     return file
 
 
-def in_process(call: Callable[[Path], object], root: Path) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds and peak MB of a call in a separate process, after its imports."""
+def in_process(
+    call: Callable[[Any], object], root: Path, prepare: Callable[[Path], Any] | None = None
+) -> tuple[float, float, float]:
+    """Wall seconds, CPU seconds and MB of a call in a process of its own, after its imports.
+
+    Args:
+        call: what is measured.
+        root: of the data.
+        prepare: makes what the call is given out of the folder; the memory is then what the call takes beyond it.
+    """
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            given = root if prepare is None else prepare(root)
+            before = 0.0 if prepare is None else resident()
             start, cpu = time.perf_counter(), time.process_time()
-            call(root)
+            kept = call(given)
             result = (time.perf_counter() - start, time.process_time() - cpu)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            peak = (peak_memory() if prepare is None else resident()) - before
+            del kept
         os.write(write, json.dumps([*result, peak]).encode())
         os._exit(0)
     os.close(write)
@@ -80,18 +102,29 @@ def in_process(call: Callable[[Path], object], root: Path) -> tuple[float, float
     return wall, cpu, peak
 
 
+def peak_memory() -> float:
+    """The most MB that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def resident() -> float:
+    """The MB that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
 def by_drivetrain(root: Path) -> object:
-    """The first load, with an empty cache."""
+    """The first read: nothing is in the cache."""
     return load_dataset(root, cache=False)
 
 
 def from_cache(root: Path) -> object:
-    """The second load, from the cache."""
+    """The second start."""
     return load_dataset(root)
 
 
 def by_pycocotools(root: Path) -> object:
-    """Only the annotations."""
+    """The annotations alone."""
     return COCO(str(root / "annotations" / "instances_train.json"))
 
 
@@ -111,36 +144,73 @@ READERS = {
 }
 
 
-def main() -> None:
-    """Print the times and their ratios for each size, and how the time of the first load grows."""
+def feeds() -> dict[str, Callable[[Any], object]]:
+    """What each installed engine makes of a data set before its first step."""
+    found: dict[str, Callable[[Any], object]] = {}
+    if find_spec("torch") is not None:
+        scenes = import_module("drivetrain.engines.lightning.vision.scenes")
+        types = import_module("drivetrain.types")
+        import_module("drivetrain.types.options")
+        options = types.options.TrainOptions(batch_size=8)
+        run = SimpleNamespace(note=print)
+        spec = types.ImageSpec(height=64, width=64)
+        found["lightning"] = lambda data: scenes.scene_loaders(data, spec, data.task, options, run)
+    if find_spec("ultralytics") is not None:
+        records = import_module("drivetrain.engines.ultralytics.data").records
+        found["ultralytics"] = lambda data: records(data.subset("train"), data.task)
+    return found
+
+
+def told(what: str, measured: float, limit: float, *, least: bool = False, judged: bool) -> bool:
+    """Print a figure beside its limit; returns whether it is broken, where it is judged."""
+    broken = judged and (measured < limit if least else measured > limit)
+    verdict = ("BROKEN" if broken else "kept") if judged else "not judged"
+    print(f"  {what}: {measured:.2f} (at {'least' if least else 'most'} {limit:g}, {verdict})")
+    return broken
+
+
+def measure(images: int, repeats: int) -> tuple[float, bool]:
+    """Print the figures of one size; returns the time of the first read, and whether a limit is broken."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["DRIVETRAIN_CACHE"] = str(Path(folder) / "cache")
+        root = Path(folder) / "coco"
+        write_coco(root, images)
+        load_dataset(root)  # fills both caches, ours and that of the disk
+        found = {name: min(in_process(reader, root) for _ in range(repeats)) for name, reader in READERS.items()}
+        fed = {
+            name: min(in_process(feed, root, load_dataset) for _ in range(repeats)) for name, feed in feeds().items()
+        }
+    print(f"{images} images, {5 * images} objects, best of {repeats}, load {os.getloadavg()[0]:.1f}")
+    for name, (wall, cpu, peak) in found.items():
+        print(f"  {name:12} {wall:8.3f} s  {cpu:8.3f} s CPU  {peak:6.0f} MB at most")
+    for name, (wall, cpu, more) in fed.items():
+        print(f"  {name:12} {wall:8.3f} s  {cpu:8.3f} s CPU  {more:6.0f} MB more, to be fed")
+    first, judged = found["first read"], images >= FULL
+    print(f"  first read, with every image checked / pycocotools: {first[0] / found['pycocotools'][0]:.2f}")
+    print(f"  second start / first read: {found['second start'][0] / first[0]:.3f}")
+    broken = told("Datumaro / first read", found["Datumaro"][0] / first[0], FASTER, least=True, judged=judged)
+    broken |= told("first read, MB", first[2], MEMORY, judged=judged)
+    broken |= told("second start, s", found["second start"][0], SECOND_START, judged=judged)
+    for name, (wall, _, more) in fed.items():
+        broken |= told(f"{name} fed, s", wall, FED, judged=judged)
+        broken |= told(f"{name} fed, MB more", more, MORE_MEMORY, judged=judged)
+    return first[0], broken
+
+
+def main() -> int:
+    """Print the times and their ratios for each size, and how the time of the first read grows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     import_module("datumaro")  # before the clock runs
-    firsts = []
-    for images in arguments.images:
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["DRIVETRAIN_CACHE"] = str(Path(folder) / "cache")
-            root = Path(folder) / "coco"
-            write_coco(root, images)
-            load_dataset(root)  # fills both caches, ours and that of the disk
-            found = {
-                name: min(in_process(reader, root) for _ in range(arguments.repeats))
-                for name, reader in READERS.items()
-            }
-        print(f"{images} images, {5 * images} objects, best of {arguments.repeats}, load {os.getloadavg()[0]:.1f}")
-        for name, (wall, cpu, peak) in found.items():
-            print(f"  {name:12} {wall:8.3f} s  {cpu:8.3f} s CPU  {peak:6.0f} MB at most")
-        first = found["first read"][0]
-        print(f"  Datumaro / first read: {found['Datumaro'][0] / first:.2f}")
-        print(f"  first read, with every image checked / pycocotools: {first / found['pycocotools'][0]:.2f}")
-        print(f"  second start / first read: {found['second start'][0] / first:.3f}")
-        firsts.append(first)
-    if len(firsts) > 1:
-        slope = np.polyfit(np.log(arguments.images), np.log(firsts), 1)[0]
+    feeds()
+    results = [measure(images, arguments.repeats) for images in arguments.images]
+    if len(results) > 1:
+        slope = np.polyfit(np.log(arguments.images), np.log([first for first, _ in results]), 1)[0]
         print(f"time of the first read grows as the number of images to the power of {slope:.2f}")
+    return int(any(broken for _, broken in results))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

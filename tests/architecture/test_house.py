@@ -1,4 +1,4 @@
-"""The rules of the source's structure, and a check that each of them detects a violation."""
+"""The rules of the house, and that each of them sees a breach."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from drivetrain import Engine
 from drivetrain.engine.verbs import verbs_of
 from drivetrain.types import Task
 
-#: Files that occur in several rooms because each room has its part of the same thing.
-FORMATS = {"coco", "csv", "datumaro", "dota", "image_folder", "kitti", "label_studio", "mvtec", "voc", "yolo"}
+#: Files that stand in several rooms because each room has its part of the same thing.
+FORMATS = {
+    "coco", "csv", "datumaro", "dota", "image_folder", "kitti", "label_studio", "labelme", "mvtec", "parquet", "voc",
+    "yolo",
+}  # fmt: skip
 TASKS = {*(task.value for task in Task), "oriented", "dense"}
 HOOKS = {"engine", "framework", "data", "build", "train", "predict", "export", "checkpoint", "states", "listing"}
 MORE_OF_ENGINES = {"native", "weights", "memory", "validate", "effective_options"}
@@ -30,7 +33,7 @@ def house() -> House:
 
 @pytest.fixture
 def breach(tmp_path: Path) -> House:
-    """A small package that breaks every rule once."""
+    """A small house in which every rule is broken once."""
     files = {
         "cellar/stairs.py": "from drivetrain.attic import roof\nclass Step: ...\n",
         "cellar/typed.py": "import typing\nif typing.TYPE_CHECKING:\n    from drivetrain.attic.roof import Tile\n",

@@ -15,7 +15,7 @@ from drivetrain.types.options import near_option
 
 PREFIX = "DRIVETRAIN_"
 #: Variables that are read elsewhere in drivetrain.
-_OTHERS = ("CACHE",)
+_OTHERS = ("CACHE", "CACHE_GB", "CACHE_DAYS")
 #: Flags that can be set for every command.
 SWITCHES = ("quiet", "json", "debug")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")

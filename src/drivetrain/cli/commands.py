@@ -20,7 +20,7 @@ RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
 Backend = Literal["auto", "openvino", "onnxruntime"]
 Licence = Literal["permissive"]
 DataOutputFormat = Literal[
-    "coco", "yolo", "voc", "cvat", "dota", "mvtec", "label_studio", "parquet", "datumaro", "image_folder"
+    "coco", "yolo", "voc", "cvat", "dota", "mvtec", "label_studio", "labelme", "parquet", "datumaro", "image_folder"
 ]
 
 
@@ -164,6 +164,19 @@ def data_check(
     reading = {"format": format, "task": task, "normal": normal, "allow_pickle": allow_pickle}
     asking = {"model": model, "checkpoint": checkpoint, "batch_size": batch_size}
     return check_pictures(path, reading, asking, html=html, limit=limit)
+
+
+def data_cache(*, clear: bool = False, max_size: float | None = None, max_age: float | None = None) -> Answer:
+    """List what data sets have left in the cache, with sizes and ages; or remove it.
+
+    Args:
+        clear: remove all of it; do so when no run uses it.
+        max_size: gigabytes to keep; the longest unused go first.
+        max_age: days without use after which an entry goes.
+    """
+    from drivetrain.cli.data_cache import look_at_cache
+
+    return look_at_cache(clear=clear, max_size=max_size, max_age=max_age)
 
 
 def verify(

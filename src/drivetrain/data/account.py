@@ -39,11 +39,29 @@ def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
     if found:
         parsed.notes.append(_line(found, len(tree.images)))
     parsed.notes += _orphans(tree, parsed)
+    if tree.nameless:
+        parsed.notes.append(
+            f"{tree.nameless} files have names that are not text (UTF-8) and were left out: rename them."
+        )
     if tree.closed:
         parsed.notes.append(f"{len(tree.closed)} folders may not be opened: {', '.join(tree.closed[:_SHOWN])}.")
     if parsed.format in _READS_IMAGES_ALONE and (note := _other_files(tree)):
         parsed.notes.append(note)
     return found
+
+
+def note_respelt(tree: Tree, parsed: Parsed) -> None:
+    """Note images that the annotations name in another spelling."""
+    if not tree.respelt:
+        return
+    read = {record.path for record in parsed.records}
+    found = {path: name for path, name in tree.respelt.items() if path in read}
+    if found:
+        path, name = next(iter(found.items()))
+        parsed.notes.append(
+            f"{len(found)} images are spelt otherwise in the annotations (case, accents or percent-encoding), such as "
+            f"{name!r} for {os.path.basename(path)!r}."  # noqa: PTH119
+        )
 
 
 def _orphans(tree: Tree, parsed: Parsed) -> list[str]:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from drivetrain.data.cache_entries import mark_used
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataFormatError
 from drivetrain.machine.files import cache_dir, explained
@@ -39,6 +40,7 @@ def extracted(path: Path) -> Path:
     key = fingerprint_of([str(path.absolute()), str(info.st_size), str(info.st_mtime_ns)])
     target = cache_dir() / "archives" / f"{path.stem}-{key}"
     if target.is_dir():
+        mark_used(target)
         return target
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:

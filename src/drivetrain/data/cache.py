@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from drivetrain.data.cache_entries import entries_of, mark_used, remove_when_due
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError
 from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
-_VERSION = 4  # to be raised whenever a reader or a check gives another table for the same files
+_VERSION = 5  # to be raised whenever a reader or a check gives another table for the same files
 
 
 def entry_path(source: Path, options: Mapping[str, Any]) -> Path:
@@ -34,9 +35,11 @@ def recall(path: Path, state: str) -> Dataset | None:
         kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         if kept["state"] != state or kept["outside"] != outside_state(kept["watched"]):
             return None
-        return Dataset.load(path)
+        data = Dataset.load(path)
     except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
+    mark_used(path.with_suffix(".json"), *entries_of(kept["watched"]))
+    return data
 
 
 def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
@@ -52,10 +55,11 @@ def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
         ``""``, or a note that says why nothing could be kept.
     """
     outside = sorted(watched)
-    text = json.dumps({"state": state, "watched": outside, "outside": outside_state(outside)})
+    content = {"source": data.source, "state": state, "watched": outside, "outside": outside_state(outside)}
     try:
         data.save(path)
-        files.write_text(path.with_suffix(".json"), text)
+        files.write_text(path.with_suffix(".json"), json.dumps(content))
+        remove_when_due()
     except OSError as error:
         return f"The parsed data set could not be cached in {path.parent}: {error}."
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def is_coloured(path: str) -> bool:
         return False
 
 
+def derived_map(path: str, key: str) -> Path:
+    """Where a map that is made of a mask lies: those of the masks of one folder are in one folder, and go together."""
+    return cache_dir() / "class_maps" / fingerprint_of([os.path.dirname(path)]) / f"{key}.png"  # noqa: PTH120
+
+
 def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
     """Write the mask with the number of each colour instead of the colour; returns the path of the file.
 
@@ -37,7 +43,7 @@ def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
     """
     stat = Path(path).stat()
     key = fingerprint_of([path, str(stat.st_size), str(stat.st_mtime_ns), str(sorted(numbers.items()))])
-    target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
+    target = derived_map(path, key)
     if target.is_file():
         return str(target)
     try:
@@ -80,7 +86,7 @@ def union_of_masks(paths: Sequence[str]) -> str:
     """
     stats = [Path(path).stat() for path in paths]
     key = fingerprint_of(f"{p}\0{s.st_size}\0{s.st_mtime_ns}" for p, s in zip(paths, stats, strict=True))
-    target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
+    target = derived_map(paths[0], key)
     if target.is_file():
         return str(target)
     marked = [_marked(path) for path in paths]

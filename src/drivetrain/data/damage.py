@@ -69,7 +69,7 @@ def number(value: Any) -> float | None:
 def box_of(value: Any, damage: Damage, place: str) -> tuple[float, float, float, float] | None:
     """The corners of a box ``[x, y, width, height]``; ``None`` if it is damaged."""
     found = numbers(value)
-    if found is None or len(found) != 4:
+    if found is None or len(found) != 4 or not math.isfinite(sum(map(abs, found))):
         damage.add("have a box that is not four finite numbers; it was left out", place)
         return None
     x, y, width, height = found

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from drivetrain.data.folder_names import is_for_readers, may_annotate
 from drivetrain.data.read_record import Parsed, ReadRequest, subset_name
-from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, Format
+from drivetrain.data.readers import FILE_SUFFIXES, FORMATS, JSON_WORDS, Format
+from drivetrain.data.readers.coco_files import looks_right
 from drivetrain.data.several import refuse_several
+from drivetrain.data.text import has_words
 from drivetrain.data.tree import Tree, suffix_of
 from drivetrain.errors import DataError, DataFormatError, DrivetrainError, near
 from drivetrain.types import Task
@@ -17,10 +19,16 @@ from drivetrain.types import Task
 NOT_READ = "Not read as another format"
 _FAILED = "could not be read by Datumaro"
 _SHOWN = 8
+_SHELLS = 3  # folders around all others in each of which a format is looked for
 
 
-def choose(tree: Tree, request: ReadRequest) -> Parsed:
+def choose(tree: Tree, request: ReadRequest, *, depth: int = 0) -> Parsed:
     """Read the folder as the format that was asked for, or as the one that fits best.
+
+    Args:
+        tree: the files.
+        request: what the user asked.
+        depth: how many folders that hold nothing but one folder are around it.
 
     Raises:
         DataFormatError: the format is not known, or none fits; the message says what the folder holds.
@@ -44,8 +52,8 @@ def choose(tree: Tree, request: ReadRequest) -> Parsed:
         for refusal in refusals:
             if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
                 raise _of_tables(tree, request) or _with_guesses(refusal, refusals)
-        if (inner := _only_folder(tree)) is not None:
-            return _within_subset(choose(Tree(inner), request), subset_name(inner.name))
+        if (inner := _only_folder(tree, deepest=depth >= _SHELLS)) is not None:
+            return _of_inner(tree, inner, request, depth + 1)
     if silent is not None:
         return silent
     raise DataFormatError(_nothing_fits(tree))
@@ -113,12 +121,30 @@ class _Refusal:
     error: DataError
 
 
-def _only_folder(tree: Tree) -> Path | None:
-    """The folder that all is in, if it holds nothing but folders: an archive's outer shell."""
+def _only_folder(tree: Tree, *, deepest: bool) -> Path | None:
+    """The folder that all is in, if it holds nothing but folders: an archive's outer shell.
+
+    Args:
+        tree: the files.
+        deepest: go on to the innermost of such folders.
+    """
     top = tree.top_folders()
     if len(top) != 1 or not all(map(is_for_readers, tree.by_folder[""])) or tree.by_folder[top[0]]:
         return None
-    return tree.root / top[0]
+    folder = top[0]
+    while deepest:
+        inner = [name for name in tree.folders_in(folder) if not tree.by_folder[name]]
+        if len(inner) != 1 or len(tree.folders_in(folder)) > 1:
+            break
+        folder = inner[0]
+    return tree.root / folder
+
+
+def _of_inner(tree: Tree, folder: Path, request: ReadRequest, depth: int) -> Parsed:
+    inner = Tree(folder)
+    parsed = _within_subset(choose(inner, request, depth=depth), subset_name(folder.name))
+    tree.respelt.update(inner.respelt)
+    return parsed
 
 
 def _within_subset(parsed: Parsed, subset: str) -> Parsed:
@@ -147,6 +173,8 @@ def _asked(tree: Tree, request: ReadRequest) -> Parsed:
 def _of_file(tree: Tree, request: ReadRequest) -> Parsed:
     assert request.file is not None
     name = FILE_SUFFIXES[request.file.suffix.lower()]
+    if name == "coco" and not looks_right(request.file):
+        name = next((other for other, words in JSON_WORDS.items() if has_words(request.file, *words)), name)
     return _read(FORMATS[name], tree, request)
 
 
@@ -179,6 +207,8 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
             continue
         if parsed.records:
             found.append((entry.name, parsed))
+        elif parsed.skipped:
+            refusals.append(_Refusal(entry.name, entry.guess, DataFormatError(_without_images(tree, parsed))))
         if len(parsed.records) + len(parsed.used) >= len(tree.images) and says_something(parsed):
             break
     if not found:
@@ -191,6 +221,12 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
     if refusals:
         best.notes.append(f"{NOT_READ}: {refusals[0].error}")
     return best
+
+
+def _without_images(tree: Tree, parsed: Parsed) -> str:
+    path, reason = parsed.skipped[0]
+    count = len(parsed.skipped)
+    return f"{tree.root}: read as {parsed.format!r}, none of its {count} images can be used: {path} {reason}."
 
 
 def _worth(parsed: Parsed, request: ReadRequest) -> tuple[bool, bool, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 from drivetrain.data.tree import Tree
 
+_MOST_ALIKE = 64  # images of one name of which one is looked for by its folders
 _DEEPEST = 6  # parts of a path of another computer that are looked for
 
 
@@ -49,7 +52,22 @@ class ImageFinder:
         found = self._by_name.get(name.rpartition("/")[2], [])
         if len(found) == 1:
             return self._tree.absolute(found[0])
-        return _join(bases[0], name)
+        return self._respelt(name) or _join(bases[0], name)
+
+    def _respelt(self, name: str) -> str | None:
+        """The only image whose path ends as the name does but for case, Unicode's forms and percent-encoding."""
+        parts = spelling(name).split("/")
+        found = self._by_spelling.get(parts[-1], [])
+        if len(found) > _MOST_ALIKE:
+            return None
+        for start in range(max(len(parts) - _DEEPEST, 0), len(parts)):
+            ending = "/" + "/".join(parts[start:])
+            fitting = [path for path in found if f"/{spelling(path)}".endswith(ending)]
+            if len(fitting) == 1:
+                path = self._tree.absolute(fitting[0])
+                self._tree.respelt[path] = name
+                return path
+        return None
 
     def _remember(self, base: Path) -> None:
         """The folder where the next image is looked for first."""
@@ -74,8 +92,20 @@ class ImageFinder:
         return found
 
     @cached_property
+    def _by_spelling(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self._tree.images:
+            found.setdefault(spelling(path.rpartition("/")[2]), []).append(path)
+        return found
+
+    @cached_property
     def _by_stem(self) -> dict[str, str]:
         return {path[: path.rfind(".")]: path for path in self._tree.images}
+
+
+def spelling(name: str) -> str:
+    """A name without what systems change of it: case, Unicode's forms, percent-encoding."""
+    return unicodedata.normalize("NFC", unquote(name)).casefold()
 
 
 def tails(name: str) -> list[str]:

@@ -31,8 +31,8 @@ _NEVER_CLASSES = frozenset(
 )  # fmt: skip
 _IMAGE_WORDS = frozenset(
     {
-        "bit", "data", "frame", "frames", "image", "images", "img", "imgs", "input", "inputs", "jpegimages",
-        "jpg", "jpgs", "left", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "pngs",
+        "bit", "data", "frame", "frames", "image", "images", "img", "imgs", "input", "inputs", "jpeg", "jpegimages",
+        "jpegs", "jpg", "jpgs", "left", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "pngs",
         "raw", "rgb",
     }
 )  # fmt: skip

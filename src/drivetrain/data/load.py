@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.data import cache as table_cache
-from drivetrain.data.account import close_account
+from drivetrain.data.account import close_account, note_respelt
 from drivetrain.data.anomaly import mark_anomalies
 from drivetrain.data.check import check
 from drivetrain.data.dataset import Dataset
 from drivetrain.data.detect import choose
 from drivetrain.data.facts import Facts
+from drivetrain.data.folder_names import is_for_readers
 from drivetrain.data.read_record import Parsed, ReadRequest
 from drivetrain.data.readers import FILE_SUFFIXES
 from drivetrain.data.table import build_table
-from drivetrain.data.tree import Tree, fingerprint_of
+from drivetrain.data.tree import Tree, fingerprint_of, is_text
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, OptionError, near
 from drivetrain.types import Task
 from drivetrain.types.options import check_seed
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """The ends of the names of archives that are unpacked."""
+
+_MOST_ARCHIVES = 3  # in one another
 
 Splits = Mapping[str, float] | Sequence[float]
 
@@ -57,7 +60,8 @@ def load_dataset(
             ``Dataset`` of pairs; a pandas or polars ``DataFrame``; a list of ``(path, label)``; or a :class:`Dataset`.
         format: ``"image_folder"``, ``"csv"``, ``"coco"``, ``"yolo"``, ``"voc"``, ``"mvtec"``, ``"anomaly_folder"``,
             ``"mask_folder"``, ``"kitti"``, ``"labelme"``, ``"via"``, ``"label_studio"``, ``"market1501"``,
-            ``"dota"``, ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
+            ``"dota"``, ``"celeba"``, ``"mpii"``, ``"ade20k"``, ``"mots"``, ``"real_iad"``, ``"parquet"``,
+            ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
         task: what the annotations are to be used for; ``None`` to infer it from them.
         splits: shares of ``train``, ``val`` and ``test`` to divide all images again; ``None`` keeps the subsets of
             the source.
@@ -143,16 +147,21 @@ def _from_memory(source: Any, request: ReadRequest) -> Dataset:
     return _finished(parsed, Facts((), parsed.task, f"{type(source).__module__.partition('.')[0]} data"), request)
 
 
-def _from_disk(path: Path, request: ReadRequest, *, cache: bool) -> Dataset:
+def _from_disk(path: Path, request: ReadRequest, *, cache: bool, within: int = 0) -> Dataset:
     place = _locate(path)
     request = replace(request, file=place.file)
     tree = Tree(place.folder)
+    if place.file is None and (inner := _only_archive(tree, request)) is not None:
+        if within >= _MOST_ARCHIVES:
+            raise DataFormatError(f"{path} has more than {_MOST_ARCHIVES} archives in one another; unpack it yourself.")
+        return _from_disk(inner, request, cache=cache, within=within + 1).with_notes(f"Read from {inner}.")
     state = tree.fingerprint
     options = {name: getattr(request, name) for name in ("task", "normal", "strict", "allow_pickle", "format", "file")}
     entry = table_cache.entry_path(tree.root, options)
     if cache and (kept := table_cache.recall(entry, state)) is not None:
         return kept
     parsed = choose(tree, request)
+    note_respelt(tree, parsed)
     left_out = close_account(tree, parsed) if place.file is None else ()
     outside = _outside(tree, parsed)
     facts = Facts(
@@ -202,6 +211,8 @@ def _outside(tree: Tree, parsed: Parsed) -> list[str]:
 
 
 def _locate(path: Path) -> _Place:
+    if not is_text(str(path.absolute())):
+        raise DataError(f"{str(path)!r} has a name that is not text (UTF-8). Rename it, or the folder that it is in.")
     if path.is_dir():
         return _Place(path, None)
     if not path.exists():
@@ -222,6 +233,23 @@ def _locate(path: Path) -> _Place:
         f"{path} is a file of a kind that is not read here; read are: a folder, {', '.join(ARCHIVES)}, "
         f"{', '.join(sorted(FILE_SUFFIXES))}. An archive of another kind has to be unpacked first."
     )
+
+
+def _only_archive(tree: Tree, request: ReadRequest) -> Path | None:
+    """The archive that is all that a folder holds, beside files for readers; ``None`` if there is more or less.
+
+    Raises:
+        DataFormatError: there are several.
+    """
+    files = [name for name in tree.files if not is_for_readers(name.rpartition("/")[2])]
+    if not files or request.format == "image_zip" or not all(is_archive(Path(name)) for name in files):
+        return None
+    if len(files) > 1:
+        raise DataFormatError(
+            f"{tree.root} holds {len(files)} archives and nothing else: {', '.join(files[:8])}. Give one of them, such "
+            f"as {tree.root / files[0]}, or unpack them into one folder."
+        )
+    return tree.root / files[0]
 
 
 def is_archive(path: Path) -> bool:

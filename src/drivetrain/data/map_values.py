@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drivetrain.data.class_maps import derived_map
 from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataError
 from drivetrain.images.file import NoImage, open_image
 from drivetrain.machine import files
-from drivetrain.machine.files import cache_dir
 
 MOST_VALUES = 256
 _HALF = 128
@@ -117,7 +117,7 @@ def renumbered(path: str, numbers: Mapping[int, int], *, coloured: bool = False,
     key = fingerprint_of(
         [path, str(stat.st_size), str(stat.st_mtime_ns), str(sorted(numbers.items())), str((coloured, halved))]
     )
-    target = cache_dir() / "class_maps" / key[:2] / f"{key}.png"
+    target = derived_map(path, key)
     if target.is_file():
         return str(target)
     pixels = _pixels(path)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from drivetrain.data.damage import numbers
 from drivetrain.data.memory_images import stored_image
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.errors import DataError
 from drivetrain.types import Task
 
-_IMAGE_COLUMNS = ("image", "img", "pixel_values", "picture")
+IMAGE_COLUMNS = ("image", "img", "pixel_values", "picture")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
 _OBJECTS = "objects"
 _OBJECT_LABELS = ("category", "categories", "label", "labels", "category_id")
@@ -34,11 +35,11 @@ def _read_frame(frame: Any, request: ReadRequest) -> Parsed:
 
     columns = [str(name) for name in frame.columns]
     rows = frame.itertuples(index=False) if hasattr(frame, "itertuples") else frame.iter_rows()
-    return read_rows([columns, *([_cell(value) for value in row] for row in rows)], request, "the table")
+    return read_rows([columns, *([cell_text(value) for value in row] for row in rows)], request, "the table")
 
 
-def _cell(value: Any) -> str:
-    """A value as a CSV file would have it; what is missing is empty."""
+def cell_text(value: Any) -> str:
+    """A value as a CSV file would have it; what is missing is empty, and several are separated by ``|``."""
     if value is None or value != value:
         return ""
     if isinstance(value, list | tuple):
@@ -54,7 +55,7 @@ def _read_list(items: Sequence[Any], request: ReadRequest) -> Parsed:
         raise DataError("The list holds nothing; give pairs of an image's path and its label.")
     if all(isinstance(item, Mapping) for item in items):
         names = list(dict.fromkeys(str(key) for item in items for key in item))
-        rows = [[_cell(item.get(name)) for name in names] for item in items]
+        rows = [[cell_text(item.get(name)) for name in names] for item in items]
         return read_rows([names, *rows], request, "the list")
     for place, item in enumerate(items):
         if not isinstance(item, list | tuple) or len(item) != 2 or not isinstance(item[0], str | Path):
@@ -62,7 +63,9 @@ def _read_list(items: Sequence[Any], request: ReadRequest) -> Parsed:
                 f"Entry {place} of the list is {item!r}; give pairs of an image's path and its label, such as "
                 "('a.jpg', 'cat'), or mappings with the keys 'path' and 'label'."
             )
-    return read_rows([["path", "label"], *([str(path), _cell(label)] for path, label in items)], request, "the list")
+    return read_rows(
+        [["path", "label"], *([str(path), cell_text(label)] for path, label in items)], request, "the list"
+    )
 
 
 def _read_torch(data: Any, request: ReadRequest) -> Parsed:
@@ -123,9 +126,23 @@ def _number_names(parsed: Parsed) -> None:
 
 def _read_hugging_face(data: Any, request: ReadRequest) -> Parsed:
     """A data set of the library ``datasets``, or several by their splits."""
-    splits = data.items() if isinstance(data, Mapping) else [(str(getattr(data, "split", None) or "train"), data)]
-    parsed = Parsed([], [], Task.CLASSIFICATION, "hugging_face")
-    for split, part in splits:
+    splits = data if isinstance(data, Mapping) else {str(getattr(data, "split", None) or "train"): data}
+    return read_splits(splits, request, "hugging_face")
+
+
+def read_splits(splits: Mapping[str, Any], request: ReadRequest, name: str) -> Parsed:
+    """The rows of the parts of a data set, each with an image and a label, labels or objects.
+
+    Args:
+        splits: the parts by their subsets: iterable, with ``features`` that say what each column is.
+        request: what the user asked.
+        name: of the format.
+
+    Raises:
+        DataError: the columns hold no images with labels, or a row cannot be read.
+    """
+    parsed = Parsed([], [], Task.CLASSIFICATION, name)
+    for split, part in splits.items():
         _add_split(parsed, part, subset_name(split.partition("[")[0]), request)
     _number_names(parsed)
     return parsed
@@ -133,13 +150,13 @@ def _read_hugging_face(data: Any, request: ReadRequest) -> Parsed:
 
 def _add_split(parsed: Parsed, part: Any, subset: str, request: ReadRequest) -> None:
     features = part.features
-    image = _column(_IMAGE_COLUMNS, features)
+    image = _column(IMAGE_COLUMNS, features)
     with_objects = _OBJECTS in features and request.task not in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION)
     label = None if with_objects else _column(_LABEL_COLUMNS, features)
     if image is None or not (with_objects or label):
         raise DataError(
             f"The columns {', '.join(features)} of the data set hold no images with labels; call them "
-            f"{_or(_IMAGE_COLUMNS)}, and {_or(_LABEL_COLUMNS)} or {_OBJECTS!r}."
+            f"{_or(IMAGE_COLUMNS)}, and {_or(_LABEL_COLUMNS)} or {_OBJECTS!r}."
         )
     for index, row in enumerate(_undecoded(part, image)):
         record = Record(stored_image(row[image], f"row {index} of the split {subset!r}"), subset)
@@ -149,10 +166,26 @@ def _add_split(parsed: Parsed, part: Any, subset: str, request: ReadRequest) -> 
             assert label is not None
             parsed.label_names = parsed.label_names or _names_of(features[label])
             value = row[label]
-            record.labels = [int(item) for item in (value if isinstance(value, list) else [value]) if item is not None]
+            given = value if isinstance(value, list) else [value]
+            record.labels = [_label_of(parsed, item) for item in given if item is not None]
             several = isinstance(value, list)
             parsed.task = Task.MULTILABEL_CLASSIFICATION if several else parsed.task
         parsed.records.append(record)
+
+
+def _label_of(parsed: Parsed, value: Any) -> int:
+    """The number of a label; labels that are texts are numbered as they come.
+
+    Raises:
+        DataError: it is neither a number nor a text, or a number without a name.
+    """
+    if isinstance(value, str):
+        if value not in parsed.label_names:
+            parsed.label_names.append(value)
+        return parsed.label_names.index(value)
+    if not isinstance(value, int) or value < 0 or (parsed.label_names and value >= len(parsed.label_names)):
+        raise DataError(f"The label {value!r} is neither a name nor one of the {len(parsed.label_names)} classes.")
+    return value
 
 
 def _undecoded(part: Any, image: str) -> Iterator[Mapping[str, Any]]:
@@ -169,9 +202,14 @@ def _add_objects(parsed: Parsed, record: Record, objects: Any, feature: Any) -> 
         raise DataError(f"The column {_OBJECTS!r} has {', '.join(rows)}; it needs 'bbox' and 'category'.")
     inner = getattr(feature, "feature", feature)
     parsed.label_names = parsed.label_names or _names_of(inner[key] if isinstance(inner, Mapping) else None)
-    record.boxes, record.box_labels = [], [int(label) for label in rows[key]]
-    for x, y, width, height in rows["bbox"]:
-        record.boxes += [float(x), float(y), float(x) + float(width), float(y) + float(height)]
+    record.boxes, record.box_labels = [], [_label_of(parsed, label) for label in rows[key]]
+    for box in rows["bbox"]:
+        found = numbers(box)
+        if found is None or len(found) != 4:
+            raise DataError(f"{record.path} has the box {box!r}; a box is x, y, width and height.")
+        record.boxes += [found[0], found[1], found[0] + found[2], found[1] + found[3]]
+    if len(record.boxes) != 4 * len(record.box_labels):
+        raise DataError(f"{record.path} has {len(record.boxes) // 4} boxes, but {len(record.box_labels)} labels.")
     parsed.task = Task.DETECTION
 
 

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from drivetrain.data.cache_entries import mark_used
 from drivetrain.errors import DataError
 from drivetrain.images.file import NoImage, open_image
 from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
 
-def stored_image(image: Any, where: str) -> str:
+def stored_image(image: Any, where: str, group: str = "") -> str:
     """The absolute path of a file with the image; one that is a file already stays where it is.
 
     Args:
         image: a path, the bytes of a file, ``{"path": ..., "bytes": ...}``, a Pillow image, or an array or tensor of
             ``(H, W)``, ``(H, W, 3)`` or ``(3, H, W)``, uint8 of 0 to 255 or float of 0 to 1, RGB.
         where: what the image is, for messages.
+        group: a name of the source, whose images are to lie together; ``""`` where it has none.
 
     Raises:
         DataError: it is none of these.
@@ -33,20 +35,22 @@ def stored_image(image: Any, where: str) -> str:
     if isinstance(image, str | Path):
         return str(Path(image).absolute())
     if isinstance(image, bytes):
-        return _written(image, _suffix(image, where))
+        return _written(image, _suffix(image, where), group)
     if isinstance(image, Image.Image):
         picture = image
     else:
         picture = Image.fromarray(_pixels(image, where))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    return _written(buffer.getvalue(), ".png")
+    return _written(buffer.getvalue(), ".png", group)
 
 
-def _written(content: bytes, suffix: str) -> str:
+def _written(content: bytes, suffix: str, group: str) -> str:
     key = hashlib.blake2b(content, digest_size=16).hexdigest()
-    target = cache_dir() / "pictures" / key[:2] / f"{key}{suffix}"
-    if not target.is_file():
+    target = cache_dir() / "pictures" / (group or key[:2]) / f"{key}{suffix}"
+    if target.is_file():
+        mark_used(target.parent)
+    else:
         with files.whole_file(target) as partial:
             partial.write_bytes(content)
     return str(target)

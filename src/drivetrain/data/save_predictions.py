@@ -38,9 +38,8 @@ HOLDS = {
     "cvat": _MAPPED,
     "dota": frozenset({Task.DETECTION, Task.ORIENTED_DETECTION}),
     "mvtec": frozenset({Task.ANOMALY}),
-    "label_studio": frozenset(
-        {Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION, Task.DETECTION, Task.ORIENTED_DETECTION}
-    ),
+    "label_studio": _MAPPED - {Task.KEYPOINT_DETECTION},
+    "labelme": _MAPPED - {Task.KEYPOINT_DETECTION},
     "parquet": _MAPPED,
     "datumaro": _MAPPED,
     "image_folder": frozenset({Task.CLASSIFICATION}),

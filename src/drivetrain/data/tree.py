@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from drivetrain.images.file import is_hidden
 from drivetrain.images.read import IMAGE_SUFFIXES
 
+_CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG})
+_NOWHERE = frozenset({errno.ELOOP, errno.ENOENT})  # a link to itself or to nothing, or a file that has just gone
+
 
 def suffix_of(name: str) -> str:
     """The suffix of a file name in lower case, with its dot."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > name.rfind("/") else ""
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as text: names of files may be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_image(name: str) -> bool:
@@ -32,23 +47,39 @@ class Tree:
 
     Attributes:
         root: the folder, absolute.
-        files: path below the root (with ``/``) -> ``(bytes, modification time in ns)``, sorted.
         folders: every folder below the root, sorted.
         closed: folders below the root that may not be listed.
+        nameless: how many files were left out because their names are not text in any way.
+        respelt: path of an image -> its name in the annotations, where that is spelt otherwise.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links out of the folder
-        files: dict[str, tuple[int, int]] = {}
-        folders: list[str] = []
         self.closed: list[str] = []
-        for name, entry in _walk(str(self.root), "", {os.path.realpath(self.root)}, self.closed):
-            if entry is None:
-                folders.append(name)
-            else:
-                files[name] = entry
-        self.files = {name: files[name] for name in sorted(files)}
+        self.respelt: dict[str, str] = {}
+        self._lines: list[str] = []  # path, bytes and time of each file, which 0 divides: made to be hashed
+        folders: list[str] = []
+        _list(str(self.root), self._lines, folders, self.closed)
+        self._lines.sort()
         self.folders = sorted(folders)
+        self.nameless = self._without_nameless()
+
+    def _without_nameless(self) -> int:
+        """Leave out what has a name of bytes that are no text: no table can hold it. Returns how many files."""
+        try:
+            "\n".join([*self._lines, *self.folders]).encode()
+        except UnicodeEncodeError:
+            kept = [line for line in self._lines if is_text(line)]
+            count = len(self._lines) - len(kept)
+            self._lines, self.folders = kept, list(filter(is_text, self.folders))
+            return count
+        return 0
+
+    @cached_property
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Path below the root (with ``/``) -> ``(bytes, modification time in ns)``, sorted."""
+        cells = (line.split("\0") for line in self._lines)
+        return {name: (int(size), int(time)) for name, size, time in cells}
 
     @cached_property
     def images(self) -> list[str]:
@@ -85,11 +116,22 @@ class Tree:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the names, sizes and modification times."""
-        return fingerprint_of(f"{name}\0{size}\0{time}" for name, (size, time) in self.files.items())
+        return fingerprint_of(self._lines)
+
+    @cached_property
+    def _inner_folders(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self.folders:
+            found.setdefault(name.rpartition("/")[0], []).append(name)
+        return found
 
     def top_folders(self) -> list[str]:
         """The folders directly below the root."""
         return [name for name in self.folders if "/" not in name]
+
+    def folders_in(self, folder: str) -> list[str]:
+        """The folders directly in a folder below the root."""
+        return self._inner_folders.get(folder, [])
 
     def with_suffix(self, *suffixes: str) -> list[str]:
         """The files with one of the lower-case suffixes, sorted."""
@@ -119,27 +161,76 @@ def fingerprint_of(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _walk(folder: str, prefix: str, seen: set[str], closed: list[str]) -> Iterator[tuple[str, tuple[int, int] | None]]:
-    """Files and folders below a folder; links that lead nowhere or in a circle are left out, closed folders noted."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
-        closed.append(prefix.rstrip("/"))
-        return
-    for entry in entries:
-        if is_hidden(entry.name):
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A folder to be listed.
+
+    Attributes:
+        path: absolute.
+        prefix: its name below the root with ``/``, or ``""``.
+        seen: the root, and what the links on the way lead to.
+        linked: whether there is a link on the way.
+    """
+
+    path: str
+    prefix: str
+    seen: frozenset[str]
+    linked: bool = False
+
+
+def _list(root: str, lines: list[str], folders: list[str], closed: list[str]) -> None:
+    """Add a line for each file below a folder, and the folders; what may not be opened goes to ``closed``."""
+    waiting = [_Waiting(root, "", frozenset({os.path.realpath(root)}))]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with _opened(place.path) as handle, os.scandir(handle) as entries:
+                inner = _list_one(place, entries, lines)
+        except OSError as error:
+            if error.errno in _CLOSED:
+                closed.append(place.prefix.rstrip("/"))
+            elif error.errno not in _NOWHERE:
+                raise
             continue
-        name = prefix + entry.name
+        folders += [found.prefix[:-1] for found in inner]
+        waiting += inner
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[int | str]:
+    """A folder to be listed, opened where that is possible: its files are found without its whole path then."""
+    if os.scandir not in os.supports_fd:
+        yield folder
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _list_one(place: _Waiting, entries: Iterable[os.DirEntry[str]], lines: list[str]) -> list[_Waiting]:
+    """Add the lines of the files of a folder, and return the folders in it.
+
+    Links that lead nowhere or in a circle are left out.
+    """
+    prefix, inner = place.prefix, []
+    for entry in entries:
+        name = entry.name
+        if is_hidden(name):
+            continue
         try:
             if entry.is_dir():
-                real = os.path.realpath(entry.path)
-                if real not in seen:
-                    yield name, None
-                    inner = seen | {real} if entry.is_symlink() else seen
-                    yield from _walk(entry.path, name + "/", inner, closed)
-            elif entry.is_file():
-                stat = entry.stat()
-                yield name, (stat.st_size, stat.st_mtime_ns)
+                is_link, path = entry.is_symlink(), f"{place.path}{os.sep}{name}"
+                real = os.path.realpath(path) if is_link or place.linked else ""
+                if real not in place.seen:
+                    seen = place.seen | {real} if is_link else place.seen
+                    inner.append(_Waiting(path, f"{prefix}{name}/", seen, is_link or place.linked))
+            else:
+                found = entry.stat()
+                if stat.S_ISREG(found.st_mode):
+                    lines.append(f"{prefix}{name}\0{found.st_size}\0{found.st_mtime_ns}")
         except OSError as error:
-            if error.errno != errno.ELOOP:  # a link to itself
+            if error.errno not in _NOWHERE:
                 raise
+    return inner

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivetrain.data.mask_objects import with_mask_objects
 from drivetrain.data.writers import WRITERS
 from drivetrain.errors import DataError, OptionError, near
 from drivetrain.machine.files import explained
 from drivetrain.machine.packages import import_object
+from drivetrain.types import Task
 
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
@@ -31,7 +33,8 @@ def write_dataset(
         data: what to write.
         path: a folder that does not exist yet, or is empty.
         format: ``"coco"`` (keeps masks, crowds, keypoints and scores), ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``,
-            ``"mvtec"``, ``"label_studio"``, ``"parquet"`` (keeps all), ``"datumaro"`` or ``"image_folder"``.
+            ``"mvtec"``, ``"label_studio"``, ``"labelme"``, ``"parquet"`` (keeps all), ``"datumaro"`` or
+            ``"image_folder"``. Class maps become masks of objects where a format has no maps.
         save_media: copy the images; otherwise links to them are made, which break when the images move.
 
     Returns:
@@ -51,13 +54,21 @@ def write_dataset(
     try:
         with explained(target.parent):
             partial.mkdir(parents=True)
-            import_object(WRITERS[format])(data, partial, ImagePlacer(data, copy=save_media))
+            held = with_mask_objects(data) if _masks_become_objects(data, format) else data
+            import_object(WRITERS[format])(held, partial, ImagePlacer(held, copy=save_media))
             if target.exists():
                 target.rmdir()
             partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _masks_become_objects(data: Dataset, format: str) -> bool:  # noqa: A002
+    """Whether a format has no maps but masks of objects; COCO has no place for the kind of a defect beside them."""
+    if format == "coco":
+        return data.task is Task.SEMANTIC_SEGMENTATION
+    return format in ("cvat", "datumaro", "label_studio", "labelme")
 
 
 class ImagePlacer:

@@ -295,8 +295,8 @@ class Predictions(Sequence[Prediction]):
             path: a file (``.json``, ``.csv``), which is replaced if it exists, or a folder.
             format: ``"json"`` (everything), ``"csv"`` (a table), ``"coco"`` (one file with scores if ``path`` ends in
                 ``.json``, else a folder), a folder of ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``, ``"mvtec"``,
-                ``"label_studio"``, ``"parquet"``, ``"datumaro"`` or ``"image_folder"``, or ``"images"`` (drawn
-                pictures). Derived from the suffix of ``path`` if not given; a folder then gets drawn pictures.
+                ``"label_studio"``, ``"labelme"``, ``"parquet"``, ``"datumaro"`` or ``"image_folder"``, or ``"images"``
+                (drawn pictures). Derived from the suffix of ``path`` if not given; a folder then gets drawn pictures.
             save_media: copy the images into the folder instead of linking to them. Frames and arrays, which have
                 no file to link to, are always written.
 

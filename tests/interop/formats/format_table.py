@@ -12,14 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import published_defects as defects
 import published_maps as maps
+import published_people as people
 import published_sets as sets
 
 from drivetrain import load_dataset
 from drivetrain.data.dataset import Dataset
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "formats.md"
-_COUNTED = ("labels", "boxes", "polygons", "masks", "keypoints", "class maps")
+_COUNTED = ("labels", "boxes", "polygons", "masks", "keypoints", "class maps", "defect masks")
 _HEAD = """# Formats
 
 Each row is a small data set, made by Datumaro's own exporter or by hand after the published description of the format,
@@ -42,6 +44,8 @@ class FormatCase:
         datumaro: the name of its importer, ``""`` if it has none.
         why: why ours is right where the counts differ.
         options: of ``load_dataset``.
+        file: what of the folder is given to ``load_dataset``; ``""`` for the folder itself.
+        inside: the folder that is given to Datumaro; ``""`` for the folder itself.
     """
 
     title: str
@@ -49,6 +53,8 @@ class FormatCase:
     datumaro: str = ""
     why: str = ""
     options: tuple[tuple[str, Any], ...] = ()
+    file: str = ""
+    inside: str = ""
 
 
 def exported(root: Path, *, name: str, kind: str) -> None:
@@ -98,6 +104,7 @@ def _exported(title: str, name: str, kind: str, datumaro: str | None = None, **m
 
 
 _MAPS = "one mask for each class there, one map for each image here"
+_FACES = "person and landmarks together there, the attributes as texts"
 
 CASES = (
     _exported("Datumaro JSON", "datumaro", "polygon"),
@@ -164,6 +171,38 @@ CASES = (
     FormatCase("Roboflow, oriented, in pixels", maps.roboflow_obb, "dota"),
     FormatCase("DOTA", maps.dota, "dota"),
     FormatCase("VOC with lists of classes alone", maps.voc_labels_only, "voc_classification"),
+    _exported("LFW, Datumaro's", "lfw", "label"),
+    _exported("Datumaro's zip of images", "image_zip", "label", file="default.zip"),
+    FormatCase(
+        "Geti, zip of a project",
+        people.geti,
+        "datumaro",
+        "the label 'No object' of an image without objects is no annotation here",
+        file="Pets detection-Dataset.zip",
+        inside="unpacked",
+    ),
+    FormatCase("CelebA, attributes", people.celeba, why=_FACES),
+    FormatCase("CelebA, landmarks", people.celeba, why=_FACES, options=(("task", "keypoint_detection"),)),
+    FormatCase("CelebA, persons", people.celeba, why=_FACES, options=(("task", "classification"),)),
+    FormatCase(
+        "MPII", people.mpii_mat, "mpii", "box and joints are one object here; joints that are missing keep their places"
+    ),
+    FormatCase("MOTS without names", people.mots_unnamed),
+    FormatCase("ADE20K, full set of 2016", people.ade20k_2016, "ade20k2017", "parts are left out here"),
+    FormatCase(
+        "ADE20K, full set of 2021",
+        people.ade20k_2021,
+        "ade20k2020",
+        "outline, mask and class map of one object are one object here",
+    ),
+    FormatCase("Mapillary Vistas 1.2", people.mapillary_v1, "mapillary_vistas", _MAPS),
+    FormatCase("MVTec AD", defects.mvtec, "mvtec_segmentation", "image and mask are one here"),
+    FormatCase("MVTec LOCO AD", defects.mvtec_loco, "mvtec_segmentation", "the masks of one image are one here"),
+    FormatCase("BTAD", defects.btad, "mvtec_segmentation", "image and mask are one here"),
+    FormatCase("VisA", defects.visa),
+    FormatCase("Real-IAD", defects.real_iad),
+    FormatCase("KolektorSDD2", defects.ksdd2),
+    FormatCase("Good parts, defects and masks", defects.good_and_defects),
 )
 
 
@@ -179,7 +218,7 @@ def counts(data: Dataset) -> dict[str, int]:
         found["keypoints"] += points
         boxes = 0 if sample.boxes is None else len(sample.boxes)
         found["boxes"] += max(boxes - sum(outlines) - points, 0)
-        found["class maps"] += sample.mask_path is not None
+        found["class maps" if sample.anomalous is None else "defect masks"] += sample.mask_path is not None
     return {kind: found[kind] for kind in _COUNTED if found[kind]}
 
 
@@ -197,18 +236,21 @@ def datumaro_counts(root: Path, name: str) -> tuple[int, int] | None:
 def row(case: FormatCase, root: Path) -> str:
     """The line of the table for one format, its data set made in an empty folder."""
     case.make(root)
-    data = load_dataset(root, cache=False, **dict(case.options))
+    data = load_dataset(root / case.file, cache=False, **dict(case.options))
     found = counts(data)
     told = ", ".join(f"{count} {kind}" for kind, count in found.items())
-    other = datumaro_counts(root, case.datumaro) if case.datumaro else None
+    other = datumaro_counts(root / case.inside, case.datumaro) if case.datumaro else None
     if not case.datumaro:
-        compared = "reads none of this layout"
+        compared = case.why or "reads none of this layout"
+    elif other is None or not other[0]:
+        compared = "Datumaro's importer ends in an error" if other is None else "reads none of this layout"
     elif other == (len(data), sum(found.values())):
         compared = "equal"
     else:
         compared = case.why or f"DIFFERS: {other}"
+    annotations = told or "none"
     option = "".join(f", {name}={value}" for name, value in case.options)
-    return f"| {case.title} | `{data.format}`{option} | {data.task} | {len(data)} | {told} | {compared} |"
+    return f"| {case.title} | `{data.format}`{option} | {data.task} | {len(data)} | {annotations} | {compared} |"
 
 
 def page(rows: list[str]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from drivetrain.data import Dataset, load_dataset
+from drivetrain.data.damage import Damage
 from drivetrain.data.readers import coco
 from drivetrain.data.readers.coco_columns import read_columns
 from drivetrain.errors import DataFormatError
@@ -35,10 +36,10 @@ def write(root: Path, document: Document, name: str = "instances_train.json") ->
 
 def both(root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Dataset, Dataset]:
     """As columns, and entry by entry."""
-    assert all(read_columns(file) is not None for file in root.glob("*.json"))
+    assert all(read_columns(file, Damage()) is not None for file in root.glob("*.json"))
     quick = load_dataset(root, cache=False)
     with monkeypatch.context() as patch:
-        patch.setattr(coco, "all_columns", lambda files: None)
+        patch.setattr(coco, "all_columns", lambda files, damage: None)
         return quick, load_dataset(root, cache=False)
 
 
@@ -151,20 +152,51 @@ def test_outlines_that_are_boxes_are_detection(tmp_path: Path, monkeypatch: pyte
     assert quick.task is Task.DETECTION
 
 
-FAULTS: dict[str, Callable[[Document], Any]] = {
-    "a flat polygon": lambda d: d["annotations"][0].update(segmentation=[1, 1, 9, 1, 9, 9]),
+MENDED: dict[str, Callable[[Document], Any]] = {
+    "an infinite box": lambda d: d["annotations"][0].update(bbox=[1, 2, float("inf"), 4]),
     "an odd ring": lambda d: d["annotations"][0].update(segmentation=[[1, 1, 9, 1, 9, 9, 4]]),
     "three numbers as a box": lambda d: d["annotations"][0].update(bbox=[1, 2, 3]),
     "a negative box": lambda d: d["annotations"][0].update(bbox=[1, 2, -3, 4]),
-    "text in a box": lambda d: d["annotations"][0].update(bbox=[1, 2, "3", 4]),
-    "an infinite box": lambda d: d["annotations"][0].update(bbox=[1, 2, float("inf"), 4]),
     "nothing in a box": lambda d: d["annotations"][0].update(bbox=[1, 2, None, 4]),
     "an id twice": lambda d: d["annotations"][0].update(id=2),
+    "neither box nor outline": lambda d: d["annotations"].append({"id": 99, "image_id": 10, "category_id": 1}),
+    "a box that is none beside an outline": lambda d: d["annotations"][1].update(
+        bbox=[9], segmentation=[[1, 1, 9, 1, 9, 9]]
+    ),
+    "a damaged annotation of no image": lambda d: d["annotations"].append(
+        {"id": 98, "image_id": 777, "category_id": 1, "bbox": [1]}
+    ),
+    "two faults": lambda d: [d["annotations"][n].update(bbox=[1, 2, -3, 4], id=5) for n in (0, 2)],
+}
+
+
+@pytest.mark.parametrize("fault", MENDED)
+def test_a_fault_is_mended_in_the_columns(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = made(0)
+    MENDED[fault](document)
+    quick, slow = both(write(tmp_path, document), monkeypatch)
+    assert_same(quick, slow)
+    assert any(note[0].isdecimal() and "annotations" in note for note in quick.notes), quick.notes
+    faults = []
+    for patched in (False, True):
+        with monkeypatch.context() as patch:
+            if patched:
+                patch.setattr(coco, "all_columns", lambda files, damage: None)
+            try:
+                load_dataset(tmp_path, cache=False, strict=True)
+            except DataFormatError as error:
+                faults.append(str(error))
+    assert len(set(faults)) <= 1
+    assert len(faults) in (0, 2)
+
+
+FAULTS: dict[str, Callable[[Document], Any]] = {
+    "a flat polygon": lambda d: d["annotations"][0].update(segmentation=[1, 1, 9, 1, 9, 9]),
+    "text in a box": lambda d: d["annotations"][0].update(bbox=[1, 2, "3", 4]),
     "no category": lambda d: d["annotations"][0].update(category_id=None),
     "no annotation": lambda d: d["annotations"].insert(0, None),
     "an image id as text": lambda d: d["images"][0].update(id="10"),
     "a mask of another size": lambda d: d["annotations"][0].update(segmentation={"size": [2, 2], "counts": [1, 3]}),
-    "neither box nor outline": lambda d: d["annotations"].append({"id": 99, "image_id": 10, "category_id": 1}),
     "a name that is a number": lambda d: d["categories"][0].update(name=7),
     "keypoints of two lengths": lambda d: [d["annotations"][n].update(keypoints=[1, 1, 2] * (n + 1)) for n in (0, 1)],
 }
@@ -174,8 +206,8 @@ FAULTS: dict[str, Callable[[Document], Any]] = {
 def test_what_is_not_plain_is_looked_at_entry_by_entry(fault: str, tmp_path: Path) -> None:
     document = made(0)
     FAULTS[fault](document)
-    assert read_columns(write(tmp_path, made(0)) / "instances_train.json") is not None
-    assert read_columns(write(tmp_path, document) / "instances_train.json") is None
+    assert read_columns(write(tmp_path, made(0)) / "instances_train.json", Damage()) is not None
+    assert read_columns(write(tmp_path, document) / "instances_train.json", Damage()) is None
 
 
 def test_an_unknown_category_is_refused_by_its_number(tmp_path: Path) -> None:

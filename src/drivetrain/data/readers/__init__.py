@@ -51,6 +51,7 @@ FORMATS = {
     entry.name: entry
     for entry in (
         # the most specific first
+        Format("real_iad", f"{_HERE}.real_iad", 3),
         Format("mvtec", f"{_HERE}.mvtec", 3),
         Format("anomaly_folder", f"{_HERE}.anomaly_folder", 3),
         Format("voc", f"{_HERE}.voc", 3),
@@ -62,6 +63,11 @@ FORMATS = {
         Format("via", f"{_HERE}.via", 3),
         Format("label_studio", f"{_HERE}.label_studio", 3),
         Format("market1501", f"{_HERE}.market1501", 3),
+        Format("celeba", f"{_HERE}.celeba", 3),
+        Format("mpii", f"{_HERE}.mpii", 3),
+        Format("ade20k", f"{_HERE}.ade20k", 3),
+        Format("mots", f"{_HERE}.mots", 3),
+        Format("parquet", f"{_HERE}.parquet", 3),
         Format("csv", f"{_HERE}.csv", 3),
         Format("mask_folder", f"{_HERE}.mask_folder", 3),
         Format("datumaro", f"{_HERE}.datumaro", 2, guess=True),
@@ -70,4 +76,14 @@ FORMATS = {
     )
 }
 
-FILE_SUFFIXES = {".csv": "csv", ".tsv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
+# the formats whose whole data set is one .json file, by words that such a file has; any other is COCO
+JSON_WORDS = {
+    "real_iad": ('"normal_class"', '"image_path"'),
+    "labelme": ('"shapes"', '"imagePath"'),
+    "via": ('"shape_attributes"', '"region_attributes"'),
+    "label_studio": ('"original_width"', '"to_name"'),
+}
+
+FILE_SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".json": "coco", ".yaml": "yolo", ".yml": "yolo", ".parquet": "parquet",
+}  # fmt: skip

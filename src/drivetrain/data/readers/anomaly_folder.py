@@ -9,6 +9,7 @@ from drivetrain.data.defects import PlacedImage, defect_records
 from drivetrain.data.folder_names import is_subset, look_like_maps, mask_folders, subset_in
 from drivetrain.data.mask_pairs import MaskPairs, pairs_by_suffix
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
+from drivetrain.data.readers import real_iad
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.images.file import NoImage, open_image
@@ -21,6 +22,8 @@ def detect(tree: Tree) -> bool:
     """Whether there is a folder of normal images, and masks; or every image has its ``_GT``."""
     if _is_kolektor(tree):
         return True
+    if real_iad.detect(tree):  # which has lists of its own
+        return False
     masks = mask_folders(tree)
     return bool(_parents(tree, masks, ())) and bool(masks or pairs_by_suffix(tree, tree.images).masks)
 

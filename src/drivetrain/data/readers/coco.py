@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drivetrain.data.damage import Damage, box_of, mask_of, numbers, rings_of
+from drivetrain.data.damage import Damage, numbers
 from drivetrain.data.damage import number as number_of
 from drivetrain.data.find_image import ImageFinder
-from drivetrain.data.geometry import polygon_box
 from drivetrain.data.object_columns import ObjectColumns, joined
 from drivetrain.data.read_record import SUBSET_SPELLINGS, Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.readers.coco_categories import label_numbers, name_keypoints, number_keypoints
 from drivetrain.data.readers.coco_columns import CocoColumns, all_columns
 from drivetrain.data.readers.coco_files import chosen_files, looks_right, read_document
+from drivetrain.data.readers.coco_objects import MOST_SIDE, usable_parts
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
-from drivetrain.images import rle as run_length
 from drivetrain.types import Task
 
 _ORPHANS = "{} annotations of {} are of images that it does not list."
@@ -38,8 +37,14 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     """
     parsed = Parsed([], [], Task.DETECTION, "coco")
     files = [request.file] if request.file else chosen_files(tree, request, parsed)
-    if (plain := all_columns(files)) and (found := _of_columns(files, plain, tree)) is not None:
+    if len(files) > 1 and all(_subset(file) == "train" for file in files):
+        parsed.notes.append(
+            f"Read as one data set: {', '.join(str(file.relative_to(tree.root)) for file in files[:8])}."
+        )
+    damage = Damage(strict=request.strict)
+    if (plain := all_columns(files, damage)) and (found := _of_columns(files, plain, tree)) is not None:
         found.notes[:0] = parsed.notes
+        found.notes += damage.notes()
         return found
     documents = [(file, read_document(file)) for file in files]
     if not documents:
@@ -130,7 +135,7 @@ def _bases(file: Path, tree: Tree, subset: str) -> list[Path]:
 
 
 def _of_columns(files: Sequence[Path], plain: Sequence[CocoColumns], tree: Tree) -> Parsed | None:
-    """The data of documents without a fault; ``None`` if they do not fit together, or have no objects."""
+    """The data of documents in columns; ``None`` if they do not fit together, or have no objects."""
     parsed = Parsed([], [], Task.DETECTION, "coco")
     used = sum((columns.used for columns in plain), Counter[int]())
     parsed.label_names, numbers = label_numbers([columns.categories for columns in plain], used, parsed)
@@ -208,24 +213,20 @@ def _add_annotations(
 
 def _record(image: Mapping[str, Any], path: str) -> Record:
     height, width = number_of(image.get("height")), number_of(image.get("width"))
-    size = (int(height), int(width)) if height and width and min(height, width) >= 1 else None
+    stated = height and width and min(height, width) >= 1 and max(height, width) <= MOST_SIDE
     identity = image["id"]
     if not isinstance(identity, int):
         identity = int(identity) if str(identity).isdecimal() else None
-    return Record(path, size=size, image_id=identity)
+    if identity is not None and not -(2**63) <= identity < 2**63:  # more than the table holds
+        identity = None
+    return Record(path, size=(int(height), int(width)) if stated and height and width else None, image_id=identity)
 
 
 def _add_object(record: Record, annotation: Mapping[str, Any], label: int, damage: Damage, place: str) -> None:
-    polygons, rle = _outline(annotation.get("segmentation"), record.size, damage, place)
-    box = annotation.get("bbox")
-    corners: Sequence[float] | None = box_of(box, damage, place) if box else None
-    if corners is None and polygons:
-        corners = polygon_box(polygons)
-    elif corners is None and rle:
-        corners = run_length.box_of(rle)
-    if corners is None:
-        damage.add("have neither a box nor an outline that could be used, and are no objects here", place)
+    parts = usable_parts(annotation, record.size, damage, place)
+    if parts is None:
         return
+    corners, polygons, rle = parts
     assert record.boxes is not None
     assert record.box_labels is not None
     assert record.area is not None
@@ -278,16 +279,6 @@ def _complete(record: Record, keypoint_values: int) -> None:
             )
     else:
         record.keypoints = None
-
-
-def _outline(
-    segmentation: Any, size: tuple[int, int] | None, damage: Damage, place: str
-) -> tuple[list[list[float]], dict[str, object] | None]:
-    if not segmentation:
-        return [], None
-    if isinstance(segmentation, Mapping):
-        return [], mask_of(segmentation, size, damage, place)
-    return rings_of(segmentation, damage, place), None
 
 
 def _infer_task(parsed: Parsed) -> None:

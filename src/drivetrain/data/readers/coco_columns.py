@@ -1,7 +1,7 @@
 """COCO parsed to columns by Arrow, with no Python object for each annotation.
 
-Only documents without a fault are read so: whatever :mod:`drivetrain.data.readers.coco` would remark, repair or refuse
-is left to it, so that there is one account of what is wrong. Masks as run lengths are looked at one by one.
+Annotations with a fault in their box or outline are repaired one by one, as :mod:`drivetrain.data.readers.coco` does
+it; a document with any other fault is left to it. Masks as run lengths are looked at one by one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from drivetrain.data.damage import Damage, mask_of
 from drivetrain.data.object_columns import RINGS, ObjectColumns, list_sizes, polygon_boxes
+from drivetrain.data.readers.coco_objects import MOST_SIDE, RING, mended
 from drivetrain.errors import DataFormatError
 from drivetrain.images import rle as run_length
 
@@ -54,7 +55,6 @@ _BOM = b"\xef\xbb\xbf"
 # a key cannot be mistaken: within a text its quotes would be written \"
 _MASK = re.compile(rb'"segmentation"(\s*:\s*\{)')
 _COUNTS = re.compile(rb'"counts"(\s*:\s*\[)')
-_RING = 6  # numbers of a triangle
 
 
 class _NotPlainError(Exception):
@@ -108,8 +108,13 @@ class CocoColumns:
         return 0 if self.objects.keypoints is None else self.objects.keypoints.shape[1]
 
 
-def read_columns(file: Path) -> CocoColumns | None:
-    """The content of a file of objects without a fault; ``None`` for any other."""
+def read_columns(file: Path, damage: Damage) -> CocoColumns | None:
+    """The content of a file of objects; ``None`` if it has a fault that cannot be repaired here.
+
+    Args:
+        file: the document.
+        damage: takes note of what is repaired or left out.
+    """
     content = file.read_bytes().removeprefix(_BOM)
     if content.lstrip()[:1] != b"{":
         return None
@@ -119,37 +124,49 @@ def read_columns(file: Path) -> CocoColumns | None:
     reading = pj.ReadOptions(block_size=min(len(content) + 1, 2**31 - 1), use_threads=False)
     try:
         document = pj.read_json(pa.BufferReader(content), read_options=reading, parse_options=parsing)
-        return _columns(document.combine_chunks())
+        return _columns(document.combine_chunks(), file, damage)
     except (pa.ArrowException, _NotPlainError, UnicodeDecodeError, OverflowError):
         return None
 
 
-def _columns(document: pa.Table) -> CocoColumns:
+def _columns(document: pa.Table, file: Path, damage: Damage) -> CocoColumns:
     if document.num_rows != 1:
         raise _NotPlainError
     images, annotations, categories = (_entries(document.column(name).chunk(0)) for name in _SCHEMA.names)
     names, ids, sizes = _images(images)
     rows = _rows_of(annotations.field("image_id"), ids)
     kept = np.flatnonzero(rows >= 0)
-    order = kept[np.argsort(rows[kept], kind="stable")]
-    category_ids = _whole(annotations.field("category_id"))
-    _refuse_repeated(annotations.field("id"))
-    known, times = np.unique(category_ids, return_counts=True)
-    sorted_annotations = annotations.take(pa.array(order))
-    counts = np.bincount(rows[kept], minlength=len(ids)).astype(np.int64)
+    known, times = np.unique(_whole(annotations.field("category_id")), return_counts=True)
     listed = categories.to_pylist()
     if any(category["id"] is None or category["name"] is None for category in listed):
         raise _NotPlainError
+    _note_repeated(annotations.field("id"), damage, file)
+    _require_objects(annotations)
+    used, positions = mended(annotations.take(pa.array(kept)), sizes[rows[kept]], damage, file)
+    rows_used = rows[kept][positions]
+    order = np.lexsort((positions, rows_used))
+    used = used.take(pa.array(order))
+    counts = np.bincount(rows_used, minlength=len(ids)).astype(np.int64)
     return CocoColumns(
         names,
         ids,
         sizes,
         listed,
         Counter(dict(zip(known.tolist(), times.tolist(), strict=True))),
-        category_ids[order],
-        _objects(sorted_annotations, counts, np.repeat(sizes, counts, axis=0)),
+        _whole(used.field("category_id")),
+        _objects(used, counts, np.repeat(sizes, counts, axis=0)),
         len(rows) - len(kept),
     )
+
+
+def _require_objects(annotations: pa.StructArray) -> None:
+    """Labels of whole images are not read here."""
+    if (
+        len(annotations)
+        and not any(list_sizes(annotations.field(name)).any() for name in ("bbox", "segmentation"))
+        and annotations.field("rle").null_count == len(annotations)
+    ):
+        raise _NotPlainError
 
 
 def _entries(column: pa.ListArray) -> pa.StructArray:
@@ -166,7 +183,7 @@ def _images(images: pa.StructArray) -> tuple[list[str], NDArray[np.int64], NDArr
         raise _NotPlainError
     sides = [_numbers(images.field(name), 0.0) for name in ("height", "width")]
     sizes = np.stack(sides, axis=1)
-    sizes[(sizes < 1).any(axis=1)] = 0
+    sizes[((sizes < 1) | (sizes > MOST_SIDE)).any(axis=1)] = 0
     return names.to_pylist(), ids, sizes.astype(np.int64)
 
 
@@ -214,7 +231,7 @@ def _boxes(
 def _polygons(column: pa.ListArray) -> pa.ListArray | None:
     rings = column.flatten()
     lengths = list_sizes(rings)
-    if rings.null_count or (lengths < _RING).any() or (lengths % 2).any():
+    if rings.null_count or (lengths < RING).any() or (lengths % 2).any():
         raise _NotPlainError
     _values(rings)
     return column if len(rings) else None
@@ -282,9 +299,13 @@ def _rows_of(image_ids: pa.Array, ids: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(known, found, -1)
 
 
-def _refuse_repeated(ids: pa.Array) -> None:
-    if pc.count_distinct(ids).as_py() < len(ids) - ids.null_count:
-        raise _NotPlainError
+def _note_repeated(ids: pa.Array, damage: Damage, file: Path) -> None:
+    if pc.count_distinct(ids).as_py() == len(ids) - ids.null_count:
+        return
+    values = ids.drop_null().to_numpy(zero_copy_only=False)
+    _, first = np.unique(values, return_index=True)
+    for identity in np.delete(values, first).tolist():
+        damage.add("have the id of another; all are used", f"{file}, id {identity}")
 
 
 def _whole(column: pa.Array) -> NDArray[np.int64]:
@@ -310,11 +331,16 @@ def _values(column: pa.ListArray) -> NDArray[np.float64]:
     return found
 
 
-def all_columns(files: Sequence[Path]) -> list[CocoColumns] | None:
-    """The content of all files, if every one of them can be read so, and their keypoints are alike."""
+def all_columns(files: Sequence[Path], damage: Damage) -> list[CocoColumns] | None:
+    """The content of all files, if every one of them can be read so, and their keypoints are alike.
+
+    Args:
+        files: the documents.
+        damage: takes note of what is repaired or left out; of no use where not all can be read.
+    """
     found: list[CocoColumns] = []
     for file in files:
-        if (columns := read_columns(file)) is None:
+        if (columns := read_columns(file, damage)) is None:
             return None
         found.append(columns)
     return found if len({columns.keypoint_values for columns in found} - {0}) <= 1 else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivetrain.data.anomaly import mark_anomalies
-from drivetrain.data.find_image import tails
+from drivetrain.data.find_image import ImageFinder, tails
 from drivetrain.data.folder_names import is_subset
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.text import read_text
@@ -16,7 +17,18 @@ from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.types import Task
 
-_PATHS = ("path", "image", "file", "filename", "image_path", "file_path", "filepath", "file_name", "img", "image_name")
+PATH_COLUMNS = (
+    "path",
+    "image",
+    "file",
+    "filename",
+    "image_path",
+    "file_path",
+    "filepath",
+    "file_name",
+    "img",
+    "image_name",
+)
 _LABELS = ("label", "labels", "class", "classes", "category", "categories", "target", "tags", "class_name", "species")
 _SUBSETS = ("subset", "split", "set", "partition", "fold")
 _BOX = ("xmin", "ymin", "xmax", "ymax")
@@ -90,7 +102,11 @@ def _rows(path: Path) -> tuple[list[list[str]], str]:
     text = read_text(path)
     first = text.partition("\n")[0]
     delimiter = max("\t,;", key=first.count)
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(cell.strip() for cell in row)]
+    lines = io.StringIO(text, newline="")  # within quotes a cell may have lines
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise DataFormatError(f"{path} cannot be read as a table: {error}.") from error
     return rows, delimiter if delimiter in first else ""
 
 
@@ -99,13 +115,13 @@ def _columns(rows: list[list[str]], path: str, *, guess: bool = False) -> _Colum
     header = [cell.strip().lower() for cell in rows[0]]
     if is_image(header[0]) and len(header) >= 2:
         return _Columns(0, 1, 2 if len(header) == 3 else None)
-    position = next((header.index(name) for name in _PATHS if name in header), None)
+    position = next((header.index(name) for name in PATH_COLUMNS if name in header), None)
     if position is None:
         if guess:
             return None
         raise DataFormatError(
             f"{path}: none of the columns {', '.join(map(repr, rows[0]))} names the images. "
-            f"Call the column one of: {', '.join(_PATHS)}."
+            f"Call the column one of: {', '.join(PATH_COLUMNS)}."
         )
     columns = _Columns(position)
     columns.label = next((header.index(name) for name in _LABELS if name in header), None)
@@ -134,13 +150,16 @@ def _one_hot(rows: list[list[str]], header: list[str], columns: _Columns) -> lis
     ]
 
 
-def read_rows(rows: list[list[str]], request: ReadRequest, where: str) -> Parsed:
-    """A table in memory, its first row the names of the columns; paths are relative to the working directory.
+def read_rows(
+    rows: list[list[str]], request: ReadRequest, where: str, resolve: Callable[[str], str] | None = None
+) -> Parsed:
+    """A table in memory, its first row the names of the columns.
 
     Args:
         rows: the cells as text.
         request: what the user asked.
         where: what the table is, for messages.
+        resolve: from a path in the table to a file; ``None`` for paths relative to the working directory.
 
     Raises:
         DataFormatError: no column names the images, or none holds labels.
@@ -148,10 +167,14 @@ def read_rows(rows: list[list[str]], request: ReadRequest, where: str) -> Parsed
     """
     if len(rows) < 2:
         raise DataFormatError(f"{where} is empty.")
-    found, names = _read_body(rows, where, lambda name: str(Path(name).expanduser().absolute()), "train")
+    found, names = _read_body(rows, where, resolve or _below_working_directory, "train")
     parsed = _assemble(found, names, request)
     parsed.format = "table"
     return parsed
+
+
+def _below_working_directory(name: str) -> str:
+    return str(Path(name).expanduser().absolute())
 
 
 def _read_table(tree: Tree, path: Path) -> tuple[list[_Row], list[str]]:
@@ -159,7 +182,7 @@ def _read_table(tree: Tree, path: Path) -> tuple[list[_Row], list[str]]:
     if not rows:
         raise DataFormatError(f"{path} is empty.")
     default = next((subset_name(name) for name in (path.stem, path.parent.name) if is_subset(name)), "train")
-    return _read_body(rows, str(path), _Resolver(tree, path.parent), default)
+    return _read_body(rows, str(path), PathResolver(tree, path.parent), default)
 
 
 def _read_body(
@@ -195,14 +218,15 @@ def _box(row: list[str], columns: _Columns, path: str, line: int) -> tuple[float
         raise DataFormatError(f"{path}, row {line}: a box coordinate is not a number ({error}).") from error
 
 
-class _Resolver:
+class PathResolver:
     """From a path in a table to a file: below the table's folder, below one of its folders, or as it is."""
 
     def __init__(self, tree: Tree, folder: Path) -> None:
-        self._tree = tree
+        self._tree, self._finder = tree, ImageFinder(tree)
         self._bases = [folder, *(folder / name for name in ("images", "imgs", "data", "train", "val", "test"))]
 
     def __call__(self, written: str) -> str:
+        """The absolute path of an image by its name in the table; where it was expected if there is no such file."""
         name = written.replace("\\", "/")
         if Path(name).is_absolute() and self._tree.exists(name):
             return str(Path(name))
@@ -213,7 +237,7 @@ class _Resolver:
                     if position:
                         self._bases.insert(0, self._bases.pop(position))
                     return candidate
-        return str(self._bases[0] / name)
+        return self._finder.find(written, self._bases)
 
 
 def _assemble(rows: Sequence[_Row], one_hot_names: list[str], request: ReadRequest) -> Parsed:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.data.anomaly import mark_anomalies
-from drivetrain.data.folder_names import is_for_readers, is_map_name
+from drivetrain.data.class_levels import class_levels
+from drivetrain.data.folder_names import is_for_readers, is_image_name, is_map_name
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.readers.datumaro_objects import collect, complete_keypoints, drop_image_labels
 from drivetrain.data.readers.datumaro_pictures import DatumaroPictures
@@ -37,10 +38,21 @@ def known_formats() -> list[str]:
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there are files beside images, and Datumaro is there to look at them."""
-    return any(not is_image(name) and not is_for_readers(name.rpartition("/")[2]) for name in tree.files) and (
-        is_installed("datumaro")
-    )
+    """Whether there are files beside images, or folders of images that are no classes, and Datumaro to look at them."""
+    beside = any(not is_image(name) and not is_for_readers(name.rpartition("/")[2]) for name in tree.files)
+    return (beside or _is_divided(tree)) and is_installed("datumaro")
+
+
+def _is_divided(tree: Tree) -> bool:
+    """Whether images are in folders that are neither classes nor subsets of them."""
+    names = {part for folder in tree.image_folders for part in folder.split("/")}
+    if not any(is_image_name(name) or is_map_name(name) for name in names):
+        return False
+    try:
+        levels = class_levels(tree)
+    except DataFormatError:
+        return True
+    return not (levels.classes or levels.subsets)
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:

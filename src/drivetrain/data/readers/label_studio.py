@@ -7,6 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from drivetrain.data.brush import decode_brush
 from drivetrain.data.damage import Damage, number, numbers
 from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.folder_names import subset_in
@@ -30,7 +35,7 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """Rectangles, also turned ones, polygons, ellipses, and choices for whole images; cancelled annotations are not.
+    """Rectangles, also turned ones, polygons, ellipses, masks, and choices for images; cancelled annotations are not.
 
     Of several annotations of one task the first is taken.
 
@@ -105,7 +110,7 @@ def _add(found: LabelledObjects, result: Any, place: str) -> None:
         return
     width, height = number(result.get("original_width")), number(result.get("original_height"))
     shape = kind.removesuffix("labels")
-    if shape not in ("rectangle", "polygon", "ellipse"):
+    if shape not in ("rectangle", "polygon", "ellipse", "brush"):
         found.unused[kind] += 1
         return
     if not width or not height:
@@ -115,9 +120,26 @@ def _add(found: LabelledObjects, result: Any, place: str) -> None:
     names = value.get(kind) or value.get("labels") or [UNNAMED]
     name = str(names[0]) if isinstance(names, list) and names else UNNAMED
     try:
-        _draw(found, shape, name, value, (width / 100, height / 100))
+        if shape == "brush":
+            found.add_mask(name, _painted(value, (int(height), int(width))))
+        else:
+            _draw(found, shape, name, value, (width / 100, height / 100))
     except (TypeError, ValueError):
-        found.damage.add("have a shape that is not of finite numbers; it was left out", place)
+        what = "mask that cannot be unpacked" if shape == "brush" else "shape that is not of finite numbers"
+        found.damage.add(f"have a {what}; it was left out", place)
+
+
+def _painted(value: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask that was drawn with the brush.
+
+    Raises:
+        ValueError: it cannot be unpacked, or is of an image larger than any that is opened.
+    """
+    if value.get("format") != "rle" or not isinstance(value.get("rle"), list) or min(size) < 1:
+        raise ValueError("no run lengths")
+    if size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+        raise ValueError("too large")
+    return decode_brush(value["rle"], size)
 
 
 def _draw(found: LabelledObjects, shape: str, name: str, value: Mapping[str, Any], scale: tuple[float, float]) -> None:

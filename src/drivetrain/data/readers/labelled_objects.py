@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from drivetrain.data.damage import Damage
 from drivetrain.data.find_image import ImageFinder
 from drivetrain.data.geometry import polygon_box
 from drivetrain.data.read_record import Parsed, ReadRequest, Record
 from drivetrain.data.text import read_json
 from drivetrain.data.tree import Tree
+from drivetrain.images import rle as run_length
 from drivetrain.types import Task
 
 UNNAMED = "object"
@@ -44,7 +48,7 @@ class LabelledObjects:
 
     def start(self, record: Record) -> None:
         """Go on to another image."""
-        record.boxes, record.polygons = [], []
+        record.boxes, record.polygons, record.rles = [], [], []
         self.records.append(record)
         self.names.append([])
         self.labels.append([])
@@ -57,6 +61,11 @@ class LabelledObjects:
         """Add an object by its outlines, each ``x, y, x, y, ...`` in pixels."""
         self._add(name, polygon_box(rings), rings)
 
+    def add_mask(self, name: str, mask: NDArray[np.bool_]) -> None:
+        """Add an object by its pixels, ``(H, W)`` of the whole image."""
+        rle = run_length.encode_mask(mask)
+        self._add(name, run_length.box_of(rle), [], rle)
+
     def extend(self, index: int, ring: list[float]) -> None:
         """Add an outline to an object of the current image."""
         record = self.records[-1]
@@ -65,10 +74,14 @@ class LabelledObjects:
         record.polygons[index].append(ring)
         record.boxes[4 * index : 4 * index + 4] = polygon_box(record.polygons[index])
 
-    def _add(self, name: str, box: Sequence[float], rings: list[list[float]]) -> None:
+    def _add(
+        self, name: str, box: Sequence[float], rings: list[list[float]], rle: dict[str, object] | None = None
+    ) -> None:
         record = self.records[-1]
         assert record.boxes is not None
         assert record.polygons is not None
+        assert record.rles is not None
+        record.rles.append(rle)
         record.boxes += box
         record.polygons.append(rings)
         self.names[-1].append(name)
@@ -82,12 +95,13 @@ class LabelledObjects:
         outlines = 0
         for record, row in zip(self.records, chosen, strict=True):
             numbers = [number[label] for label in row]
-            outlines += sum(map(bool, record.polygons or ()))
+            outlines += sum(map(bool, (*(record.polygons or ()), *(record.rles or ()))))
+            record.polygons = record.polygons if any(record.polygons or ()) else None
+            record.rles = record.rles if any(record.rles or ()) else None
             if with_objects:
                 record.box_labels = numbers
-                record.polygons = record.polygons if any(record.polygons or ()) else None
             else:
-                record.boxes, record.polygons, record.labels = None, None, list(dict.fromkeys(numbers))
+                record.boxes, record.labels = None, list(dict.fromkeys(numbers))
         parsed = Parsed(self.records, found, self._task(outlines, with_objects=with_objects), name)
         parsed.notes += self.damage.notes()
         parsed.skipped = self.skipped

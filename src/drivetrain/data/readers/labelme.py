@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from drivetrain.data.damage import Damage, number, numbers
 from drivetrain.data.find_image import ImageFinder
@@ -15,6 +21,7 @@ from drivetrain.data.readers.labelled_objects import UNNAMED, LabelledObjects, e
 from drivetrain.data.text import has_words
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
+from drivetrain.images.file import NoImage, open_image
 
 _GLANCES = 3
 
@@ -38,10 +45,11 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         if path is None:
             found.skipped.append((file, f"names the image {document.get('imagePath')!r}, which was not found"))
             continue
-        found.start(Record(path, subset_in((tree.relative(file) or "").rpartition("/")[0]), _size(document)))
+        size = _size(document)
+        found.start(Record(path, subset_in((tree.relative(file) or "").rpartition("/")[0]), size))
         flags = document.get("flags")
         found.labels[-1] += [str(name) for name, is_set in flags.items() if is_set] if isinstance(flags, dict) else []
-        _add_shapes(found, document["shapes"], file)
+        _add_shapes(found, document["shapes"], file, size)
     if not found.records and not found.skipped:
         raise DataFormatError(f"{tree.root} is not in the format of LabelMe: no .json file has 'shapes'.")
     return found.parsed("labelme")
@@ -65,7 +73,7 @@ def _size(document: Mapping[str, Any]) -> tuple[int, int] | None:
     return (int(height), int(width)) if height and width else None
 
 
-def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str) -> None:
+def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str, size: tuple[int, int] | None) -> None:
     """Shapes of one group and label are parts of one object."""
     groups: dict[tuple[str, str], int] = {}
     for position, shape in enumerate(shapes):
@@ -81,6 +89,15 @@ def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str) -> None:
             xs, ys = flat[0::2], flat[1::2]
             found.add_box(name, (min(xs), min(ys), max(xs), max(ys)))
             continue
+        if kind == "mask":
+            mask = _pasted(shape.get("mask"), points[0], size)
+            if mask is None:
+                found.damage.add(
+                    "have a mask that cannot be read, or that does not fit the image; it was left out", place
+                )
+            else:
+                found.add_mask(name, mask)
+            continue
         if kind == "circle" and len(points) == 2:
             radius = ((points[0][0] - points[1][0]) ** 2 + (points[0][1] - points[1][1]) ** 2) ** 0.5
             flat = ellipse(*points[0], radius, radius)
@@ -94,6 +111,23 @@ def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str) -> None:
         else:
             groups[group] = len(found.names[-1])
             found.add_rings(name, [flat])
+
+
+def _pasted(text: Any, corner: tuple[float, float], size: tuple[int, int] | None) -> NDArray[np.bool_] | None:
+    """The mask of the whole image out of that of a part, as PNG in base64, by the first pixel of the part."""
+    if not isinstance(text, str) or size is None or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+        return None
+    try:
+        with open_image(io.BytesIO(base64.b64decode(text, validate=True))) as image:
+            part = np.asarray(image.convert("L")) > 0
+    except (ValueError, NoImage):
+        return None
+    left, top = (round(value) for value in corner)
+    if left < 0 or top < 0 or top + part.shape[0] > size[0] or left + part.shape[1] > size[1]:
+        return None
+    mask = np.zeros(size, np.bool_)
+    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return mask
 
 
 def _points(shape: Any) -> list[tuple[float, float]] | None:

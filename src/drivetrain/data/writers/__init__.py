@@ -11,6 +11,7 @@ WRITERS = {
     "dota": "drivetrain.data.writers.dota:write",
     "mvtec": "drivetrain.data.writers.mvtec:write",
     "label_studio": "drivetrain.data.writers.label_studio:write",
+    "labelme": "drivetrain.data.writers.labelme:write",
     "parquet": "drivetrain.data.writers.parquet:write",
     "datumaro": "drivetrain.data.writers.datumaro:write_datumaro",
 }

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
+from drivetrain.data.brush import encode_brush
 from drivetrain.data.tasks import has_corners
 from drivetrain.errors import DataError
+from drivetrain.images import rle as run_length
 from drivetrain.types import Sample
 
 if TYPE_CHECKING:
@@ -24,13 +26,13 @@ _LOCAL = "/data/local-files/?d="  # how Label Studio names files of its own disk
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write labels of images, boxes (turned ones too) and polygons, each part of an object as a polygon of its own.
+    """Write labels of images, boxes (turned ones too), masks, and each part of an outline as a polygon of its own.
 
     The names of the images are those that Label Studio gives files below ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT``,
     which has to be the folder that is written.
 
     Raises:
-        DataError: there are keypoints or masks, which ``format='coco'`` holds.
+        DataError: there are keypoints, which ``format='coco'`` holds.
     """
     if data.keypoint_names:
         raise DataError("format='label_studio' is written without keypoints, and this data set has some: use 'coco'.")
@@ -60,18 +62,17 @@ def _config(data: Dataset) -> str:
         '<View>\n  <Image name="image" value="$image"/>\n'
         f'  <Choices name="choice" toName="image" choice="multiple">\n{choices}  </Choices>\n'
         f'  <RectangleLabels name="box" toName="image" canRotate="true">\n{labels}  </RectangleLabels>\n'
-        f'  <PolygonLabels name="polygon" toName="image">\n{labels}  </PolygonLabels>\n</View>\n'
+        f'  <PolygonLabels name="polygon" toName="image">\n{labels}  </PolygonLabels>\n'
+        f'  <BrushLabels name="brush" toName="image">\n{labels}  </BrushLabels>\n</View>\n'
     )
 
 
 def _results(
     sample: Sample, scores: list[float] | None, names: tuple[str, ...], *, oriented: bool
 ) -> list[dict[str, Any]]:
-    if sample.box_labels is None:
-        chosen = [names[int(label)] for label in sample.labels]
-        return [_result("choices", sample, {"choices": chosen}, "choice", "c")] if chosen else []
-    found = []
-    for index, label in enumerate(sample.box_labels.tolist()):
+    chosen = [names[int(label)] for label in sample.labels]
+    found = [_result("choices", sample, {"choices": chosen}, "choice", "c")] if chosen else []
+    for index, label in enumerate(() if sample.box_labels is None else sample.box_labels.tolist()):
         for part, (kind, value) in enumerate(_shapes(sample, index, oriented=oriented)):
             result = _result(
                 kind, sample, value | {kind: [names[label]]}, kind.removesuffix("labels"), f"{index}_{part}"
@@ -99,11 +100,8 @@ def _result(kind: str, sample: Sample, value: dict[str, Any], control: str, name
 def _shapes(sample: Sample, index: int, *, oriented: bool) -> list[tuple[str, dict[str, Any]]]:
     """The type and coordinates of each shape of an object, in percent of the image."""
     height, width = sample.size
-    if sample.rles is not None and sample.rles[index] is not None:
-        raise DataError(
-            f"{sample.path}: object {index} has a mask, which format='label_studio' is written without. Use "
-            "format='coco', which keeps masks."
-        )
+    if sample.rles is not None and (rle := sample.rles[index]) is not None:
+        return [("brushlabels", {"format": "rle", "rle": encode_brush(run_length.decode_mask(rle))})]
     rings = sample.polygons[index] if sample.polygons is not None else ()
     if oriented:
         return [("rectanglelabels", _turned(rings[0].astype(float).tolist(), height, width))]

@@ -83,8 +83,8 @@ def predict(
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
         output_format: json, csv, coco (a file if output ends in .json, else a folder), yolo, voc, cvat, dota,
-            mvtec, label_studio, parquet, datumaro, image_folder, or images (drawn); by default derived from the suffix
-            of output.
+            mvtec, label_studio, labelme, parquet, datumaro, image_folder, or images (drawn); by default derived from
+            the suffix of output.
         save_media: copy the images into the folder of output.
 
     Returns:
