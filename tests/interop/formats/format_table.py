@@ -188,14 +188,16 @@ CASES = (
         "MPII", people.mpii_mat, "mpii", "box and joints are one object here; joints that are missing keep their places"
     ),
     FormatCase("MOTS without names", people.mots_unnamed),
-    FormatCase("ADE20K, full set of 2016", people.ade20k_2016, "ade20k2017", "parts are left out here"),
+    FormatCase(
+        "ADE20K, full set of 2016", people.ade20k_2016, "ade20k2017", "parts are left out here", inside="images"
+    ),
     FormatCase(
         "ADE20K, full set of 2021",
         people.ade20k_2021,
         "ade20k2020",
         "outline, mask and class map of one object are one object here",
     ),
-    FormatCase("Mapillary Vistas 1.2", people.mapillary_v1, "mapillary_vistas", _MAPS),
+    FormatCase("Mapillary Vistas 1", people.mapillary_v1, "mapillary_vistas", _MAPS),
     FormatCase("MVTec AD", defects.mvtec, "mvtec_segmentation", "image and mask are one here"),
     FormatCase("MVTec LOCO AD", defects.mvtec_loco, "mvtec_segmentation", "the masks of one image are one here"),
     FormatCase("BTAD", defects.btad, "mvtec_segmentation", "image and mask are one here"),

@@ -99,7 +99,7 @@ def ade20k_2021(root: Path) -> None:
 
 
 def mapillary_v1(root: Path) -> None:
-    """Mapillary Vistas 1.2: ``labels`` and ``instances`` beside ``images``, and ``config.json``."""
+    """Mapillary Vistas 1: ``labels`` and ``instances`` beside ``images``, and ``config.json``."""
     for subset in ("training", "validation"):
         for name in "ab":
             photo(root / subset / "images" / f"{name}.jpg")
