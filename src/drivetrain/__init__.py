@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
     from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
     from drivetrain.engines.ultralytics.engine import UltralyticsEngine as UltralyticsEngine
+    from drivetrain.export.deployment import deploy as deploy
     from drivetrain.export.verification import verify as verify
     from drivetrain.models.registry import list_engines as list_engines
     from drivetrain.models.registry import list_models as list_models
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.runtime import Predictor as Predictor
     from drivetrain.runtime import load as load
     from drivetrain.runtime.artifact import Artifact as Artifact
+    from drivetrain.types import BenchmarkResult as BenchmarkResult
     from drivetrain.types import Metrics as Metrics
     from drivetrain.types import Prediction as Prediction
     from drivetrain.types import Predictions as Predictions
@@ -38,6 +40,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
 _PUBLIC = {
     "AnomalibEngine": "drivetrain.engines.anomalib.engine:AnomalibEngine",
     "Artifact": "drivetrain.runtime.artifact:Artifact",
+    "BenchmarkResult": "drivetrain.types:BenchmarkResult",
     "Dataset": "drivetrain.data:Dataset",
     "Engine": "drivetrain.engine:Engine",
     "EngineSpec": "drivetrain.models.spec:EngineSpec",
@@ -52,6 +55,7 @@ _PUBLIC = {
     "TuneResult": "drivetrain.types:TuneResult",
     "UltralyticsEngine": "drivetrain.engines.ultralytics.engine:UltralyticsEngine",
     "check_dataset": "drivetrain.engine.check_dataset:check_dataset",
+    "deploy": "drivetrain.export.deployment:deploy",
     "explain_dispatch": "drivetrain.models.resolve:explain_dispatch",
     "list_engines": "drivetrain.models.registry:list_engines",
     "list_models": "drivetrain.models.registry:list_models",

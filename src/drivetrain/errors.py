@@ -24,7 +24,8 @@ Every error derives from :class:`DrivetrainError` and from the built-in error on
     ├── ArtifactError (ValueError)               the exported artefact cannot be used
     ├── ExportError (RuntimeError)               the model could not be exported
     │   ├── ArtifactExistsError (FileExistsError)  an artefact of this name already exists
-    │   └── ParityError                          the artefact's answers differ from the model's
+    │   ├── ParityError                          the artefact's answers differ from the model's
+    │   └── AccuracyDropError                    the optimized artefact is less accurate than allowed
     ├── TrialPruned (RuntimeError)               a trial of a search was stopped early; others are better
     └── TrainingInterrupted (KeyboardInterrupt)  stopped by the user; the last state is saved
 """
@@ -129,6 +130,19 @@ class ParityError(ExportError):
     Args:
         message: what differs.
         report: the :class:`~drivetrain.types.ParityReport` of the comparison, available as :attr:`report`.
+    """
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class AccuracyDropError(ExportError):
+    """An artefact that was made lighter answers worse than was allowed, so it did not get its name.
+
+    Args:
+        message: what was measured.
+        report: what :attr:`drivetrain.Artifact.optimization` would have held, kept as :attr:`report`.
     """
 
     def __init__(self, message: str, report: object = None) -> None:

@@ -118,8 +118,9 @@ def test_the_hooks_of_a_spec_are_those_that_its_framework_defines(spec: EngineSp
 
 
 def test_a_verb_needs_only_hooks_that_there_are() -> None:
-    assert {hook for needs in verbs_of(Engine).values() for hook in needs} <= {*NEEDED, *OPTIONAL}
-    assert defined(OpenVINOEngine.framework_class) == set(), "an artefact answers, and nothing more"
+    hooks = {hook for needs in verbs_of(Engine).values() for need in needs for hook in need.split("|")}
+    assert hooks <= {*NEEDED, *OPTIONAL}
+    assert defined(OpenVINOEngine.framework_class) == {"artifact"}, "an artefact answers, and nothing more"
 
 
 def as_written(hook: str) -> str:

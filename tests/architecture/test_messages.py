@@ -24,6 +24,7 @@ NO_MESSAGES = {
     "cli/completion.py": "scripts of shells",
     "cli/doctor.py": "the program of a probe; its own messages are written for the command line",
     "cli/wording.py": "the patterns of the translation itself",
+    "export/deployed_texts.py": "a Dockerfile, a program and pages that are written",
     "launch/worker.py": "the program of a worker",
     "report/_style.py": "a style sheet",
     "report/page.py": "the markup of a page",

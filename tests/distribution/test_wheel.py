@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -109,6 +110,9 @@ def test_the_base_alone_runs_an_artefact(wheel: Path, tmp_path: Path) -> None:
     assert answers == "Predictions(4 images, task='classification', labels=2)\n"
     command = (installed / "drivetrain", "predict", "--model", artifact, "--source", pictures, "--json")
     assert '"7"' in run(*command, folder=tmp_path)
+    container = drivetrain.deploy(artifact, tmp_path / "container", wheel=wheel)
+    lines = run(installed / "python", "predict.py", pictures, folder=container).splitlines()
+    assert [json.loads(line)["size"] for line in lines] == [[28, 28]] * 4
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from drivetrain.cli.answer import Answer, Command
 Shell = Literal["bash", "zsh"]
 RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
 Backend = Literal["auto", "openvino", "onnxruntime"]
+DeployForm = Literal["docker", "model_server"]
 Licence = Literal["permissive"]
 DataOutputFormat = Literal[
     "coco", "yolo", "voc", "cvat", "dota", "mvtec", "label_studio", "labelme", "parquet", "datumaro", "image_folder"
@@ -193,6 +194,30 @@ def verify(
     from drivetrain.cli.verify import verify_artifact
 
     return verify_artifact(artifact, device=device, precision=precision, backend=backend)
+
+
+def deploy(
+    artifact: Path,
+    folder: Path,
+    *,
+    form: DeployForm = "docker",
+    name: str | None = None,
+    wheel: Path | None = None,
+    overwrite: bool = False,
+) -> Answer:
+    """Write a folder ready for deployment: a container without PyTorch, or a repository of OpenVINO Model Server.
+
+    Args:
+        artifact: the folder of an artefact.
+        folder: the folder to write.
+        form: docker writes a Dockerfile and a predictor, model_server a repository with its config.
+        name: the name of the model there; taken from the model by default.
+        wheel: the wheel of drivetrain to install in the container; by default this version is asked for by name.
+        overwrite: replace an existing folder.
+    """
+    from drivetrain.cli.deploy_folder import write_folder
+
+    return write_folder(artifact, folder, form=form, name=name, wheel=wheel, overwrite=overwrite)
 
 
 def doctor(*, quick: bool = False) -> Answer:

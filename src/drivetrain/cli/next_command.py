@@ -27,6 +27,10 @@ def next_command(verb: str, engine: Engine, values: Mapping[str, Any], result: A
         return command("drivetrain", "train", "--config", result.config)
     if verb == "export":
         return command("drivetrain", "predict", "--model", result.path, "--source", _images(engine))
+    if verb == "optimize":
+        return command("drivetrain", "benchmark", "--model", result.path)
+    if verb == "benchmark":
+        return None
     can_export = "export_source" in engine.spec.hooks
     if verb == "test" and not can_export:
         return command("drivetrain", "predict", "--model", model, "--source", _images(engine), "--save_images")

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from drivetrain.report.tables import class_rows, number, threshold_rows
+from drivetrain.report.tables import class_rows, number, optimization_lines, task_metrics_line, threshold_rows
 
 if TYPE_CHECKING:
     from drivetrain.runtime.artifact import Artifact
-    from drivetrain.types import Metrics, Predictions, TrainResult, TuneResult
+    from drivetrain.types import BenchmarkResult, Metrics, Predictions, TrainResult, TuneResult
 
 _MOST_ROWS = 20
 _WIDTH = 80
+_STAGES = {"network": "network alone", "arrays": "from images to answers", "files": "from files to answers"}
 _TUNE = ("work_dir", "config", "best", "value", "metric", "best_checkpoint", "importances")
 
 
@@ -222,6 +223,11 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
     if artifact.licences:
         page.line(f"licences  {licences_text(artifact.licences)}")
     parity = artifact.parity
+    if artifact.optimization:
+        page.line(f"lighter   than {artifact.optimization['source']}, by {artifact.optimization['method']}")
+        for line in optimization_lines(artifact.optimization):
+            page.line(f"          {line}")
+        return
     if not parity:
         page.line("It was not compared with the model it was made from.")
         return
@@ -231,6 +237,31 @@ def artifact_text(artifact: Artifact, page: Page) -> None:
     ]
     page.table(("compared with the model", "largest difference", "allowed"), rows)
     page.line(f"Same decision on {parity['agreement']:.1%} of {len(parity['images'])} images.")
+    if line := task_metrics_line(parity, artifact.task.main_metric):
+        page.line(line)
+
+
+# --- benchmark -------------------------------------------------------------------------------------------------------
+
+
+def _benchmark_text(result: BenchmarkResult, page: Page) -> None:
+    page.line(f"{result.measured:<9} {result.model}")
+    page.line(f"runtime   {result.runtime} on {result.device}, {result.precision}, {result.threads or '?'} threads")
+    page.line(f"asked for {result.hint}: {result.streams} at a time, batch size {result.batch_size}")
+    rows = []
+    for name, stage in result.stages.items():
+        times = stage.get("latency_ms", {})
+        latency = [f"{times[key]:.2f}" if times else "" for key in ("median", "p90", "p99")]
+        rows.append((_STAGES[name], f"{stage['images_per_second']:.1f}", *latency))
+    page.table(("", "images/s", "median ms", "p90", "p99"), rows)
+    page.line(f"ready after {result.load_seconds:.2f} s, first answer after {1e3 * result.first_seconds:.0f} ms more")
+    memory = result.memory
+    size = f"model {result.model_bytes / 1e6:.2f} MB on disk; " if result.model_bytes else ""
+    page.line(
+        f"{size}memory {memory['peak'] / 1e6:.0f} MB at the peak, {memory['added'] / 1e6:.0f} MB of it added here"
+    )
+    for note in result.notes:
+        page.line(note)
 
 
 # --- predictions -----------------------------------------------------------------------------------------------------
@@ -266,5 +297,6 @@ _SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
     "TrainResult": (_train_json, _train_text),
     "TuneResult": (_tune_json, _tune_text),
     "Artifact": (artifact_json, artifact_text),
+    "BenchmarkResult": (lambda result: result.to_dict(), _benchmark_text),
     "Predictions": (lambda predictions: predictions.to_dict(), _predictions_text),
 }

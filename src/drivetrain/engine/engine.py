@@ -15,7 +15,9 @@ from drivetrain.engine.old_hooks import OldHooks, OldNames, old_framework
 from drivetrain.engine.recipe import Recipe
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.verbs import known_options, require_known
+from drivetrain.engine.verbs.benchmark import benchmark as _benchmark
 from drivetrain.engine.verbs.export import export as _export
+from drivetrain.engine.verbs.optimize import optimize as _optimize
 from drivetrain.engine.verbs.predict import predict as _predict
 from drivetrain.engine.verbs.test import test as _test
 from drivetrain.engine.verbs.train import train as _train
@@ -143,6 +145,8 @@ class Engine(OldNames, EngineState):
     test = known_options(_test)
     predict = known_options(_predict)
     export = known_options(_export)
+    optimize = known_options(_optimize)
+    benchmark = known_options(_benchmark)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from drivetrain.engine.data import SHOWN, EngineData, spread
 from drivetrain.errors import OptionError, UnsupportedError
 from drivetrain.launch.setup import Setup
+from drivetrain.machine.device import device_in_use
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.licence import UNKNOWN
 from drivetrain.models.spec import EngineSpec, claimed_by
 from drivetrain.runs.record import RunRecord, own_checkpoint
-from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
+from drivetrain.types.options import ExportFormat, TrainOptions
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
     from drivetrain.images.auto_tiling import TileChoice
     from drivetrain.runs.run import Run
+    from drivetrain.runtime.artifact import Artifact
     from drivetrain.types import Metrics, Prediction, Sample
 
 _DEFAULT_CONFIDENCE = 0.25
@@ -33,7 +35,7 @@ _DEFAULT_CONFIDENCE = 0.25
 #: What every framework must define.
 NEEDED = ("model", "build", "infer")
 #: Hooks that a framework may omit; verbs that need them are then refused.
-OPTIONAL = ("fit", "load_state", "warm_start", "export_source", "test_native")
+OPTIONAL = ("fit", "load_state", "warm_start", "export_source", "test_native", "artifact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +231,20 @@ class Framework(ABC):
             f"{type(self).__name__} cannot test on a {type(data).__name__}. Give a data set that can be read."
         )
 
+    @property
+    def artifact(self) -> Artifact | None:
+        """The artefact that the model is; ``None`` if the model is still in its framework."""
+        return None
+
     def lacks(self, hook: str) -> UnsupportedError:
         """The error for a hook that this framework does not define."""
         return UnsupportedError(f"The engine {self.spec.name!r} cannot do this: it has no {hook!r}.")
 
     # --- facts with a default ----------------------------------------------------------------------------------------
+
+    def runtime_options(self) -> dict[str, Any]:
+        """Where the model computes, its ``device``; of an artefact how it was loaded, as arguments of ``load``."""
+        return {"device": device_in_use(self.setup.device)}
 
     def check_options(self, options: TrainOptions) -> None:
         """Refuse options of ``train`` that this framework cannot honour, before anything is built.
@@ -260,7 +271,7 @@ class Framework(ABC):
         """The sensitivity of the answers: that given to the verb, else the model's own; ``None`` if it has none."""
         return None
 
-    def artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
+    def artifact_name(self, format: ExportFormat, precision: str) -> str:  # noqa: A002
         """The default folder name of an artefact, as in the spec."""
         return self.spec.artifact_name(format, precision)
 

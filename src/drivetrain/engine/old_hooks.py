@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from drivetrain.engine.data import require_path
 from drivetrain.engine.framework import FitResult, Framework
 from drivetrain.engine.state import EngineState
-from drivetrain.types.options import ExportFormat, ExportPrecision, TrainOptions
+from drivetrain.types.options import ExportFormat, TrainOptions
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class OldHooks(Framework):
     def default_confidence(self) -> float:
         return self.engine._default_confidence()
 
-    def artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
+    def artifact_name(self, format: ExportFormat, precision: str) -> str:  # noqa: A002
         return self.engine._artifact_name(format, precision)
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
@@ -194,7 +194,7 @@ class OldNames(EngineState):
     def _default_confidence(self) -> float:
         return Framework.default_confidence(self.framework)
 
-    def _artifact_name(self, format: ExportFormat, precision: ExportPrecision) -> str:  # noqa: A002
+    def _artifact_name(self, format: ExportFormat, precision: str) -> str:  # noqa: A002
         return Framework.artifact_name(self.framework, format, precision)
 
     def _upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:

@@ -95,6 +95,18 @@ def compare_predictions(
     )
 
 
+def distance(task: Task, reference: Prediction, candidate: Prediction) -> float:
+    """How far an answer is from another about the same image: 0 for the same, towards 1 the further they are apart."""
+    found = _compare(task, reference, candidate)
+    shares = [_share_of(value, DEFAULT_TOLERANCE[name]) for name, value in found.items() if name != "agrees"]
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _share_of(difference: float, tolerance: float) -> float:
+    """1/2 where a difference is as large as rounding weights may make it."""
+    return 1.0 if not np.isfinite(difference) else difference / (difference + FP16_FACTOR * tolerance)
+
+
 def _compare(task: Task, ours: Prediction, theirs: Prediction) -> dict[str, float]:
     """Quantity -> difference for one image, and ``agrees``. NaN differences become infinite, so they never pass."""
     if task.is_classification:

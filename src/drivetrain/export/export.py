@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain._version import __version__
 from drivetrain.errors import OptionError, ParityError
 from drivetrain.export.layers import write_layers
 from drivetrain.export.reference import pictures_to_keep, write_reference
 from drivetrain.export.source import ExportSource
 from drivetrain.export.verification import check_answers, in_words, with_usual_precision
+from drivetrain.export.whole_folder import building, take_name
 from drivetrain.images.read import read_image
-from drivetrain.machine.files import explained, write_json
+from drivetrain.machine.files import write_json
 from drivetrain.machine.packages import version_of
 from drivetrain.runs.place import require_new
 from drivetrain.runtime.artifact import Artifact
@@ -47,6 +46,7 @@ def export_artifact(
     engine: str,
     model_name: str,
     tolerance: Mapping[str, float] | None = None,
+    metrics: Callable[[Artifact], Mapping[str, Any]] | None = None,
     overwrite: bool = False,
 ) -> Artifact:
     """Export a model and compare the result with it.
@@ -62,6 +62,8 @@ def export_artifact(
         engine: the engine that exports.
         model_name: the name of the model.
         tolerance: quantity -> allowed difference, see :data:`drivetrain.export.compare.DEFAULT_TOLERANCE`.
+        metrics: measures artefact and model with the task's metrics; its result goes into the report as
+            ``details["task_metrics"]`` and decides nothing.
         overwrite: replace an existing ``directory``.
 
     Returns:
@@ -77,7 +79,7 @@ def export_artifact(
     final = Path(directory).absolute()
     _check(final, format, precision, reference, images, overwrite=overwrite)
     report_beside = final.with_name(f"{final.name}.parity.json")
-    with _building(final) as folder:
+    with building(final) as folder:
         artifact = _write(source, folder, format, engine, model_name)
         pictures = [read_image(path) for path in images] if reference is not None else []
         expected = None
@@ -85,13 +87,14 @@ def export_artifact(
             expected = reference(pictures)
             artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
         if precision == "fp16":  # only now: rounding must not mask a wrong conversion
-            artifact = _halved(artifact)
+            artifact = halved(artifact)
             if expected is not None:
                 artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
         if reference is not None:
-            _keep_reference(artifact, reference, pictures)
+            artifact = _measured(artifact, metrics)
+            keep_reference(artifact, reference, pictures)
         artifact = artifact.write_manifest()
-        _take_name(folder, final)
+        take_name(folder, final)
         report_beside.unlink(missing_ok=True)
     return replace(artifact, path=final)
 
@@ -115,19 +118,6 @@ def _check(
         raise OptionError("images is empty; an artefact is compared with the model on real images: give at least one.")
     if not overwrite:
         require_new(final)
-
-
-@contextmanager
-def _building(final: Path) -> Iterator[Path]:
-    """A folder next to the final one, on the same file system, that is removed unless it was renamed."""
-    with explained(final.parent):
-        final.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
-    try:
-        folder.chmod(0o755)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write(source: ExportSource, folder: Path, format: ExportFormat, engine: str, model_name: str) -> Artifact:  # noqa: A002
@@ -161,17 +151,18 @@ def _write(source: ExportSource, folder: Path, format: ExportFormat, engine: str
         planes=source.planes,
         dynamic_batch=source.dynamic_batch,
         output_names=names,
-        versions={**_versions(), **source.versions},
+        versions={**known_versions(), **source.versions},
         licences=dict(source.licences),
         tiling=source.tiling.to_dict() if source.tiling is not None else {},
+        trained=dict(source.trained),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        drivetrain_version=_drivetrain_version(),
+        drivetrain_version=__version__,
     )
     return artifact.write_manifest()
 
 
-def _halved(artifact: Artifact) -> Artifact:
-    """The artefact with its weights rounded to half precision."""
+def halved(artifact: Artifact) -> Artifact:
+    """The artefact with its weights rounded to half precision, in its place."""
     if artifact.format == "openvino":
         from drivetrain.export.openvino import halve_openvino
 
@@ -206,36 +197,30 @@ def _proven(
     return replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
 
 
-def _keep_reference(artifact: Artifact, reference: Reference, pictures: Sequence[NDArray[np.uint8]]) -> None:
-    """Store a few pictures and the model's answers in the artefact, for ``verify``."""
+def _measured(artifact: Artifact, metrics: Callable[[Artifact], Mapping[str, Any]] | None) -> Artifact:
+    """The artefact with the metrics of the task in its report, where they can be measured."""
+    found = metrics(artifact) if metrics is not None else {}
+    if not found:
+        return artifact
+    details = {**artifact.parity.get("details", {}), "task_metrics": dict(found)}
+    parity = {**artifact.parity, "details": details}
+    write_json(artifact.path / PARITY_NAME, parity)
+    return replace(artifact, parity=parity)
+
+
+def keep_reference(artifact: Artifact, reference: Reference, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """Put a few pictures and the answers about them into an artefact that is being written, for ``verify``.
+
+    Args:
+        artifact: whose graph and files are there, but for these.
+        reference: gives the answers.
+        pictures: ``(H, W, 3) uint8`` RGB.
+    """
     kept = pictures_to_keep(pictures, artifact.image_spec)
     write_reference(artifact.path, kept, reference(kept))
     write_layers(artifact, kept[0])
 
 
-def _take_name(folder: Path, final: Path) -> None:
-    """Rename; an existing artefact is moved away first and deleted only when the new one is in place."""
-    if not final.exists():
-        folder.rename(final)
-        return
-    old = final.with_name(f".{final.name}.{os.getpid()}.old")
-    final.rename(old)
-    try:
-        folder.rename(final)
-    except OSError:
-        old.rename(final)
-        raise
-    if old.is_dir() and not old.is_symlink():
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        old.unlink()
-
-
-def _versions() -> dict[str, str]:
+def known_versions() -> dict[str, str]:
+    """The versions of the packages that matter to an artefact, of those that are installed."""
     return {package: found for package in _PACKAGES if (found := version_of(package)) is not None}
-
-
-def _drivetrain_version() -> str:
-    from drivetrain._version import __version__
-
-    return __version__

@@ -43,6 +43,7 @@ class ExportSource:
         versions: package -> version, in addition to those the exporter adds.
         tiling: the tiles that suit the objects in the training data; filled in by the verb.
         licences: licences of the ``code`` and the published ``weights`` of the model; filled in by the verb.
+        trained: what the weights came from, see :attr:`drivetrain.Artifact.trained`; filled in by the verb.
     """
 
     image_spec: ImageSpec
@@ -65,6 +66,7 @@ class ExportSource:
     versions: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
     tiling: TileChoice | None = None
+    trained: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = [name for name in ("module", "ir", "onnx") if getattr(self, name) is not None]

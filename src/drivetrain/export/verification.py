@@ -110,7 +110,7 @@ def check_answers(
         The report; if it did not pass, ``details["cause"]`` is the likely cause, if a usual mistake explains it.
     """
     factor = 1.0
-    if artifact.precision == "fp16" or precision != "f32":
+    if artifact.precision != "fp32" or precision != "f32":
         factor, tolerance = FP16_FACTOR, {**FP16_TOLERANCE, **(tolerance or {})}
     compare = partial(compare_predictions, artifact.task, expected, tolerance=tolerance, factor=factor)
     opened = partial(open_session, artifact, device=device, precision=precision, backend=backend)

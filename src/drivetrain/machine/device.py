@@ -55,6 +55,15 @@ def choose_device(device: str = "auto") -> str:
     return device
 
 
+def device_in_use(device: str = "auto") -> str:
+    """The device that a name stands for where a model computes now; the CPU where PyTorch was never loaded.
+
+    Raises:
+        OptionError: there is no such device on this machine.
+    """
+    return choose_device(device) if "torch" in sys.modules else device.replace("auto", "cpu")
+
+
 def accelerator_peak() -> tuple[int | None, int | None]:
     """The peak memory this process has used on its CUDA device, and the memory of that device, both in bytes.
 

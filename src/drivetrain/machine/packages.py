@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,25 @@ def version_of(distribution: str) -> str | None:
     return None
 
 
+def check_installed(module: str, extra: str, *, purpose: str = "") -> None:
+    """Say how to install an optional module if it is missing; it is not imported.
+
+    Args:
+        module: dotted name of the module.
+        extra: the extra of drivetrain that provides it.
+        purpose: what it is needed for; starts the message.
+
+    Raises:
+        MissingDependencyError: the module is not installed.
+    """
+    if not is_installed(module):
+        package = module.partition(".")[0]
+        raise MissingDependencyError(
+            f"{purpose or 'This'} needs the package {package!r}, which is not installed. "
+            f'Install it with: pip install "drivetrain[{extra}]"'
+        )
+
+
 def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
     """Import an optional module, or raise an error that says how to install it.
 
@@ -91,17 +111,12 @@ def require(module: str, extra: str, *, purpose: str = "") -> ModuleType:
     Raises:
         MissingDependencyError: the module is not installed.
     """
-    if not is_installed(module):
-        package = module.partition(".")[0]
-        raise MissingDependencyError(
-            f"{purpose or 'This'} needs the package {package!r}, which is not installed. "
-            f'Install it with: pip install "drivetrain[{extra}]"'
-        )
+    check_installed(module, extra, purpose=purpose)
     return importlib.import_module(module)
 
 
-_NO_TELEMETRY = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1"}
-"""Variables that silence ONNX Runtime, and OpenVINO (by making it think it runs in continuous integration)."""
+_NO_TELEMETRY = {"CI": "true", "ORT_DISABLE_TELEMETRY": "1", "NNCF_CI": "1"}
+"""Variables that silence ONNX Runtime, and OpenVINO and NNCF (by making them think they run in CI)."""
 
 
 def openvino() -> ModuleType:
@@ -115,6 +130,28 @@ def openvino() -> ModuleType:
 def onnxruntime() -> ModuleType:
     """ONNX Runtime, imported so that it neither reports usage over the network nor writes to the user's home."""
     return _import_silently("onnxruntime")
+
+
+def check_nncf() -> None:
+    """Say how to install NNCF if it is missing.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    check_installed("nncf", "optimize", purpose="Quantising")
+
+
+def nncf() -> ModuleType:
+    """NNCF, imported so that it neither reports its use over the network nor says more than errors.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    check_nncf()
+    with without_telemetry():
+        package = importlib.import_module("nncf")
+    package.set_log_level(logging.ERROR)
+    return package
 
 
 def _import_silently(name: str) -> ModuleType:

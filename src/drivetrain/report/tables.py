@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drivetrain.types import Metrics
 from drivetrain.types.results import lower_is_better
@@ -154,3 +154,43 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     cleaned = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in cleaned)
+
+
+def optimization_lines(report: Mapping[str, Any]) -> list[str]:
+    """What ``optimize`` measured, in words.
+
+    Args:
+        report: :attr:`drivetrain.Artifact.optimization`.
+    """
+    before, after, size, layers = report["before"], report["after"], report["bytes"], report["layers"]
+    metrics = ", ".join(f"{name} {number(before[name])} -> {number(after[name])}" for name in report["metrics"])
+    lines = [
+        f"{metrics} on {report['images']} images of {report['subset']} (drop {report['drop']:.4f}, "
+        f"allowed {report['max_drop']:g})",
+        f"weights {size['before'] / 1e6:.2f} -> {size['after'] / 1e6:.2f} MB, "
+        f"{size['before'] / max(size['after'], 1):.1f} times smaller",
+    ]
+    if "latency_ms" in report:
+        times = report["latency_ms"]
+        lines[1] += f"; network {times['before']:.2f} -> {times['after']:.2f} ms an image on this machine"
+    if report["precision"] != "fp16":
+        lines.append(f"{layers['light']} of {layers['with_weights']} layers with weights have 8 bits")
+    if report["calibration"]["images"]:
+        lines[-1] += f"; calibrated with {report['calibration']['images']} images ({report['calibration']['subsets']})"
+    return lines
+
+
+def task_metrics_line(parity: Mapping[str, Any], name: str) -> str:
+    """A metric of the model and of the artefact that was exported from it, in words; ``""`` if it was not measured.
+
+    Args:
+        parity: :attr:`drivetrain.Artifact.parity`.
+        name: of the metric.
+    """
+    found = parity.get("details", {}).get("task_metrics", {})
+    if name not in found.get("model", {}) or name not in found.get("artefact", {}):
+        return ""
+    return (
+        f"{name} {number(found['model'][name])} of the model, {number(found['artefact'][name])} of the artefact on "
+        f"{found['images']} images of {found['subset']}."
+    )

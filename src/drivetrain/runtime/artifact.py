@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from drivetrain.errors import ArtifactError, DrivetrainError, either
+from drivetrain.errors import ArtifactError, DrivetrainError, OptionError, either
 from drivetrain.machine.files import write_json
+from drivetrain.runtime.foreign import bare_model, facts_of
 from drivetrain.types import ImageSpec, Task
 
 ArtifactFormat = Literal["openvino", "onnx"]
-ArtifactPrecision = Literal["fp32", "fp16", "int8"]
+ArtifactPrecision = Literal["fp32", "fp16", "int8", "int8_weights"]
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -31,7 +32,8 @@ class Artifact:
     Attributes:
         path: the folder.
         format: ``"openvino"`` or ``"onnx"``.
-        precision: precision of the stored weights: ``"fp32"``, ``"fp16"`` or ``"int8"``.
+        precision: precision of the stored weights: ``"fp32"``, ``"fp16"``, ``"int8"`` (arithmetic too) or
+            ``"int8_weights"``.
         task: the task of the model.
         label_names: the name of each label, by its number.
         image_spec: how an image becomes the input of the model.
@@ -51,7 +53,10 @@ class Artifact:
         files: name -> ``{"size": bytes, "sha256": hex}`` of every file in the folder except the manifest.
         tiling: the tiles that suit the objects in the training data: ``size``, ``overlap`` and the ``reason``; empty
             if unknown.
+        trained: the ``checkpoint`` and its ``sha256`` that the weights came from, and a ``sensitivity`` that was asked
+            for; empty where this is not known.
         parity: the report of the comparison with the original model, as plain data.
+        optimization: the report of ``optimize``, as plain data; empty if the artefact was not made by it.
         created: ISO time in UTC.
         drivetrain_version: the version that wrote it.
         schema_version: version of the manifest's schema.
@@ -76,7 +81,9 @@ class Artifact:
     licences: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     tiling: dict[str, Any] = field(default_factory=dict)
+    trained: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
+    optimization: dict[str, Any] = field(default_factory=dict)
     created: str = ""
     drivetrain_version: str = ""
     schema_version: int = SCHEMA_VERSION
@@ -87,19 +94,36 @@ class Artifact:
         return self.path / self.model_file
 
     @property
+    def is_bare(self) -> bool:
+        """Whether it is a model file without a manifest, that another tool wrote."""
+        return not self.files
+
+    @property
     def size_bytes(self) -> int:
         """The total size of the files."""
         return sum(int(entry["size"]) for entry in self.files.values())
 
+    @property
+    def model_bytes(self) -> int:
+        """Of the graph and its weights."""
+        weights = self.model_path.with_suffix(".bin")
+        beside = self.format == "openvino" and weights.is_file()
+        return self.model_path.stat().st_size + (weights.stat().st_size if beside else 0)
+
     @classmethod
-    def open(cls, path: str | Path) -> Artifact:
+    def open(cls, path: str | Path, description: Mapping[str, Any] | None = None) -> Artifact:
         """Open an artefact: its folder, its ``manifest.json``, or its ``.xml`` or ``.onnx`` file.
 
-        A model file without a manifest is opened by the ModelAPI metadata in it.
+        A model file without a manifest is opened by what it says of itself, see :mod:`drivetrain.runtime.foreign`.
+
+        Args:
+            path: of the artefact.
+            description: what a model file without a manifest does not say of itself.
 
         Raises:
             ArtifactError: it does not exist; the manifest is missing, broken or from a newer schema; a file is missing
                 or differs in size from the manifest; or the metadata of a plain model file are insufficient.
+            OptionError: a description is given for an artefact that has a manifest.
         """
         path = Path(path)
         if not path.exists():
@@ -110,9 +134,12 @@ class Artifact:
                 + either(f"Engine({str(path)!r}, data).export()", f"drivetrain export --model {path} --data FOLDER")
                 + ", and load the result."
             )
-        if path.is_file() and path.suffix in _MODEL_SUFFIXES and not (path.parent / MANIFEST_NAME).exists():
-            return _open_bare(path)
         folder = path if path.is_dir() else path.parent
+        bare = bare_model(path) if not (folder / MANIFEST_NAME).exists() else None
+        if bare is not None:
+            return Artifact(**facts_of(bare, description))
+        if description is not None:
+            raise OptionError(f"{str(path)!r} has a {MANIFEST_NAME}, so it needs no description. Leave it out.")
         artifact = _from_manifest(folder)
         if path.is_file() and path.suffix in _MODEL_SUFFIXES and path.name != artifact.model_file:
             raise ArtifactError(
@@ -230,103 +257,3 @@ def _parse_manifest(folder: Path, data: dict[str, Any]) -> Artifact:
     if Path(values["model_file"]).name != values["model_file"]:
         raise ValueError(f"model_file={values['model_file']!r} is not a file name")
     return Artifact(**values)
-
-
-def _open_bare(path: Path) -> Artifact:
-    """A model file without a manifest, opened by its ModelAPI metadata."""
-    info, shape, outputs = _xml_metadata(path) if path.suffix == ".xml" else _onnx_metadata(path)
-    kind = info.get("model_type", "")
-    missing = [key for key in ("model_type", "labels") if not info.get(key)]
-    if missing:
-        raise ArtifactError(
-            f"{str(path)!r} has no {MANIFEST_NAME} next to it, and its ModelAPI metadata lack {', '.join(missing)}. "
-            f"Export the model ({_EXPORT}), or add model_info to the file."
-        )
-    if kind.lower() != "classification" or _flag(info, "hierarchical"):
-        raise ArtifactError(
-            f"{str(path)!r} has no {MANIFEST_NAME} next to it, and of plain model files only those with "
-            f"model_type=Classification (not hierarchical) can be run, not {kind!r}. Export the model: {_EXPORT}."
-        )
-    embedded = _flag(info, "embedded_processing")
-    height, width = (
-        (int(info.get("orig_height", 0)), int(info.get("orig_width", 0)))
-        if embedded
-        else (shape[2:4] if len(shape) == 4 and shape[1] == 3 else (0, 0))
-    )
-    if height < 1 or width < 1:
-        raise ArtifactError(f"{str(path)!r} does not say the height and width of its input: shape {shape}.")
-    multilabel = _flag(info, "multilabel")
-    return Artifact(
-        path=path.parent,
-        format="openvino" if path.suffix == ".xml" else "onnx",
-        precision="fp32",
-        task=Task.MULTILABEL_CLASSIFICATION if multilabel else Task.CLASSIFICATION,
-        label_names=tuple(info["labels"].split()),
-        image_spec=_bare_spec(info, height, width, path),
-        decoder="multilabel" if multilabel else "classification",
-        decoder_args={"confidence_threshold": float(info["confidence_threshold"])}
-        if multilabel and "confidence_threshold" in info
-        else {},
-        model_file=path.name,
-        model_name=path.stem,
-        embedded=embedded,
-        output_names=outputs,
-    )
-
-
-def _bare_spec(info: Mapping[str, str], height: int, width: int, path: Path) -> ImageSpec:
-    resize = {"standard": "stretch", "crop": "crop", "fit_to_window_letterbox": "letterbox"}
-    asked = info.get("resize_type", "standard")
-    if asked not in resize:
-        raise ArtifactError(f"{str(path)!r} has resize_type={asked!r}; allowed: {', '.join(resize)}.")
-    mean = [float(value) for value in info.get("mean_values", "").split()] or [0.0] * 3
-    scale = [float(value) for value in info.get("scale_values", "").split()] or [1.0] * 3
-    values: dict[str, Any] = {
-        "height": height,
-        "width": width,
-        "resize": resize[asked],
-        "antialias": False,
-        "pad_value": int(info.get("pad_value", 0)),
-        "mean": [value / 255.0 for value in (mean * 3)[:3]],
-        "std": [value / 255.0 for value in (scale * 3)[:3]],
-    }
-    return ImageSpec.from_dict(values)
-
-
-def _flag(info: Mapping[str, str], key: str) -> bool:
-    return info.get(key, "") in ("True", "YES", "true")
-
-
-def _xml_metadata(path: Path) -> tuple[dict[str, str], tuple[int, ...], tuple[str, ...]]:
-    """``model_info``, the shape of the first input (-1 where dynamic) and the names of the outputs."""
-    from xml.etree import ElementTree as ET
-
-    info: dict[str, str] = {}
-    shape: tuple[int, ...] = ()
-    outputs: list[str] = []
-    try:
-        root = ET.parse(path).getroot()  # noqa: S314 - a local model file; its weights are trusted too
-    except (ET.ParseError, OSError) as error:
-        raise ArtifactError(f"{str(path)!r} is not an OpenVINO model: {error}.") from error
-    for layer in root.iterfind("layers/layer"):
-        if layer.get("type") == "Parameter" and not shape and (data := layer.find("data")) is not None:
-            shape = tuple(int(part) if part.lstrip("-").isdigit() else -1 for part in data.get("shape", "").split(","))
-        elif layer.get("type") == "Result":
-            outputs.append(layer.get("output_names", "") or layer.get("name", ""))
-    for item in root.iterfind("rt_info/model_info/*"):
-        info[item.tag] = item.get("value", "")
-    return info, shape, tuple(outputs)
-
-
-def _onnx_metadata(path: Path) -> tuple[dict[str, str], tuple[int, ...], tuple[str, ...]]:
-    from drivetrain.machine.packages import require
-
-    onnx = require("onnx", "onnx", purpose="Opening an .onnx file that has no manifest")
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise ArtifactError(f"{str(path)!r} is not an ONNX model: {error}.") from error
-    info = {item.key.removeprefix("model_info ").strip(): item.value for item in model.metadata_props}
-    dims = model.graph.input[0].type.tensor_type.shape.dim if model.graph.input else ()
-    shape = tuple(int(dim.dim_value) or -1 for dim in dims)
-    return info, shape, tuple(item.name for item in model.graph.output)

@@ -112,9 +112,53 @@ def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool, p
     Returns:
         The model with the input ``image``, ``(B, H, W, 3) uint8`` RGB of any size, or as given by ``planes``.
     """
+    ops = OpenVinoOps()
+    image, resized = _raw_images(ops, spec, dynamic_batch=dynamic_batch, planes=planes)
+    return _replace_input(model, image, _normalised(ops, resized, spec))
+
+
+def without_resize(model: Model, spec: ImageSpec) -> Model:
+    """Make a model with embedded preprocessing take what its resize gives; :func:`with_resize` undoes it.
+
+    Args:
+        model: of an artefact; is used up.
+        spec: its image spec.
+
+    Returns:
+        The model with one input, ``(B, height, width, 3) float32`` with whole numbers 0..255.
+
+    Raises:
+        ArtifactError: the graph has no embedded preprocessing.
+    """
     ov = openvino()
 
-    ops = OpenVinoOps()
+    node = _resized_node(model)
+    batch = node.output(0).partial_shape[0]
+    image = ov.opset13.parameter(ov.PartialShape([batch, spec.height, spec.width, 3]), ov.Type.f32, INPUT_NAME)
+    image.set_layout(ov.Layout("NHWC"))
+    image.output(0).set_names({INPUT_NAME})
+    for target in node.output(0).get_target_inputs():
+        target.replace_source_output(image.output(0))
+    return _finish(model, image)
+
+
+def with_resize(model: Model, spec: ImageSpec, *, dynamic_batch: bool, planes: bool = False) -> Model:
+    """Make a model that takes resized images, see :func:`without_resize`, take raw ones again.
+
+    Args:
+        model: is used up.
+        spec: what the model expects.
+        dynamic_batch: whether B may differ from 1.
+        planes: take images as ``(B, 3, H, W) float32`` in 0..1.
+    """
+    image, resized = _raw_images(OpenVinoOps(), spec, dynamic_batch=dynamic_batch, planes=planes)
+    return _replace_input(model, image, resized)
+
+
+def _raw_images(ops: OpenVinoOps, spec: ImageSpec, *, dynamic_batch: bool, planes: bool) -> tuple[Any, Any]:
+    """The input of a model that takes raw images, and these images resized."""
+    ov = openvino()
+
     batch = -1 if dynamic_batch else 1
     shape, kind, layout = (
         ([batch, 3, -1, -1], ov.Type.f32, "NCHW") if planes else ([batch, -1, -1, 3], ov.Type.u8, "NHWC")
@@ -125,7 +169,7 @@ def embed_preprocessing(model: Model, spec: ImageSpec, *, dynamic_batch: bool, p
     resized = resize_graph(ops, pixels_of_planes(ops, image) if planes else image, spec)
     resized.set_friendly_name(RESIZED_NAME)
     resized.output(0).set_names({RESIZED_NAME})
-    return _replace_input(model, image, _normalised(ops, resized, spec))
+    return image, resized
 
 
 def pixels_of_planes(ops: GraphOps, planes: Node) -> Node:
@@ -157,11 +201,21 @@ def take_resized(model: Model, spec: ImageSpec, *, embedded: bool, batch: int = 
     pixels = ops.to_float(image)
     if not embedded:
         return _replace_input(model, image, _normalised(ops, pixels, spec))
+    node = _resized_node(model)
+    for target in node.output(0).get_target_inputs():
+        target.replace_source_output(pixels.output(0))
+    return _finish(model, image)
+
+
+def _resized_node(model: Model) -> Any:
+    """The node behind the embedded resize.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     for node in model.get_ops():
         if node.get_output_size() == 1 and RESIZED_NAME in node.output(0).get_names():
-            for target in node.output(0).get_target_inputs():
-                target.replace_source_output(pixels.output(0))
-            return _finish(model, image)
+            return node
     raise ArtifactError(f"the graph has no tensor {RESIZED_NAME!r}, so its preprocessing is unknown. Export it again.")
 
 
@@ -185,6 +239,7 @@ def _finish(model: Model, image: Any) -> Model:
 
     result = ov.Model(model.get_results(), [image], model.get_friendly_name())
     result.validate_nodes_and_infer_types()
-    if model.has_rt_info("model_info"):
-        result.set_rt_info(model.get_rt_info("model_info"), "model_info")
+    for section in ("model_info", "nncf"):
+        if model.has_rt_info(section):
+            result.set_rt_info(model.get_rt_info(section), section)
     return result

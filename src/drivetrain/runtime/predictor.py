@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ def load(
     hint: Hint = "throughput",
     backend: Backend = "auto",
     sensitivity: float | None = None,
+    description: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Load an artefact for prediction; no training framework is needed.
 
@@ -54,6 +55,8 @@ def load(
         backend: ``"openvino"`` or ``"onnxruntime"``; ``"auto"`` runs ``.onnx`` with ONNX Runtime if it is installed.
         sensitivity: how readily an anomaly model classifies images and pixels as anomalous (0..1; 0.5 is the threshold
             from validation); by default that of the export. ``predict`` can override it.
+        description: of a model file of another tool, what it does not say of itself: ``task``, ``label_names``,
+            ``decoder``, ``decoder_args`` and the fields of :class:`drivetrain.types.ImageSpec`.
 
     Raises:
         ArtifactError: the artefact is missing, broken or cannot be loaded.
@@ -61,7 +64,7 @@ def load(
         UnsupportedOptionError: ``sensitivity`` for a model that does not detect anomalies.
     """
     check_sensitivity(sensitivity)
-    artifact = Artifact.open(path)
+    artifact = Artifact.open(path, description)
     check_sensitivity(sensitivity, artifact.task)
     opened = partial(open_session, artifact, device=device, precision=precision, hint=hint, backend=backend)
     return Predictor(artifact, opened, num_requests=num_requests, sensitivity=sensitivity)
@@ -146,6 +149,11 @@ class Predictor:
     def image_spec(self) -> ImageSpec:
         """How an image becomes the input of the model."""
         return self.artifact.image_spec
+
+    @property
+    def session(self) -> Session:
+        """The artefact in its runtime."""
+        return self._session_here()
 
     @property
     def takes_confidence(self) -> bool:

@@ -29,9 +29,15 @@ class InferenceRequest(Protocol):
 
 
 class Session(Protocol):
-    """A loaded model."""
+    """A loaded model.
+
+    Attributes:
+        streams: inferences at the same time.
+        facts: ``runtime``, ``device``, ``precision`` and ``threads``, for a report.
+    """
 
     streams: int
+    facts: dict[str, Any]
 
     def request(self) -> InferenceRequest:
         """A new request."""
@@ -45,6 +51,8 @@ def open_session(
     hint: Hint = "throughput",
     backend: Backend = "auto",
     raw: bool = False,
+    streams: int | None = None,
+    batch: int = 1,
 ) -> Session:
     """Load the model of an artefact.
 
@@ -55,6 +63,8 @@ def open_session(
         hint: what to prefer.
         backend: ``"auto"`` runs ONNX files with ONNX Runtime if it is installed, otherwise with OpenVINO.
         raw: use the preprocessing in the graph instead of the host's, like other clients do.
+        streams: inferences at the same time; as the hint says if not given.
+        batch: images in an inference; a request then takes one image that many times.
 
     Raises:
         ArtifactError: the graph cannot be loaded.
@@ -72,12 +82,16 @@ def open_session(
         raise UnsupportedOptionError("raw=True: the graph of this artefact has no preprocessing in it.")
     if backend == "onnxruntime" and artifact.format != "onnx":
         raise UnsupportedOptionError(f"backend='onnxruntime' cannot run the format {artifact.format!r}.")
+    if batch > 1 and (raw or not artifact.dynamic_batch):
+        raise UnsupportedOptionError(f"batch={batch}: the graph of this artefact takes one image at a time.")
     if backend == "auto":
         fits = artifact.format == "onnx" and device == "CPU" and precision in ("auto", "f32")
         backend = "onnxruntime" if fits and is_installed("onnxruntime") else "openvino"
     if backend == "onnxruntime":
-        return OnnxSession(artifact, device=device, precision=precision, hint=hint)
-    return OpenVinoSession(artifact, device=device, precision=precision, hint=hint, raw=raw)
+        return OnnxSession(artifact, device=device, precision=precision, hint=hint, streams=streams, batch=batch)
+    return OpenVinoSession(
+        artifact, device=device, precision=precision, hint=hint, raw=raw, streams=streams, batch=batch
+    )
 
 
 def usual_precision(artifact: Artifact) -> str:
@@ -99,49 +113,75 @@ class OpenVinoSession:
     """
 
     def __init__(
-        self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint, raw: bool = False
+        self,
+        artifact: Artifact,
+        *,
+        device: str,
+        precision: RuntimePrecision,
+        hint: Hint,
+        raw: bool = False,
+        streams: int | None = None,
+        batch: int = 1,
     ) -> None:
         ov = openvino()
 
         config: dict[str, Any] = {"PERFORMANCE_HINT": hint.upper()}
         if precision != "auto":
             config["INFERENCE_PRECISION_HINT"] = precision
+        if streams is not None:
+            config["NUM_STREAMS"] = str(streams)
         if device == "CPU":
             config["ENABLE_CPU_PINNING"] = False  # decoding threads share the cores
+        raw = raw or (artifact.embedded and artifact.is_bare)  # the preprocessing of another tool is known to it alone
         core = ov.Core()
         try:
             model = core.read_model(artifact.model_path)
             names = tuple(_output_name(port, number) for number, port in enumerate(model.outputs))
             if not raw:
-                model = take_resized(model, artifact.image_spec, embedded=artifact.embedded)
+                model = take_resized(model, artifact.image_spec, embedded=artifact.embedded, batch=batch)
             self.compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ArtifactError(
                 f"OpenVINO cannot load {str(artifact.model_path)!r} on device={device!r}: {error}"
             ) from error
         self.output_names = artifact.output_names or names
-        self._artifact, self._raw = artifact, raw
+        self._artifact, self._raw, self._batch = artifact, raw, batch
+        self.facts = {
+            "runtime": f"openvino {ov.__version__.partition('-')[0]}",
+            "device": device,
+            "precision": str(_told(self.compiled, "INFERENCE_PRECISION_HINT") or precision),
+            "threads": int(_told(self.compiled, "INFERENCE_NUM_THREADS") or 0),
+        }
         self.streams = max(1, int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
 
     def request(self) -> InferenceRequest:
         """A new request; it belongs to one thread."""
         request = self.compiled.create_infer_request()
-        return _OpenVinoRequest(request, self.output_names, self._artifact, raw=self._raw)
+        return _OpenVinoRequest(request, self.output_names, self._artifact, raw=self._raw, batch=self._batch)
+
+
+def _told(compiled: Any, name: str) -> Any:
+    """A property of a compiled model, if its device has it."""
+    if name not in compiled.get_property("SUPPORTED_PROPERTIES"):
+        return None
+    value = compiled.get_property(name)
+    return value.get_type_name() if hasattr(value, "get_type_name") else value
 
 
 class _OpenVinoRequest:
-    def __init__(self, request: Any, names: tuple[str, ...], artifact: Artifact, *, raw: bool) -> None:
+    def __init__(self, request: Any, names: tuple[str, ...], artifact: Artifact, *, raw: bool, batch: int) -> None:
         ov = openvino()
 
         self._tensor = ov.Tensor
         self._request, self._names, self._artifact, self._raw = request, names, artifact, raw
+        self._batch = batch
         self._held: NDArray[Any] | None = None  # the memory that the device reads
 
     def start(self, image: NDArray[np.uint8]) -> None:
         pixels = _raw_input(image, self._artifact) if self._raw else resize_uint8(image, self._artifact.image_spec)
         if not pixels.flags.writeable or not pixels.flags.c_contiguous:
             pixels = np.array(pixels, order="C")  # OpenVINO only shares writable memory
-        self._held = pixels[None]
+        self._held = pixels[None] if self._batch == 1 else np.repeat(pixels[None], self._batch, axis=0)
         self._request.set_input_tensor(self._tensor(self._held, shared_memory=True))
         self._request.start_async()
 
@@ -154,7 +194,16 @@ class _OpenVinoRequest:
 class OnnxSession:
     """A model in ONNX Runtime on the CPU, with any embedded preprocessing in the graph."""
 
-    def __init__(self, artifact: Artifact, *, device: str, precision: RuntimePrecision, hint: Hint) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        device: str,
+        precision: RuntimePrecision,
+        hint: Hint,
+        streams: int | None = None,
+        batch: int = 1,
+    ) -> None:
         ort = onnxruntime()
 
         if device != "CPU" or precision not in ("auto", "f32"):
@@ -170,24 +219,28 @@ class OnnxSession:
         except Exception as error:
             raise ArtifactError(f"ONNX Runtime cannot load {str(artifact.model_path)!r}: {error}") from error
         self.output_names = artifact.output_names or tuple(output.name for output in self.session.get_outputs())
-        self._artifact = artifact
-        self.streams = 1 if hint == "latency" else 2
+        self._artifact, self._batch = artifact, batch
+        self.streams = streams or (1 if hint == "latency" else 2)
+        threads = options.intra_op_num_threads * self.streams
+        self.facts = {"runtime": f"onnxruntime {ort.__version__}", "device": device, "precision": "f32"}
+        self.facts["threads"] = threads
 
     def request(self) -> InferenceRequest:
         """A new request; it belongs to one thread."""
-        return _OnnxRequest(self.session, self.output_names, self._artifact)
+        return _OnnxRequest(self.session, self.output_names, self._artifact, self._batch)
 
 
 class _OnnxRequest:
-    def __init__(self, session: Any, names: tuple[str, ...], artifact: Artifact) -> None:
-        self._session, self._names, self._artifact = session, names, artifact
+    def __init__(self, session: Any, names: tuple[str, ...], artifact: Artifact, batch: int) -> None:
+        self._session, self._names, self._artifact, self._batch = session, names, artifact, batch
         self._input: str = session.get_inputs()[0].name
         self._results: list[NDArray[Any]] = []
 
     def start(self, image: NDArray[np.uint8]) -> None:
         embedded = self._artifact.embedded
         pixels = _raw_input(image, self._artifact) if embedded else preprocess(image, self._artifact.image_spec)
-        self._results = self._session.run(None, {self._input: pixels[None]})
+        inputs = pixels[None] if self._batch == 1 else np.repeat(pixels[None], self._batch, axis=0)
+        self._results = self._session.run(None, {self._input: inputs})
 
     def wait(self) -> dict[str, NDArray[Any]]:
         return dict(zip(self._names, self._results, strict=True))

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from drivetrain.types.image_spec import ImageSpec
     from drivetrain.types.prediction import Prediction, Predictions
-    from drivetrain.types.results import EpochRecord, Metrics, ParityReport, TrainResult, TrialRecord, TuneResult
+    from drivetrain.types.results import (
+        BenchmarkResult,
+        EpochRecord,
+        Metrics,
+        ParityReport,
+        TrainResult,
+        TrialRecord,
+        TuneResult,
+    )
     from drivetrain.types.sample import Sample
     from drivetrain.types.task import Task
 
 _PUBLIC = {
+    "BenchmarkResult": "drivetrain.types.results:BenchmarkResult",
     "EpochRecord": "drivetrain.types.results:EpochRecord",
     "ImageSpec": "drivetrain.types.image_spec:ImageSpec",
     "Metrics": "drivetrain.types.results:Metrics",
@@ -27,6 +36,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "BenchmarkResult",
     "EpochRecord",
     "ImageSpec",
     "Metrics",

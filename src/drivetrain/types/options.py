@@ -31,6 +31,9 @@ Precision = Literal["auto", "fp32", "fp16", "bf16"]
 SPECIAL_OPTIONS = ("tile", "ema", "freeze_backbone", "backbone_learning_rate", "mosaic", "scale_jitter")
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
+OptimizePrecision = Literal["int8", "int8_weights", "fp16"]
+BenchmarkHint = Literal["throughput", "latency"]
+OptimizeMethod = Literal["auto", "ptq", "accuracy_control"]
 #: The largest seed that every framework accepts: NumPy's generator takes 32 bits.
 MAX_SEED = 2**32 - 1
 #: The sensitivity that leaves the threshold as validation set it.

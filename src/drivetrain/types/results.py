@@ -186,3 +186,51 @@ class ParityReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkResult:
+    """How fast and how large a model is, on the machine where it was measured.
+
+    Attributes:
+        measured: what was: ``"artefact"`` or ``"model"`` (in its own framework).
+        model: its name, or the path of the artefact.
+        runtime: what computed, with its version.
+        device: where.
+        precision: of the arithmetic.
+        hint: what was asked for.
+        batch_size: images at a time in the network (of a model in its framework: in a step).
+        streams: inferences at the same time.
+        threads: that the runtime computes with; 0 where it does not tell.
+        seconds: for which each stage was measured, after a warm-up that does not count.
+        stages: ``"network"`` alone (of artefacts), from ``"arrays"`` and from ``"files"`` to predictions. Each has
+            ``images_per_second``, ``images`` and, where one image is asked about at a time, ``latency_ms``.
+        load_seconds: until the model is ready to be asked.
+        first_seconds: the first answer after that.
+        model_bytes: of the graph or checkpoint with its weights; 0 where there is no file.
+        memory: bytes of main memory of this process: ``before`` loading, at the ``peak``, and ``added`` by the model.
+        images: how many different ones were asked about, and their ``(height, width)`` if they are all alike.
+        notes: what the reader should know.
+    """
+
+    measured: Literal["artefact", "model"]
+    model: str
+    runtime: str
+    device: str
+    precision: str
+    hint: str
+    batch_size: int
+    streams: int
+    threads: int
+    seconds: float
+    stages: dict[str, dict[str, Any]]
+    load_seconds: float
+    first_seconds: float
+    model_bytes: int
+    memory: dict[str, int]
+    images: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)

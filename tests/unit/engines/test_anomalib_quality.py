@@ -109,3 +109,22 @@ def test_weights_of_another_architecture_are_refused(bricks: Path, weights: Path
     args = {"backbone": "resnet18", "pretrained": weights}
     with pytest.raises(CheckpointError, match="does not fit the backbone"):
         Engine("Padim", bricks, work_dir=tmp_path / "run", model_args=args).train()
+
+
+@pytest.mark.parametrize("model", ["Padim", "Patchcore"])
+def test_int8_decides_as_before(model: str, bricks: Path, weights: Path, tmp_path: Path) -> None:
+    """Threshold and scale are found again on the quantised graph, so image F1 stays within one percent."""
+    pytest.importorskip("nncf")
+    args = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"], "pretrained": weights}
+    args |= {"n_features": 100} if model == "Padim" else {"coreset_sampling_ratio": 0.02}
+    engine: Any = Engine(model, bricks, work_dir=tmp_path / "run", model_args=args)
+    engine.progress = SilentProgress()
+    engine.train(image_size=192)
+    light = engine.optimize()
+    measured = {
+        name: Engine(engine.work_dir / "artifacts" / f"openvino-{name}", bricks).test() for name in ("fp32", "int8")
+    }
+    print(model, light.optimization["method"], light.optimization["bytes"], light.optimization["layers"], measured)
+    for name in ("image_f1", "image_auroc", "pixel_auroc"):
+        assert measured["int8"][name] >= measured["fp32"][name] - 0.01, name
+    assert light.optimization["bytes"]["before"] > light.optimization["bytes"]["after"]

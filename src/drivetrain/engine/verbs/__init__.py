@@ -50,6 +50,16 @@ def check_early(cls: type, verb: str, start: Start, given: Mapping[str, Any]) ->
         require_hooks(cls, verb, verbs_of(cls)[verb], start.spec)
 
 
+def has_hooks(needs: Iterable[str], spec: EngineSpec) -> bool:
+    """Whether a framework has the hooks that a verb needs.
+
+    Args:
+        needs: the names of hooks; of several in one text, ``"export_source|artifact"``, one is enough.
+        spec: of its engine.
+    """
+    return all(set(need.split("|")) & set(spec.hooks) for need in needs)
+
+
 def require_hooks(cls: type, verb: str, hooks: Sequence[str], spec: EngineSpec, more: str = "") -> None:
     """Refuse a verb whose hooks the framework lacks.
 
@@ -63,8 +73,8 @@ def require_hooks(cls: type, verb: str, hooks: Sequence[str], spec: EngineSpec, 
     Raises:
         UnsupportedError: the message lists the available verbs.
     """
-    if not set(hooks) <= set(spec.hooks):
-        able = [name for name, needs in verbs_of(cls).items() if set(needs) <= set(spec.hooks)]
+    if not has_hooks(hooks, spec):
+        able = [name for name, needs in verbs_of(cls).items() if has_hooks(needs, spec)]
         name = cls.__name__ if hasattr(cls, "spec") else spec.class_path.rpartition(":")[2]
         raise UnsupportedError(f"{name} cannot {verb}; it can {', '.join(able)}.{more}")
 

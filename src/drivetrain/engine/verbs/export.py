@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from drivetrain.engine.auto_tile import tile_choice
+from drivetrain.engine.artifacts import add_to_trackers, artifact_folder, check_artifact_name
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
-from drivetrain.engine.data import some_paths
 from drivetrain.engine.early import Start, check_checkpoint
+from drivetrain.engine.exported import export_model
 from drivetrain.engine.state import EngineState
-from drivetrain.errors import DataError, DataNotFoundError, DrivetrainError, OptionError
-from drivetrain.images.tiling import can_tile
+from drivetrain.errors import DataNotFoundError, OptionError
 from drivetrain.machine.files import explained
 from drivetrain.runs.place import require_new
-from drivetrain.runs.tracking import open_trackers
 from drivetrain.types.options import ExportFormat, ExportPrecision, check_choice, check_sensitivity
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from drivetrain.runtime.artifact import Artifact
-    from drivetrain.types import Predictions
 
 NEEDS = ("export_source",)
-_COMPARED = 8
 
 
 def check(start: Start, given: Mapping[str, Any]) -> None:
@@ -43,8 +35,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 def _check_values(given: Mapping[str, Any]) -> None:
     check_choice("format", given["format"], get_args(ExportFormat))
     check_choice("precision", given["precision"], get_args(ExportPrecision))
-    if given["name"] is not None:
-        _check_name(given["name"])
+    check_artifact_name(given["name"])
     if given["images"] is not None and not len(given["images"]):
         raise OptionError("images=[] has no image to compare on. Give some, or leave it out for those of the data.")
     for path in given["images"] or ():
@@ -52,11 +43,6 @@ def _check_values(given: Mapping[str, Any]) -> None:
             raise DataNotFoundError(
                 f"images: {str(path)!r} does not exist. Give image files, or leave it out for those of the data."
             )
-
-
-def _check_name(name: str) -> None:
-    if not name or Path(name).name != name or name.startswith("."):
-        raise OptionError(f"name={name!r} must be the name of a folder, without slashes.")
 
 
 def export(
@@ -98,73 +84,14 @@ def export(
     check_sensitivity(sensitivity)
     self.select(checkpoint)
     self.warn_if_untrained()
-    from drivetrain.export import export_artifact
-
-    def reference(pictures: Sequence[NDArray[np.uint8]]) -> Predictions:
-        return _reference(self, pictures)
-
     with explained(self.work_dir), at_sensitivity(self, sensitivity):
-        found = self.framework.export_source(format)
-        tiling = tile_choice(self) if can_tile(found.task) else None
-        source = replace(found, licences=self.framework.licences(), tiling=tiling)
-        compared = [str(path) for path in images] if images is not None else _images(self)
-        artifact = export_artifact(
-            source,
-            _folder(self, name or self.framework.artifact_name(format, precision)),
+        artifact = export_model(
+            self,
+            artifact_folder(self, name or self.framework.artifact_name(format, precision)),
             format=format,
             precision=precision,
-            reference=reference,
-            images=compared,
-            engine=self.spec.name,
-            model_name=self.setup.model_name,
+            images=images,
             overwrite=overwrite,
         )
-    _add_to_trackers(self, artifact.path)
+    add_to_trackers(self, artifact.path)
     return artifact
-
-
-def _reference(engine: EngineState, images: Sequence[NDArray[np.uint8]]) -> Predictions:
-    """The model's own answers, including those with low scores."""
-    from drivetrain.types.prediction import Predictions
-
-    named = ((f"#{number}", image) for number, image in enumerate(images))
-    answers = engine.framework.infer(named, batch_size=None, confidence=0.0)
-    return Predictions(answers, task=engine.task, label_names=engine.label_names)
-
-
-def _images(engine: EngineState) -> list[str]:
-    """A few images of the data to compare on."""
-    if engine.has_native_data:
-        found = engine.framework.native_paths(_COMPARED)
-    elif engine.data.source is not None:
-        found = some_paths(engine.dataset, _COMPARED)
-    else:
-        found = []
-    if found:
-        return found
-    raise DataError(
-        f"The artefact is compared with the model on real images, and there are none.{engine.data.gone} Give data to "
-        "Engine, or images=[...] to export."
-    )
-
-
-def _folder(engine: EngineState, name: str) -> Path:
-    _check_name(name)
-    folder = engine.work_dir / "artifacts"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
-
-
-def _add_to_trackers(engine: EngineState, folder: Path) -> None:
-    """Add an artefact exported after training to the run of each tracker that logged it."""
-    run = engine.weights.run
-    places = run.content.get("tracking") or {}
-    if run.directory is None or not places:
-        return
-    try:
-        trackers = open_trackers(list(places))
-    except DrivetrainError as error:
-        engine.progress.note(f"{folder.name} was not added to {', '.join(places)}: {error}")
-        return
-    trackers.begin(run.directory, run.content, places, engine.progress.note)
-    trackers.add(folder, f"artifacts/{folder.name}", str(run.content.get("status")))

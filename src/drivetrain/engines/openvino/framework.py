@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from drivetrain.engine import Framework
 from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError, either
 from drivetrain.images.auto_tiling import TileChoice
 from drivetrain.runtime import Predictor, load
+from drivetrain.runtime.artifact import Artifact
+from drivetrain.runtime.sessions import RuntimePrecision
 from drivetrain.types import Prediction, Task
 
 if TYPE_CHECKING:
@@ -99,6 +101,23 @@ class OpenVINOFramework(Framework):
     def usual_tile(self) -> TileChoice | None:
         chosen = self.model.artifact.tiling
         return TileChoice.from_dict(chosen) if chosen else None
+
+    @property
+    def artifact(self) -> Artifact:
+        if self._predictor is None and isinstance(self.given, Path):
+            return Artifact.open(self.given)
+        return self.model.artifact
+
+    def runtime_options(self) -> dict[str, Any]:
+        if not isinstance(self.given, Predictor):
+            return {"device": self._openvino_device()}
+        facts = self.given.session.facts
+        known = facts["precision"] in get_args(RuntimePrecision)
+        return {
+            "device": facts["device"],
+            "precision": facts["precision"] if known else "auto",
+            "backend": facts["runtime"].partition(" ")[0],
+        }
 
     def default_confidence(self) -> float:
         chosen = self.model.artifact.decoder_args.get("confidence_threshold")

@@ -7,6 +7,7 @@ from drivetrain.testing.contract.exporting import ExportChecks
 from drivetrain.testing.contract.extremes import ExtremeChecks
 from drivetrain.testing.contract.failing import FailingDiskChecks
 from drivetrain.testing.contract.interrupting import InterruptChecks
+from drivetrain.testing.contract.optimizing import OptimizeChecks
 from drivetrain.testing.contract.options import OptionChecks
 from drivetrain.testing.contract.predicting import PredictionChecks
 from drivetrain.testing.contract.training import TrainingChecks
@@ -23,6 +24,7 @@ class EngineContract(
     PredictionChecks,
     CheckpointChecks,
     ExportChecks,
+    OptimizeChecks,
 ):
     """Subclass it, set ``spec`` and ``model_name``, and run pytest.
 

@@ -109,6 +109,23 @@ EXTREMES: Mapping[str, Mapping[str, Ends]] = {
         "sensitivity": _SHARE,
         "overwrite": Ends((True,), _SWITCH.wrong),
     },
+    "optimize": {  # what is right is done by the check of the verb itself: it takes its time
+        "precision": Ends(wrong=("", "int4", 8, ["int8"])),
+        "method": Ends(wrong=("", "qat", 3)),
+        "max_drop": Ends(wrong=(-0.01, math.nan, math.inf, "none", True)),
+        "metric": Ends(wrong=("", "no such", 3)),
+        "subset": Ends(wrong=("", "no such", 3)),
+        "samples": Ends(wrong=(0, -1, 1, 1.5, "many", True)),
+        "checkpoint": _CHECKPOINT,
+        "name": Ends(wrong=("", "a/b", "..", 3, ["a"])),
+        "overwrite": Ends(wrong=_SWITCH.wrong),
+    },
+    "benchmark": {
+        "hint": Ends(wrong=("", "fast", 3)),
+        "batch_size": Ends(wrong=_COUNT.wrong),
+        "streams": Ends(wrong=(1, *_COUNT.wrong)),
+        "seconds": Ends(wrong=(0, -1, math.nan, math.inf, "long", True)),
+    },
 }
 #: Other options that an option requires.
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"hpo_config": {"run_hpo": True}, "output_format": {"output": "answers"}}
@@ -134,7 +151,7 @@ class ShortSpy(Spy):
 
 
 class ExtremeChecks(Subject):
-    """Every option of ``train``, ``test``, ``predict`` and ``export`` at its extremes."""
+    """Every option of the verbs at its extremes."""
 
     @pytest.mark.parametrize("option", EXTREMES["train"])
     def test_extremes_of_train(self, option: str, dataset: Path, tmp_path: Path) -> None:
@@ -179,6 +196,19 @@ class ExtremeChecks(Subject):
         """For the model."""
         self.needs("export")
         _walk(lambda value: trained.engine.export(**{"overwrite": True, option: value}), "export", option)
+
+    @pytest.mark.parametrize("option", EXTREMES["optimize"])
+    def test_extremes_of_optimize(self, option: str, trained: Trained) -> None:
+        """Of the model; nothing is exported before a slip is found."""
+        self.needs("export")
+        pytest.importorskip("nncf", reason="the extra 'optimize' is not installed")
+        _walk(lambda value: trained.engine.optimize(**{"name": "light", option: value}), "optimize", option)
+        assert not (trained.engine.work_dir / "artifacts" / "light").exists()
+
+    @pytest.mark.parametrize("option", EXTREMES["benchmark"])
+    def test_extremes_of_benchmark(self, option: str, trained: Trained) -> None:
+        """Of the model, which has no streams."""
+        _walk(lambda value: trained.engine.benchmark(**{option: value}), "benchmark", option)
 
     @pytest.mark.parametrize(
         ("verb", "option"), [(verb, option) for verb in ("test", "predict") for option in EXTREMES[verb]]

@@ -1,0 +1,164 @@
+"""Threshold and scale of an anomaly model's scores, found again after its graph was changed.
+
+Quantising moves scores: the threshold and the range that training found for them do not hold any more. The new scores
+of real images are laid over the old ones by a straight line, for images and for pixels apart. Where images of both
+kinds are known and more of them are on their wrong side than before, the threshold of images is moved, too. The lines
+become part of the graph, behind its scores, so every client answers by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain.machine.packages import openvino
+from drivetrain.runtime.postprocess.anomaly import THRESHOLD
+from drivetrain.runtime.postprocess.sensitivity import TAIL, to_levels
+from drivetrain.types.options import NO_SHIFT
+
+SCORE, MAP = "pred_score", "anomaly_map"
+_DECIDED = {"pred_label": SCORE, "pred_mask": MAP}
+_NEAR = 0.25
+"""How far from the threshold a level counts half as much as at it."""
+_LEAST_SLOPE = 1e-3
+_CLOSEST = 2.0**-24
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``level * slope + offset``, from a level of the changed graph to one at which 0.5 is the threshold.
+
+    Attributes:
+        slope: positive.
+        offset: of the result.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def shifted(self, by: float) -> Line:
+        """The line whose results are all greater by so much."""
+        return Line(self.slope, self.offset + by)
+
+    def of(self, levels: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The new levels."""
+        return levels * self.slope + self.offset
+
+
+@dataclass(slots=True)
+class Pairs:
+    """Levels before and after a change, as the sums that the line between them needs."""
+
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(5))
+
+    def add(self, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Take in levels of the same images or pixels; those near the threshold count most."""
+        x, y = np.ravel(after).astype(np.float64), np.ravel(before).astype(np.float64)
+        weight = 1.0 / (1.0 + ((y - THRESHOLD) / _NEAR) ** 2)
+        parts = (weight, weight * x, weight * y, weight * x * x, weight * x * y)
+        self.sums += np.array([part.sum() for part in parts])
+
+    def line(self) -> Line:
+        """The straight line by least squares; levels as they are where there are too few to tell."""
+        weight, x, y, xx, xy = self.sums
+        spread = weight * xx - x * x
+        slope = (weight * xy - x * y) / spread if spread > 1e-12 * max(weight * xx, 1e-12) else 1.0
+        if not _LEAST_SLOPE < slope < 1 / _LEAST_SLOPE:
+            slope = 1.0
+        return Line(float(slope), float((y - slope * x) / weight) if weight else 0.0)
+
+
+def levels_of(scores: NDArray[Any], sensitivity: float) -> NDArray[np.float64]:
+    """Scores of a graph as levels at which 0.5 is the threshold.
+
+    Args:
+        scores: in 0..1.
+        sensitivity: that the graph has.
+    """
+    return np.asarray(to_levels(scores.astype(np.float64)) - (sensitivity - NO_SHIFT), np.float64)
+
+
+def moved_threshold(before: NDArray[np.float64], after: NDArray[np.float64], anomalous: Sequence[int]) -> float:
+    """By how much the levels of images are to be moved so that their F1 is again what it was; 0 if it still is.
+
+    Args:
+        before: levels of images by the graph as it was.
+        after: by the changed one, on the same scale.
+        anomalous: 1 for anomalous images, 0 for normal ones, -1 where this is not known.
+    """
+    truth = np.asarray(anomalous)
+    known = truth >= 0
+    before, after, truth = before[known], after[known], truth[known]
+    if _f1(after >= THRESHOLD, truth) >= _f1(before >= THRESHOLD, truth):
+        return 0.0
+    ordered = np.unique(after)
+    places = [THRESHOLD, *((ordered[1:] + ordered[:-1]) / 2), ordered[0] - 1e-3]
+    best = max(places, key=lambda place: (_f1(after >= place, truth), -abs(place - THRESHOLD)))
+    return float(THRESHOLD - best)
+
+
+def _f1(called: NDArray[np.bool_], truth: NDArray[Any]) -> float:
+    hits = int((called & (truth == 1)).sum())
+    return 2 * hits / max(int(called.sum()) + int((truth == 1).sum()), 1)
+
+
+def recalibrate(model: Any, names: Sequence[str], image: Line, pixel: Line, sensitivity: tuple[float, float]) -> Any:
+    """A graph whose scores, maps and decisions follow the lines.
+
+    Args:
+        model: of OpenVINO, with the outputs of an anomaly model; it is changed.
+        names: of its outputs, in their order.
+        image: for the score of the image.
+        pixel: for the map.
+        sensitivity: that the graph has, of the image and of the pixels.
+    """
+    new: dict[str, Any] = {}
+    for name, line, own in ((SCORE, image, sensitivity[0]), (MAP, pixel, sensitivity[1])):
+        if name in names:
+            new[name] = _on_line(_source(model, names, name), line, own - NO_SHIFT)
+    ops = openvino().opset13
+    for decision, name in _DECIDED.items():
+        if decision in names and name in new:
+            new[decision] = ops.greater_equal(new[name], ops.constant(np.float32(THRESHOLD)))
+    for name, node in new.items():
+        result = model.get_results()[names.index(name)]
+        port = result.input_value(0)
+        port.get_tensor().set_names(port.get_names() - {name})
+        result.input(0).replace_source_output(node.output(0))
+        node.output(0).set_names({name})
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def _source(model: Any, names: Sequence[str], name: str) -> Any:
+    return model.get_results()[names.index(name)].input_value(0)
+
+
+def _on_line(scores: Any, line: Line, shift: float) -> Any:
+    """Scores to levels, along the line, and to scores again; as :mod:`drivetrain.runtime.postprocess.sensitivity`."""
+    ops = openvino().opset13
+
+    def number(value: float) -> Any:
+        return ops.constant(np.float32(value))
+
+    def bent(part: Any) -> Any:
+        """``TAIL / part - 1`` with the part within reach."""
+        return ops.subtract(ops.divide(number(TAIL), ops.clamp(part, _CLOSEST, TAIL)), number(1))
+
+    above, below = bent(ops.subtract(number(1), scores)), bent(scores)
+    levels = ops.add(ops.clamp(scores, TAIL, 1 - TAIL), ops.multiply(ops.subtract(above, below), number(TAIL)))
+    offset = line.offset - shift * line.slope + shift
+    levels = ops.add(ops.multiply(levels, number(line.slope)), number(offset))
+
+    def bend(over: Any) -> Any:
+        """How far a level that is over the straight part goes beyond it."""
+        share = ops.add(ops.divide(ops.relu(over), number(TAIL)), number(1))
+        return ops.subtract(number(TAIL), ops.divide(number(TAIL), share))
+
+    up = bend(ops.subtract(levels, number(1 - TAIL)))
+    down = bend(ops.subtract(number(TAIL), levels))
+    return ops.clamp(ops.add(ops.clamp(levels, TAIL, 1 - TAIL), ops.subtract(up, down)), 0.0, 1.0)
