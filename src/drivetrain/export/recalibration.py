@@ -9,7 +9,7 @@ become part of the graph, behind its scores, so every client answers by them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,10 @@ SCORE, MAP = "pred_score", "anomaly_map"
 _DECIDED = {"pred_label": SCORE, "pred_mask": MAP}
 _NEAR = 0.25
 """How far from the threshold a level counts half as much as at it."""
+_FIRST, _WIDTH, _BINS = -1.0, 0.05, 80
+"""The bins of levels before: from the first on, each so wide; what is outside counts in the outermost."""
 _LEAST_SLOPE = 1e-3
+_TINY = 1e-9
 _CLOSEST = 2.0**-24
 
 
@@ -49,27 +52,37 @@ class Line:
         return levels * self.slope + self.offset
 
 
-@dataclass(slots=True)
 class Pairs:
-    """Levels before and after a change, as the sums that the line between them needs."""
+    """Levels before and after a change, in bins of the level before, as the line between them needs.
 
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(5))
+    Most pixels are far from the threshold, and the change adds noise to all of them. So a bin counts once, however many
+    pixels are in it, and the level after is fitted as a function of the one before, which has no noise.
+    """
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((3, _BINS))
 
     def add(self, before: NDArray[Any], after: NDArray[Any]) -> None:
-        """Take in levels of the same images or pixels; those near the threshold count most."""
-        x, y = np.ravel(after).astype(np.float64), np.ravel(before).astype(np.float64)
-        weight = 1.0 / (1.0 + ((y - THRESHOLD) / _NEAR) ** 2)
-        parts = (weight, weight * x, weight * y, weight * x * x, weight * x * y)
-        self.sums += np.array([part.sum() for part in parts])
+        """Take in levels of the same images or pixels."""
+        y, x = np.ravel(before).astype(np.float64), np.ravel(after).astype(np.float64)
+        numbers = np.clip(((y - _FIRST) / _WIDTH).astype(np.int64), 0, _BINS - 1)
+        for row, values in enumerate((np.ones_like(y), y, x)):
+            self._sums[row] += np.bincount(numbers, weights=values, minlength=_BINS)
 
     def line(self) -> Line:
-        """The straight line by least squares; levels as they are where there are too few to tell."""
-        weight, x, y, xx, xy = self.sums
-        spread = weight * xx - x * x
-        slope = (weight * xy - x * y) / spread if spread > 1e-12 * max(weight * xx, 1e-12) else 1.0
-        if not _LEAST_SLOPE < slope < 1 / _LEAST_SLOPE:
-            slope = 1.0
-        return Line(float(slope), float((y - slope * x) / weight) if weight else 0.0)
+        """The straight line by least squares over the bins, those near the threshold counting most."""
+        count, *sums = self._sums[:, self._sums[0] > 0]
+        if not len(count):
+            return Line()
+        y, x = (values / count for values in sums)
+        weight = 1.0 / (1.0 + ((y - THRESHOLD) / _NEAR) ** 2)
+        weight /= weight.sum()
+        middle_y, middle_x = float(weight @ y), float(weight @ x)
+        spread = float(weight @ (y - middle_y) ** 2)
+        steepness = float(weight @ ((y - middle_y) * (x - middle_x))) / spread if spread > _TINY else 1.0
+        if not _LEAST_SLOPE < steepness < 1 / _LEAST_SLOPE:
+            steepness = 1.0
+        return Line(1.0 / steepness, middle_y - middle_x / steepness)
 
 
 def levels_of(scores: NDArray[Any], sensitivity: float) -> NDArray[np.float64]:

@@ -128,13 +128,6 @@ class Predictor:
         made = partial(Predictor, num_requests=self._num_requests, sensitivity=self._sensitivity)
         return made, (self.artifact, self._open_again)
 
-    def _session_here(self) -> Session:
-        """The session of this process."""
-        if self._process != os.getpid():
-            _OF_PARENTS.append(self._session)
-            self._session, self._process = self._open_again(), os.getpid()
-        return self._session
-
     @property
     def task(self) -> Task:
         """The task of the model."""
@@ -152,8 +145,11 @@ class Predictor:
 
     @property
     def session(self) -> Session:
-        """The artefact in its runtime."""
-        return self._session_here()
+        """The session of this process."""
+        if self._process != os.getpid():
+            _OF_PARENTS.append(self._session)
+            self._session, self._process = self._open_again(), os.getpid()
+        return self._session
 
     @property
     def takes_confidence(self) -> bool:
@@ -259,7 +255,7 @@ class Predictor:
     def _run(
         self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
     ) -> Iterator[Prediction | tuple[str, str]]:
-        session = self._session_here()
+        session = self.session
         return run_ordered(
             items,
             lambda: _InferenceWorker(session, decoder, strict, keep),

@@ -19,6 +19,8 @@ from drivetrain.types import Task
 
 HEIGHT, WIDTH = 24, 32
 LABELS = "cat dog cow"
+#: Said outright, since ModelAPI keeps what its YOLO wrappers set for every model that is opened after them.
+PLAIN = {"reverse_input_channels": False, "scale_values": "1 1 1", "resize_type": "standard", "pad_value": 0}
 Build = Callable[[Any], Sequence[tuple[str, Any]]]
 
 
@@ -141,6 +143,7 @@ def test_a_segmenter(tmp_path: Path, image: np.ndarray) -> None:
         labels=LABELS,
         blur_strength=-1,
         return_soft_prediction=False,
+        **PLAIN,
     )
     inside = np.ascontiguousarray(
         image[:HEIGHT, :WIDTH]
@@ -185,6 +188,7 @@ def test_preprocessing_that_model_api_put_into_the_graph_is_used(tmp_path: Path,
         labels=LABELS,
         mean_values="10 20 30",
         output_raw_scores=True,
+        **PLAIN,
     )
     saved = tmp_path / "embedded.xml"
     model_api(plain).save(str(saved))
