@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.data import load_dataset as load_dataset
     from drivetrain.engine import Engine as Engine
     from drivetrain.engine.check_dataset import check_dataset as check_dataset
+    from drivetrain.engine.compare_models import compare as compare
     from drivetrain.engines.anomalib.engine import AnomalibEngine as AnomalibEngine
     from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
     from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
@@ -36,11 +37,13 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.types import Task as Task
     from drivetrain.types import TrainResult as TrainResult
     from drivetrain.types import TuneResult as TuneResult
+    from drivetrain.types.comparison import Comparison as Comparison
 
 _PUBLIC = {
     "AnomalibEngine": "drivetrain.engines.anomalib.engine:AnomalibEngine",
     "Artifact": "drivetrain.runtime.artifact:Artifact",
     "BenchmarkResult": "drivetrain.types:BenchmarkResult",
+    "Comparison": "drivetrain.types.comparison:Comparison",
     "Dataset": "drivetrain.data:Dataset",
     "Engine": "drivetrain.engine:Engine",
     "EngineSpec": "drivetrain.models.spec:EngineSpec",
@@ -56,6 +59,7 @@ _PUBLIC = {
     "UltralyticsEngine": "drivetrain.engines.ultralytics.engine:UltralyticsEngine",
     "check_dataset": "drivetrain.engine.check_dataset:check_dataset",
     "deploy": "drivetrain.export.deployment:deploy",
+    "compare": "drivetrain.engine.compare_models:compare",
     "explain_dispatch": "drivetrain.models.resolve:explain_dispatch",
     "list_engines": "drivetrain.models.registry:list_engines",
     "list_models": "drivetrain.models.registry:list_models",

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from drivetrain.cli.answer import Answer, Command
 
@@ -178,6 +178,61 @@ def data_cache(*, clear: bool = False, max_size: float | None = None, max_age: f
     from drivetrain.cli.data_cache import look_at_cache
 
     return look_at_cache(clear=clear, max_size=max_size, max_age=max_age)
+
+
+def compare(
+    *,
+    models: str,
+    data: Path,
+    budget: str | None = None,
+    max_epochs: int | None = None,
+    image_size: int | None = None,
+    seed: int | None = None,
+    metric: str | None = None,
+    optimize: bool = False,
+    task: str | None = None,
+    device: str | None = None,
+    work_dir: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    timing_seconds: float = 3.0,
+    quiet: bool = False,
+) -> Answer:
+    """Train, test, export and time models of any framework on the same data, and write one page about them.
+
+    Args:
+        models: names, recipes, runs and artefacts, with commas between; runs and artefacts are not trained.
+        data: a folder, file or zip in any format.
+        budget: time for all trainings together, such as 30m or 2h; each model gets the same share.
+        max_epochs: epochs of each model, or the most of them within a budget.
+        image_size: of the input of all models that are trained.
+        seed: of everything random.
+        metric: to rank by; that of the task if not given.
+        optimize: add a row for each model in INT8.
+        task: what to train for; found out from the data if not given.
+        device: to train on: auto, cpu, cuda, cuda:1, ...
+        work_dir: for the runs and the page; a new folder below "runs" if not given.
+        resume: go on with the comparison in the work dir.
+        overwrite: replace the comparison in the work dir.
+        timing_seconds: for each stage of the benchmark of each model.
+        quiet: show no progress.
+    """
+    from drivetrain.cli.comparing import compare_models
+
+    options: dict[str, Any] = {
+        "budget": budget,
+        "max_epochs": max_epochs,
+        "image_size": image_size,
+        "seed": seed,
+        "metric": metric,
+    }
+    options |= {"optimize": optimize, "task": task, "device": device, "work_dir": work_dir}
+    return compare_models(
+        models,
+        data,
+        {**options, "resume": resume, "overwrite": overwrite, "timing_seconds": timing_seconds},
+        quiet=quiet,
+    )
 
 
 def verify(

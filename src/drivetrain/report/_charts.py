@@ -41,7 +41,7 @@ def line_chart(title: str, lines: Mapping[str, Series], *, by: str = "epoch") ->
     points = [point for series in lines.values() for point in series]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     logarithmic = min(ys) > 0 and max(ys) / min(ys) > 10**_DECADES_FOR_LOG
-    y_ticks = _decades(min(ys), max(ys)) if logarithmic else _round_steps(min(ys), max(ys))
+    y_ticks = decades(min(ys), max(ys)) if logarithmic else round_steps(min(ys), max(ys))
     low_x, high_x = min(xs), max(max(xs), min(xs) + 1)
     height = math.log10 if logarithmic else float
     low, high = height(min(y_ticks[0], *ys)), height(max(y_ticks[-1], *ys))
@@ -91,7 +91,7 @@ def _x_axis(value: float, x: float) -> str:
     return f'<text x="{x:.1f}" y="{_HEIGHT - 9}" text-anchor="middle">{value:g}</text>'
 
 
-def _round_steps(low: float, high: float, most: int = 5) -> list[float]:
+def round_steps(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers from just below ``low`` to just above ``high``."""
     if high <= low:
         spread = abs(low) * 0.1 or 1.0
@@ -103,7 +103,8 @@ def _round_steps(low: float, high: float, most: int = 5) -> list[float]:
     return [round(n * step, 12) for n in range(first, last + 1)]
 
 
-def _decades(low: float, high: float) -> list[float]:
+def decades(low: float, high: float) -> list[float]:
+    """Powers of ten from just below ``low`` to just above ``high``, seven at the most."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     stride = max(1, -(-(last - first) // 6))
     return [10.0**power for power in range(first, last + 1, stride)]

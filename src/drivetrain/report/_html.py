@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from drivetrain.machine import files
+from drivetrain.report._sorting import SCRIPT
 from drivetrain.report._style import STYLE
 
 
@@ -22,14 +23,15 @@ def section(title: str, body: str) -> str:
     return f"<section><h2>{text(title)}</h2>{body}</section>" if body else ""
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of strings; the first cell of a row is its name."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, sortable: bool = False) -> str:
+    """A table of strings; the first cell of a row is its name. A sortable one is sorted by a click on a header."""
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
     body = "".join(
         f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    kind = ' class="sortable"' if sortable else ""
+    return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence[str]) -> Path:
@@ -45,13 +47,16 @@ def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence
         The file.
     """
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    body = "".join(sections)
+    script = f"<script>{SCRIPT}</script>" if 'class="sortable"' in body else ""
     document = (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         '<meta name="color-scheme" content="light dark"/>'
         f"<title>{text(title)}</title><style>{STYLE}</style></head>"
         f'<body><header><p class="brand">drivetrain</p><h1>{text(title)}</h1>{summary}</header>'
-        f"<main>{''.join(sections)}</main><footer>written {written}</footer></body></html>\n"
+        f"<main>{body}</main><footer>written {written}</footer>"
+        f"{script}</body></html>\n"
     )
     target = Path(path)
     files.write_text(target, document)

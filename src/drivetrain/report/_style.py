@@ -59,6 +59,15 @@ tbody th { font-weight:500; }
 .pictures figure { margin:0 0 14px; break-inside:avoid; }
 .pictures img { width:100%; display:block; border-radius:6px; }
 .pictures figcaption { color:var(--soft); font-size:13px; overflow-wrap:anywhere; }
+.sortable thead th { cursor:pointer; white-space:nowrap; }
+.sortable th[aria-sort=ascending]::after { content:" \\25B2"; }
+.sortable th[aria-sort=descending]::after { content:" \\25BC"; }
+.side { display:grid; grid-template-columns:repeat(auto-fill,minmax(170px,1fr)); gap:10px; }
+.side figure { margin:0; }
+.side img { width:100%; display:block; border-radius:6px; }
+.side figcaption { color:var(--soft); font-size:13px; overflow-wrap:anywhere; }
+h3 { margin:14px 0 6px; font-size:14px; overflow-wrap:anywhere; }
+svg text.name { fill:var(--ink); font-size:12px; }
 details { margin-top:8px; }
 a { color:var(--accent); }
 summary { cursor:pointer; color:var(--accent); }
