@@ -19,7 +19,7 @@ from readme import ROOT
 from drivetrain import Prediction
 from drivetrain.data.save_predictions import HOLDS
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.embed import embed_preprocessing
+from drivetrain.runtime.preprocess_graph import embed_preprocessing
 from drivetrain.types import ImageSpec, Task
 
 PAGE = (ROOT / "docs" / "use-the-model.md").read_text(encoding="utf-8")

@@ -37,6 +37,8 @@ _OF_VERB: Mapping[tuple[str, str], str] = {
     ("test", "task"): "the task of the model; known for a run, a checkpoint and an artefact.",
     ("predict", "task"): "the task of the model; known for a run, a checkpoint and an artefact.",
     ("export", "task"): "the task of the model; known for a run and a checkpoint.",
+    ("embed", "task"): "the task of the model; known for a run, a checkpoint and an artefact.",
+    ("explain", "task"): "the task of the model; known for a run, a checkpoint and an artefact.",
 }
 #: Required options, if not just the model.
 _NEEDED: Mapping[str, str] = {"train": "--data DATA [--model MODEL]", "tune": "--data DATA --model MODEL"}

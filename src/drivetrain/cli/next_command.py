@@ -34,9 +34,9 @@ def next_command(verb: str, engine: Engine, values: Mapping[str, Any], result: A
     can_export = "export_source" in engine.spec.hooks
     if verb == "test" and not can_export:
         return command("drivetrain", "predict", "--model", model, "--source", _images(engine), "--save_images")
-    if verb == "predict" and not values.get("save_images"):
+    if verb in ("predict", "explain") and not values.get("save_images"):
         source = ["--source", values["source"]] if isinstance(values.get("source"), str) else []
-        return command("drivetrain", "predict", "--model", model, *source, "--save_images")
+        return command("drivetrain", verb, "--model", model, *source, "--save_images")
     if not can_export:
         return None
     data = ["--data", values["data"]] if isinstance(values.get("data"), str) else []

@@ -15,6 +15,8 @@ from drivetrain.report.tables import class_rows, number, optimization_lines, tas
 if TYPE_CHECKING:
     from drivetrain.runtime.artifact import Artifact
     from drivetrain.types import BenchmarkResult, Metrics, Predictions, TrainResult, TuneResult
+    from drivetrain.types.embeddings import Embeddings
+    from drivetrain.types.explanation import Explanations
 
 _MOST_ROWS = 20
 _WIDTH = 80
@@ -292,6 +294,35 @@ def _predictions_text(predictions: Predictions, page: Page) -> None:
         page.line(f"skipped {path}: {reason}")
 
 
+# --- explanations ----------------------------------------------------------------------------------------------------
+
+
+def _explanations_text(explanations: Explanations, page: Page) -> None:
+    """What is explained on each image, and where its map is strongest."""
+    rows = [
+        (from_here(item.path) or f"#{number}", item.what, item.method, "{}, {}".format(*item.peak))
+        for number, item in enumerate(explanations[:_MOST_ROWS])
+    ]
+    page.table(("image", "explained", "by", "strongest at x, y"), rows)
+    _more(page, len(explanations), "images")
+    for path, reason in explanations.skipped:
+        page.line(f"skipped {path}: {reason}")
+
+
+def _embeddings_text(embeddings: Embeddings, page: Page) -> None:
+    """How many numbers there are, and which image is most like each."""
+    page.line(f"{len(embeddings)} images, {embeddings.size} numbers each; --json prints them.")
+    places, cosines = embeddings.neighbours(1)
+    names = [from_here(path) or f"#{number}" for number, path in enumerate(embeddings.paths)]
+    if places.shape[1]:
+        pairs = zip(names, places[:, 0].tolist(), cosines[:, 0].tolist(), strict=True)
+        rows = [(name, names[place], cosine) for name, place, cosine in list(pairs)[:_MOST_ROWS]]
+        page.table(("image", "most alike", "cosine"), rows)
+        _more(page, len(names), "images")
+    for path, reason in embeddings.skipped:
+        page.line(f"skipped {path}: {reason}")
+
+
 _SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
     "Metrics": (lambda metrics: metrics.to_dict(), metrics_text),
     "TrainResult": (_train_json, _train_text),
@@ -299,4 +330,6 @@ _SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Page], None]]] = {
     "Artifact": (artifact_json, artifact_text),
     "BenchmarkResult": (lambda result: result.to_dict(), _benchmark_text),
     "Predictions": (lambda predictions: predictions.to_dict(), _predictions_text),
+    "Embeddings": (lambda embeddings: embeddings.to_dict(), _embeddings_text),
+    "Explanations": (lambda explanations: explanations.to_dict(), _explanations_text),
 }

@@ -24,6 +24,8 @@ def plain_prediction(item: Prediction) -> dict[str, Any]:
     if item.labels is not None:
         row |= {"labels": item.labels.tolist(), "names": [item.name_of(label) for label in item.labels]}
     row |= {name: _numbers(getattr(item, name)) for name in _NUMBERS if getattr(item, name) is not None}
+    if item.track_ids is not None:
+        row["track_ids"] = item.track_ids.tolist()
     if item.anomaly_score is not None:
         row |= {"is_anomalous": item.is_anomalous, "anomaly_score": _number(item.anomaly_score)}
     if item.explanation is not None:

@@ -14,6 +14,7 @@ from drivetrain.data.from_predictions import dataset_from_predictions, has_file,
 from drivetrain.data.write import write_dataset
 from drivetrain.data.writers import WRITERS
 from drivetrain.data.writers.coco import document_of
+from drivetrain.data.writers.mot import mot_lines
 from drivetrain.data.writers.prediction_table import write_table
 from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
 from drivetrain.images.frames import FrameReader
@@ -24,7 +25,7 @@ from drivetrain.types import Prediction, Predictions, Task
 _IMAGES = "images"
 _BY_SUFFIX = {".json": "json", ".csv": "csv"}
 #: The formats of one file each, by the suffix that they need.
-_FILES = {"json": ".json", "csv": ".csv"}
+_FILES = {"json": ".json", "csv": ".csv", "mot": ".txt"}
 _ALL = frozenset(Task)
 _MAPPED = _ALL - {Task.DEPTH}
 _BOXED = frozenset({Task.DETECTION, Task.ORIENTED_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION})
@@ -43,6 +44,7 @@ HOLDS = {
     "parquet": _MAPPED,
     "datumaro": _MAPPED,
     "image_folder": frozenset({Task.CLASSIFICATION}),
+    "mot": _BOXED,
     _IMAGES: _ALL,
 }
 
@@ -142,6 +144,8 @@ def save_predictions(
     elif chosen == "csv":
         with files.whole_file(target) as partial:
             write_table(predictions, image_names(predictions), partial)
+    elif chosen == "mot":
+        files.write_text(target, "".join(mot_lines(predictions)))
     elif not needs_pixels(target, chosen):
         _write_coco_file(predictions, target)
     else:
@@ -161,7 +165,11 @@ def _write_coco_file(predictions: Predictions, target: Path) -> None:
     folder = Path(os.path.abspath(target.parent))  # noqa: PTH100 - links are not followed
     names = [_relative(name, folder) for name in data.paths]
     info = {"description": f"predictions, {predictions.task.value}"}
-    files.write_text(target, json.dumps({"info": info, "licenses": [], **document_of(data, range(len(data)), names)}))
+    document = document_of(data, range(len(data)), names)
+    numbers = [number for item in predictions if item.track_ids is not None for number in item.track_ids.tolist()]
+    for entry, number in zip(document["annotations"], numbers, strict=False):  # none where nothing was tracked
+        entry |= {"track_id": number} if number >= 0 else {}
+    files.write_text(target, json.dumps({"info": info, "licenses": [], **document}))
 
 
 def _relative(name: str, folder: Path) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drivetrain.errors import OptionError
+from drivetrain.errors import OptionError, UnsupportedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,8 +41,8 @@ def check_dataset(
         model: an engine, or anything :class:`drivetrain.Engine` accepts as a model: a run, a checkpoint, an artefact.
         checkpoint: the checkpoint of the model: "best", "last" or a path.
         batch_size: images per step of the model.
-        embeddings: ``(N, D)`` one per image, for finding neighbours and outliers; small descriptors of each picture's
-            edges and colours by default.
+        embeddings: ``(N, D)`` of each image, to find neighbours and outliers by; by default small descriptors of the
+            edges and colours of each picture, and for outliers the features of the model.
         step: called with the number of pictures processed since its last call.
 
     Raises:
@@ -66,7 +66,11 @@ def check_dataset(
     dataset = load_dataset(data, task=engine.task)
     predictions = _answers(engine, dataset, checkpoint, batch_size)
     learned = _learned(engine, dataset)
-    return examine(dataset, predictions=predictions, learned=learned, embeddings=embeddings, step=step)
+    asked = embeddings is None and "features" in engine.spec.hooks
+    features = _features(engine, dataset, batch_size) if asked else None
+    return examine(
+        dataset, predictions=predictions, learned=learned, embeddings=embeddings, features=features, step=step
+    )
 
 
 def _engine_of(model: Any, data: Any) -> EngineState:
@@ -91,6 +95,27 @@ def _answers(
     confidence = LOWEST_SCORE if engine.task.has_objects else None
     paths = list(dict.fromkeys(dataset.paths))
     return engine.answer(ImageStream(paths), batch_size=batch_size, confidence=confidence)
+
+
+def _features(engine: EngineState, dataset: Dataset, batch_size: int | None) -> NDArray[np.float32] | None:
+    """The model's features of every image, zeros for unreadable ones; ``None`` if it has none."""
+    from drivetrain.images.stream import ImageStream
+
+    read: list[str] = []
+
+    def named() -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        for path, image in ImageStream(list(dict.fromkeys(dataset.paths))):
+            read.append(path)
+            yield path, image
+
+    try:
+        rows = dict(zip(read, list(engine.framework.features(named(), batch_size=batch_size)), strict=True))
+    except UnsupportedError:
+        return None
+    if not rows:
+        return None
+    nothing = np.zeros_like(next(iter(rows.values())))
+    return np.stack([rows.get(path, nothing) for path in dataset.paths])
 
 
 def _learned(engine: EngineState, dataset: Dataset) -> NDArray[np.bool_]:

@@ -171,6 +171,19 @@ def check_tiles(tile: Any, task: Task | None = None) -> None:
         check_tile(tile, task)
 
 
+def check_tracks(track: Any, source: Any, task: Task | None = None) -> None:
+    """Refuse an option ``track`` that there is not, or that the task or the source has no use for.
+
+    Raises:
+        OptionError: there is no such tracker.
+        UnsupportedOptionError: there are no objects to follow, or the source is no video, nor a series of frames.
+    """
+    if track is not None:
+        from drivetrain.images.tracks import check_track
+
+        check_track(track, source, task)
+
+
 def check_checkpoint(start: Start, checkpoint: Any) -> None:
     """Refuse a checkpoint that does not exist, and a run that saved none.
 

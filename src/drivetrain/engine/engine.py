@@ -16,6 +16,8 @@ from drivetrain.engine.recipe import Recipe
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.verbs import known_options, require_known
 from drivetrain.engine.verbs.benchmark import benchmark as _benchmark
+from drivetrain.engine.verbs.embed import embed as _embed
+from drivetrain.engine.verbs.explain import explain as _explain
 from drivetrain.engine.verbs.export import export as _export
 from drivetrain.engine.verbs.optimize import optimize as _optimize
 from drivetrain.engine.verbs.predict import predict as _predict
@@ -147,6 +149,8 @@ class Engine(OldNames, EngineState):
     export = known_options(_export)
     optimize = known_options(_optimize)
     benchmark = known_options(_benchmark)
+    explain = known_options(_explain)
+    embed = known_options(_embed)
 
 
 @dataclass(frozen=True, slots=True)

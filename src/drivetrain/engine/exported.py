@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from drivetrain.engine.artifacts import weights_of
 from drivetrain.engine.auto_tile import tile_choice
 from drivetrain.engine.data import some_paths, spread
 from drivetrain.engine.state import EngineState
-from drivetrain.errors import DataError
+from drivetrain.errors import DataError, UnsupportedError
 from drivetrain.images.tiling import can_tile
 from drivetrain.types.options import ExportFormat, ExportPrecision
 from drivetrain.types.task import Task
@@ -70,6 +71,7 @@ def export_model(
         format=format,
         precision=precision,
         reference=reference,
+        features=partial(_features, engine) if "features" in engine.spec.hooks else None,
         images=[str(path) for path in images] if images is not None else _images(engine),
         engine=engine.spec.name,
         model_name=engine.setup.model_name,
@@ -115,6 +117,15 @@ def _reference(engine: EngineState, images: Sequence[NDArray[np.uint8]]) -> Pred
     named = ((f"#{number}", image) for number, image in enumerate(images))
     answers = engine.framework.infer(named, batch_size=None, confidence=0.0)
     return Predictions(answers, task=engine.task, label_names=engine.label_names)
+
+
+def _features(engine: EngineState, images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    """What the model makes of images before it decides; nothing where it does not say it."""
+    named = ((f"#{number}", image) for number, image in enumerate(images))
+    try:
+        return list(engine.framework.features(named, batch_size=None))
+    except UnsupportedError:
+        return []
 
 
 def _images(engine: EngineState) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from drivetrain.runs.run import Run
     from drivetrain.runtime.artifact import Artifact
     from drivetrain.types import Metrics, Prediction, Sample
+    from drivetrain.types.explanation import CellScores
+
+    CellReader = Callable[[Iterable[tuple[str, NDArray[np.uint8]]]], Iterator[CellScores]]
 
 _DEFAULT_CONFIDENCE = 0.25
 
 #: What every framework must define.
 NEEDED = ("model", "build", "infer")
 #: Hooks that a framework may omit; verbs that need them are then refused.
-OPTIONAL = ("fit", "load_state", "warm_start", "export_source", "test_native", "artifact")
+OPTIONAL = ("fit", "load_state", "warm_start", "export_source", "test_native", "artifact", "cells", "features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +238,24 @@ class Framework(ABC):
     def artifact(self) -> Artifact | None:
         """The artefact that the model is; ``None`` if the model is still in its framework."""
         return None
+
+    def cells(self) -> CellReader:
+        """What asks a classifier about images and each cell of its last feature map, one answer for each image.
+
+        Raises:
+            UnsupportedOptionError: the model has no layer for it; nothing was read then.
+        """
+        raise self.lacks("cells")
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        """What the model makes of each image before it decides: ``(D,)`` for each ``(path, (H, W, 3) uint8 RGB)``.
+
+        Raises:
+            UnsupportedError: the model does not say it; nothing was read then.
+        """
+        raise self.lacks("features")
 
     def lacks(self, hook: str) -> UnsupportedError:
         """The error for a hook that this framework does not define."""

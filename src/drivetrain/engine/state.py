@@ -16,7 +16,7 @@ from drivetrain.machine.openmp import bound_spinning
 from drivetrain.models.catalog import ModelEntry
 from drivetrain.models.spec import EngineSpec, Resolution
 from drivetrain.runs.progress import Progress
-from drivetrain.types.options import Tile
+from drivetrain.types.options import Tile, Track
 from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ class EngineState:
         confidence: float | None = None,
         truth: Truth | None = None,
         tile: Tile | None = None,
+        track: Track | None = None,
     ) -> Predictions:
         """The model's answers about images, in order, with a separate list of those that could not be read.
 
@@ -154,14 +155,18 @@ class EngineState:
             confidence: drop objects with a lower score; the framework's own value by default.
             truth: the annotations of the images.
             tile: how images are cut into tiles; not at all by default.
+            track: how objects are followed over the images, which are frames in order; not at all by default.
         """
         from drivetrain.images.tiling import Cutter, Tiling
+        from drivetrain.images.tracks import least_score, tracked
         from drivetrain.types.prediction import Predictions
 
-        threshold = self.framework.default_confidence() if confidence is None else confidence
+        usual = self.framework.default_confidence() if confidence is None else confidence
+        threshold = usual if track is None else least_score(confidence, usual)
         tiling = Tiling.of(tile)
         cutter = Cutter(tiling, self.task) if tiling is not None else None
         looked_at = iter(images) if cutter is None else cutter.crops(iter(images))
         found = self.framework.infer(looked_at, batch_size=batch_size, confidence=threshold)
-        items = images.with_images(list(found if cutter is None else cutter.join(found)))
+        answers = found if cutter is None else cutter.join(found)
+        items = images.with_images(list(answers if track is None else tracked(answers, usual)))
         return Predictions(items, task=self.task, label_names=self.label_names, skipped=images.skipped, truth=truth)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from drivetrain._version import __version__
 from drivetrain.errors import OptionError, ParityError
+from drivetrain.export.find_features import find_features
 from drivetrain.export.layers import write_layers
 from drivetrain.export.reference import pictures_to_keep, write_reference
 from drivetrain.export.source import ExportSource
@@ -30,8 +31,11 @@ from drivetrain.types import Predictions
 ExportFormat = Literal["openvino", "onnx"]
 ExportPrecision = Literal["fp32", "fp16"]
 Reference = Callable[[Sequence[NDArray[np.uint8]]], Predictions]
+#: What the model makes of images before it decides, ``(D,) float32`` each; nothing where it does not say it.
+FeatureReference = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
 
 PARITY_NAME = "parity.json"
+_FEATURE_PICTURES = 2
 _PACKAGES = ("openvino", "torch", "onnx", "onnxruntime", "numpy")
 
 
@@ -42,6 +46,7 @@ def export_artifact(
     format: ExportFormat = "openvino",  # noqa: A002 - the field's word
     precision: ExportPrecision = "fp32",
     reference: Reference | None,
+    features: FeatureReference | None = None,
     images: Sequence[str | Path],
     engine: str,
     model_name: str,
@@ -58,6 +63,8 @@ def export_artifact(
         precision: the precision of the stored weights.
         reference: returns the model's own predictions for ``(H, W, 3) uint8`` images; ``None`` skips the comparison,
             which the manifest then states.
+        features: gives what the model makes of images before it decides, which is then looked for in the graph for
+            ``embed``; nothing is looked for without it.
         images: files to compare on.
         engine: the engine that exports.
         model_name: the name of the model.
@@ -86,6 +93,7 @@ def export_artifact(
         if reference is not None:
             expected = reference(pictures)
             artifact = _proven(artifact, expected, pictures, images, tolerance, report_beside)
+            artifact = _with_features(artifact, features, pictures)
         if precision == "fp16":  # only now: rounding must not mask a wrong conversion
             artifact = halved(artifact)
             if expected is not None:
@@ -195,6 +203,16 @@ def _proven(
     report = with_usual_precision(report, artifact, expected, pictures)
     write_json(artifact.path / PARITY_NAME, report.to_dict())
     return replace(artifact, parity=json.loads(json.dumps(report.to_dict())))
+
+
+def _with_features(
+    artifact: Artifact, features: FeatureReference | None, pictures: Sequence[NDArray[np.uint8]]
+) -> Artifact:
+    """The artefact with the place of the model's own features in its graph, where there is one."""
+    vectors = features(pictures[:_FEATURE_PICTURES]) if features is not None else ()
+    if not len(vectors):
+        return artifact
+    return replace(artifact, features=find_features(artifact, pictures[:_FEATURE_PICTURES], vectors))
 
 
 def _measured(artifact: Artifact, metrics: Callable[[Artifact], Mapping[str, Any]] | None) -> Artifact:

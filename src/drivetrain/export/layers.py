@@ -14,8 +14,8 @@ from drivetrain.export.reference import FOLDER
 from drivetrain.machine.files import write_json
 from drivetrain.machine.packages import openvino
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.embed import take_resized
 from drivetrain.runtime.preprocess import resize_uint8
+from drivetrain.runtime.preprocess_graph import take_resized
 
 INPUT = "the resized image"
 _NAME = "layers.json"

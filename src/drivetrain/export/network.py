@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from drivetrain.errors import ArtifactError
 from drivetrain.machine.packages import openvino
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.embed import with_resize, without_resize
 from drivetrain.runtime.preprocess import normalise
+from drivetrain.runtime.preprocess_graph import with_resize, without_resize
 from drivetrain.types import Task
 
 _WITH_WEIGHTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})

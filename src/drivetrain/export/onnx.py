@@ -14,8 +14,8 @@ from drivetrain.export.metadata import model_info
 from drivetrain.export.onnx_ops import OnnxOps
 from drivetrain.export.source import ExportSource
 from drivetrain.machine.packages import is_installed, require
-from drivetrain.runtime.embed import INPUT_NAME, RESIZED_NAME, pixels_of_planes
 from drivetrain.runtime.preprocess import normalisation
+from drivetrain.runtime.preprocess_graph import INPUT_NAME, RESIZED_NAME, pixels_of_planes
 from drivetrain.runtime.resize_graph import resize_graph
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _convert(source: ExportSource, path: Path) -> ModelProto:
 
 
 def _embed(model: ModelProto, source: ExportSource) -> None:
-    """Insert the preprocessing before the graph, as :func:`drivetrain.runtime.embed.embed_preprocessing` does."""
+    """Insert the preprocessing before the graph, as `runtime.preprocess_graph.embed_preprocessing` does."""
     from onnx import TensorProto, helper
 
     graph, spec = model.graph, source.image_spec

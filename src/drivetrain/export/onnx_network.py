@@ -12,7 +12,7 @@ from drivetrain.errors import ArtifactError, UnsupportedError
 from drivetrain.export.network import Outputs, QuantizableNetwork
 from drivetrain.machine.packages import onnxruntime, require
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.embed import RESIZED_NAME
+from drivetrain.runtime.preprocess_graph import RESIZED_NAME
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

@@ -10,7 +10,7 @@ from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.metadata import model_info
 from drivetrain.export.source import ExportSource
 from drivetrain.machine.packages import openvino
-from drivetrain.runtime.embed import embed_preprocessing
+from drivetrain.runtime.preprocess_graph import embed_preprocessing
 
 if TYPE_CHECKING:
     from openvino import Model

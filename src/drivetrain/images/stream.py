@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivetrain.images.sources import decode
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from drivetrain.types import Prediction
+Answer = TypeVar("Answer")
 
 
 class ImageStream:
@@ -39,9 +39,20 @@ class ImageStream:
     def __iter__(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         return self._images
 
-    def with_images(self, answers: Iterable[Prediction]) -> Iterator[Prediction]:
-        """The answers about all images so far, in order, each with the image that was kept for it."""
+    def with_images(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """The answers about all images so far, in order, each with the image that was kept for it.
+
+        Args:
+            answers: predictions or explanations; what stands for an image without one is left as it is.
+        """
         if self._kept is None:
             return iter(answers)
-        pairs = zip(answers, self._kept, strict=True)
-        return (item if given is None else replace(item, image=given) for item, given in pairs)
+        return (_with_image(item, given) for item, given in zip(answers, self._kept, strict=True))
+
+
+def _with_image(item: Answer, given: Any) -> Answer:
+    if given is None or isinstance(item, tuple):
+        return item
+    answer: Any = item
+    changed: Answer = replace(answer, image=given)
+    return changed

@@ -14,6 +14,7 @@ from drivetrain.images.frames import FrameReader, shared_reader
 from drivetrain.images.read import read_image
 from drivetrain.report._canvas import BAD, GOOD, Canvas, Colour, colour_of, strip
 from drivetrain.types import Prediction
+from drivetrain.types.explanation import Explanation
 
 _THRESHOLD = 0.5
 _GAP = (255, 255, 255)
@@ -72,7 +73,7 @@ def draw(
         _draw_objects(canvas, prediction, names, min_score, opacity)
     picture = canvas.finished()
     if has_anomalies:
-        picture = _beside(canvas.enlarge(image), picture, canvas.line * 2)
+        picture = beside(canvas.enlarge(image), picture, canvas.line * 2)
     return np.concatenate([picture, *_bands(prediction, names, picture.shape[1], canvas.font_size)])
 
 
@@ -91,11 +92,13 @@ def _bands(prediction: Prediction, names: Sequence[str], width: int, font_size: 
         yield strip(width, rows, font_size)
 
 
-def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None = None) -> NDArray[np.uint8]:
-    """The pixels that a prediction is about: those given, else those kept, else those of its file or frame.
+def image_of(
+    item: Prediction | Explanation, image: Any = None, *, frames: FrameReader | None = None
+) -> NDArray[np.uint8]:
+    """The pixels that an answer is about: those given, else those kept, else those of its file or frame.
 
     Args:
-        item: the prediction.
+        item: the prediction, or the explanation of one.
         image: an array (RGB), a PIL image, bytes or a path.
         frames: reads the files; by default the reader of this thread.
 
@@ -117,7 +120,7 @@ def image_of(item: Prediction, image: Any = None, *, frames: FrameReader | None 
     return (frames or shared_reader()).read(item.path)
 
 
-def _beside(first: NDArray[np.uint8], second: NDArray[np.uint8], gap: int) -> NDArray[np.uint8]:
+def beside(first: NDArray[np.uint8], second: NDArray[np.uint8], gap: int) -> NDArray[np.uint8]:
     """Two pictures of one size side by side, or one above the other if they are very wide."""
     height, width = first.shape[:2]
     axis = 0 if width > 2 * height else 1
@@ -174,12 +177,19 @@ def _draw_objects(
     labels = np.zeros(count, np.int64) if prediction.labels is None else prediction.labels
     scores = np.ones(count, np.float32) if prediction.scores is None else prediction.scores
     order = [int(n) for n in np.argsort(scores, kind="stable") if scores[n] >= min_score]
+    colours = [colour_of(int(number)) for number in (labels if prediction.track_ids is None else prediction.track_ids)]
     for index in order:  # the most confident on top
-        _draw_object(canvas, prediction, index, colour_of(int(labels[index])), opacity)
+        _draw_object(canvas, prediction, index, colours[index], opacity)
     for index in reversed(order):  # and its label placed first
         score = None if prediction.scores is None else scores[index]
-        text = _captioned(_name(int(labels[index]), label_names), score)
-        canvas.label(_bounds(prediction, index), text, colour_of(int(labels[index])))
+        text = _captioned(_name(int(labels[index]), label_names) + _track(prediction, index), score)
+        canvas.label(_bounds(prediction, index), text, colours[index])
+
+
+def _track(prediction: Prediction, index: int) -> str:
+    """The number of an object that is followed over a video, as `` #3``."""
+    number = -1 if prediction.track_ids is None else int(prediction.track_ids[index])
+    return f" #{number}" if number >= 0 else ""
 
 
 def _draw_object(canvas: Canvas, prediction: Prediction, index: int, colour: Colour, opacity: float) -> None:
@@ -268,20 +278,31 @@ def _depth_scale(depth: NDArray[np.float32], width: int, font_size: int) -> NDAr
 
 def _draw_anomaly(canvas: Canvas, prediction: Prediction, opacity: float) -> None:
     """The heat map, more opaque where it is hotter, and on an anomalous image the border of the anomalous region."""
-    import cv2
-
     heat, mask = prediction.anomaly_map, prediction.anomaly_mask
     if heat is not None:
-        level = np.clip(np.nan_to_num(heat), 0, 1)
-        coloured = cv2.cvtColor(
-            cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB
-        )
-        weight = canvas.enlarge(opacity * (0.35 + 0.65 * level))[..., None]
-        blended = canvas.pixels * (1 - weight) + canvas.enlarge(np.asarray(coloured)) * weight
-        canvas.pixels[...] = np.round(blended).astype(np.uint8)
+        lay_heat(canvas, heat, opacity)
     called = mask if mask is not None else heat >= _THRESHOLD if heat is not None else None
     if called is not None and called.any() and prediction.is_anomalous is not False:
         canvas.outline(called, BAD)
+
+
+def lay_heat(canvas: Canvas, heat: NDArray[np.float32], opacity: float) -> None:
+    """Lay a map ``(H, W)`` in 0..1 over the picture, the stronger the hotter it is.
+
+    Args:
+        canvas: to draw on.
+        heat: over the original image.
+        opacity: where it is hottest.
+    """
+    import cv2
+
+    level = np.clip(np.nan_to_num(heat), 0, 1)
+    coloured = cv2.cvtColor(
+        cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB
+    )
+    weight = canvas.enlarge(opacity * (0.35 + 0.65 * level))[..., None]
+    blended = canvas.pixels * (1 - weight) + canvas.enlarge(np.asarray(coloured)) * weight
+    canvas.pixels[...] = np.round(blended).astype(np.uint8)
 
 
 def _verdict(score: float, width: int, font_size: int) -> NDArray[np.uint8]:

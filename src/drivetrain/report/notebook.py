@@ -69,7 +69,7 @@ def show(shown: Prediction | Predictions, image: Any = None) -> None:
         raise DataError("There are no predictions to show.")
     if _in_notebook():
         output = importlib.import_module("IPython.display")
-        output.display(output.Image(data=_encoded(picture, picture.shape[1])))
+        output.display(output.Image(data=encoded(picture, picture.shape[1])))
         return
     _open_viewer(picture)
 
@@ -128,7 +128,7 @@ def _figure(item: Prediction, number: int, frames: FrameReader, *, width: int, t
     except DrivetrainError as error:
         caption += f"<br>no picture: {escape(str(error))}"
         return f'<figure style="{_FIGURE}"><figcaption style="{style}">{caption}</figcaption></figure>'
-    data = base64.b64encode(_encoded(picture, width)).decode("ascii")
+    data = base64.b64encode(encoded(picture, width)).decode("ascii")
     image = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(summary_of(item))}" style="max-width:100%">'
     return f'<figure style="{_FIGURE}">{image}<figcaption style="{style}">{caption}</figcaption></figure>'
 
@@ -140,7 +140,7 @@ def _answer(item: Prediction) -> str:
     return summary_of(item)
 
 
-def _encoded(picture: NDArray[np.uint8], width: int) -> bytes:
+def encoded(picture: NDArray[np.uint8], width: int) -> bytes:
     """The picture as JPEG, scaled down if it is wider than this."""
     from PIL import Image
 

@@ -55,7 +55,7 @@ def save_drawings(
     if suffix not in SUFFIXES:
         raise DataError(f"suffix={suffix!r}; allowed: {', '.join(SUFFIXES)}.")
     items = predictions if isinstance(predictions, Predictions) else tuple(predictions)
-    targets = _targets([item.path for item in items], Path(directory), suffix)
+    targets = picture_files([item.path for item in items], Path(directory), suffix)
     given = iter(images) if images is not None else None
     frames = FrameReader()
     for item, target in zip(items, targets, strict=True):
@@ -71,8 +71,17 @@ def _next(images: Iterator[NDArray[np.uint8]], item: Prediction) -> NDArray[np.u
     return image
 
 
-def _targets(paths: Sequence[str], directory: Path, suffix: str) -> list[Path]:
-    """A file for each image, all distinct."""
+def picture_files(paths: Sequence[str], directory: Path, suffix: str) -> list[Path]:
+    """A file for each image below a folder, all distinct.
+
+    Args:
+        paths: of the images, ``""`` for arrays; they keep their folders below the one that all share.
+        directory: where the files are to lie.
+        suffix: of the files.
+
+    Raises:
+        DataError: a file would replace its image.
+    """
     absolute = [os.path.abspath(path) if path else "" for path in paths]  # noqa: PTH100  (no links are followed)
     parents = {os.path.dirname(path) for path in absolute if path}  # noqa: PTH120
     try:

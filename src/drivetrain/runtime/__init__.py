@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.machine.packages import import_object
 
 if TYPE_CHECKING:
-    from drivetrain.runtime.predictor import PredictionStream, Predictor, load
+    from drivetrain.runtime.prediction_stream import PredictionStream
+    from drivetrain.runtime.predictor import Predictor, load
 
 __all__ = ["PredictionStream", "Predictor", "load"]
 

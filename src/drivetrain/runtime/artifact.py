@@ -50,6 +50,8 @@ class Artifact:
         versions: package -> version, at export.
         licences: licences of the ``code`` and published ``weights`` of the original model; "unknown" if its upstream
             states none, empty if an older drivetrain wrote the artefact.
+        features: the tensor of the graph that ``embed`` returns: the name of its ``node``, and its ``size``; empty if
+            unknown.
         files: name -> ``{"size": bytes, "sha256": hex}`` of every file in the folder except the manifest.
         tiling: the tiles that suit the objects in the training data: ``size``, ``overlap`` and the ``reason``; empty
             if unknown.
@@ -79,6 +81,7 @@ class Artifact:
     output_names: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     licences: dict[str, str] = field(default_factory=dict)
+    features: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     tiling: dict[str, Any] = field(default_factory=dict)
     trained: dict[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +18,30 @@ from drivetrain.images.auto_tiling import TileChoice
 from drivetrain.images.sources import SourceItem, expand_source, is_held, read_or_reason, require_readable
 from drivetrain.images.threads import run_ordered
 from drivetrain.images.tiling import Cutter, Tiling, check_tile
+from drivetrain.images.tracks import check_track, least_score, tracked
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
+from drivetrain.runtime.in_flight import IN_FLIGHT, InferenceWorker, OutputReader
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
-from drivetrain.runtime.sessions import Backend, Hint, InferenceRequest, RuntimePrecision, Session, open_session
+from drivetrain.runtime.postprocess.base import Outputs
+from drivetrain.runtime.prediction_stream import PredictionStream
+from drivetrain.runtime.sessions import (
+    Backend,
+    GraphChange,
+    Hint,
+    OpenVinoSession,
+    RuntimePrecision,
+    Session,
+    open_session,
+)
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
-from drivetrain.types.options import Tile, check_sensitivity
+from drivetrain.types.options import Tile, Track, check_sensitivity
 from drivetrain.types.truth import Truth
 
+Answer = TypeVar("Answer")
 #: Sessions copied by a fork: destroying one would wait for threads that do not exist here.
 _OF_PARENTS: list[Session] = []
-_IN_FLIGHT = 2
-"""Images that a thread has on the device while it reads the next one."""
 
 
 def load(
@@ -68,31 +79,6 @@ def load(
     check_sensitivity(sensitivity, artifact.task)
     opened = partial(open_session, artifact, device=device, precision=precision, hint=hint, backend=backend)
     return Predictor(artifact, opened, num_requests=num_requests, sensitivity=sensitivity)
-
-
-class PredictionStream(Iterator[Prediction]):
-    """Predictions in the order of the images, computed on demand.
-
-    Attributes:
-        skipped: ``(path, reason)`` of the images so far that could not be read.
-    """
-
-    def __init__(self, results: Iterator[Prediction | tuple[str, str]]) -> None:
-        self._results = results
-        self.skipped: list[tuple[str, str]] = []
-
-    def __next__(self) -> Prediction:
-        for result in self._results:
-            if isinstance(result, Prediction):
-                return result
-            self.skipped.append(result)
-        raise StopIteration
-
-    def close(self) -> None:
-        """Stop reading ahead."""
-        close = getattr(self._results, "close", None)
-        if close is not None:
-            close()
 
 
 class Predictor:
@@ -174,6 +160,7 @@ class Predictor:
         confidence: float | None = None,
         sensitivity: float | None = None,
         tile: Tile | None = None,
+        track: Track | None = None,
         strict: bool = False,
     ) -> Predictions: ...
 
@@ -186,6 +173,7 @@ class Predictor:
         confidence: float | None = None,
         sensitivity: float | None = None,
         tile: Tile | None = None,
+        track: Track | None = None,
         strict: bool = False,
     ) -> PredictionStream: ...
 
@@ -197,6 +185,7 @@ class Predictor:
         confidence: float | None = None,
         sensitivity: float | None = None,
         tile: Tile | None = None,
+        track: Track | None = None,
         strict: bool = False,
     ) -> Predictions | PredictionStream:
         """Predict images; they are read in threads while others are on the device.
@@ -213,6 +202,7 @@ class Predictor:
                 overlap) with the overlap of neighbours as a fraction, 0.2 by default, or "auto" for what the export
                 chose by the sizes of the objects in the training data (``artifact.tiling`` has the reason). Objects
                 are also searched for in the whole image.
+            track: give each object of a video the same number in all frames: "bytetrack".
             strict: raise for an unreadable image; otherwise it is skipped and listed in ``skipped``.
 
         Returns:
@@ -222,15 +212,22 @@ class Predictor:
             DataError: there are no images.
             ImageError: no image can be read (except with ``stream``), or one cannot be and ``strict`` is set.
             OptionError: ``confidence`` or ``sensitivity`` is not in 0..1.
-            UnsupportedOptionError: the task cannot use an option that was given.
+            UnsupportedOptionError: the task, or for ``track`` the source, has no use for one that was given.
         """
+        check_tile(tile, self.task)
+        check_track(track, source, self.task)
+        usual = (
+            float(self.artifact.decoder_args.get("confidence_threshold", 0.25)) if confidence is None else confidence
+        )
+        if track is not None:
+            confidence = least_score(confidence, usual)
         plain = confidence is None and sensitivity is None
         decoder = self._decoder if plain else self._make_decoder(confidence, sensitivity)
-        check_tile(tile, self.task)
         tiling = Tiling.of(self._usual_tile() if tile == "auto" else tile)
         items, keep = expand_source(source), stream or is_held(source)
         run = self._run if tiling is None else partial(self._run_tiled, tiling)
-        results = PredictionStream(run(items, decoder, strict=strict, keep=keep))
+        found = run(items, decoder, strict=strict, keep=keep)
+        results = PredictionStream(found if track is None else tracked(found, usual))
         if stream:
             return results
         answers = list(results)
@@ -255,13 +252,43 @@ class Predictor:
     def _run(
         self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
     ) -> Iterator[Prediction | tuple[str, str]]:
-        session = self.session
+        return self._asked(items, self.session, partial(_decoded, decoder, keep), strict=strict)
+
+    def _asked(
+        self, items: Iterator[SourceItem], session: Session, read: OutputReader[Answer], *, strict: bool
+    ) -> Iterator[Answer | tuple[str, str]]:
         return run_ordered(
             items,
-            lambda: _InferenceWorker(session, decoder, strict, keep),
+            lambda: InferenceWorker(session, read, strict),
             workers=self._threads,
-            window=self._threads * (_IN_FLIGHT + 2),
+            window=self._threads * (IN_FLIGHT + 2),
         )
+
+    def inside(self, change: GraphChange) -> Session:
+        """The graph with more outputs, in OpenVINO, and in f32 unless another precision was asked for.
+
+        Args:
+            change: adds outputs to the graph, or says that it has not what is looked for.
+
+        Raises:
+            ArtifactError: the graph cannot be loaded.
+        """
+        given = self._open_again.keywords if isinstance(self._open_again, partial) else {}
+        return OpenVinoSession(
+            self.artifact,
+            device=given.get("device", "CPU"),
+            precision="f32" if given.get("precision", "auto") == "auto" else given["precision"],
+            hint=given.get("hint", "throughput"),
+            change=change,
+        )
+
+    def ask_inside(
+        self, session: Session, images: Iterable[tuple[str, NDArray[np.uint8]]], read: OutputReader[Answer]
+    ) -> Iterator[Answer]:
+        """What ``read`` makes of the outputs of a session about ``(path, (H, W, 3) uint8 RGB)``, in their order."""
+        items = (SourceItem(path, partial(np.asarray, image)) for path, image in images)
+        answers: Iterator[Any] = self._asked(items, session, read, strict=True)
+        return answers
 
     def _run_tiled(
         self, tiling: Tiling, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
@@ -314,36 +341,7 @@ class Predictor:
         return make_decoder(artifact.decoder, changed, artifact.label_names, artifact.image_spec)
 
 
-class _InferenceWorker:
-    """Reads an image while earlier ones are on the device."""
-
-    def __init__(self, session: Session, decoder: Decoder, strict: bool, keep: bool) -> None:
-        self._session, self._decoder, self._strict, self._keep = session, decoder, strict, keep
-        self._idle: deque[InferenceRequest] = deque()
-        self._busy: deque[tuple[int, InferenceRequest, tuple[int, int], SourceItem]] = deque()
-
-    def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
-        image = read_or_reason(item, strict=self._strict)
-        if isinstance(image, str):
-            yield number, (item.path, image)
-            return
-        if len(self._busy) >= _IN_FLIGHT:
-            yield self._finish()
-        self._start(number, item, image)
-
-    def drain(self) -> Iterable[tuple[int, Prediction | tuple[str, str]]]:
-        while self._busy:
-            yield self._finish()
-
-    def _start(self, number: int, item: SourceItem, image: NDArray[np.uint8]) -> None:
-        request = self._idle.popleft() if self._idle else self._session.request()
-        request.start(image)
-        self._busy.append((number, request, (image.shape[0], image.shape[1]), item))
-
-    def _finish(self) -> tuple[int, Prediction]:
-        number, request, size, item = self._busy.popleft()
-        outputs = request.wait()
-        self._idle.append(request)
-        answer = self._decoder.decode(outputs, size, item.path)
-        given = item.given if self._keep else None
-        return number, replace(answer, label_names=self._decoder.label_names, image=given)
+def _decoded(decoder: Decoder, keep: bool, outputs: Outputs, size: tuple[int, int], item: SourceItem) -> Prediction:
+    """The answer about an image, with the image itself if it is kept."""
+    answer = decoder.decode(outputs, size, item.path)
+    return replace(answer, label_names=decoder.label_names, image=item.given if keep else None)

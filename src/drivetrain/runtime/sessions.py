@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from drivetrain.errors import ArtifactError, OptionError, UnsupportedOptionError
 from drivetrain.machine.packages import is_installed, onnxruntime, openvino
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.embed import RESIZED_NAME, take_resized
 from drivetrain.runtime.preprocess import preprocess, resize_uint8
+from drivetrain.runtime.preprocess_graph import RESIZED_NAME, take_resized
 
 RuntimePrecision = Literal["auto", "f32", "f16", "bf16"]
 Hint = Literal["throughput", "latency"]
 Backend = Literal["auto", "openvino", "onnxruntime"]
+#: Adds outputs to a graph of OpenVINO, and gives their names.
+GraphChange = Callable[[Any], tuple[str, ...]]
 
 
 class InferenceRequest(Protocol):
@@ -110,6 +113,14 @@ class OpenVinoSession:
 
     The graph is cut after its embedded resize, which the host does instead: the shapes are then static, which every
     device prefers, and the resize does not depend on the device's precision.
+
+    Args:
+        artifact: the artefact to load.
+        device: see :func:`open_session`.
+        precision: see there.
+        hint: see there.
+        raw: see there.
+        change: adds outputs to the graph, after its own.
     """
 
     def __init__(
@@ -122,6 +133,7 @@ class OpenVinoSession:
         raw: bool = False,
         streams: int | None = None,
         batch: int = 1,
+        change: GraphChange | None = None,
     ) -> None:
         ov = openvino()
 
@@ -139,12 +151,13 @@ class OpenVinoSession:
             names = tuple(_output_name(port, number) for number, port in enumerate(model.outputs))
             if not raw:
                 model = take_resized(model, artifact.image_spec, embedded=artifact.embedded, batch=batch)
+            more = change(model) if change is not None else ()
             self.compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ArtifactError(
                 f"OpenVINO cannot load {str(artifact.model_path)!r} on device={device!r}: {error}"
             ) from error
-        self.output_names = artifact.output_names or names
+        self.output_names = (*(artifact.output_names or names), *more)
         self._artifact, self._raw, self._batch = artifact, raw, batch
         self.facts = {
             "runtime": f"openvino {ov.__version__.partition('-')[0]}",

@@ -45,7 +45,7 @@ SPEC = EngineSpec(
     claims=("drivetrain:ToyModel",),
     sources=(ModelSource("toy", "drivetrain", "drivetrain", "drivetrain.testing.toy:list_models"),),
     tasks=(Task.CLASSIFICATION,),
-    hooks=("infer", "fit", "load_state", "warm_start", "export_source"),  # the verbs follow from them
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "features"),  # the verbs follow from them
     checkpoint_suffixes=(".npz",),
     summary="A linear classifier in numpy, for tests and as an example.",
 )
@@ -254,6 +254,13 @@ class ToyFramework(Framework):
                 best = answer.argmax(keepdims=True)
                 size = (image.shape[0], image.shape[1])
                 yield Prediction(path, size, labels=best, scores=answer[best], probabilities=answer)
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        del batch_size  # one after the other: there is nothing to gain
+        for _, image in images:
+            yield preprocess(image, self.model.image_spec).ravel()
 
     def _save(self, path: Path) -> None:
         model = self.model

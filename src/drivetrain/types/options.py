@@ -34,6 +34,10 @@ ExportPrecision = Literal["fp32", "fp16"]
 OptimizePrecision = Literal["int8", "int8_weights", "fp16"]
 BenchmarkHint = Literal["throughput", "latency"]
 OptimizeMethod = Literal["auto", "ptq", "accuracy_control"]
+#: How objects are followed over the frames of a video.
+Track = Literal["bytetrack"]
+#: How the explanation of an image is found; what "auto" chooses depends on the task and the model.
+ExplainMethod = Literal["auto", "cam", "rise", "map"]
 #: The largest seed that every framework accepts: NumPy's generator takes 32 bits.
 MAX_SEED = 2**32 - 1
 #: The sensitivity that leaves the threshold as validation set it.

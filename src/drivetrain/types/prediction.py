@@ -56,6 +56,8 @@ class Prediction:
         masks: ``(N, H, W) bool``.
         keypoints: ``(N, K, 3) float32`` x, y, visibility (as a confidence in 0..1).
         corners: ``(N, 4, 2) float32`` xy corners of oriented boxes, clockwise.
+        track_ids: ``(N,) int64`` the number of each object over the frames of a video, -1 for those that no track has;
+            only where ``track`` was asked for.
         probabilities: ``(C,) float32``, softmax (classification) or sigmoid (multi-label) of all classes.
         class_map: ``(H, W) int64`` (semantic segmentation).
         depth_map: ``(H, W) float32`` in the unit of the model.
@@ -75,6 +77,7 @@ class Prediction:
     masks: NDArray[np.bool_] | None = None
     keypoints: NDArray[np.float32] | None = None
     corners: NDArray[np.float32] | None = None
+    track_ids: NDArray[np.int64] | None = None
     probabilities: NDArray[np.float32] | None = None
     class_map: NDArray[np.int64] | None = None
     depth_map: NDArray[np.float32] | None = None
@@ -295,8 +298,9 @@ class Predictions(Sequence[Prediction]):
             path: a file (``.json``, ``.csv``), which is replaced if it exists, or a folder.
             format: ``"json"`` (everything), ``"csv"`` (a table), ``"coco"`` (one file with scores if ``path`` ends in
                 ``.json``, else a folder), a folder of ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``, ``"mvtec"``,
-                ``"label_studio"``, ``"labelme"``, ``"parquet"``, ``"datumaro"`` or ``"image_folder"``, or ``"images"``
-                (drawn pictures). Derived from the suffix of ``path`` if not given; a folder then gets drawn pictures.
+                ``"label_studio"``, ``"labelme"``, ``"parquet"``, ``"datumaro"`` or ``"image_folder"``, ``"mot"`` (a
+                ``.txt`` of tracks), or ``"images"`` (drawn pictures). Derived from the suffix of ``path`` if not given;
+                a folder then gets drawn pictures.
             save_media: copy the images into the folder instead of linking to them. Frames and arrays, which have
                 no file to link to, are always written.
 

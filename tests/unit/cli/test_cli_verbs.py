@@ -140,7 +140,8 @@ def test_predict_refuses_an_output_before_it_answers(trained: Path, calls, colou
 
 def test_export_is_refused_by_an_engine_that_cannot(trained: Path, capsys) -> None:
     assert run("export", "--model", trained, "--format", "onnx") == 2
-    assert "ToyEngine cannot export; it can train, tune, test, predict, benchmark." in capsys.readouterr().err
+    said = "ToyEngine cannot export; it can train, tune, test, predict, benchmark, explain, embed."
+    assert said in capsys.readouterr().err
 
 
 def test_the_config_is_there_before_training_and_repeats_it(trained: Path, calls, tmp_path: Path, capsys) -> None:

@@ -31,7 +31,7 @@ from drivetrain.errors import (
 from drivetrain.images.sources import decode
 from drivetrain.runtime import Predictor, load
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.embed import embed_preprocessing
+from drivetrain.runtime.preprocess_graph import embed_preprocessing
 from drivetrain.types import ImageSpec, Prediction, Sample, Task
 
 LABELS = ("red", "green", "blue")

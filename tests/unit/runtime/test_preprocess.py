@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from drivetrain.runtime.embed import embed_preprocessing, take_resized
 from drivetrain.runtime.preprocess import normalise, preprocess, resize_uint8
+from drivetrain.runtime.preprocess_graph import embed_preprocessing, take_resized
 from drivetrain.types import ImageSpec
 
 SIZES = [(480, 640), (1, 1), (3, 500), (500, 3), (224, 224), (33, 47), (641, 479), (30, 41), (4000, 61)]

@@ -72,6 +72,7 @@ def examine(
     predictions: Predictions | None = None,
     learned: NDArray[np.bool_] | None = None,
     embeddings: NDArray[np.float32] | None = None,
+    features: NDArray[np.float32] | None = None,
     workers: int | None = None,
     step: Callable[[int], None] | None = None,
 ) -> DataFindings:
@@ -83,6 +84,8 @@ def examine(
         learned: ``(N,)`` whether the model was trained on an image; its answers there repeat wrong labels.
         embeddings: ``(N, D)`` of each image, for neighbours and outliers; small descriptors of the pictures themselves
             if not given.
+        features: ``(N, D)`` of each image by the model that answers, for outliers only: a model that has learned a
+            wrong label puts the image near others of that label.
         workers: threads that decode; one for each core if not given.
         step: called with the number of pictures that were done since its last call.
 
@@ -99,7 +102,8 @@ def examine(
     annotations = validated(data)
     look.methods |= annotations.methods
     items = [*annotations, *_of_pictures(look)]
-    items += _of_labels(look, predictions, None if embeddings is None else embeddings[rows])
+    given = [None if table is None else table[rows] for table in (embeddings, features)]
+    items += _of_labels(look, predictions, *given)
     return DataFindings.of(
         items,
         source=data.source,
@@ -139,21 +143,26 @@ def _label_of_each(data: Dataset) -> list[str]:
 
 
 def _of_labels(
-    look: _Look, predictions: Predictions | None, embeddings: NDArray[np.float32] | None
+    look: _Look,
+    predictions: Predictions | None,
+    embeddings: NDArray[np.float32] | None,
+    features: NDArray[np.float32] | None,
 ) -> list[DataFinding]:
     """Outliers and probable label errors, by neighbours and by the model."""
     rows = np.flatnonzero(look.pictures.readable)
     if look.data.task is Task.ANOMALY:
         rows = rows[look.data.anomalous[rows] != 1]
     method = descriptors.METHOD if embeddings is None else "the embeddings that were given"
-    features = look.pictures.descriptors if embeddings is None else embeddings
-    neighbours = nearest(reduced(features[rows]), VOTERS)
+    described = look.pictures.descriptors if embeddings is None else embeddings
+    neighbours = nearest(reduced(described[rows]), VOTERS)
     items: list[DataFinding] = []
     if len(rows) < _FEWEST:
         look.not_checked["outliers"] = f"there are only {len(rows)} images to compare"
     else:
-        look.methods["outliers"] = f"{METHODS['outliers']}, by {method}"
-        items += outliers(look.paths, look.subsets, rows, neighbours)
+        by = method if features is None else "what the model makes of each image before it decides"
+        look.methods["outliers"] = f"{METHODS['outliers']}, by {by}"
+        near = neighbours if features is None else nearest(reduced(features[rows]), VOTERS)
+        items += outliers(look.paths, look.subsets, rows, near)
     if predictions is not None:
         items += _by_model(look, predictions)
     return items + list(_by_neighbours(look, predictions is not None, rows, neighbours, method))

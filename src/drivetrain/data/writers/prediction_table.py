@@ -23,10 +23,10 @@ def write_table(predictions: Predictions, names: Sequence[str], path: Path) -> N
     """Write the table.
 
     Columns: ``path, width, height, label, score`` (``share`` of the image for class maps), for objects also ``xmin,
-    ymin, xmax, ymax`` (and the corners of oriented boxes as ``x1, y1, ... x4, y4``), ``explanation`` if a model
-    explains, and ``truth`` where the source is a data set: the true label, or the true objects counted; for anomalies
-    also the ``defect``. An image without objects has one row with empty cells. Several labels of one image stand in
-    one cell, separated by ``|``.
+    ymin, xmax, ymax`` (and the corners of oriented boxes as ``x1, y1, ... x4, y4``), ``track`` where objects were
+    followed, ``explanation`` if a model explains, and ``truth`` where the source is a data set: the true label, or the
+    true objects counted; for anomalies also the ``defect``. An image without objects has one row with empty cells.
+    Several labels of one image stand in one cell, separated by ``|``.
 
     Args:
         predictions: of any task but depth.
@@ -35,6 +35,7 @@ def write_table(predictions: Predictions, names: Sequence[str], path: Path) -> N
     """
     explained = any(item.explanation is not None for item in predictions)
     columns = [*_IMAGE, *_answer_columns(predictions.task)]
+    columns += ["track"] * any(item.track_ids is not None for item in predictions)
     columns += ["explanation"] * explained
     if predictions.truth is not None:
         columns += ["truth", "defect"] if predictions.task is Task.ANOMALY else ["truth"]
@@ -99,6 +100,8 @@ def _objects(item: Prediction) -> Iterator[dict[str, Any]]:
         row |= _cells(_BOX, _box(item, index))
         if item.corners is not None:
             row |= _cells(_CORNERS, item.corners[index])
+        if item.track_ids is not None and item.track_ids[index] >= 0:
+            row["track"] = int(item.track_ids[index])
         yield row
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.auto_tile import used_tile
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
-from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source, check_tiles
+from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source, check_tiles, check_tracks
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.files import explained
-from drivetrain.types.options import Tile, check_at_least, check_sensitivity, check_share
+from drivetrain.types.options import Tile, Track, check_at_least, check_sensitivity, check_share
 
 if TYPE_CHECKING:
     from drivetrain.types import Predictions, Task
@@ -36,6 +36,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 def _check_values(given: Mapping[str, Any]) -> None:
     check_at_least("batch_size", given["batch_size"], 1)
     check_tiles(given["tile"])
+    check_tracks(given["track"], given["source"])
     check_share("confidence", given["confidence"])
     output, output_format = given["output"], given["output_format"]
     if output is None and (output_format is not None or given["save_media"]):
@@ -60,6 +61,7 @@ def predict(
     confidence: float | None = None,
     sensitivity: float | None = None,
     tile: Tile | None = None,
+    track: Track | None = None,
     strict: bool = False,
     save_images: bool = False,
     output: str | Path | None = None,
@@ -79,12 +81,14 @@ def predict(
         tile: cut images into tiles, for small objects: the side of a tile in pixels of the image, or (side, overlap)
             with the overlap of neighbours as a fraction, 0.2 by default, or "auto" for what suits the sizes of the
             objects in the training data. Objects are also searched for in the whole image.
+        track: give each object of a video the same number in all frames: "bytetrack". Objects with low scores are kept
+            if they belong to a track. Several videos are tracked one by one.
         strict: raise for an unreadable image; otherwise it is skipped and listed in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
         output_format: json, csv, coco (a file if output ends in .json, else a folder), yolo, voc, cvat, dota,
-            mvtec, label_studio, labelme, parquet, datumaro, image_folder, or images (drawn); by default derived from
-            the suffix of output.
+            mvtec, label_studio, labelme, parquet, datumaro, image_folder, mot (a .txt of tracks), or images (drawn); by
+            default derived from the suffix of output.
         save_media: copy the images into the folder of output.
 
     Returns:
@@ -94,7 +98,8 @@ def predict(
         OptionError: ``output_format`` is unknown or does not fit ``output``, or ``sensitivity`` is not in 0..1.
         DataError: there are no images.
         ImageError: no image can be read, or one cannot be and ``strict`` is set.
-        UnsupportedOptionError: the task cannot use ``confidence`` or ``sensitivity``, or the format does not.
+        UnsupportedOptionError: the task cannot use ``confidence``, ``sensitivity`` or ``track``, the source cannot be
+            tracked, or the format does not hold the task.
         StorageError: an answer cannot be written.
     """
     self.require("predict", NEEDS)
@@ -104,9 +109,10 @@ def predict(
     _check_task(confidence, self.task)
     if tile is not None:
         check_tiles(tile, self.task)
+    check_tracks(track, source, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
     with at_sensitivity(self, sensitivity):
-        asked = {"batch_size": batch_size, "confidence": confidence, "tile": used_tile(self, tile)}
+        asked = {"batch_size": batch_size, "confidence": confidence, "tile": used_tile(self, tile), "track": track}
         predictions = _predicted(self, source, asked, strict=strict, keep=save_images or needs_pixels)
     if save_images:
         folder = self.work_dir / "predictions"

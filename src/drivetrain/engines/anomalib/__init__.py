@@ -70,7 +70,7 @@ SPEC = EngineSpec(
         r"(?i)anomalydino|anomalyvfm|dinomaly|inpformer|foundad|winclip|vlmad|aivad|fuvas|cfm",
     ),
     tasks=(Task.ANOMALY,),
-    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native", "features"),
     checkpoint_marks=(
         "anomalib_components_enabled",
         "anomalib_pre_processor_config",

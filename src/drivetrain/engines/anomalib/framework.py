@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
 from drivetrain.engines.anomalib import checkpoint as checkpoints
-from drivetrain.engines.anomalib import native, requirements, train
+from drivetrain.engines.anomalib import embedding, native, requirements, train
 from drivetrain.engines.anomalib.build import (
     build_model,
     is_memory_bank,
@@ -245,6 +245,17 @@ class AnomalibFramework(Framework):
             for index, (path, image) in enumerate(group):
                 own = {name: value[index : index + 1] for name, value in arrays.items()}
                 yield decoder.decode(own, (image.shape[0], image.shape[1]), path)
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        model = self.model
+        if is_answering_by_path(model):
+            raise UnsupportedError(f"{model.name} asks a language model, and has no features of its own.")
+        require_fitted(model)
+        size = requirements.eval_batch_size(type(model), batch_size)
+        device = train.torch_device(self.setup.device)
+        yield from embedding.features(model, images, spec=self._image_spec(model), batch_size=size, device=device)
 
     def export_source(self, format: ExportFormat) -> ExportSource:  # noqa: A002
         from drivetrain.engines.anomalib.export import export_source

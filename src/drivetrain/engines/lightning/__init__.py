@@ -97,7 +97,7 @@ SPEC = EngineSpec(
         Task.SEMANTIC_SEGMENTATION,
         Task.KEYPOINT_DETECTION,
     ),
-    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native", "cells", "features"),
     checkpoint_marks=("drivetrain_model",),
     limits="drivetrain.torch_training.trainer_limits:check",
     candidates=(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.engine import FitResult, Framework
-from drivetrain.engines.lightning import TRANSFORMERS, native, rare_classes, special
+from drivetrain.engines.lightning import TRANSFORMERS, inside, native, rare_classes, special
 from drivetrain.engines.lightning.build import Classifiers
 from drivetrain.engines.lightning.data import loaders_for
 from drivetrain.engines.lightning.models.classification import ClassificationModule
@@ -42,6 +42,7 @@ from drivetrain.types import ImageSpec, Metrics, Prediction, Task
 from drivetrain.types.options import SPECIAL_OPTIONS, ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
+    from drivetrain.engine.framework import CellReader
     from drivetrain.export.source import ExportSource
     from drivetrain.runs.run import Run
 
@@ -173,6 +174,18 @@ class LightningFramework(Framework):
 
         spec, task, names = native.image_facts(self._module, self.known_task)
         return export_source(self._module, spec=spec, task=task, label_names=names)
+
+    def cells(self) -> CellReader:
+        spec, task, _ = native.image_facts(self._module, self.known_task)
+        return inside.cells(self._module, spec=spec, task=task, device=self.setup.device, name=self.setup.model_name)
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        module, setup = self._module, self.setup
+        spec = module.image_spec if isinstance(module, VisionModule) else native.image_facts(module, self.known_task)[0]
+        name, device = setup.model_name, setup.device
+        return inside.features(module, images, spec=spec, device=device, batch_size=batch_size, name=name)
 
     def engine_arg_names(self) -> Sequence[str]:
         return trainer_arguments()

@@ -12,7 +12,7 @@ SPEC = EngineSpec(
     packages=("openvino",),
     claims=("drivetrain:Predictor",),
     tasks=tuple(Task),
-    hooks=("infer", "artifact"),
+    hooks=("infer", "artifact", "cells", "features"),
     suffixes=(".xml", ".onnx"),
     upstream={"openvino": ">=2025.0"},
     summary="Exported models: the folders that export writes, .xml and .onnx files, and what load returns.",

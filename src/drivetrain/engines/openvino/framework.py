@@ -17,10 +17,13 @@ from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionEr
 from drivetrain.images.auto_tiling import TileChoice
 from drivetrain.runtime import Predictor, load
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.sessions import RuntimePrecision
+from drivetrain.runtime.cells import cell_output, cell_reader
+from drivetrain.runtime.feature_output import feature_output, read_features
+from drivetrain.runtime.sessions import RuntimePrecision, Session
 from drivetrain.types import Prediction, Task
 
 if TYPE_CHECKING:
+    from drivetrain.engine.framework import CellReader
     from drivetrain.types.options import TrainOptions
 
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "xpu": "GPU", "npu": "NPU"}
@@ -30,6 +33,8 @@ class OpenVINOFramework(Framework):
     """Loads and runs an artefact."""
 
     _predictor: Predictor | None = None
+    _with_cells: Session | None = None
+    _with_features: Session | None = None
 
     @property
     def model(self) -> Predictor:
@@ -79,10 +84,7 @@ class OpenVINOFramework(Framework):
         confidence: float,
     ) -> Iterator[Prediction]:
         if batch_size is not None:
-            raise UnsupportedOptionError(
-                f"batch_size={batch_size} cannot be honoured: an artefact processes one image at a time, but several "
-                "in parallel streams. Leave it out."
-            )
+            raise _one_at_a_time(batch_size)
         paths: deque[str] = deque()
         stream = iter(images)
         first = next(stream, None)
@@ -119,6 +121,22 @@ class OpenVINOFramework(Framework):
             "backend": facts["runtime"].partition(" ")[0],
         }
 
+    def cells(self) -> CellReader:
+        predictor, artifact = self.model, self.model.artifact
+        if self._with_cells is None:
+            self._with_cells = predictor.inside(cell_output(artifact))
+        session = self._with_cells
+        return lambda images: predictor.ask_inside(session, images, cell_reader(artifact))
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        if batch_size is not None:
+            raise _one_at_a_time(batch_size)
+        if self._with_features is None:
+            self._with_features = self.model.inside(feature_output(self.model.artifact))
+        return self.model.ask_inside(self._with_features, images, read_features)
+
     def default_confidence(self) -> float:
         chosen = self.model.artifact.decoder_args.get("confidence_threshold")
         return super().default_confidence() if chosen is None else float(chosen)
@@ -131,3 +149,10 @@ class OpenVINOFramework(Framework):
 
     def find_label_names(self) -> tuple[str, ...]:
         return self.model.label_names or super().find_label_names()
+
+
+def _one_at_a_time(batch_size: int) -> UnsupportedOptionError:
+    return UnsupportedOptionError(
+        f"batch_size={batch_size} cannot be honoured: an artefact takes one image at a time, and several at once on "
+        "several streams. Leave it out."
+    )

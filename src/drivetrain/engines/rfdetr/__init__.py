@@ -17,7 +17,7 @@ SPEC = EngineSpec(
     sources=(ModelSource("rfdetr", "rfdetr", "rfdetr", "drivetrain.engines.rfdetr.listing:models"),),
     known_names=(r"(?i)rf-?detr-[\w\-]+",),
     tasks=(Task.DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION),
-    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native", "features"),
     # checkpoints of ours, of RF-DETR's own training, and published ones
     checkpoint_marks=("drivetrain_rfdetr", "rfdetr_version", "lite_refpoint_refine"),
     upstream={"rfdetr": ">=1.8,<1.9"},

@@ -15,7 +15,7 @@ from drivetrain.engine.data import EngineData
 from drivetrain.engines.rfdetr import build, native, train
 from drivetrain.engines.rfdetr.checkpoint import read
 from drivetrain.engines.rfdetr.data import data_module
-from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, infer
+from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, features, infer
 from drivetrain.engines.rfdetr.quiet import contained, require_release
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
@@ -295,6 +295,13 @@ class RFDETRFramework(Framework):
         if self._deployed is None or not self._is_made_here:  # the user may have trained their own object since
             self._deployed = deploy(self.model)
         return infer(self._deployed, images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        if self._deployed is None or not self._is_made_here:
+            self._deployed = deploy(self.model)
+        return features(self._deployed, images, device=self.setup.device, batch_size=batch_size)
 
     # --- RF-DETR's own data modules ----------------------------------------------------------------------------------
 

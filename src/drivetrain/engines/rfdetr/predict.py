@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from drivetrain.engines.rfdetr.build import image_spec, names_of
 from drivetrain.engines.rfdetr.quiet import contained
 from drivetrain.engines.rfdetr.variants import task_of
+from drivetrain.errors import UnsupportedError
 from drivetrain.machine.device import choose_device
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.torch_training.batches import decoded_batches, image_batches
+from drivetrain.torch_training.look_inside import Images, pooled_output, read_features
 from drivetrain.types import ImageSpec, Prediction, Task
 
 _BATCH_SIZE = 8
@@ -113,6 +115,31 @@ def infer(
     decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
     batches = image_batches(images, deployed.spec, batch_size or _BATCH_SIZE)
     yield from decoded_batches(batches, lambda inputs: _ask(module, inputs.to(place), deployed.output_names), decoder)
+
+
+def features(
+    deployed: DeployedRFDETR, images: Images, *, device: str, batch_size: int | None
+) -> Iterator[NDArray[np.float32]]:
+    """``(D,) float32`` of each image: the mean over the places of the deepest feature map of the backbone.
+
+    Args:
+        deployed: the model.
+        images: ``(path, (H, W, 3) uint8 RGB)``.
+        device: where to compute.
+        batch_size: images in a step.
+    """
+    place = choose_device(device)
+    module = deployed.module.to(place)
+    part = module.module.backbone[0]  # without the encoding of the places, which stands behind it
+
+    def ask(inputs: torch.Tensor) -> torch.Tensor:
+        with contained():
+            found = pooled_output(module, part, inputs)
+        if found is None:
+            raise UnsupportedError("The backbone of this RF-DETR gives no feature map.")
+        return found
+
+    yield from read_features(ask, images, spec=deployed.spec, place=place, batch_size=batch_size or _BATCH_SIZE)
 
 
 def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:

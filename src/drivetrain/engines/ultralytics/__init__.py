@@ -54,7 +54,7 @@ SPEC = EngineSpec(
         Task.ORIENTED_DETECTION,
         Task.DEPTH,
     ),
-    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
+    hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native", "cells", "features"),
     checkpoint_marks=("ultralytics.nn.tasks",),
     artifact_names={"openvino": "{precision}_openvino_model"},  # it recognises an IR folder by the end of its name
     limits="drivetrain.engines.ultralytics.limits:check",

@@ -18,7 +18,7 @@ from drivetrain.engines.ultralytics import build, native, train, train_args, val
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
-from drivetrain.engines.ultralytics.predict import DeployedYolo, deploy, infer
+from drivetrain.engines.ultralytics.predict import DeployedYolo, cells, deploy, features, infer
 from drivetrain.engines.ultralytics.states import RunCallback
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
 from drivetrain.launch.setup import Setup
@@ -28,6 +28,7 @@ from drivetrain.types.options import ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
+    from drivetrain.engine.framework import CellReader
     from drivetrain.export.source import ExportSource
     from drivetrain.runs.run import Run
 
@@ -304,6 +305,14 @@ class UltralyticsFramework(Framework):
         self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None, confidence: float
     ) -> Iterator[Prediction]:
         return infer(self._deploy(), images, device=self.setup.device, batch_size=batch_size, confidence=confidence)
+
+    def cells(self) -> CellReader:
+        return cells(self._deploy(), device=self.setup.device, name=self.setup.model_name)
+
+    def features(
+        self, images: Iterable[tuple[str, NDArray[np.uint8]]], *, batch_size: int | None
+    ) -> Iterator[NDArray[np.float32]]:
+        return features(self._deploy(), images, device=self.setup.device, batch_size=batch_size)
 
     def upstream_metrics(self, dataset: Dataset, batch_size: int | None) -> Mapping[str, float]:
         """By Ultralytics' validator, except for models whose validation needs a text encoder."""

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,14 @@ from numpy.typing import NDArray
 
 from drivetrain.engines.ultralytics.build import TASKS, image_size_of, names_of
 from drivetrain.engines.ultralytics.containment import contained
+from drivetrain.errors import UnsupportedError
 from drivetrain.machine.device import choose_device
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.torch_training.batches import decoded_batches, image_batches
+from drivetrain.torch_training.cell_network import CellNetwork
+from drivetrain.torch_training.look_inside import Images, pooled_output, read_cells, read_features
 from drivetrain.types import ImageSpec, Prediction, Task
+from drivetrain.types.explanation import CellScores
 
 _BATCH_SIZE = 16
 #: Side of the input if the model does not state it, by Ultralytics' name for the task.
@@ -129,6 +134,55 @@ def infer(
     decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
     batches = image_batches(images, deployed.spec, batch_size or _BATCH_SIZE)
     yield from decoded_batches(batches, lambda inputs: _ask(module, inputs.to(place), deployed.output_names), decoder)
+
+
+def features(
+    deployed: DeployedYolo, images: Images, *, device: str, batch_size: int | None
+) -> Iterator[NDArray[np.float32]]:
+    """``(D,) float32`` of each image: the mean over the places of what the head is given, as ``YOLO.embed`` gives it.
+
+    Args:
+        deployed: the model.
+        images: ``(path, (H, W, 3) uint8 RGB)``.
+        device: where to compute.
+        batch_size: images in a step.
+    """
+    place = choose_device(device)
+    module = deployed.module.to(place)
+    part = module.module.model[-2]
+
+    def ask(inputs: torch.Tensor) -> torch.Tensor:
+        found = pooled_output(module, part, inputs)
+        if found is None:
+            raise UnsupportedError("What stands before the head of this model of Ultralytics gives no feature map.")
+        return found
+
+    yield from read_features(ask, images, spec=deployed.spec, place=place, batch_size=batch_size or _BATCH_SIZE)
+
+
+def cells(deployed: DeployedYolo, *, device: str, name: str) -> Callable[[Images], Iterator[CellScores]]:
+    """What asks a classifier about images and the cells of its last feature map.
+
+    Args:
+        deployed: the model.
+        device: where to compute.
+        name: of the model, for messages.
+
+    Raises:
+        UnsupportedOptionError: it has no layer for it.
+    """
+    place = choose_device(device)
+    network = CellNetwork(deployed.module.to(place), torch.zeros(1, 3, *deployed.spec.size, device=place), name)
+    decoder = make_decoder(deployed.decoder, deployed.decoder_args, deployed.label_names, deployed.spec)
+    output = deployed.output_names[0]
+    return partial(
+        read_cells,
+        network,
+        spec=deployed.spec,
+        place=place,
+        decode=lambda row, size, path: decoder.decode({output: row[None]}, size, path),
+        is_probability=True,
+    )
 
 
 def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:

@@ -49,3 +49,24 @@ def _taps(
     places = np.clip(centres * (cells / side) - 0.5, 0, cells - 1)
     low = np.floor(places).astype(np.int64)
     return low, np.minimum(low + 1, cells - 1), (places - low).astype(np.float32)
+
+
+def over_image(values: NDArray[np.float32], spec: ImageSpec, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A map over the model input, brought to 0..1 and to the original image.
+
+    Args:
+        values: ``(h, w)``.
+        spec: how the image became the model input.
+        size: ``(height, width)`` of the original image.
+
+    Returns:
+        ``(H, W) float32``, the lowest value on the image 0 and the highest 1; 0 where the model did not look.
+    """
+    top, left, bottom, right = spec.crop_box(size)
+    sampler = MapSampler(spec, (bottom - top, right - left), (values.shape[0], values.shape[1]))
+    seen = sampler.sample(np.asarray(values, np.float32))
+    low, high = float(seen.min()), float(seen.max())
+    found = np.zeros(size, np.float32)
+    if high > low:
+        found[top:bottom, left:right] = (seen - low) / (high - low)
+    return found

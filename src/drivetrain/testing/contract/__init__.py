@@ -3,6 +3,7 @@
 from drivetrain.testing.contract.automatic import AutomaticChecks
 from drivetrain.testing.contract.checkpoints import CheckpointChecks
 from drivetrain.testing.contract.choosing import ChoosingChecks
+from drivetrain.testing.contract.explaining import ExplainChecks
 from drivetrain.testing.contract.exporting import ExportChecks
 from drivetrain.testing.contract.extremes import ExtremeChecks
 from drivetrain.testing.contract.failing import FailingDiskChecks
@@ -25,6 +26,7 @@ class EngineContract(
     CheckpointChecks,
     ExportChecks,
     OptimizeChecks,
+    ExplainChecks,
 ):
     """Subclass it, set ``spec`` and ``model_name``, and run pytest.
 

@@ -1,0 +1,43 @@
+"""Tracks in the form of the MOT Challenge: a line for each object that is followed over a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from drivetrain.errors import DataError
+from drivetrain.images.frames import frame_of
+from drivetrain.images.object_boxes import boxes_of
+from drivetrain.types import Predictions
+
+
+def mot_lines(predictions: Predictions) -> Iterator[str]:
+    """``frame,id,left,top,width,height,score,class,-1`` with frames, ids and classes from 1 on.
+
+    Objects that no track has are left out, as the form has no place for them.
+
+    Args:
+        predictions: about the frames of one video, or about arrays in their order.
+
+    Raises:
+        DataError: objects were not followed, or the frames are of several videos.
+    """
+    if any(item.track_ids is None for item in predictions):
+        raise DataError(
+            "The form 'mot' holds tracks, and these predictions have none. Predict a video with track='bytetrack'."
+        )
+    frames = [frame_of(item.path) if item.path else None for item in predictions]
+    if len({frame[0] for frame in frames if frame is not None}) > 1:
+        raise DataError(
+            "The form 'mot' holds the tracks of one video, and these are of several. Predict them one by one."
+        )
+    for place, (item, frame) in enumerate(zip(predictions, frames, strict=True)):
+        number = (place if frame is None else frame[1]) + 1
+        for index, box in enumerate(boxes_of(item)):
+            track = -1 if item.track_ids is None else int(item.track_ids[index])
+            if track < 0:
+                continue
+            score = 1.0 if item.scores is None else float(item.scores[index])
+            label = -1 if item.labels is None else int(item.labels[index]) + 1
+            left, top, right, bottom = (float(value) for value in box)
+            sides = f"{left:.2f},{top:.2f},{right - left:.2f},{bottom - top:.2f}"
+            yield f"{number},{track + 1},{sides},{score:.5f},{label},-1\n"
