@@ -45,7 +45,7 @@ def test_sizes_that_no_image_has_count_as_not_stated(sides: dict[str, Any], tmp_
     data = load_dataset(coco(tmp_path, "a.png", **sides))
     assert data[0].size == SIZE
     assert data[0].boxes.tolist() == [[1, 2, 9, 12]]
-    assert not any("state another size" in note for note in data.notes)
+    assert not any("state a different size" in note for note in data.notes)
 
 
 def test_an_id_that_no_table_holds_is_numbered(tmp_path: Path) -> None:
