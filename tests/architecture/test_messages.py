@@ -26,6 +26,7 @@ NO_MESSAGES = {
     "cli/wording.py": "the patterns of the translation itself",
     "export/deployed_texts.py": "a Dockerfile, a program and pages that are written",
     "launch/worker.py": "the program of a worker",
+    "report/_sorting.py": "a script of the pages",
     "report/_style.py": "a style sheet",
     "report/page.py": "the markup of a page",
     "testing": "messages to authors of engines, who write Python",
@@ -91,6 +92,7 @@ def foreign(text: str, command: str) -> list[str]:
     assignments = [found[0] for found in re.finditer(rf"(?<![\w.\-'\"`])(?:{names})=(?=\S)", said)]
     known = {name for verb in verbs() for name in options_of(verb)} | {*FLAGS, *OWN_FLAGS, "config", "recipe"}
     known |= {"option", "version"}  # of the usage
+    known |= {"local"}  # of "hf download NAME --local-dir FOLDER"
     known |= {name for function in commands().values() for name in inspect.signature(function).parameters}
     options = [f"--{name}" for name in OPTION.findall(said) if name not in known]
     return calls + assignments + options

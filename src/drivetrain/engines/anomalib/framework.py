@@ -55,7 +55,7 @@ class AnomalibFramework(Framework):
         **dict.fromkeys(
             ("class_weights", "sampler"), "anomaly models learn from normal images, which are one class; leave it out"
         ),
-        "tile": "give Anomalib its own: callbacks=[anomalib.callbacks.TilerConfigurationCallback(...)]",
+        "tile": "give Anomalib's own callback for it, TilerConfigurationCallback",
         "ema": "Anomalib's models are trained without averaging; give Lightning's averaging callback",
         **dict.fromkeys(
             ("freeze_backbone", "backbone_learning_rate"),

@@ -98,5 +98,5 @@ def _of_config(config: Any, find_task: Callable[[], Task | None], source: ModelS
     names = ", ".join(f"{entry.name} ({entry.tasks[0]})" for entry in fitting or own)
     raise OptionError(
         f"A {type(config).__name__} may be of several models: {names}. Give task=... to Engine, or name one: "
-        "model='transformers:NAME', model_args={'config': config.to_dict()}."
+        "model='transformers:NAME' with the values of the configuration in model_args."
     )

@@ -23,6 +23,12 @@ _WAITING = "train(patience=...)"
 _MODEL = "model_args of the model"
 _STATES = "drivetrain, which saves the best and the last state"
 _DEVICES = "Engine(device=...)"
+#: Arguments of RF-DETR that an option of ours sets: argument -> (option, how it is given).
+_SET_BY_OPTION = {
+    "use_ema": ("ema", "train(ema=...)"),
+    "ema_decay": ("ema", "train(ema=...)"),
+    "lr_encoder": ("backbone_learning_rate", "train(backbone_learning_rate=...)"),
+}
 #: Fields of RF-DETR's TrainConfig that the engine sets: name -> what controls them.
 SET_BY_ENGINE: dict[str, str] = {
     "lr": "train(learning_rate=...)",
@@ -70,9 +76,9 @@ def check_options(options: TrainOptions, *, device: str) -> None:
     for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
-    for ours, theirs in (("ema", "use_ema"), ("ema", "ema_decay"), ("backbone_learning_rate", "lr_encoder")):
+    for theirs, (ours, said) in _SET_BY_OPTION.items():
         if getattr(options, ours) is not None and theirs in (options.engine_args or {}):
-            raise UnsupportedOptionError(f"engine_args: {theirs} is set by train({ours}=...); leave out one of them.")
+            raise UnsupportedOptionError(f"engine_args: {theirs} is set by {said}; leave out one of them.")
     size = options.image_size_hw
     if size is not None and size[0] != size[1]:
         raise UnsupportedOptionError(

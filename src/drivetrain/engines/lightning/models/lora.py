@@ -41,7 +41,7 @@ def lora_of(net: Any) -> dict[str, Any] | None:
     if kind != "LORA" or len(configs) > 1:
         raise ModelError(
             f"{type(net).__name__} has the PEFT adapters {', '.join(configs)} ({kind}); one of kind LORA is served. "
-            "Merge the others into the model first, with merge_and_unload()."
+            "Merge the others into the model first (PEFT's merge_and_unload)."
         )
     return {name: value for name, value in _plain(config).items() if value is not None}
 
