@@ -1,4 +1,4 @@
-"""The artefacts of a run: where they go, what they come from, and who else is told of them."""
+"""The artefacts of a run: where they are written, what they come from, and which trackers receive them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_artifact_name(name: str | None) -> None:
-    """Refuse what cannot be the name of a folder; ``None`` is not given.
+    """Refuse invalid folder names; ``None`` means not given.
 
     Raises:
         OptionError: it has slashes, is empty or hidden.
@@ -25,17 +25,17 @@ def check_artifact_name(name: str | None) -> None:
 
 
 def artifact_folder(engine: EngineState, name: str) -> Path:
-    """Where an artefact of that name goes: below "artifacts" in the work dir.
+    """The folder for an artefact of that name: below "artifacts" in the work dir.
 
     Raises:
-        OptionError: it is no name of a folder.
+        OptionError: it is not a folder name.
     """
     check_artifact_name(name)
     return engine.work_dir / "artifacts" / name
 
 
 def weights_of(engine: EngineState) -> dict[str, str]:
-    """The name and the SHA-256 of the checkpoint that the model's weights came from; empty if it is not known."""
+    """The name and SHA-256 of the checkpoint that the model's weights came from; empty if unknown."""
     from drivetrain.runtime.artifact import file_sha256
 
     loaded = engine.weights.loaded
@@ -45,11 +45,11 @@ def weights_of(engine: EngineState) -> dict[str, str]:
 
 
 def exported_before(engine: EngineState, folder: Path, trained: Mapping[str, str]) -> Artifact | None:
-    """The artefact in a folder, if it is whole and was exported from the weights that the model has now.
+    """The artefact in a folder, if it is complete and was exported from the model's current weights.
 
     Args:
-        engine: with the model.
-        folder: where it may be.
+        engine: the engine with the model.
+        folder: the folder where it may be.
         trained: see :func:`weights_of`.
     """
     from drivetrain.runtime.artifact import Artifact
@@ -66,7 +66,7 @@ def exported_before(engine: EngineState, folder: Path, trained: Mapping[str, str
 
 
 def add_to_trackers(engine: EngineState, folder: Path) -> None:
-    """Add an artefact that was made after the training to the run of each tracker that followed it."""
+    """Add an artefact created after training to the run of each tracker that logged it."""
     run = engine.weights.run
     places: Mapping[str, Any] = run.content.get("tracking") or {}
     if run.directory is None or not places:

@@ -1,4 +1,4 @@
-"""The images of an engine's data that a lighter artefact is calibrated with and measured on."""
+"""The images of an engine's data for calibrating and evaluating a lighter artefact."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 def find_evidence(engine: EngineState, subset: str, most: int, metric: str | None) -> Evidence:
-    """Choose the images, and ask the model about one to know that it can be judged.
+    """Choose the images, and predict one to make sure that the model can be judged.
 
     Args:
-        engine: with data.
-        subset: to measure on.
-        most: images to calibrate with, at the most.
-        metric: that will decide; the task's own if not given.
+        engine: an engine with data.
+        subset: the subset to evaluate on.
+        most: the maximum number of calibration images.
+        metric: the metric that will decide; by default the task's own.
 
     Raises:
-        DataError: the subset is not there, or its images have no known answers.
+        DataError: the subset does not exist, or its images have no known answers.
         OptionError: there is no such metric.
     """
     from drivetrain.export.optimization import Evidence
@@ -84,7 +84,7 @@ def _paths(engine: EngineState, subset: str) -> list[str]:
 
 
 def _check_metric(engine: EngineState, sample: Sample, label_names: tuple[str, ...], metric: str | None) -> None:
-    """Refuse a metric that there is not, before anything is exported."""
+    """Refuse a metric that does not exist, before anything is exported."""
     from drivetrain.export.measuring import measured, metrics_that_decide, require_metrics
     from drivetrain.images.stream import ImageStream
 

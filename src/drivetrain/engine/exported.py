@@ -1,4 +1,4 @@
-"""From a trained model to an artefact that was compared with it, for the verbs that need one."""
+"""From a trained model to a verified artefact, for the verbs that need one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _COMPARED = 8
 _MEASURED = 50
-"""Validation images that model and artefact are measured on, at the most."""
+"""The maximum number of validation images on which model and artefact are evaluated."""
 
 
 def export_model(
@@ -39,19 +39,19 @@ def export_model(
     images: Sequence[str | Path] | None,
     overwrite: bool,
 ) -> Artifact:
-    """Write an artefact of the model as it is, compared with it on real images.
+    """Write an artefact of the current model, compared with it on real images.
 
     Args:
-        engine: with the model in the state that is to be exported.
-        folder: of the artefact.
+        engine: the engine with the model in the state to export.
+        folder: the folder of the artefact.
         format: "openvino" or "onnx".
-        precision: of the stored weights.
-        images: to compare on; some of the data if not given.
-        overwrite: replace what is there.
+        precision: precision of the stored weights.
+        images: images to compare on; by default some of the data.
+        overwrite: replace an existing artefact.
 
     Raises:
         DataError: there are no images to compare on.
-        ExportError: as :func:`drivetrain.export.export_artifact` does.
+        ExportError: see :func:`drivetrain.export.export_artifact`.
     """
     from drivetrain.export import export_artifact
 
@@ -81,7 +81,7 @@ def export_model(
 
 
 def _task_metrics(engine: EngineState, artifact: Artifact) -> dict[str, Any]:
-    """The metrics of the task, of the model and of the artefact, on some validation images; empty without truth."""
+    """The task's metrics for model and artefact on some validation images; empty without ground truth."""
     if engine.has_native_data or engine.data.source is None or "val" not in engine.dataset.subsets:
         return {}
     part = engine.dataset.subset("val")
@@ -111,7 +111,7 @@ def _measured(engine: EngineState, artifact: Artifact, part: Dataset) -> dict[st
 
 
 def _reference(engine: EngineState, images: Sequence[NDArray[np.uint8]]) -> Predictions:
-    """The model's own answers, none of them left out for its low score."""
+    """The model's own answers, including those with low scores."""
     from drivetrain.types.prediction import Predictions
 
     named = ((f"#{number}", image) for number, image in enumerate(images))

@@ -264,7 +264,7 @@ class Framework(ABC):
     # --- facts with a default ----------------------------------------------------------------------------------------
 
     def runtime_options(self) -> dict[str, Any]:
-        """Where the model computes, its ``device``; of an artefact how it was loaded, as arguments of ``load``."""
+        """The ``device`` on which the model computes; for an artefact how it was loaded, as arguments of ``load``."""
         return {"device": device_in_use(self.setup.device)}
 
     def check_options(self, options: TrainOptions) -> None:

@@ -36,7 +36,7 @@ def deploy(
         form: "docker" for a Dockerfile with a predictor of ten lines, "model_server" for a repository of OpenVINO
             Model Server with its config.
         name: the name of the model there; by default taken from the model's name.
-        wheel: the wheel of drivetrain to install in the container; by default this version is asked for by name.
+        wheel: the drivetrain wheel to install in the container; by default this version is required by name.
         overwrite: replace an existing folder.
 
     Returns:

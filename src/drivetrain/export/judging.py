@@ -1,4 +1,4 @@
-"""Judging a network while it is made lighter: what it answers, how good that is, and where its scores went."""
+"""Judging a network during optimisation: its answers, their quality, and how its scores have moved."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from drivetrain.types import Metrics, Prediction, Predictions, Sample, Task
 from drivetrain.types.options import NO_SHIFT
 
 _WEIGHT_OF_ORDER = 1e-6
-"""How much the likeness to the answers before counts beside the metric: it orders layers that the metric does not."""
+"""The weight of the similarity to the original answers beside the metric: it ranks layers that tie in the metric."""
 
 Ask = Callable[[int], Outputs]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An image that was read and resized for the network.
+    """An image that has been read and resized for the network.
 
     Attributes:
         path: of the file.
         size: ``(height, width)`` of the image.
-        resized: ``(height, width, 3) uint8`` of the network.
+        resized: ``(height, width, 3) uint8``, for the network.
     """
 
     path: str
@@ -42,7 +42,7 @@ class Seen:
 
 
 def see(artifact: Artifact, paths: Sequence[str]) -> list[Seen]:
-    """Read images for an artefact; those that cannot be read are left out.
+    """Read images for an artefact; unreadable ones are left out.
 
     Raises:
         DataError: there are none.
@@ -54,16 +54,16 @@ def see(artifact: Artifact, paths: Sequence[str]) -> list[Seen]:
 
 
 class Judge:
-    """Says how much worse a network has become, on images with known answers.
+    """Measures how much worse a network has become, on images with known answers.
 
     Args:
-        artifact: as it was before.
-        images: to judge on.
-        samples: what is known of them, in the same order.
-        label_names: of the samples.
-        metrics: that decide.
-        kinds: of the images, to move a threshold by: 1 for anomalous, 0 for normal, -1 for unknown.
-        ask: the network as it was, asked by the number of an image.
+        artifact: the original artefact.
+        images: the images to judge on.
+        samples: the annotations of the images, in the same order.
+        label_names: the labels of the samples.
+        metrics: the metrics that decide.
+        kinds: the kinds of the images, for moving a threshold: 1 for anomalous, 0 for normal, -1 for unknown.
+        ask: runs the original network on the image with a given number.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Judge:
         self._metrics_before = self._measure(range(len(images)), self._before)
 
     def __call__(self, ask: Ask, numbers: Sequence[int]) -> tuple[float, list[float]]:
-        """1 and what the metrics gained on some images, and how near each answer is to that before (0 at best)."""
+        """1 plus the gain of the metrics on some images, and how close each answer is to the original (0 at best)."""
         outputs = {number: ask(number) for number in numbers}
         if self._artifact.task is Task.ANOMALY:
             outputs = self._recalibrated(outputs)
@@ -95,7 +95,7 @@ class Judge:
         if len(numbers) < len(self._images):
             before = self._measure(numbers, [self._before[number] for number in numbers])
         gain = -largest_drop(self._metrics, before, self._measure(numbers, answers))
-        gain = max(gain, -1.0)  # what is undefined now is the worst
+        gain = max(gain, -1.0)  # a metric that is now undefined counts as the worst
         return 1.0 + gain + _WEIGHT_OF_ORDER * float(np.mean(likeness)), likeness
 
     def _decode(self, number: int, outputs: Outputs) -> Prediction:
@@ -115,7 +115,7 @@ class Judge:
 
 
 def decoder_of(artifact: Artifact) -> Decoder:
-    """The decoder of an artefact, which leaves out no object for its low score."""
+    """The decoder of an artefact, without a confidence threshold."""
     args = dict(artifact.decoder_args)
     decoder = make_decoder(artifact.decoder, args, artifact.label_names, artifact.image_spec)
     if not (decoder.takes_confidence and artifact.task.has_objects):
@@ -125,7 +125,7 @@ def decoder_of(artifact: Artifact) -> Decoder:
 
 
 def sensitivity_of_graph(artifact: Artifact) -> tuple[float, float]:
-    """The sensitivity of image and pixels that the scores of an anomaly model's graph were made with."""
+    """The sensitivity of image and pixels at which the graph of an anomaly model computes its scores."""
     found = artifact.decoder_args.get("graph_sensitivity", NO_SHIFT)
     return (float(found), float(found)) if isinstance(found, int | float) else (float(found[0]), float(found[1]))
 
@@ -133,16 +133,16 @@ def sensitivity_of_graph(artifact: Artifact) -> tuple[float, float]:
 def find_lines(
     artifact: Artifact, before: Sequence[Outputs], after: Sequence[Outputs], anomalous: Sequence[int]
 ) -> tuple[Line, Line]:
-    """The lines from the scores of a changed anomaly model to those at which 0.5 is the threshold.
+    """Fit the lines from the scores of a changed anomaly model to those at which 0.5 is the threshold.
 
     Args:
-        artifact: as it was before.
-        before: its outputs about some images.
-        after: those of the changed network about the same images.
-        anomalous: 1 for anomalous images, 0 for normal ones, -1 where this is not known.
+        artifact: the original artefact.
+        before: its outputs for some images.
+        after: the outputs of the changed network for the same images.
+        anomalous: 1 for anomalous images, 0 for normal ones, -1 if unknown.
 
     Returns:
-        For the score of the image, and for the map.
+        The lines for the image score and for the map.
     """
     lines = []
     for name, own in zip((SCORE, MAP), sensitivity_of_graph(artifact), strict=True):
@@ -159,7 +159,7 @@ def find_lines(
 
 
 def _on_lines(artifact: Artifact, outputs: Outputs, lines: tuple[Line, Line]) -> Outputs:
-    """Outputs as the recalibrated graph will give them."""
+    """Outputs as the recalibrated graph will return them."""
     found = dict(outputs)
     for name, line, own in zip((SCORE, MAP), lines, sensitivity_of_graph(artifact), strict=True):
         if name in found:

@@ -1,4 +1,4 @@
-"""How good, how large and how fast an artefact is."""
+"""Measuring the quality, size and speed of an artefact."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from drivetrain.types.results import lower_is_better
 
 
 def answers_of(artifact: Artifact, images: Sequence[Any]) -> Predictions:
-    """The answers of an artefact about images at full precision, none of them left out for its low score."""
+    """The answers of an artefact at full precision, including those with low scores."""
     predictor = Predictor(artifact, partial(open_session, artifact, precision="f32"))
     with_threshold = artifact.task.has_objects and predictor.takes_confidence
     return predictor.predict(list(images), confidence=0.0 if with_threshold else None)
 
 
 def measured(samples: Iterable[Sample], answers: Predictions, task: Task, label_names: Sequence[str]) -> Metrics:
-    """The metrics of answers, without a word about what is undefined."""
+    """The metrics of answers, without warnings about undefined ones."""
     from drivetrain.metrics import evaluate
 
     with warnings.catch_warnings():
@@ -32,14 +32,14 @@ def measured(samples: Iterable[Sample], answers: Predictions, task: Task, label_
 
 
 def metrics_that_decide(task: Task, metric: str | None) -> tuple[str, ...]:
-    """What an artefact must not lose: what was asked for, else the task's own; of anomalies the decisions too."""
+    """The metrics that an artefact must keep: the given one, else the task's own; for anomalies also the decisions."""
     if metric is not None:
         return (metric,)
     return (task.main_metric, "image_f1") if task is Task.ANOMALY else (task.main_metric,)
 
 
 def require_metrics(names: Sequence[str], metrics: Metrics) -> None:
-    """Refuse to be judged by what is not measured.
+    """Refuse metrics that are not measured.
 
     Raises:
         OptionError: there is no such metric.
@@ -50,7 +50,7 @@ def require_metrics(names: Sequence[str], metrics: Metrics) -> None:
 
 
 def check_metrics(names: Sequence[str], metrics: Metrics, subset: str) -> None:
-    """Refuse to be judged by what is not measured, or cannot be on these images.
+    """Refuse metrics that are not measured, or undefined on these images.
 
     Raises:
         OptionError: there is no such metric.
@@ -66,7 +66,7 @@ def check_metrics(names: Sequence[str], metrics: Metrics, subset: str) -> None:
 
 
 def largest_drop(names: Sequence[str], before: Metrics, after: Metrics) -> float:
-    """By how much the worst of these metrics got worse; below 0 if all got better, infinite if one is undefined now."""
+    """The largest drop among these metrics; negative if all improved, infinite if one is now undefined."""
     drops = []
     for name in names:
         difference = after[name] - before[name] if lower_is_better(name) else before[name] - after[name]

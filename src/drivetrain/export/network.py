@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - what a network is asked is described in QuantizableNetwork
-"""The network of an artefact without its resize, in the forms in which it is made lighter and put back."""
+"""The network of an artefact without its resize, in forms that can be optimised and written back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from drivetrain.types import Task
 
 _WITH_WEIGHTS = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
 _OF_WEIGHTS = frozenset({"Convert", "Reshape", "Transpose", "FakeQuantize", "Multiply", "Subtract"})
-"""What may stand between the constant that holds weights and the operation that uses them."""
+"""Operations that may lie between a constant with weights and the operation that uses them."""
 
 Outputs = dict[str, NDArray[Any]]
 
@@ -28,10 +28,10 @@ class QuantizableNetwork(ABC):
     """A graph that takes resized images.
 
     Args:
-        artifact: that the graph is of.
+        artifact: the artefact of the graph.
 
     Attributes:
-        graph: of the runtime's own kind; replaced by what is made of it.
+        graph: the graph in the runtime's own form; replaced by the optimised one.
     """
 
     graph: Any
@@ -40,13 +40,13 @@ class QuantizableNetwork(ABC):
         self.artifact = artifact
 
     def input_of(self, resized: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the graph takes for an image that is resized already.
+        """The graph's input for an image that is already resized.
 
         Args:
             resized: ``(height, width, 3) uint8``.
 
         Returns:
-            ``(1, height, width, 3) float32`` 0..255 where preprocessing is embedded, else ``(1, 3, height, width)``.
+            ``(1, height, width, 3) float32`` 0..255 if preprocessing is embedded, else ``(1, 3, height, width)``.
         """
         if self.artifact.embedded:
             return resized[None].astype(np.float32)
@@ -55,31 +55,31 @@ class QuantizableNetwork(ABC):
     @property
     @abstractmethod
     def input_name(self) -> str:
-        """Of the graph."""
+        """The name of the graph's input."""
 
     @abstractmethod
     def prepared(self, graph: Any) -> Any:
-        """A graph ready to run at full precision, as NNCF prepares it."""
+        """A graph ready to run at full precision, as prepared by NNCF."""
 
     @abstractmethod
     def run(self, prepared: Any, inputs: NDArray[np.float32]) -> Outputs:
-        """The outputs, by the artefact's names, of a model that NNCF has made ready to run."""
+        """The outputs, by the artefact's names, of a prepared model."""
 
     @abstractmethod
     def write(self, graph: Any) -> None:
-        """Write a graph made of this one, with its resize, in place of the artefact's own."""
+        """Write a graph derived from this one, with its resize, in place of the artefact's own."""
 
     @abstractmethod
     def around(self) -> list[str]:
-        """Nodes before and behind the layers that are quantised: normalisation, and the decoding of answers."""
+        """Nodes before and after the quantised layers: normalisation, and the decoding of answers."""
 
     @abstractmethod
     def is_transformer(self) -> bool:
-        """Whether it has attention and normalises layers."""
+        """Whether it has attention and layer normalisation."""
 
     @abstractmethod
     def count(self, graph: Any) -> tuple[int, int]:
-        """How many operations with weights a graph has, and how many of them have quantised weights."""
+        """The number of operations with weights in a graph, and of those with quantised weights."""
 
 
 class OpenVinoNetwork(QuantizableNetwork):
@@ -115,7 +115,7 @@ class OpenVinoNetwork(QuantizableNetwork):
             graph = with_resize(graph, spec, dynamic_batch=self.artifact.dynamic_batch, planes=self.artifact.planes)
         file = self.artifact.model_path
         new = file.with_name(f"new_{file.name}")  # not in place: the old weights may still be mapped into memory
-        openvino().save_model(graph, new, compress_to_fp16=True)  # what did not get 8 bits gets 16
+        openvino().save_model(graph, new, compress_to_fp16=True)  # weights without 8 bits get 16
         for suffix in (".bin", ".xml"):
             new.with_suffix(suffix).replace(file.with_suffix(suffix))
 
@@ -132,7 +132,7 @@ class OpenVinoNetwork(QuantizableNetwork):
         ]
 
     def is_transformer(self) -> bool:
-        path = ["model_info", "optimization_config"]  # what getitune and Geti say of their models
+        path = ["model_info", "optimization_config"]  # written by getitune and Geti
         if self.graph.has_rt_info(path) and "transformer" in str(self.graph.get_rt_info(path).value).lower():
             return True
         kinds = {node.get_type_name() for node in self.graph.get_ops()}
@@ -144,10 +144,10 @@ class OpenVinoNetwork(QuantizableNetwork):
 
 
 def _is_layer(node: Any, backbone_only: bool) -> bool:
-    """Whether an operation is one of those that are quantised.
+    """Whether an operation is among the quantised ones.
 
-    Of an anomaly model these are the convolutions of its backbone alone: its distances to what is normal (a product
-    with a memory bank or with inverse covariances) do not survive eight bits, and a blur has one channel.
+    In an anomaly model these are only the convolutions of its backbone: the distances to the normal (a product with a
+    memory bank or with inverse covariances) need more than eight bits, and a blur has one channel.
     """
     if not backbone_only:
         return has_weights(node)
@@ -155,7 +155,7 @@ def _is_layer(node: Any, backbone_only: bool) -> bool:
 
 
 def _reached(nodes: Any, layers: set[str], neighbours: Any) -> set[str]:
-    """Names of nodes that lead to a layer, in the direction of the neighbours."""
+    """The names of nodes that lead to a layer, in the direction of the neighbours."""
     found: set[str] = set()
     for node in nodes:
         if any(other.get_friendly_name() in layers | found for other in neighbours(node)):
@@ -172,12 +172,12 @@ def _producers(node: Any) -> list[Any]:
 
 
 def has_weights(node: Any) -> bool:
-    """Whether a node of OpenVINO multiplies what comes in by constants: a convolution or a product of matrices."""
+    """Whether an OpenVINO node multiplies its input by constants: a convolution or a matrix product."""
     return node.get_type_name() in _WITH_WEIGHTS and any(_constant(value.get_node()) for value in node.input_values())
 
 
 def _constant(node: Any) -> Any:
-    """The constant that a node's value comes from, whatever form it is brought into; ``None`` if from none."""
+    """The constant that a node's value comes from, through any conversions; ``None`` if it comes from none."""
     while node.get_type_name() in _OF_WEIGHTS:
         node = node.input_value(0).get_node()
     return node if node.get_type_name() == "Constant" else None
@@ -194,6 +194,6 @@ def _is_quantised(node: Any) -> bool:
 
 
 def _attends(nodes: Sequence[Any]) -> bool:
-    """Whether a softmax weighs what a product of matrices sums."""
+    """Whether a softmax weights the sum of a matrix product."""
     soft = [node for node in nodes if node.get_type_name() in ("Softmax", "SoftMax")]
     return any(other.get_type_name() == "MatMul" for node in soft for other in _consumers(node))

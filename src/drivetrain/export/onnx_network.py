@@ -56,7 +56,7 @@ class OnnxNetwork(QuantizableNetwork):
     _opened: tuple[Any, Any] = (None, None)
 
     def _session(self, model: Any) -> Any:
-        """The model in ONNX Runtime; the last one is kept."""
+        """The model in ONNX Runtime; the latest one is cached."""
         if self._opened[0] is not model:
             found = onnxruntime().InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
             self._opened = (model, found)
@@ -91,7 +91,7 @@ def _producers(model: Any) -> dict[str, NodeProto]:
 
 
 def _weights(node: NodeProto, model: Any) -> tuple[str, bool] | None:
-    """The constant that a node multiplies by, and whether it is quantised on its way; ``None`` if there is none."""
+    """The constant that a node multiplies by, and whether it is quantised on the way; ``None`` if there is none."""
     constants = {tensor.name for tensor in model.graph.initializer}
     producers = _producers(model)
     for name in node.input[:2]:
@@ -114,7 +114,7 @@ def _is_quantised(node: NodeProto, model: Any) -> bool:
 
 
 def _reached(nodes: Any, weighted: set[str], *, back: bool) -> set[str]:
-    """Names of nodes that lead to one with weights (``back``), or come after one."""
+    """The names of nodes that lead to one with weights (``back``), or follow one."""
     tensors: set[str] = set()
     found: set[str] = set()
     for node in nodes:
@@ -127,12 +127,12 @@ def _reached(nodes: Any, weighted: set[str], *, back: bool) -> set[str]:
 
 
 def _without_resize(model: ModelProto, artifact: Artifact) -> ModelProto:
-    """A copy that begins behind the resize, with ``(B, height, width, 3) float32``."""
+    """A copy that starts after the resize, with ``(B, height, width, 3) float32``."""
     from onnx import ModelProto, TensorProto, helper
 
     if not any(RESIZED_NAME in node.output for node in model.graph.node):
         raise ArtifactError(
-            f"the graph has no tensor {RESIZED_NAME!r}, so its preprocessing is not known. Export it again."
+            f"the graph has no tensor {RESIZED_NAME!r}, so its preprocessing is unknown. Export it again."
         )
     short = ModelProto()
     short.CopyFrom(model)
@@ -148,7 +148,7 @@ def _without_resize(model: ModelProto, artifact: Artifact) -> ModelProto:
 
 
 def _resize_nodes(model: ModelProto) -> list[NodeProto]:
-    """What makes the resized image, in order.
+    """The nodes that compute the resized image, in order.
 
     Raises:
         UnsupportedError: nodes have no names, so they cannot be told apart.
@@ -171,7 +171,7 @@ def _drop_unused(model: ModelProto) -> None:
 
 
 def _with_resize(model: Any, whole: ModelProto) -> Any:
-    """The graph with what makes the resized image before it again."""
+    """The graph with the nodes for the resized image put back in front."""
     resize = _resize_nodes(whole)
     needed = {name for node in resize for name in node.input}
     graph = model.graph

@@ -1,4 +1,4 @@
-"""Making an artefact lighter: another artefact, which is measured before it gets its name."""
+"""Making an artefact lighter: the new artefact is measured before it gets its name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from drivetrain.types import Metrics, Predictions, Sample, Task
 from drivetrain.types.options import OptimizeMethod, OptimizePrecision
 
 FEWEST = 8
-"""Images to calibrate with, at the least: with fewer the ranges of the layers are left to chance."""
+"""The minimum number of calibration images: with fewer the ranges of the layers are unreliable."""
 _MOST_JUDGED = 300
 _COMPARED = 8
 _SECONDS = 0.5
@@ -44,13 +44,13 @@ _OWN_FILES = (MANIFEST_NAME, PARITY_NAME)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for.
+    """The requested optimisation.
 
     Attributes:
         precision: of the new artefact.
-        method: how to get there.
-        max_drop: by how much each metric may get worse.
-        metric: that decides; those of the task if ``None``.
+        method: how to achieve it.
+        max_drop: the largest allowed drop of each metric.
+        metric: the metric that decides; those of the task if ``None``.
     """
 
     precision: OptimizePrecision
@@ -61,15 +61,15 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Images to calibrate with and to measure on.
+    """Images for calibration and evaluation.
 
     Attributes:
-        samples: with known answers.
-        paths: of their images.
-        label_names: of the samples.
-        subset: that they are.
-        calibration: files of other images, if there are.
-        calibrated_on: the subsets that these come from, in words.
+        samples: the evaluated samples, with known answers.
+        paths: the paths of their images.
+        label_names: the labels of the samples.
+        subset: the subset of the samples.
+        calibration: files of other images, if there are any.
+        calibrated_on: the subsets of these, in words.
     """
 
     samples: Dataset | Sequence[Sample]
@@ -81,10 +81,10 @@ class Evidence:
 
 
 def check_optimizable(artifact: Artifact, precision: str) -> None:
-    """Refuse what cannot be made lighter, before anything is done.
+    """Refuse an artefact that cannot be made lighter, before anything is done.
 
     Raises:
-        UnsupportedError: it is light already, or its form does not allow it.
+        UnsupportedError: it is already light, or its format does not allow it.
     """
     if artifact.precision != "fp32" and not (artifact.precision == "fp16" and precision.startswith("int8")):
         raise UnsupportedError(
@@ -98,8 +98,8 @@ def check_optimizable(artifact: Artifact, precision: str) -> None:
         )
     if artifact.format == "onnx" and artifact.task is Task.ANOMALY and precision != "fp16":
         raise UnsupportedError(
-            f"precision={precision!r}: the scores of an anomaly model are calibrated again, which is done in the form "
-            f"of OpenVINO only, and this is ONNX. Export it so: {either('engine.export()', 'drivetrain export')}."
+            f"precision={precision!r}: the scores of an anomaly model need recalibration, which is only supported for "
+            f"OpenVINO, and this is ONNX. Export it to OpenVINO: {either('engine.export()', 'drivetrain export')}."
         )
 
 
@@ -112,25 +112,25 @@ def optimize_artifact(
     overwrite: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> Artifact:
-    """Write a lighter artefact and measure it; nothing is left of one that answers worse than it may.
+    """Write a lighter artefact and measure it; if it loses too much, nothing of it remains.
 
     Args:
-        source: what to begin with; it is not changed.
-        directory: of the new artefact.
-        wish: what is asked for.
-        evidence: images.
-        overwrite: replace what is there.
-        note: is told what goes on.
+        source: the original artefact; not changed.
+        directory: the directory of the new artefact.
+        wish: the requested optimisation.
+        evidence: the images.
+        overwrite: replace an existing artefact.
+        note: called with progress messages.
 
     Returns:
-        The new artefact; its ``optimization`` says what was measured.
+        The new artefact; its ``optimization`` contains the measurements.
 
     Raises:
         UnsupportedError: the source cannot be made lighter.
-        ArtifactExistsError: there is something at ``directory`` already.
+        ArtifactExistsError: ``directory`` already exists.
         OptionError: the metric is not measured.
         DataError: there are too few images, or the metric is undefined on them.
-        ExportError: it cannot be done.
+        ExportError: the optimisation failed.
         AccuracyDropError: the metrics drop by more than is allowed.
     """
     final = Path(directory).absolute()
@@ -147,7 +147,7 @@ def optimize_artifact(
 
 
 class _Work:
-    """One artefact that is being made lighter."""
+    """An optimisation of one artefact."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class _Work:
         check_metrics(self.deciding, self.before, evidence.subset)
 
     def done(self) -> Artifact:
-        """Try the ways one by one; finish the first that is good enough."""
+        """Try the methods one by one; finish the first that is good enough."""
         ways = _WAYS.get(self.wish.method, (self.wish.method,)) if self.wish.precision == "int8" else ("weights",)
         tried: dict[str, float] = {}
         for way in ways:
@@ -179,12 +179,12 @@ class _Work:
                 return self._finish(artifact, report, answers)
             if way != ways[-1]:
                 self.note(
-                    f"{self._in_words(after)}, more than max_drop={self.wish.max_drop:g}: going on with accuracy "
+                    f"{self._in_words(after)}, more than max_drop={self.wish.max_drop:g}: continuing with accuracy "
                     "control, which keeps the layers that lose most at full precision."
                 )
         if not layers[1]:
             raise AccuracyDropError(
-                f"max_drop={self.wish.max_drop:g} can be kept on subset={self.evidence.subset!r} only with every layer "
+                f"max_drop={self.wish.max_drop:g} can be met on subset={self.evidence.subset!r} only with all layers "
                 "at full precision. Allow more, give more images, or give precision='fp16'.",
                 report,
             )
@@ -203,7 +203,7 @@ class _Work:
         return f"{self.wish.precision} costs too much: {', '.join(parts)}"
 
     def _lighter(self, way: str) -> tuple[Artifact, tuple[int, int]]:
-        """A new artefact in the folder; how many layers with weights it has, and how many are light."""
+        """A new artefact in the folder; the number of its layers with weights, and of its light layers."""
         artifact = self._copied()
         if self.wish.precision == "fp16":
             return halved(artifact), (1, 1)
@@ -223,7 +223,7 @@ class _Work:
         return replace(artifact, precision=self.wish.precision).write_manifest(), layers
 
     def _copied(self) -> Artifact:
-        """A copy of the source without what is its own: manifest, comparison and reference."""
+        """A copy of the source without its manifest, comparison and reference."""
         weights = Path(self.source.model_file).with_suffix(".bin")
         of_model = [self.source.model_file, *([weights.name] if (self.source.path / weights).is_file() else [])]
         for name in self.source.files or of_model:
@@ -241,7 +241,7 @@ class _Work:
 
     @cached_property
     def calibration(self) -> list[Seen]:
-        """The images to calibrate with, as the network sees them."""
+        """The calibration images, as the network sees them."""
         return see(self.source, self.evidence.calibration)
 
     @cached_property
@@ -252,7 +252,7 @@ class _Work:
 
     @cached_property
     def by_path(self) -> dict[str, Sample]:
-        """What is known of each image."""
+        """The sample of each image."""
         return {sample.path: sample for sample in self.evidence.samples}
 
     def _judge(self, network: QuantizableNetwork) -> Judge:
@@ -268,13 +268,13 @@ class _Work:
         )
 
     def _kind(self, path: str) -> int:
-        """What a threshold may be moved by: 1 for an anomalous image, 0 for a normal one, -1 for one of the test."""
+        """The kind for moving a threshold: 1 for an anomalous image, 0 for a normal one, -1 for one of the test set."""
         sample = self.by_path.get(path)
         known = sample is not None and sample.anomalous is not None and self.evidence.subset != "test"
         return int(bool(sample.anomalous)) if known and sample is not None else -1
 
     def _recalibrated(self, network: QuantizableNetwork, graph: Any) -> Any:
-        """The graph of an anomaly model with threshold and scale of its scores found again."""
+        """The graph of an anomaly model with the threshold and scale of its scores recalibrated."""
         images = [*self.judged, *(seen for seen in self.calibration if seen.path not in self.by_path)]
         answers = []
         for one in (network.graph, graph):
@@ -334,6 +334,6 @@ class _Work:
 
 
 def weights_bytes(artifact: Artifact) -> int:
-    """The size of the file that holds the weights, in bytes: of an ONNX model the graph is in it, too."""
+    """The size of the file with the weights, in bytes; for an ONNX model it includes the graph."""
     weights = artifact.model_path.with_suffix(".bin")
     return (weights if artifact.format == "openvino" and weights.is_file() else artifact.model_path).stat().st_size

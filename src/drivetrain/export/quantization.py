@@ -1,4 +1,4 @@
-"""Quantising by NNCF: a network becomes one whose weights, and where asked its arithmetic, have 8 bits."""
+"""Quantising with NNCF: weights, and if requested arithmetic, are reduced to 8 bits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from drivetrain.types import Task
 Images = Sequence[NDArray[np.uint8]]
 """``(height, width, 3) uint8``, resized for the network."""
 Judge = Callable[[Callable[[int], Outputs], Sequence[int]], tuple[float, list[float]]]
-"""Takes what answers about an image by its number, and the numbers; gives how good all are, and each (0 at best)."""
+"""Takes a function from an image's number to its outputs, and the numbers; returns the overall and single scores."""
 
 
 def open_network(artifact: Artifact) -> QuantizableNetwork:
@@ -36,14 +36,14 @@ def open_network(artifact: Artifact) -> QuantizableNetwork:
 
 
 def post_training(network: QuantizableNetwork, images: Images) -> Any:
-    """The graph with its arithmetic in 8 bits, by statistics over images.
+    """The graph with 8-bit arithmetic, from statistics over images.
 
     Args:
-        network: whose graph is not changed.
-        images: to calibrate with.
+        network: its graph is not changed.
+        images: the calibration images.
 
     Raises:
-        ExportError: NNCF cannot do it.
+        ExportError: NNCF failed.
     """
     package = nncf()
     with _quietly("quantise"):
@@ -51,17 +51,17 @@ def post_training(network: QuantizableNetwork, images: Images) -> Any:
 
 
 def controlled(network: QuantizableNetwork, images: Images, judged: Images, judge: Judge, max_drop: float) -> Any:
-    """As :func:`post_training`, with as many layers left at full precision as the drop asks for, the worst ones first.
+    """Like :func:`post_training`, keeping as many of the worst layers at full precision as ``max_drop`` requires.
 
     Args:
-        network: whose graph is not changed.
-        images: to calibrate with.
-        judged: to measure on.
-        judge: says how good the answers about some of these are.
-        max_drop: of what the judge says of all of them.
+        network: its graph is not changed.
+        images: the calibration images.
+        judged: the images to evaluate on.
+        judge: scores the answers for some of these.
+        max_drop: the largest drop of the judge's overall score.
 
     Raises:
-        ExportError: NNCF cannot do it.
+        ExportError: NNCF failed.
     """
     package = nncf()
 
@@ -84,10 +84,10 @@ def controlled(network: QuantizableNetwork, images: Images, judged: Images, judg
 
 
 def weights_only(network: QuantizableNetwork) -> Any:
-    """The graph with its weights in 8 bits; it computes as before.
+    """The graph with 8-bit weights; the arithmetic is unchanged.
 
     Raises:
-        ExportError: NNCF cannot do it.
+        ExportError: NNCF failed.
     """
     package = nncf()
     scope = package.IgnoredScope(
@@ -117,7 +117,7 @@ def _how(network: QuantizableNetwork, count: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quietly(do: str) -> Iterator[None]:
-    """Keep the bars of NNCF off the terminal, and say in our words that it failed.
+    """Keep NNCF's progress bars off the terminal, and report its failure in our words.
 
     Raises:
         ExportError: it failed.

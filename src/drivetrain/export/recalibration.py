@@ -1,9 +1,9 @@
-"""Threshold and scale of an anomaly model's scores, found again after its graph was changed.
+"""Recalibrating the threshold and scale of an anomaly model's scores after its graph was changed.
 
-Quantising moves scores: the threshold and the range that training found for them do not hold any more. The new scores
-of real images are laid over the old ones by a straight line, for images and for pixels apart. Where images of both
-kinds are known and more of them are on their wrong side than before, the threshold of images is moved, too. The lines
-become part of the graph, behind its scores, so every client answers by them.
+Quantising changes scores: the threshold and the range found by training no longer apply. The new scores of real
+images are mapped to the old ones by a straight line, separately for images and pixels. If images of both kinds are
+known and more of them are misclassified than before, the threshold for images is moved, too. The lines become part of
+the graph, after its scores, so that every client uses them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from drivetrain.types.options import NO_SHIFT
 SCORE, MAP = "pred_score", "anomaly_map"
 _DECIDED = {"pred_label": SCORE, "pred_mask": MAP}
 _NEAR = 0.25
-"""How far from the threshold a level counts half as much as at it."""
+"""The distance from the threshold at which a level has half the weight."""
 _FIRST, _WIDTH, _BINS = -1.0, 0.05, 80
-"""The bins of levels before: from the first on, each so wide; what is outside counts in the outermost."""
+"""The bins of the original levels: start and width; levels outside count in the outermost bins."""
 _LEAST_SLOPE = 1e-3
 _TINY = 1e-9
 _CLOSEST = 2.0**-24
@@ -44,7 +44,7 @@ class Line:
     offset: float = 0.0
 
     def shifted(self, by: float) -> Line:
-        """The line whose results are all greater by so much."""
+        """The line with all results increased by this amount."""
         return Line(self.slope, self.offset + by)
 
     def of(self, levels: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
@@ -53,24 +53,24 @@ class Line:
 
 
 class Pairs:
-    """Levels before and after a change, in bins of the level before, as the line between them needs.
+    """Levels before and after a change, in bins of the original level, for fitting a line.
 
-    Most pixels are far from the threshold, and the change adds noise to all of them. So a bin counts once, however many
-    pixels are in it, and the level after is fitted as a function of the one before, which has no noise.
+    Most pixels are far from the threshold, and the change adds noise to all of them. So each bin counts once, however
+    many pixels it has, and the new level is fitted as a function of the original one, which has no noise.
     """
 
     def __init__(self) -> None:
         self._sums = np.zeros((3, _BINS))
 
     def add(self, before: NDArray[Any], after: NDArray[Any]) -> None:
-        """Take in levels of the same images or pixels."""
+        """Add levels of the same images or pixels."""
         y, x = np.ravel(before).astype(np.float64), np.ravel(after).astype(np.float64)
         numbers = np.clip(((y - _FIRST) / _WIDTH).astype(np.int64), 0, _BINS - 1)
         for row, values in enumerate((np.ones_like(y), y, x)):
             self._sums[row] += np.bincount(numbers, weights=values, minlength=_BINS)
 
     def line(self) -> Line:
-        """The straight line by least squares over the bins, those near the threshold counting most."""
+        """The least-squares line over the bins, weighting those near the threshold most."""
         count, *sums = self._sums[:, self._sums[0] > 0]
         if not len(count):
             return Line()
@@ -90,18 +90,18 @@ def levels_of(scores: NDArray[Any], sensitivity: float) -> NDArray[np.float64]:
 
     Args:
         scores: in 0..1.
-        sensitivity: that the graph has.
+        sensitivity: the sensitivity of the graph.
     """
     return np.asarray(to_levels(scores.astype(np.float64)) - (sensitivity - NO_SHIFT), np.float64)
 
 
 def moved_threshold(before: NDArray[np.float64], after: NDArray[np.float64], anomalous: Sequence[int]) -> float:
-    """By how much the levels of images are to be moved so that their F1 is again what it was; 0 if it still is.
+    """How much to move the levels of images to restore their F1; 0 if it has not dropped.
 
     Args:
-        before: levels of images by the graph as it was.
-        after: by the changed one, on the same scale.
-        anomalous: 1 for anomalous images, 0 for normal ones, -1 where this is not known.
+        before: levels of images from the original graph.
+        after: those from the changed one, on the same scale.
+        anomalous: 1 for anomalous images, 0 for normal ones, -1 if unknown.
     """
     truth = np.asarray(anomalous)
     known = truth >= 0
@@ -123,11 +123,11 @@ def recalibrate(model: Any, names: Sequence[str], image: Line, pixel: Line, sens
     """A graph whose scores, maps and decisions follow the lines.
 
     Args:
-        model: of OpenVINO, with the outputs of an anomaly model; it is changed.
-        names: of its outputs, in their order.
-        image: for the score of the image.
-        pixel: for the map.
-        sensitivity: that the graph has, of the image and of the pixels.
+        model: an OpenVINO model with the outputs of an anomaly model; modified in place.
+        names: the names of its outputs, in order.
+        image: the line for the image score.
+        pixel: the line for the map.
+        sensitivity: the sensitivity of the graph for the image and for the pixels.
     """
     new: dict[str, Any] = {}
     for name, line, own in ((SCORE, image, sensitivity[0]), (MAP, pixel, sensitivity[1])):
@@ -152,7 +152,7 @@ def _source(model: Any, names: Sequence[str], name: str) -> Any:
 
 
 def _on_line(scores: Any, line: Line, shift: float) -> Any:
-    """Scores to levels, along the line, and to scores again; as :mod:`drivetrain.runtime.postprocess.sensitivity`."""
+    """Scores to levels, along the line, and back to scores; see :mod:`drivetrain.runtime.postprocess.sensitivity`."""
     ops = openvino().opset13
 
     def number(value: float) -> Any:
@@ -168,7 +168,7 @@ def _on_line(scores: Any, line: Line, shift: float) -> Any:
     levels = ops.add(ops.multiply(levels, number(line.slope)), number(offset))
 
     def bend(over: Any) -> Any:
-        """How far a level that is over the straight part goes beyond it."""
+        """How far a level beyond the straight part exceeds it."""
         share = ops.add(ops.divide(ops.relu(over), number(TAIL)), number(1))
         return ops.subtract(number(TAIL), ops.divide(number(TAIL), share))
 

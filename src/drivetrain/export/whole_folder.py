@@ -1,4 +1,4 @@
-"""A folder that stands whole under its name, or not at all."""
+"""Writing folders atomically: complete under their name, or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drivetrain.machine.files import explained
 
 @contextmanager
 def building(final: Path) -> Iterator[Path]:
-    """A folder beside the final one, on the same file system, that vanishes unless it was renamed."""
+    """A folder next to the final one, on the same file system, which is deleted unless it is renamed."""
     with explained(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}.", suffix=".partial"))
@@ -26,7 +26,7 @@ def building(final: Path) -> Iterator[Path]:
 
 
 def take_name(folder: Path, final: Path) -> None:
-    """Rename; an old artefact is moved away first and deleted only when the new one stands."""
+    """Rename; an old artefact is moved away first and deleted only when the new one is in place."""
     if not final.exists():
         folder.rename(final)
         return

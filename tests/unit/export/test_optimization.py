@@ -169,7 +169,7 @@ def test_a_drop_that_cannot_be_kept_leaves_nothing(trained: Engine, monkeypatch:
     with pytest.raises(AccuracyDropError, match=r"accuracy 1\.0000 -> 0\.5000, more than max_drop=0\.01") as raised:
         trained.optimize(name="worse")
     assert set(raised.value.report["tried"]) == {"ptq", "accuracy_control"}
-    assert any("going on with accuracy control" in note for note in notes)
+    assert any("continuing with accuracy control" in note for note in notes)
     assert not [path for path in (trained.work_dir / "artifacts").iterdir() if "worse" in path.name]
     calls.clear()
     with pytest.raises(AccuracyDropError) as raised:

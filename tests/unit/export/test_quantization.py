@@ -155,6 +155,6 @@ def test_anomaly_models_in_onnx_are_refused_with_what_to_do(artifact: Artifact) 
     if artifact.format == "openvino":
         check_optimizable(anomaly, "int8")
         return
-    with pytest.raises(UnsupportedError, match=r"Export it so: .*drivetrain export"):
+    with pytest.raises(UnsupportedError, match=r"Export it to OpenVINO: .*drivetrain export"):
         check_optimizable(anomaly, "int8")
     check_optimizable(anomaly, "fp16")
