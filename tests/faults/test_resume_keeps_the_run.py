@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 import yaml
 
 from drivetrain import Engine
-from drivetrain.errors import OptionError
+from drivetrain.cli.wording import reworded
+from drivetrain.errors import DataError, OptionError, TrainingInterrupted
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.record import RunRecord
 from drivetrain.testing import data, toy
@@ -128,3 +130,85 @@ def test_what_changes_the_model_or_the_data_is_refused_and_what_else_differs_is_
     assert RunRecord.at(work).options["batch_size"] == 4
     assert os.environ.get("DRIVETRAIN_MAX_EPOCHS") is None
     assert toy.SPEC.name == "toy"
+
+
+def quiet(*arguments: Any, **more: Any) -> Any:
+    engine: Any = Engine(*arguments, **more)
+    engine.progress = SilentProgress()
+    return engine
+
+
+NAME = "drivetrain.testing.toy.ToyModel"
+
+
+def test_a_run_that_was_moved_goes_on_where_it_is_now(folder: Path, tmp_path: Path) -> None:
+    begun = quiet(NAME, folder, work_dir=tmp_path / "a run", engine="toy", device="cpu")
+    begun.train(2, image_size=6, batch_size=4)
+    moved = (tmp_path / "a run").rename(tmp_path / "there\nnow")
+    result = quiet(moved).train(3, resume=True)
+    assert [row.epoch for row in result.history] == [0, 1, 2]
+    assert result.work_dir == moved
+    assert not (tmp_path / "a run").exists()
+    assert RunRecord.at(moved).content["device"] == "cpu"
+    assert [note for note in result.notes if "from now on" in note] == [
+        "max_epochs is 3 from now on; the run was started with 2."
+    ]
+
+
+def test_data_that_were_moved_are_taken_when_they_are_named(tmp_path: Path) -> None:
+    source = data.class_folders(tmp_path / "data")
+    quiet(NAME, source, work_dir=tmp_path / "run", engine="toy").train(1, image_size=6)
+    for file in shutil.copytree(source, tmp_path / "copy").rglob("*.png"):
+        os.utime(file, (1e9, 1e9))  # as after a copy that keeps no times
+    with pytest.raises(OptionError, match=r"data=.*copy.*was started with"):
+        quiet(tmp_path / "run", tmp_path / "copy").train(2, resume=True)
+    shutil.rmtree(source)
+    with pytest.raises(DataError, match=r"Those of the run were in .* Give them"):
+        quiet(tmp_path / "run").train(2, resume=True)
+    fewer = shutil.copytree(tmp_path / "copy", tmp_path / "fewer")
+    next(fewer.rglob("*.png")).unlink()
+    with pytest.raises(OptionError, match=r"data=.*fewer.*was started with"):
+        quiet(tmp_path / "run", fewer).train(2, resume=True)
+    result = quiet(tmp_path / "run", tmp_path / "copy").train(2, resume=True)
+    assert any("which no longer exists; those in" in note for note in result.notes)
+    assert len(result.history) == 2
+
+
+def test_a_part_that_dies_at_once_takes_nothing_from_the_record(folder: Path, tmp_path: Path) -> None:
+    """What an earlier part wrote stays until this one knows better."""
+    work = tmp_path / "run"
+    before = quiet(NAME, folder, work_dir=work, engine="toy").train(2, image_size=6, batch_size=4)
+    whole = RunRecord.at(work).content
+    engine = quiet(work)
+    engine.framework.fit = lambda *_, **__: (_ for _ in ()).throw(RuntimeError("broken"))
+    with pytest.raises(RuntimeError, match="broken"):
+        engine.train(3, resume=True, batch_size=5)
+    record = RunRecord.at(work).content
+    assert {name for name in whole if name not in record} == set()
+    assert record["status"] == "failed"
+    assert record["effective_options"] == whole["effective_options"]
+    assert set(before.notes) <= set(record["notes"])
+    assert "batch_size is 5 from now on; the run was started with 4." in record["notes"]
+    assert quiet(work).train(3, resume=True).history[-1].epoch == 2
+    assert "error" not in RunRecord.at(work).content
+
+
+def test_a_training_that_is_stopped_says_how_it_goes_on(folder: Path, tmp_path: Path) -> None:
+    work = tmp_path / "my run"
+    engine = quiet(NAME, folder, work_dir=work, engine="toy")
+    epochs: list[Any] = []
+
+    def stop(record: Any) -> None:
+        epochs.append(record)
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+    engine.progress.epoch_end = stop
+    with pytest.raises(TrainingInterrupted) as caught:
+        engine.train(5, image_size=6)
+    assert str(caught.value) == (
+        f"Training was stopped after epoch 2 of 5; the last state is in {work / 'checkpoints'}. To continue: "
+        f"`Engine({str(work)!r}).train(resume=True)` (on the command line: `drivetrain train --work_dir "
+        f"'{work}' --resume`)"
+    )
+    assert reworded(str(caught.value)).endswith(f"To continue: drivetrain train --work_dir '{work}' --resume")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.cli.option_name import option_name
-from drivetrain.cli.signature import Option, options_of, verbs
+from drivetrain.cli.signature import Option, holds_texts, options_of, verbs
 from drivetrain.errors import OptionError, near
 from drivetrain.recipes import VERSION_KEY, is_recipe, list_recipes, load_yaml, names_recipe, read_config
 from drivetrain.types.options import near_option
@@ -293,7 +293,7 @@ def _joined(option: Option, values: list[str]) -> Any:
         return values[0]
     if option.kind != "list":
         raise OptionError(f"--{option.name} takes one value, not {len(values)}: {' '.join(values)}.")
-    return [load_yaml(value, f"--{option.name}") for value in values]
+    return values if holds_texts(option) else [load_yaml(value, f"--{option.name}") for value in values]
 
 
 def _require_known(name: str, verb: str, verbs: Sequence[str], prefix: str) -> None:

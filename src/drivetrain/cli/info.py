@@ -8,7 +8,7 @@ from typing import Any
 
 from drivetrain.cli.answer import Answer
 from drivetrain.cli.render import Page, artifact_json, artifact_text, licences_text
-from drivetrain.cli.wording import command, reworded_note
+from drivetrain.cli.wording import command, reworded, reworded_note
 from drivetrain.errors import DataNotFoundError
 
 _MOST_NAMES = 12
@@ -50,7 +50,7 @@ def _work_dir(path: Path) -> Answer:
         state = RunRecord.at(path).state()
         page.line(f"work dir of a run, {state}")
         if state != "finished" and not state.startswith("running"):
-            page.line(f"Continue it with: {command('drivetrain', 'train', '--work_dir', path, '--resume')}")
+            page.line(f"Continue it with: {reworded(RunRecord.at(path).how_to_go_on)}")
         page.line(f"model        {model.get('name')} (engine {record.get('engine')}), {record.get('task')}")
         page.line(f"data         {data.get('source') if isinstance(data, dict) else data}")
         page.line(f"drivetrain   {record.get('drivetrain')}")

@@ -131,6 +131,8 @@ def _in_a_cell(value: Any) -> Any:
 def metrics_text(metrics: Metrics, page: Page) -> None:
     """The numbers, and those of each class."""
     page.table(("metric", "value"), metrics.items())
+    if remark := metrics.tables.get("about_upstream"):
+        page.line(remark)
     if metrics.per_class:
         header, rows = class_rows(metrics)
         page.table(header, rows[:_MOST_ROWS])

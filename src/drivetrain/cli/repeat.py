@@ -98,8 +98,9 @@ def compare(before: Path, record: Mapping[str, Any], now: Path, tolerance: float
 
     Returns:
         ``same`` (the metrics are, and with ``deterministic`` the weights too), ``metrics_same``, ``weights_same``
-        (``None`` if there are none to compare), ``deterministic``, ``differences``, ``largest_difference``,
-        ``changed`` (differences in versions, data and options), ``run`` and ``work_dir``.
+        (``None`` if there are none to compare), ``deterministic``, ``parts`` (1, or more if the run was resumed),
+        ``differences``, ``largest_difference``, ``changed`` (differences in versions, data and options), ``run`` and
+        ``work_dir``.
     """
     from drivetrain.runs.record import read_history, read_record
 
@@ -118,6 +119,7 @@ def compare(before: Path, record: Mapping[str, Any], now: Path, tolerance: float
         "metrics_same": not differences,
         "weights_same": weights,
         "deterministic": deterministic,
+        "parts": len(record.get("parts") or [None]),
         "largest_difference": max((item.size for item in differences), default=0.0),
         "differences": [
             {"epoch": item.epoch, "metric": item.metric, "before": item.before, "now": item.now} for item in differences
@@ -183,4 +185,9 @@ def _tell(page: Page, facts: Mapping[str, Any]) -> None:
         page.line("The result is the same.")
         return
     advice = "" if facts["deterministic"] else " The run was not deterministic: --deterministic makes it repeatable."
+    if facts["parts"] > 1:
+        advice += (
+            f" The run was trained in {facts['parts']} parts, and not every framework resumes to the weights of an "
+            "unbroken training."
+        )
     page.line(f"The result is NOT the same; the largest difference is {facts['largest_difference']:.3g}.{advice}")

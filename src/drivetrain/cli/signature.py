@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Kind = Literal["value", "flag", "list", "mapping", "object"]
 
 _ANYTHING: Mapping[str, Any] = {"source": str | list[str]}
+#: Arguments whose absence has a message of its own.
+_SAY_IT_THEMSELVES = ("model", "data", "source")
 _DATA_ARGS = "arguments of load_dataset, such as format, when the data are a path."
 
 
@@ -130,9 +132,18 @@ def check_values(options: Mapping[str, Option], given: Mapping[str, Any]) -> dic
     return {name: _check_value(parser, options[name], value) for name, value in given.items()}
 
 
+def holds_texts(option: Option) -> bool:
+    """Whether an option takes a list of paths: names of files are taken as they are, and never read as YAML."""
+    lists = [part for part in _parts(option.type) if get_origin(part) in (Sequence, list)]
+    return any(str in _parts(get_args(part)[0]) for part in lists)
+
+
 def _check_value(parser: ArgumentParser, option: Option, value: Any) -> Any:
     if option.kind == "object" or (value is None and option.default is None):
         return value
+    _require_text(option, value)
+    if isinstance(value, str) and holds_texts(option):
+        return value if str in _parts(option.type) else [value]
     if float in _parts(option.type) and str(value).lower().strip("+-") in ("inf", "infinity", "nan"):
         return float(value)  # refused by the check of its option, not for its type
     try:
@@ -144,6 +155,20 @@ def _check_value(parser: ArgumentParser, option: Option, value: Any) -> Any:
         choices = choices_of(option)
         hint, allowed = near(str(value), choices), ", ".join(choices) or type_text(option)
         raise OptionError(f"--{option.name} {_shown(value)} is not allowed.{hint} Allowed: {allowed}.") from error
+
+
+def _require_text(option: Option, value: Any) -> None:
+    """Refuse an empty text where a folder, file or name belongs; what is given without it has words of its own.
+
+    Raises:
+        OptionError: the text is empty, as that of a variable that is not set.
+    """
+    if option.name in _SAY_IT_THEMSELVES or option.kind == "mapping" or not isinstance(value, str) or value.strip():
+        return
+    if str in _parts(option.type) or Path in _parts(option.type) or holds_texts(option):
+        raise OptionError(
+            f"--{option.name} {value!r} is empty; is a variable unset? Leave --{option.name} out, or give a value."
+        )
 
 
 def _parse(parser: ArgumentParser, name: str, value: Any) -> Any:

@@ -215,7 +215,8 @@ def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: 
         return None
     name, best = max(found, key=lambda item: _worth(item[1], request))
     others = ", ".join(f"{other} {len(parsed.records)}" for other, parsed in found if other != name)
-    note = f"Read as {best.format!r}: {len(best.records)} images"
+    masks = len({record.mask_path for record in best.records if record.mask_path})
+    note = f"Read as {best.format!r}: {len(best.records)} images" + (f" and {masks} masks" if masks else "")
     note += f" (as other formats: {others}; --data.format chooses)." if others else "."
     best.notes.insert(0, note)
     if refusals:

@@ -64,8 +64,9 @@ def require_types(function: Callable[..., Any], args: Sequence[Any], given: Mapp
     allowed = _allowed(function)
     for name, value in {**dict(zip(inspect.signature(function).parameters, args, strict=False)), **given}.items():
         kinds = allowed.get(name)
-        if value is not None and kinds is not None and not any(_TYPES[kind][0](value) for kind in kinds):
-            words = [_TYPES[kind][1] for kind in kinds if _SAID_BY.get(kind) not in kinds]
+        unset = value is None and kinds != ("str",)
+        if not unset and kinds is not None and not any(_TYPES[kind][0](value) for kind in kinds if kind != "None"):
+            words = [_TYPES[kind][1] for kind in kinds if kind != "None" and _SAID_BY.get(kind) not in kinds]
             raise OptionError(f"{name}={value!r} must be {' or '.join(words)}.")
         if kinds is not None and isinstance(value, str) and not value.strip():
             raise OptionError(f"{name}={value!r} is empty; is a variable unset? Leave {name} out, or give a value.")
@@ -76,8 +77,8 @@ def _allowed(function: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
     """The parts of the annotation of each parameter that is annotated with simple types only."""
     found = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        kinds = tuple(kind for kind in _parts(str(parameter.annotation)) if kind != "None")
-        if kinds and all(kind in _TYPES for kind in kinds):
+        kinds = tuple(_parts(str(parameter.annotation)))
+        if all(kind in _TYPES or kind == "None" for kind in kinds):
             found[name] = kinds
     return found
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from drivetrain.engine.argument_types import require_types
 from drivetrain.engine.data import EngineData
 from drivetrain.engine.early import check_arguments, check_task
 from drivetrain.engine.framework import NEEDED
@@ -102,6 +103,7 @@ class Engine(OldNames, EngineState):
         engine: str | None = None,
         model_args: Mapping[str, Any] | None = None,
     ) -> None:
+        require_types(Engine.__init__, (), {"work_dir": work_dir, "model_args": model_args})
         more = {"task": task, "device": device, "model_args": model_args}
         choice = self._choice or _choose(model, data, engine, more, of=self.spec)
         self._choice = None
@@ -111,10 +113,11 @@ class Engine(OldNames, EngineState):
                 f"engine={choice.engine!r} contradicts {type(self).__name__}; leave it out, or give another model."
             )
         recipe = self.recipe or Recipe("", {})
-        record = RunRecord.of(self.resolution.model)
+        record, begun = RunRecord.of(self.resolution.model), choice.begun
         self.setup = _setup(self, choice, recipe, record, {**more, "data": data})
         work_dir = recipe.argument("work_dir", work_dir)
-        self.given_work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else record.directory
+        run = begun if begun.directory is not None else record
+        self.given_work_dir = Path(work_dir).expanduser().absolute() if work_dir is not None else run.directory
         self.data = EngineData(
             self.setup.data,
             recipe=recipe.name,
@@ -122,7 +125,7 @@ class Engine(OldNames, EngineState):
             recorded=record.data_source,
             normal=record.normal_labels,
         )
-        self.weights = Weights(self.resolution.model, record, self.spec.suffixes)
+        self.weights = Weights(self.resolution.model, run, self.spec.suffixes)
         self.framework = self.framework_class(self.resolution.model, self.setup, self.data)
         if isinstance(self.framework, OldHooks):
             self.framework.engine = self
@@ -163,6 +166,7 @@ class _Choice:
         engine: the name of the engine that was requested.
         plan: the plan, if the model was chosen by the data.
         recipe: the recipe, if one was given as the model.
+        begun: the run that was given as the model, if it saved no state and starts over from its config.
     """
 
     resolution: Resolution
@@ -170,6 +174,7 @@ class _Choice:
     engine: str | None
     plan: Plan | None = None
     recipe: Recipe | None = None
+    begun: RunRecord = field(default_factory=RunRecord)
 
 
 def _choose(
@@ -185,7 +190,8 @@ def _choose(
         of: the engine whose class was called directly.
     """
     check_arguments(data, more.get("task"), more.get("device"))
-    recipe = Recipe.of(model)
+    begun = _without_state(model)
+    recipe = Recipe.of(model if begun.directory is None else begun.directory / "config.yaml")
     if recipe is not None:
         model, engine = recipe.argument("model", None), recipe.argument("engine", engine)
     plan = None
@@ -194,7 +200,13 @@ def _choose(
         model = plan["model"]
     resolution = resolve(model, engine=engine if of is None else of)
     check_task(resolution.model, recipe.argument("task", more.get("task")) if recipe else more.get("task"))
-    return _Choice(resolution, model, engine, plan, recipe)
+    return _Choice(resolution, model, engine, plan, recipe, begun)
+
+
+def _without_state(model: Any) -> RunRecord:
+    """The run that was given as the model, if it saved no state and can start over from its config; else empty."""
+    run = RunRecord.of(Path(model).expanduser()) if isinstance(model, str | Path) else RunRecord()
+    return run if run.has_no_checkpoint and run.directory and (run.directory / "config.yaml").is_file() else RunRecord()
 
 
 def _plan(data: Any, given: Mapping[str, Any]) -> Plan:

@@ -84,6 +84,8 @@ class Framework(ABC):
     balancing_options: ClassVar[Sequence[str]] = ()
     #: The :data:`~drivetrain.types.options.SPECIAL_OPTIONS` that this framework honours.
     special_options: ClassVar[Sequence[str]] = ()
+    #: Options that a resumed training takes from its saved state, so that another value cannot be honoured.
+    kept_on_resume: ClassVar[Sequence[str]] = ()
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
         self.given = model
@@ -307,6 +309,11 @@ class Framework(ABC):
         """The framework's own metrics on the same images, named ``upstream/...``."""
         del dataset, batch_size
         return {}
+
+    def about_upstream(self, metrics: Mapping[str, float]) -> str:
+        """A sentence on how the framework's own numbers among the metrics of a test differ from ours; usually none."""
+        del metrics
+        return ""
 
     def engine_arg_names(self) -> Sequence[str]:
         """The names allowed in ``engine_args``: those of the upstream trainer."""

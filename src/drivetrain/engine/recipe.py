@@ -78,7 +78,8 @@ class Recipe:
         """
         from drivetrain.engine.objects import OBJECTS, make_objects
 
-        found = {name: _as_option(self.values[name]) for name in TrainOptions.names() if name in self.values}
+        names = [name for name in TrainOptions.names() if self.values.get(name) is not None]
+        found = {name: _as_option(self.values[name]) for name in names}
         return {name: make_objects(name, value) if name in OBJECTS else value for name, value in found.items()}
 
 

@@ -1,25 +1,51 @@
-"""Checking that a resumed run is the one that was started."""
+"""Checking that a resumed run is the one that was started, on its device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.engine.state import EngineState
 from drivetrain.errors import CheckpointError, OptionError
 from drivetrain.runs.record import RunRecord
 
 if TYPE_CHECKING:
+    from drivetrain.data import Dataset
+    from drivetrain.engine.state import EngineState
     from drivetrain.runs.run import Run
+
+#: Options that belong to each part of a run, that are checked elsewhere, or that are objects a record cannot compare.
+_OF_NO_MATTER = ("resume", "image_size", "callbacks", "logger", "run_hpo", "hpo_config")
+
+
+def keep_device(engine: EngineState) -> None:
+    """Use the device that the run was started with, unless another is given."""
+    begun = RunRecord.at(engine.work_dir).content.get("device")
+    if engine.device == "auto" and begun is not None:
+        engine.setup = engine.framework.setup = replace(engine.setup, device=begun)
+
+
+def said_of_stopped(run: RunRecord) -> str:
+    """The message after Ctrl-C has stopped a training."""
+    if run.directory is None:
+        return "Training was stopped before it began; nothing was written."
+    kept = (
+        "it has saved no state yet"
+        if run.has_no_checkpoint
+        else f"the last state is in {run.directory / 'checkpoints'}"
+    )
+    return f"Training was {run.state().replace('interrupted', 'stopped', 1)}; {kept}. To continue: {run.how_to_go_on}"
 
 
 def compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any]) -> None:
     """Refuse to resume with another model or other data, and note which options have changed.
 
     Raises:
-        OptionError: the image size, the model arguments or the data differ from those of the run.
+        OptionError: the image size, the model arguments or the data differ, or the saved state fixes an option.
     """
+    from drivetrain.runs.run import plain
+
     record = RunRecord(run.directory, run.record)
     begun = record.options
     used = run.record.get("effective_options") or {}
@@ -30,17 +56,41 @@ def compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any])
         raise OptionError(
             f"model_args={engine.model_args!r}: the run was started with {record.model_args!r}; leave them out."
         )
-    source = (run.record.get("data") or {}) if isinstance(run.record.get("data"), dict) else {}
-    if not engine.has_native_data and source.get("fingerprint") not in (None, engine.dataset.fingerprint):
-        if Path(source["source"]).absolute() != Path(engine.dataset.source).absolute():
+    if not engine.has_native_data:
+        _compare_data(engine.dataset, record, run)
+    device = run.record.get("device")
+    for name, value in {**given, **({"device": engine.device} if device else {})}.items():
+        before = device if name == "device" else begun.get(name, used.get(name))
+        if name in _OF_NO_MATTER or plain(before) == plain(value):
+            continue
+        if name in engine.framework.kept_on_resume and not record.has_no_checkpoint:
             raise OptionError(
-                f"data={engine.dataset.source!r}: the run was started with {source['source']!r}. Leave data out, or "
-                "start a new run with checkpoint=..."
+                f"{name}={value!r} cannot be honoured: the training resumes with that of its saved state "
+                f"({before if before is not None else 'the default'}). Leave {name} out, or start a new run with "
+                f"checkpoint={str(run.directory)!r}."
             )
-        run.note(f"The data in {source['source']} have changed since the run was started.")
-    for name, value in given.items():
-        if name in begun and begun[name] != value:
-            run.note(f"{name} is {value!r} from now on; the run was started with {begun[name]!r}.")
+        how = "without it" if before is None else f"with {before!r}"
+        run.note(f"{name} is {value!r} from now on; the run was started {how}.")
+
+
+def _compare_data(dataset: Dataset, record: RunRecord, run: Run) -> None:
+    """Refuse other data than those of the run; note that they have changed, or were moved as a whole."""
+    found = record.content.get("data")
+    before: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    if before.get("fingerprint") in (None, dataset.fingerprint):
+        return
+    source = record.data_source
+    if Path(source).absolute() == Path(dataset.source).absolute():
+        run.note(f"The data in {source} have changed since the run was started.")
+        return
+    labels = record.content.get("label_names") or []
+    same = (dict(before.get("subsets") or {}), list(labels)) == (dict(dataset.subsets), list(dataset.label_names))
+    if record.data is not None or not same:
+        raise OptionError(
+            f"data={dataset.source!r}: the run was started with {source!r}. Leave data out, or start a new run with "
+            "checkpoint=..."
+        )
+    run.note(f"The data of the run were in {source}, which no longer exists; those in {dataset.source} are used.")
 
 
 def _both(size: Any) -> tuple[int, int]:

@@ -154,9 +154,17 @@ def _check_adaptive(engine: EngineState, options: TrainOptions) -> None:
         ) from error
 
 
-def for_framework(options: TrainOptions) -> TrainOptions:
-    """The options as the framework sees them, without the names of trackers."""
-    return replace(options, logger=framework_loggers(options.logger))
+def for_framework(options: TrainOptions, begun: RunRecord | None = None) -> TrainOptions:
+    """The options as the framework sees them, without the names of trackers.
+
+    Args:
+        options: of the training.
+        begun: the run that is resumed; if it saved no state, it starts over.
+    """
+    options = replace(options, logger=framework_loggers(options.logger))
+    if begun is None or not options.resume or not begun.has_no_checkpoint:
+        return options
+    return replace(options, resume=False, checkpoint=(begun.content.get("options") or {}).get("checkpoint"))
 
 
 def repeatable(engine: EngineState, options: TrainOptions) -> dict[str, Any] | None:

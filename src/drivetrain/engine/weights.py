@@ -57,4 +57,5 @@ class Weights:
             self.loaded = wanted
 
     def _preferred(self) -> Path | None:
-        return self.chosen or own_checkpoint(self._model, self._artifact_suffixes, self.run)
+        found = self.chosen or own_checkpoint(self._model, self._artifact_suffixes, self.run)
+        return self.run.chosen() if found is None and self.run.directory is not None else found

@@ -174,6 +174,8 @@ def _expand(source: Any) -> Iterator[SourceItem]:
         yield from map(_in_memory, pixels if pixels.ndim == 4 else [pixels])
     elif isinstance(source, (bytes, bytearray)) or hasattr(source, "getexif"):
         yield _in_memory(source)
+    elif callable(getattr(source, "read", None)):
+        yield _from_open(source)
     elif isinstance(path := getattr(source, "path", None), (str, Path)) and not isinstance(source, Iterable):
         yield _from_file(path)
     elif isinstance(source, Iterable) and not isinstance(source, dict):
@@ -268,6 +270,18 @@ def _from_file(path: str | Path) -> SourceItem:
 
 def _in_memory(image: Any) -> SourceItem:
     return SourceItem(str(getattr(image, "filename", "") or ""), lambda: read_image(image), image)
+
+
+def _from_open(file: Any) -> SourceItem:
+    """An open file, or what is read like one.
+
+    Raises:
+        DataError: it gives text.
+    """
+    content, name = file.read(), getattr(file, "name", "")
+    if not isinstance(content, bytes):
+        raise DataError(f"source={name or _describe(file)} gives {type(content).__name__} when it is read, not bytes.")
+    return SourceItem(name if isinstance(name, str) else "", lambda: read_image(content), content)
 
 
 def _frames(path: Path) -> Iterator[SourceItem]:

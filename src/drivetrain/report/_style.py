@@ -15,7 +15,9 @@ header, main, footer { max-width:1100px; margin:0 auto; padding:0 20px; }
 header { padding-top:28px; }
 .brand { margin:0; color:var(--accent); font-weight:600; letter-spacing:.04em; }
 h1 { margin:2px 0 8px; font-size:26px; line-height:1.25; overflow-wrap:anywhere; }
-h2 { margin:0 0 12px; font-size:17px; }
+h2 { margin:0 0 12px; font-size:17px; overflow-wrap:anywhere; }
+h3 { margin:0 0 8px; font-size:15px; }
+section > section { border:0; padding:0; margin:18px 0 0; }
 section { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:18px 20px; margin:16px 0; }
 .notes { border-left:4px solid var(--s1); }
 .notes ul { margin:0; padding-left:20px; }

@@ -27,6 +27,7 @@ def write_report(
     title: str,
     run: Mapping[str, Any],
     metrics: Metrics | None = None,
+    tests: Mapping[str, Metrics] | None = None,
     history: Sequence[EpochRecord] = (),
     pictures: Sequence[str | Path] = (),
     notes: Sequence[str] = (),
@@ -39,6 +40,7 @@ def write_report(
         title: the headline.
         run: the record of the run, any plain data.
         metrics: the metrics of the run.
+        tests: headline -> the metrics of a test; shown before those of the run.
         history: one record per epoch, for the charts.
         pictures: drawn predictions, embedded at a width of at most 640 pixels.
         notes: notes for the reader, shown first.
@@ -53,6 +55,7 @@ def write_report(
     """
     sections = [
         _notes(notes),
+        *(_test(headline, found) for headline, found in (tests or {}).items()),
         _metrics(metrics),
         _charts(history),
         _plan(run),
@@ -93,18 +96,33 @@ def _notes(notes: Sequence[str]) -> str:
     return f'<section class="notes"><h2>Notes</h2><ul>{items}</ul></section>' if items else ""
 
 
+def _test(headline: str, metrics: Metrics) -> str:
+    """One test with all that it measured, as a single section."""
+    parts = [_thresholds(metrics), _classes(metrics), _confusion(metrics)]
+    return section(headline, _tiles(metrics) + "".join(parts).replace("<h2>", "<h3>").replace("</h2>", "</h3>"))
+
+
 def _metrics(metrics: Metrics | None) -> str:
     if not metrics:
         return ""
+    images = f" on {metrics.count} images" if metrics.count else ""
+    return section(f"Metrics{images}", _tiles(metrics))
+
+
+def _tiles(metrics: Metrics) -> str:
+    """The numbers side by side, and the framework's own to be unfolded."""
     own = {name: value for name, value in metrics.items() if not name.startswith("upstream/")}
     upstream = {name: value for name, value in metrics.items() if name.startswith("upstream/")}
     tiles = "".join(f"<li><span>{text(name)}</span><b>{number(value)}</b></li>" for name, value in own.items())
     body = f'<ul class="tiles">{tiles}</ul>' if tiles else ""
     if upstream:
         rows = [[name.removeprefix("upstream/"), number(value)] for name, value in upstream.items()]
-        body += f"<details><summary>The framework's own metrics</summary>{table(['name', 'value'], rows)}</details>"
-    images = f" on {metrics.count} images" if metrics.count else ""
-    return section(f"Metrics{images}", body)
+        remark = metrics.tables.get("about_upstream", "")
+        said = f'<p class="hint">{text(remark)}</p>' if remark else ""
+        body += (
+            f"<details><summary>The framework's own metrics</summary>{said}{table(['name', 'value'], rows)}</details>"
+        )
+    return body
 
 
 def _charts(history: Sequence[EpochRecord]) -> str:

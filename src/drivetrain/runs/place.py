@@ -13,6 +13,7 @@ WRITTEN = (
     "run.json",
     "metrics.csv",
     "report.html",
+    "tests.json",
     "config.yaml",
     "checkpoints",
     "upstream",

@@ -6,12 +6,13 @@ import csv
 import fcntl
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from drivetrain.errors import CheckpointNotFoundError, WorkDirError
+from drivetrain.errors import CheckpointNotFoundError, WorkDirError, either
 from drivetrain.types.results import EpochRecord
 
 _DEPTH = 4  # the maximum depth of a run's file within its work dir
@@ -176,6 +177,29 @@ class RunRecord:
         wanted = (self.content.get("options") or {}).get("max_epochs")
         return f"{status} after epoch {done}" + (f" of {wanted}" if wanted else "") if done else f"{status} in epoch 1"
 
+    @property
+    def has_no_checkpoint(self) -> bool:
+        """Whether this is a run that saved no checkpoint, so it can only start over."""
+        return self.directory is not None and self.checkpoint("best") is None and self.checkpoint("last") is None
+
+    @property
+    def how_to_go_on(self) -> str:
+        """How to resume the run, as a part of a sentence."""
+        place = str(self.directory)
+        if self.directory is None or not (self.directory / "config.yaml").is_file():
+            return f"the same engine, with work_dir={place!r} and resume=True"
+        return either(
+            f"Engine({place!r}).train(resume=True)", f"drivetrain train --work_dir {shlex.quote(place)} --resume"
+        )
+
+    @property
+    def said_of_unfinished(self) -> str:
+        """A sentence for those who use a run that did not finish."""
+        state = self.state()
+        if state.startswith("running"):
+            return f"The run {str(self.directory)!r} is still {state}; its checkpoint so far is used."
+        return f"The run was {state}; its checkpoint so far is used. Continue it with: {self.how_to_go_on}"
+
     def chosen(self) -> Path | None:
         """The checkpoint to use for the run: the best, else the last.
 
@@ -186,7 +210,7 @@ class RunRecord:
         if found is None and self.content.get("status") != "finished":
             raise CheckpointNotFoundError(
                 f"model={str(self.directory)!r} is the work dir of a run ({self.state()}) that saved no checkpoint. "
-                "Train again."
+                f"Continue it with: {self.how_to_go_on}"
             )
         return found
 

@@ -28,6 +28,8 @@ from drivetrain.runs.tracking import Trackers
 from drivetrain.types.results import EpochRecord, lower_is_better
 
 _SCHEMA = 1
+#: What a record says of one part of a run alone, and not of the run when it goes on.
+_OF_ONE_PART = ("error", "git")
 
 
 def plain(value: Any) -> Any:
@@ -153,6 +155,11 @@ class Run:
             return
         self._replaces = overwrite and (self.directory / "run.json").is_file()
 
+    def start_over(self) -> None:
+        """Forget the epochs of a run that saved no state to resume from, and say so."""
+        self.history = []
+        self.note("The run saved no checkpoint, so it starts over.")
+
     def _clear(self) -> None:
         """Remove what the replaced run wrote, but none of the user's own files."""
         for name in WRITTEN:
@@ -176,6 +183,7 @@ class Run:
         before = self.earlier.get("tracking") or {}
         parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
         self.record = {
+            **{name: value for name, value in self.earlier.items() if name not in _OF_ONE_PART},
             "schema": _SCHEMA,
             "status": "running",
             "drivetrain": __version__,
@@ -183,6 +191,7 @@ class Run:
             "parts": plain(parts),
             "environment": environment(),
             "git": git_state(),
+            "notes": list(self.notes),
         }
         with files.explained(self.directory):
             self.checkpoints.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -102,6 +103,11 @@ class Artifact:
         return not self.files
 
     @property
+    def records_sensitivity(self) -> bool:
+        """Whether the sensitivity of anomaly scores in the graph is known; early exports did not record it."""
+        return not self.engine or "graph_sensitivity" in self.decoder_args
+
+    @property
     def size_bytes(self) -> int:
         """The total size of the files."""
         return sum(int(entry["size"]) for entry in self.files.values())
@@ -128,6 +134,9 @@ class Artifact:
                 or differs in size from the manifest; or the metadata of a plain model file are insufficient.
             OptionError: a description is given for an artefact that has a manifest.
         """
+        if not isinstance(path, str | os.PathLike) or not str(path).strip():
+            empty = " is empty; is a variable unset?" if isinstance(path, str) else " is no path."
+            raise ArtifactError(f"path={path!r}{empty} Give the folder or the file of an exported model.")
         path = Path(path)
         if not path.exists():
             raise ArtifactError(f"the artefact {str(path)!r} does not exist. Create one: {_EXPORT}.")

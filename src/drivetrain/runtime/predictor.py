@@ -25,6 +25,7 @@ from drivetrain.runtime.in_flight import IN_FLIGHT, InferenceWorker, OutputReade
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
 from drivetrain.runtime.postprocess.base import Outputs
+from drivetrain.runtime.postprocess.sensitivity import require_shiftable
 from drivetrain.runtime.prediction_stream import PredictionStream
 from drivetrain.runtime.sessions import (
     Backend,
@@ -144,9 +145,13 @@ class Predictor:
 
     @property
     def sensitivity(self) -> float | None:
-        """How readily images count as anomalous unless ``predict`` overrides it; ``None`` for other tasks."""
+        """How readily images count as anomalous unless ``predict`` overrides it; ``None`` if unknown or not applicable."""
         decoder = self._decoder
-        return decoder.image_sensitivity if isinstance(decoder, AnomalyDecoder) else None
+        return (
+            decoder.image_sensitivity
+            if isinstance(decoder, AnomalyDecoder) and self.artifact.records_sensitivity
+            else None
+        )
 
     def __repr__(self) -> str:
         return f"Predictor({self.artifact.model_name or self.artifact.model_file!r}, task={self.task.value!r})"
@@ -329,11 +334,9 @@ class Predictor:
             changes["confidence_threshold"] = confidence
         if sensitivity is not None:
             check_sensitivity(sensitivity, self.task)
-            if not decoder.takes_sensitivity:
-                raise UnsupportedOptionError(
-                    f"sensitivity={sensitivity} cannot be honoured: the decoder {artifact.decoder!r} of this artefact "
-                    "has none. Leave it out."
-                )
+            require_shiftable(
+                sensitivity, artifact.decoder, takes=decoder.takes_sensitivity, recorded=self._is_recorded
+            )
             changes["sensitivity"] = float(sensitivity)
         if not changes:
             return decoder

@@ -200,7 +200,7 @@ def test_an_interrupted_training_is_code_130(toy, colours: Path, tmp_path: Path,
     words = ["train", "--model", "MeanSmall", "--data", str(colours), "--work_dir", str(work)]
     assert main([*words, "--engine_args.interrupt", "1"]) == 130
     err = capsys.readouterr().err
-    assert "Training was stopped; the last state is in" in err
+    assert "Training was stopped in epoch 1; " in err
     assert "Traceback" not in err
     assert (work / "config.yaml").is_file()
 

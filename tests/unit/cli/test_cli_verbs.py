@@ -257,3 +257,25 @@ def test_notes_during_a_run_are_in_the_words_of_the_command_line(toy, colours: P
         words = ("train", "--model", "MeanSmall", "--data", colours, "--work_dir", tmp_path / f"w{len(quiet)}", *quiet)
         assert run(*words) == 0
         assert "train again with --overwrite." in capsys.readouterr().err
+
+
+def test_names_of_files_are_never_read_as_yaml(trained: Path, calls, colours: Path, tmp_path: Path, capsys) -> None:
+    """A shell hands over whatever a folder holds."""
+    names = ["IMG #2.png", "7.png", "null", "[1] a.png", "a: b.png", "- c.png", " d.png", "new\nline.png", "2024-01-01"]
+    picture = (colours / "red" / "0.png").read_bytes()
+    for name in names:
+        (tmp_path / name).write_bytes(picture)
+    files = [tmp_path / name for name in names]
+    assert run("predict", "--model", trained, "--source", *files, "--json") == 0
+    assert [item["path"] for item in json.loads(capsys.readouterr().out)["predictions"]] == list(map(str, files))
+    for file in files:
+        assert run("predict", "--model", trained, "--source", file, "--json") == 0
+        assert [item["path"] for item in json.loads(capsys.readouterr().out)["predictions"]] == [str(file)]
+
+
+@pytest.mark.parametrize("name", ["work_dir", "checkpoint", "device", "engine", "task", "metric"])
+def test_an_empty_text_is_no_folder_and_no_name(toy, calls, colours: Path, tmp_path: Path, name, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "--model", "MeanSmall", "--data", colours, f"--{name}", "") == 2
+    assert f"--{name} '' is empty; is a variable unset? Leave --{name} out" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("run.json"))

@@ -307,3 +307,12 @@ class TestPublishedSets:
         data = read(tmp_path)
         assert data.subsets == {"train": 3, "val": 2}
         assert data.label_names == ("other", "wall", "building", "sky")
+
+
+def test_masks_are_counted_beside_the_images_and_not_among_them(tmp_path):
+    from drivetrain.testing import data
+
+    found = load_dataset(data.mvtec(tmp_path / "bottles"))
+    anomalous = int((found.anomalous == 1).sum())
+    assert found.notes[0] == f"Read as 'mvtec': {len(found)} images and {anomalous} masks."
+    assert not any("left out" in note for note in found.notes)

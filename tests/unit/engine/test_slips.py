@@ -85,6 +85,20 @@ def test_what_is_empty_is_not_the_current_folder(empty: str, folder: Path, tmp_p
         engine.test(empty)
 
 
+def test_arguments_of_another_type_are_refused_in_words(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"work_dir=' ' is empty; is a variable unset\? Leave work_dir out"):
+        Engine(toy.ToyModel(), folder, work_dir=" ")
+    with pytest.raises(OptionError, match=r"work_dir=3 must be a path"):
+        Engine(toy.ToyModel(), folder, work_dir=3)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"model_args=\[1\] must be a mapping"):
+        Engine("timm:resnet18", folder, model_args=[1])  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"subset=None must be a text"):
+        Engine(toy.ToyModel(), folder, work_dir=tmp_path / "run").test(subset=None)
+    for wrong, said in (("", "is empty; is a variable unset"), (None, "is no path"), (3, "is no path")):
+        with pytest.raises(ArtifactError, match=f"path={wrong!r} {said}"):
+            load(wrong)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["SAM", "FastSAM", "NAS"])
 def test_classes_that_train_nothing_are_refused_at_once(name: str) -> None:
     with pytest.raises(UnsupportedError, match=f"Ultralytics' {name} .* neither trained nor tested here"):

@@ -124,6 +124,11 @@ def test_resume_extends_a_finished_run(colours: Path, tmp_path: Path) -> None:
     Engine("timm:test_resnet", colours, work_dir=tmp_path / "run", device="cpu").train(2, **settings)
     result = Engine(tmp_path / "run", colours, device="cpu").train(3, resume=True, **settings)
     assert [record.epoch for record in result.history] == [0, 1, 2]
+    again = Engine(tmp_path / "run", colours, device="cpu")
+    with pytest.raises(
+        OptionError, match=r"learning_rate=0\.5 cannot be honoured: .* its saved state .*checkpoint='.*run'"
+    ):
+        again.train(4, resume=True, learning_rate=0.5)
     with pytest.raises(CheckpointError, match="holds a run of model 'timm:test_resnet', not 'timm:test_vit'"):
         Engine("timm:test_vit", colours, work_dir=tmp_path / "run", device="cpu").train(4, resume=True, **settings)
 

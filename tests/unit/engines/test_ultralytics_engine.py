@@ -197,6 +197,13 @@ def test_a_run_goes_on_with_more_epochs(classifier: Engine, colours: Path, tmp_p
     _engine("yolo11n-cls", colours, tmp_path / "work").train(**SMALL)
     result = _engine("yolo11n-cls", colours, tmp_path / "work").train(**{**SMALL, "max_epochs": 2}, resume=True)
     assert [row.epoch for row in result.history] == [0, 1]
+    options: dict[str, Any] = {"learning_rate": 0.5, "seed": 9, "engine_args": {"degrees": 3.0}}
+    for name, value in options.items():
+        again = _engine("yolo11n-cls", colours, tmp_path / "work")
+        with pytest.raises(
+            OptionError, match=f"{name}=.* cannot be honoured: the training resumes with that of its saved"
+        ):
+            again.train(**{**SMALL, "max_epochs": 3, name: value}, resume=True)
 
 
 def test_a_loader_of_the_users_trains_a_classifier(colours: Path, tmp_path: Path) -> None:

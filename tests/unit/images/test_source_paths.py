@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from drivetrain.errors import DataError
-from drivetrain.images.sources import decode
+from drivetrain.images.sources import decode, expand_source
 
 
 def test_the_home_is_written_as_a_tilde_alone_and_in_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +68,19 @@ def test_in_a_series_what_cannot_be_read_is_left_out_and_named(name: str, box: P
     assert [path for path, _ in skipped] == [str(box / name)]
     with pytest.raises(DataError, match=name.partition("*")[0]):
         list(decode([picture, box / name, picture], strict=True))
+
+
+def test_open_files_are_images_and_not_lines(box: Path) -> None:
+    picture = box / "open.png"
+    Image.new("RGB", (6, 4), (200, 0, 0)).save(picture)
+    with picture.open("rb") as file:
+        (item,) = expand_source(file)
+    assert item.path == str(picture)
+    assert item.read().shape == (4, 6, 3)
+    (item,) = expand_source([io.BytesIO(picture.read_bytes())])
+    assert (item.path, item.read()[0, 0].tolist()) == ("", [200, 0, 0])
+    with pytest.raises(DataError, match="gives str when it is read, not bytes"):
+        expand_source(io.StringIO("text"))
 
 
 def test_tensors_of_pixels_are_images_and_others_are_refused_with_what_to_do() -> None:

@@ -107,6 +107,25 @@ def test_the_page_is_well_formed_and_stands_alone(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_tests_stand_first_each_with_all_that_it_measured(tmp_path):
+    row = {"recall": 1.0, "missed": 0, "false_alarm_rate": 0.25, "false_alarms": 1, "precision": math.nan}
+    thresholds = [{**row, "aim": "in use", "sensitivity": 0.5}, {**row, "aim": "recall 100%", "sensitivity": None}]
+    tables = {"thresholds": thresholds, "threshold_advice": "Take 0.62.", "about_upstream": "It cuts scores off."}
+    found = Metrics({"image_auroc": 0.9, "upstream/image_AUROC": 0.8}, tables=tables, count=4)
+    path = write_report(
+        tmp_path / "report.html", title="t", run={}, metrics=METRICS, tests={"Test <1>": found, "Test 2": METRICS}
+    )
+    text, root = _parsed(path)
+    assert [heading.text for heading in root.iter("h2")][:3] == ["Test <1>", "Test 2", "Metrics on 8 images"]
+    first = next(part for part in root.iter("section") if part[0].text == "Test <1>")
+    assert [heading.text for heading in first.iter("h3")] == ["Recall against false alarms"]
+    cells = [[cell.text for cell in line] for line in first.find("section/table/tbody")]
+    assert cells[0] == ["in use", "0.5", "100.0% (0 missed)", "25.0% (1)", "–"]  # noqa: RUF001
+    assert cells[1][1] == "out of 0..1"
+    assert "Take 0.62." in text
+    assert "It cuts scores off." in text
+
+
 def test_a_page_about_little_has_only_what_there_is(tmp_path):
     _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}))
     assert list(root.iter("h2")) == []

@@ -267,6 +267,23 @@ def test_options_are_honoured_or_refused(artifact: Artifact, predictor: Predicto
         load(many.path).predict(image, confidence=1.5)
 
 
+def test_an_artefact_that_does_not_record_its_sensitivity_takes_none(tmp_path: Path) -> None:
+    """Early exports left out what their scores were made with, so another one cannot be reckoned."""
+    anomaly = {"task": Task.ANOMALY, "decoder": "anomaly", "label_names": (), "output_names": ("pred_score",)}
+    image = np.full((9, 9, 3), (200, 30, 0), np.uint8)
+    early = load(_write_artifact(tmp_path / "early", engine="some", **anomaly).path)
+    assert early.sensitivity is None
+    assert early.predict(image)[0].anomaly_score is not None
+    for ask in (lambda: early.predict(image, sensitivity=0.6), lambda: load(early.artifact.path, sensitivity=0.6)):
+        with pytest.raises(
+            UnsupportedOptionError, match=r"sensitivity=0\.6 cannot be honoured.*Export the model again"
+        ):
+            ask()
+    args = {"graph_sensitivity": [0.7, 0.7]}
+    now = load(_write_artifact(tmp_path / "now", engine="some", decoder_args=args, **anomaly).path)
+    assert (now.sensitivity, load(now.artifact.path, sensitivity=0.6).sensitivity) == (0.7, 0.6)
+
+
 def _names(prediction: Prediction) -> list[int]:
     assert prediction.labels is not None
     return prediction.labels.tolist()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.engine.auto_tile import used_tile
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity, with_sensitivities
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_tiles
+from drivetrain.engine.run_report import report_test
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError
 from drivetrain.runs.record import RunRecord
@@ -74,8 +75,14 @@ def test(
     self.warn_if_untrained()
     with at_sensitivity(self, sensitivity):
         if self.has_native_data if data is None else self.framework.is_native(data):
-            return _test_native(self, self.data.source if data is None else data, subset, batch_size, tile)
-        return _test_dataset(self, _dataset(self, data, subset), batch_size, tile)
+            metrics = _test_native(self, self.data.source if data is None else data, subset, batch_size, tile)
+            name = self.data.name if data is None else type(data).__name__
+        else:
+            dataset = _dataset(self, data, subset)
+            metrics = _test_dataset(self, dataset, batch_size, tile)
+            name = str(dataset.source or self.data.name)
+    report_test(self, metrics, {"data": name, "subset": subset, "sensitivity": sensitivity, "tile": tile})
+    return metrics
 
 
 def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None, tile: Tile | None) -> Metrics:
@@ -84,7 +91,15 @@ def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None,
     unread = {path for path, _ in predictions.skipped}
     if unread:
         dataset = dataset.select(number for number, path in enumerate(dataset.paths) if path not in unread)
-    return metrics.merged(engine.framework.upstream_metrics(dataset, batch_size))
+    return _beside(engine, metrics, engine.framework.upstream_metrics(dataset, batch_size))
+
+
+def _beside(engine: EngineState, metrics: Metrics, upstream: Mapping[str, float]) -> Metrics:
+    """Our metrics with the framework's own beside them, and what is to be said about these."""
+    merged = metrics.merged(upstream)
+    if remark := engine.framework.about_upstream(merged):
+        merged.tables["about_upstream"] = remark
+    return merged
 
 
 def _measured(
@@ -109,7 +124,8 @@ def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | 
     samples = engine.framework.native_samples(data, subset)
     if samples is None:
         return own
-    return _measured(engine, samples, [sample.path for sample in samples], batch_size, tile)[0].merged(own)
+    measured, _ = _measured(engine, samples, [sample.path for sample in samples], batch_size, tile)
+    return _beside(engine, measured, own)
 
 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.engine.chosen_sensitivity import validation_thresholds
 from drivetrain.engine.data import SHOWN, describe_dataset
 from drivetrain.engine.early import Start, check_checkpoint, check_data, check_limits, check_tiles
 from drivetrain.engine.explained_fit import fit_explained
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.losses import require_numbers
-from drivetrain.engine.resumed_run import check_same_run, compare_with_record
+from drivetrain.engine.resumed_run import check_same_run, compare_with_record, keep_device, said_of_stopped
+from drivetrain.engine.run_report import report_training
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.errors import TrainingInterrupted, TrialPruned
@@ -137,7 +137,9 @@ def train(
     given = given_options(locals())
     self.require("train", NEEDS)
     options = effective_options(self, given)
-    check_options(self, for_framework(options))
+    if options.resume:
+        keep_device(self)
+    check_options(self, for_framework(options, RunRecord.at(self.work_dir) if options.resume else None))
     trackers = open_trackers(options.logger)
     self.data.require(" to train on")
     if not self.has_native_data:
@@ -157,10 +159,7 @@ def train(
             return _finish(self, run, _train_in(self, run, options, given))
     except KeyboardInterrupt as error:
         run.close("interrupted")
-        raise TrainingInterrupted(
-            f"Training was stopped; the last state is in {run.checkpoints}. To continue: resume=True, "
-            f"work_dir={str(self.work_dir)!r}."
-        ) from error
+        raise TrainingInterrupted(said_of_stopped(RunRecord.at(self.work_dir))) from error
     except TrialPruned as error:
         run.close("pruned", error=str(error))
         raise
@@ -175,6 +174,7 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
     Raises:
         CheckpointError: the work dir to resume holds a different run.
     """
+    begun = RunRecord(run.directory, run.record)
     if options.resume:
         check_same_run(engine, run.record)
         compare_with_record(engine, run, given)
@@ -185,14 +185,16 @@ def _train_in(engine: EngineState, run: Run, options: TrainOptions, given: Mappi
             run.note(note)
     if engine.plan is not None:
         engine.progress.note(engine.plan.to_text(terminal_width()))
-    inner = for_framework(options)
+    inner = for_framework(options, begun)
+    if options.resume and not inner.resume:
+        run.start_over()
     if options.adaptive_bs != "none":
         from drivetrain.engine.search import with_fitting_batch
 
         inner = with_fitting_batch(engine, inner, run)
     engine.framework.build(inner)
-    if options.checkpoint is not None:
-        start = engine.weights.find(options.checkpoint, engine.given_work_dir)
+    if inner.checkpoint is not None:
+        start = engine.weights.find(inner.checkpoint, engine.given_work_dir)
         engine.framework.warm_start(start, run)
     asked = replace(inner, logger=options.logger)
     run.begin(_describe(engine, asked, run.record), config=_config_of(engine, asked, run, given))
@@ -231,9 +233,10 @@ def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
         checkpoints={"best": _relative(fit.best_checkpoint, run), "last": _relative(fit.last_checkpoint, run)},
         metrics=dict(result.metrics),
         overrides=fit.overrides,
+        notes=run.notes,
     )
     _draw_answers(engine, run)
-    _write_report(engine, run, result)
+    run.update(report=report_training(engine, run.directory, run.record))
     run.close("finished")
     weights.run = RunRecord(run.directory, run.record)
     return result
@@ -266,6 +269,7 @@ def _describe(engine: EngineState, options: TrainOptions, before: Mapping[str, A
     return {
         "engine": engine.spec.name,
         "model": {"name": engine.setup.model_name, "args": engine.model_args},
+        "device": engine.device,
         "task": engine.task.value if known.known_task is not None or not native else None,
         "label_names": names,
         "licences": known.licences(),
@@ -288,21 +292,6 @@ def _draw_answers(engine: EngineState, run: Run) -> None:
 
     answers = engine.answer(ImageStream(engine.dataset.subset(subset).paths[:_PICTURES]))
     save_drawings(answers, run.directory / "tracking" / "pictures")
-
-
-def _write_report(engine: EngineState, run: Run, result: TrainResult) -> None:
-    from drivetrain.report import write_report
-    from drivetrain.types.results import Metrics
-
-    tables = {**result.metrics.tables, **validation_thresholds(engine)}
-    write_report(
-        run.directory / "report.html",
-        title=f"{engine.setup.model_name} on {engine.data.name}",
-        run=run.record,
-        metrics=Metrics(dict(result.metrics), tables=tables),
-        history=result.history,
-        notes=result.notes,
-    )
 
 
 def _relative(path: Path | None, run: Run) -> str | None:

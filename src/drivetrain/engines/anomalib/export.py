@@ -18,7 +18,6 @@ from drivetrain.export.conversion import convert_module, frozen_copy
 from drivetrain.export.source import ExportSource
 from drivetrain.machine.packages import openvino
 from drivetrain.types import ImageSpec, Task
-from drivetrain.types.options import NO_SHIFT
 
 if TYPE_CHECKING:
     from openvino import Model
@@ -94,7 +93,7 @@ def export_source(
 def _decoder_args(crop: tuple[float, float], sensitivity: tuple[float, float]) -> dict[str, Any]:
     """The decoder's arguments that differ from its defaults."""
     whole = {} if crop == (1.0, 1.0) else {"crop": list(crop)}
-    return whole if sensitivity == (NO_SHIFT, NO_SHIFT) else {**whole, "graph_sensitivity": list(sensitivity)}
+    return {**whole, "graph_sensitivity": list(sensitivity)}
 
 
 def output_names(module: nn.Module, spec: ImageSpec) -> tuple[str, ...]:

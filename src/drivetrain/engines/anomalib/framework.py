@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
     from drivetrain.runs.run import Run
 
+_VISIBLE = 5e-4  # a difference of two metrics that shows in four decimals
+
 
 class AnomalibFramework(Framework):
     """Creates, trains and runs the models of the installed Anomalib."""
@@ -65,6 +67,7 @@ class AnomalibFramework(Framework):
             ("mosaic", "scale_jitter"), "it would look like an anomaly; the model has its own augmentation"
         ),
     }
+    kept_on_resume: ClassVar = ("learning_rate",)
     _model: AnomalibModule | None = None
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
@@ -210,6 +213,17 @@ class AnomalibFramework(Framework):
         size, spec = requirements.eval_batch_size(type(self.model), batch_size), image_spec(self.model)
         with at_sensitivity(self.model, self._sensitivity()):
             return native.upstream_test(self.model, dataset, batch_size=size, spec=spec, device=self.setup.device)
+
+    def about_upstream(self, metrics: Mapping[str, float]) -> str:
+        """Why Anomalib's AUROC is lower, where it is."""
+        pairs = {f"upstream/{part}_AUROC": f"{part}_auroc" for part in ("image", "pixel")}
+        lower = [name for name, ours in pairs.items() if metrics.get(name, 1.0) < metrics.get(ours, 0.0) - _VISIBLE]
+        if not lower:
+            return ""
+        return (
+            f"{' and '.join(lower)}: Anomalib cuts scores off at 0 and 1 before it ranks them, so those beyond what "
+            f"validation saw count as equal. {' and '.join(pairs[name] for name in lower)} ranks them as they are."
+        )
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         del batch_size  # the datamodule has its own

@@ -56,6 +56,7 @@ class LightningFramework(Framework):
         "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
         "batch_size": [8, 16, 32],
     }
+    kept_on_resume: ClassVar = ("learning_rate",)
     balancing_options: ClassVar = ("class_weights", "sampler")
     special_options: ClassVar = SPECIAL_OPTIONS
     _module: Any = None

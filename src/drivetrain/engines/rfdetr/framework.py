@@ -49,6 +49,7 @@ class RFDETRFramework(Framework):
         "scale_jitter": "RF-DETR has its own: engine_args={'multi_scale': True}",
     }
     special_options: ClassVar = ("ema", "backbone_learning_rate")
+    kept_on_resume: ClassVar = ("learning_rate",)
     _detr: Any = None
     _deployed: DeployedRFDETR | None = None
     _has_state: bool = False  # whether the weights were trained or loaded

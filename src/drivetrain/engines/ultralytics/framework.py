@@ -49,6 +49,7 @@ class UltralyticsFramework(Framework):
         "mosaic": "give it to Ultralytics: engine_args={'mosaic': 0.5}",
         "scale_jitter": "give it to Ultralytics: engine_args={'scale': 0.5}",
     }
+    kept_on_resume: ClassVar = ("learning_rate", "seed", "deterministic", "class_weights", "engine_args")
     _yolo: Any = None
     _deployed: DeployedYolo | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
@@ -198,7 +199,7 @@ class UltralyticsFramework(Framework):
         callback = RunCallback(run, self.task, options.metric, options.check_val_every_n_epoch or 1)
         last = callback.last_checkpoint if resume and callback.last_checkpoint.is_file() else None
         if resume and last is None:
-            run.note("The run left no state, so it starts over.")
+            run.note("The run saved no checkpoint, so it starts over.")
         if last is not None and build.is_complete(last, options.max_epochs):
             return self._completed(callback, last, run)
         folder = run.directory / "upstream"

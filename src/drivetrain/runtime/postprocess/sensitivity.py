@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.errors import UnsupportedOptionError
 from drivetrain.types.options import NO_SHIFT
 
 TAIL = 0.02
@@ -54,3 +55,27 @@ def sensitivity_for(score: float, now: float) -> float:
         now: the sensitivity that it was computed with.
     """
     return NO_SHIFT + now - float(to_levels(np.array(score, np.float64)))
+
+
+def require_shiftable(sensitivity: float, decoder: str, *, takes: bool, recorded: bool) -> None:
+    """Refuse a sensitivity for an artefact whose scores cannot be shifted.
+
+    Args:
+        sensitivity: the requested one.
+        decoder: the name of the artefact's decoder.
+        takes: whether the decoder has a sensitivity.
+        recorded: whether the artefact records the sensitivity of its scores; early exports did not.
+
+    Raises:
+        UnsupportedOptionError: the decoder has none, or the shift is unknown.
+    """
+    if not takes:
+        raise UnsupportedOptionError(
+            f"sensitivity={sensitivity} cannot be honoured: the decoder {decoder!r} of this artefact has none. Leave "
+            "it out."
+        )
+    if not recorded:
+        raise UnsupportedOptionError(
+            f"sensitivity={sensitivity} cannot be honoured: this artefact does not record the sensitivity of its "
+            "scores, since an older drivetrain exported it. Export the model again."
+        )

@@ -17,22 +17,24 @@ from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.contract.forms import assert_same_predictions
 from drivetrain.testing.contract.spy import Spy
 
-#: Runs the command in a process that sends itself a signal after its first epoch.
+#: Runs the command in a process that sends itself a signal after its first epoch, or after another method of its run.
 _COMMAND = """
 import os, signal, sys
 how, module, *words = sys.argv[1:]
+how, _, when = how.partition(" ")
 if module:
     __import__(module)
 from drivetrain.cli.main import main
 from drivetrain.runs.run import Run
 signal.signal(signal.SIGINT, signal.default_int_handler)
-log_epoch = Run.log_epoch
-def log_and_die(self, *arguments):
-    record = log_epoch(self, *arguments)
+after = when or "log_epoch"
+done = getattr(Run, after)
+def done_and_die(self, *arguments, **more):
+    record = done(self, *arguments, **more)
     if how:
         os.kill(os.getpid(), int(how))
     return record
-Run.log_epoch = log_and_die
+setattr(Run, after, done_and_die)
 sys.exit(main(words))
 """
 _ENDS = {signal.SIGKILL: (-9, "killed"), signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "interrupted")}
@@ -70,6 +72,26 @@ class InterruptChecks(Subject):
             if how == signal.SIGKILL:
                 self._command("repeat", work, "--work_dir", tmp_path / "again", code=0)
 
+    def test_a_run_killed_before_its_first_state_starts_over(
+        self, unbroken: Path, dataset: Path, tmp_path: Path
+    ) -> None:
+        """The same command is enough for a run that has nothing to resume from, also when it is killed twice."""
+        self.needs("train")
+        work = tmp_path / "work"
+        self._command(*self._begin(dataset, work), how=signal.SIGKILL, when="begin", code=-9)
+        assert RunRecord.at(work).state() == "killed in epoch 1"
+        assert RunRecord.at(work).has_no_checkpoint
+        config = (work / "config.yaml").read_text(encoding="utf-8")
+        self._command("train", "--work_dir", work, "--resume", how=signal.SIGKILL, when="begin", code=-9)
+        self._command("train", "--work_dir", work, "--resume", code=0)
+        assert (work / "config.yaml").read_text(encoding="utf-8") == config
+        ours, whole = (json.loads((run / "run.json").read_text(encoding="utf-8")) for run in (work, unbroken))
+        for name in ("status", "model", "label_names", "effective_options", "metrics"):
+            assert ours.get(name) == whole.get(name), name
+        assert len(ours["parts"]) == 3
+        assert "The run saved no checkpoint, so it starts over." in ours["notes"]
+        assert_same_predictions(Engine(work).predict(), Engine(unbroken).predict(), self.same)
+
     @classmethod
     def _begin(cls, dataset: Path, work: Path) -> list[object]:
         words: list[object] = ["train", "--model", cls.model_name, "--data", dataset, "--task", cls.task.value]
@@ -80,8 +102,9 @@ class InterruptChecks(Subject):
         return words
 
     @classmethod
-    def _command(cls, *words: object, code: int, how: int | None = None) -> None:
-        line = [sys.executable, "-c", _COMMAND, str(int(how)) if how else "", cls.module, *map(str, words)]
+    def _command(cls, *words: object, code: int, how: int | None = None, when: str = "") -> None:
+        signalled = f"{int(how)} {when}".strip() if how else ""
+        line = [sys.executable, "-c", _COMMAND, signalled, cls.module, *map(str, words)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603
         assert done.returncode == code, done.stderr
 
