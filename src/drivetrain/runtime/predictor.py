@@ -335,7 +335,7 @@ class Predictor:
         if sensitivity is not None:
             check_sensitivity(sensitivity, self.task)
             require_shiftable(
-                sensitivity, artifact.decoder, takes=decoder.takes_sensitivity, recorded=self._is_recorded
+                sensitivity, artifact.decoder, takes=decoder.takes_sensitivity, recorded=artifact.records_sensitivity
             )
             changes["sensitivity"] = float(sensitivity)
         if not changes:
