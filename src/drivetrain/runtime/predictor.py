@@ -145,7 +145,7 @@ class Predictor:
 
     @property
     def sensitivity(self) -> float | None:
-        """How readily images count as anomalous unless ``predict`` overrides it; ``None`` if unknown or there is none."""
+        """How readily images count as anomalous unless ``predict`` overrides it; ``None`` if unknown or none."""
         decoder = self._decoder
         return (
             decoder.image_sensitivity
