@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from drivetrain.engine.state import EngineState
     from drivetrain.runs.run import Run
 
-#: Options that belong to each part of a run, that are checked elsewhere, or that are objects a record cannot compare.
+#: Options that apply to single parts of a run, are checked elsewhere, or are objects that a record cannot compare.
 _OF_NO_MATTER = ("resume", "image_size", "callbacks", "logger", "run_hpo", "hpo_config")
 
 
@@ -74,7 +74,7 @@ def compare_with_record(engine: EngineState, run: Run, given: Mapping[str, Any])
 
 
 def _compare_data(dataset: Dataset, record: RunRecord, run: Run) -> None:
-    """Refuse other data than those of the run; note that they have changed, or were moved as a whole."""
+    """Refuse data other than those of the run; note that they have changed, or were moved as a whole."""
     found = record.content.get("data")
     before: Mapping[str, Any] = found if isinstance(found, dict) else {}
     if before.get("fingerprint") in (None, dataset.fingerprint):

@@ -1,4 +1,4 @@
-"""Why a model answered as it did: what in an image speaks for a label, an object or an anomaly."""
+"""Explanations of answers: which regions of an image support a label, an object or an anomaly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drivetrain.types.image_spec import ImageSpec
 from drivetrain.types.prediction import Prediction
 from drivetrain.types.task import Task
 
-#: Made by higher rooms, as those of predictions are; see docs/adr/0003.
+#: Implemented in higher layers, as those of predictions are; see docs/adr/0003.
 _MAKERS = {
     "picture": "drivetrain.report.explained:draw_explanation",
     "pictures": "drivetrain.report.explained:draw_explanations",
@@ -33,7 +33,7 @@ def _maker(name: str) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellScores:
-    """What the head of a classifier says about each cell of its last feature map alone.
+    """The output of a classifier's head for each single cell of its last feature map.
 
     Attributes:
         prediction: the answer about the whole image.
@@ -48,20 +48,20 @@ class CellScores:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Explanation:
-    """What in one image speaks for the answer; in a notebook it shows itself as a picture.
+    """The regions of one image that support the answer; notebooks show it as a picture.
 
     Attributes:
         path: the file the image came from (``""`` for arrays, ``video.mp4#12`` for frame 12 of a video).
         size: ``(height, width)`` of the original image.
-        saliency: ``(H, W) float32`` in 0..1 over the original image; 1 speaks most for the answer. Of an anomaly model
-            it is its own map, where 0.5 is its threshold.
-        method: how it was found: ``"cam"``, ``"rise"`` or ``"map"``.
-        label: the number of the label that is explained; ``None`` for anomalies.
-        score: of the label or object on the whole image; of anomaly models the score of the image.
-        box: ``(4,) float32`` xyxy of the object that is explained; ``None`` where none is.
-        index: which object of the prediction it is; ``None`` where none is.
+        saliency: ``(H, W) float32`` in 0..1 over the original image; 1 supports the answer most. For an anomaly model
+            it is its own map, with the threshold at 0.5.
+        method: the method used: ``"cam"``, ``"rise"`` or ``"map"``.
+        label: the number of the explained label; ``None`` for anomalies.
+        score: the score of the label or object on the whole image; for anomaly models the score of the image.
+        box: ``(4,) float32`` xyxy of the explained object; ``None`` if there is none.
+        index: the index of that object in the prediction; ``None`` if there is none.
         label_names: the name of each label, by its number.
-        image: what was given as the image, if it has no file and was kept for drawing.
+        image: the image as given, if it has no file and was kept for drawing.
     """
 
     path: str
@@ -81,7 +81,7 @@ class Explanation:
 
     @property
     def label_name(self) -> str | None:
-        """The name of the label that is explained; its number, if it has none."""
+        """The name of the explained label, or its number if it has no name."""
         if self.label is None:
             return None
         return self.label_names[self.label] if self.label < len(self.label_names) else str(self.label)
@@ -95,12 +95,12 @@ class Explanation:
 
     @property
     def peak(self) -> tuple[int, int]:
-        """The pixel (x, y) that speaks most for the answer; the middle one where several do."""
+        """The pixel (x, y) that supports the answer most; the middle one of several."""
         rows, columns = np.nonzero(self.saliency >= self.saliency.max())
         return int(np.median(columns)), int(np.median(rows))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; the map itself is left out."""
+        """Plain data for JSON, without the map itself."""
         x, y = self.peak
         return {
             "path": self.path,
@@ -115,11 +115,11 @@ class Explanation:
         }
 
     def draw(self, image: Any = None, *, opacity: float = 0.6) -> NDArray[np.uint8]:
-        """Draw the map over its image, with the image as it is beside it.
+        """Draw the map over its image, next to the plain image.
 
         Args:
             image: the image, if there is neither a file nor a kept image: an array (RGB), a PIL image, bytes or a path.
-            opacity: of the map where it is strongest, 0..1.
+            opacity: opacity of the map where it is strongest, 0..1.
 
         Returns:
             ``(H', W', 3) uint8`` RGB.
@@ -135,7 +135,7 @@ class Explanation:
         """Write the drawn picture (``.jpg``, ``.png``, ``.webp``).
 
         Args:
-            path: the file; one of that name is replaced, but never the image itself.
+            path: the file; an existing one is replaced, but never the image itself.
             image: see :meth:`draw`.
 
         Returns:
@@ -156,8 +156,8 @@ class Explanations(Sequence[Explanation]):
     """The explanations of a series of images, in the order of the images.
 
     Args:
-        items: one for each image that there is something to explain on.
-        task: of the model.
+        items: one per image with something to explain.
+        task: the task of the model.
         label_names: the name of each label, by its number.
         skipped: ``(path, reason)`` of each image that could not be read, or has nothing to explain.
     """
@@ -210,7 +210,7 @@ class Explanations(Sequence[Explanation]):
         """Draw each map over its image, one after the other; see :meth:`Explanation.draw`.
 
         Args:
-            opacity: of the map where it is strongest, 0..1.
+            opacity: opacity of the maps where they are strongest, 0..1.
 
         Yields:
             ``(H', W', 3) uint8`` RGB.
@@ -222,17 +222,17 @@ class Explanations(Sequence[Explanation]):
         yield from _maker("pictures")(self, opacity=opacity)
 
     def save(self, path: str | Path) -> Path:
-        """Write drawn pictures into a folder, or all maps into one ``.npz`` file.
+        """Write drawn pictures to a folder, or all maps to one ``.npz`` file.
 
         Args:
             path: a folder, or a file ``.npz`` with ``map_0``, ``map_1``, ... ``(H, W) float32`` and ``paths``,
-                ``labels`` and ``scores``; it is replaced if it is there.
+                ``labels`` and ``scores``; an existing one is replaced.
 
         Returns:
             The folder or file.
 
         Raises:
-            DataError: an image that is needed was not kept, or the suffix is another.
+            DataError: an image that is needed was not kept, or the suffix is not supported.
             StorageError: it cannot be written.
         """
         saved: Path = _maker("save")(self, path)
