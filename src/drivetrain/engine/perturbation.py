@@ -122,12 +122,12 @@ def _with_masks(
     yield "", image
     ground = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
     above = image.astype(np.float32) - ground
-    for mask in masks((image.shape[0], image.shape[1]), cells):
+    for mask in masks((image.shape[0], image.shape[1]), cells, MASKS):
         shown.append(mask)
         yield "", (above * mask[..., None] + ground + 0.5).astype(np.uint8)
 
 
-def masks(size: tuple[int, int], cells: int, count: int = MASKS) -> Iterator[NDArray[np.float32]]:
+def masks(size: tuple[int, int], cells: int, count: int) -> Iterator[NDArray[np.float32]]:
     """Random masks, 1 where the image is seen, each followed by its opposite.
 
     Args:

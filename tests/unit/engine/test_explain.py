@@ -124,7 +124,7 @@ def test_a_large_image_is_looked_at_in_small_and_explained_in_full(image: NDArra
 
 
 def test_masks_are_pairs_and_as_many_as_stated(image: NDArray[np.uint8]) -> None:
-    made = list(masks((30, 50), 8))
+    made = list(masks((30, 50), 8, MASKS))
     assert len(made) == MASKS
     for one, other in zip(made[::2], made[1::2], strict=True):
         assert one.shape == (30, 50)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from drivetrain.engine import Engine
+from drivetrain.engine import Engine, perturbation
 from drivetrain.runtime import load
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.types.explanation import Explanations
@@ -16,8 +17,9 @@ _EXACT = ("cam", "map")
 class ExplainChecks(Subject):
     """What speaks for an answer, and what the model makes of an image; the artefact says the same."""
 
-    def test_explanations(self, trained: Trained) -> None:
-        """A map over each image in 0..1, the same twice, and from the artefact."""
+    def test_explanations(self, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A map over each image in 0..1, the same twice, and from the artefact; with few masks, for the form alone."""
+        monkeypatch.setattr(perturbation, "MASKS", 16)
         engine = trained.engine
         images = list(engine.dataset.subset("test").paths[:2])
         found = engine.explain(images)
