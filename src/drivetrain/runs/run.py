@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ class Run:
         self._lock: int | None = None
         self._begun = False
         self._replaces = False
+        self._found: frozenset[str] = frozenset()
 
     @property
     def checkpoints(self) -> Path:
@@ -162,7 +163,10 @@ class Run:
 
     def _clear(self) -> None:
         """Remove what the replaced run wrote, but none of the user's own files."""
-        for name in WRITTEN:
+        self._remove(WRITTEN)
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
             path = self.directory / name
             if path.is_dir():
                 shutil.rmtree(path)
@@ -179,6 +183,7 @@ class Run:
         if self._replaces:
             self._clear()
             self._replaces = False
+        self._found = frozenset(path.name for path in self.directory.iterdir())
         self.earlier = self.record
         before = self.earlier.get("tracking") or {}
         parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
@@ -265,6 +270,19 @@ class Run:
                 self._complete(status, values)
         finally:
             self.release()
+
+    def refuse(self, error: str) -> None:
+        """Close a run whose options were only refused after it began; a new one without a state leaves no trace.
+
+        Args:
+            error: the reason, for the record of a run that stays.
+        """
+        has_state = bool(self.earlier or self.history) or (self._begun and any(self.checkpoints.iterdir()))
+        if self._begun and not has_state and not self.trackers:
+            self._begun = False
+            with contextlib.suppress(OSError):  # the refusal is what the user must see
+                self._remove(name for name in WRITTEN if name not in self._found)
+        self.close("failed", error=error)
 
     def _complete(self, status: str, values: Mapping[str, Any]) -> None:
         """Write the end of the run into its record; for a failed run, an error here must not hide the original one."""

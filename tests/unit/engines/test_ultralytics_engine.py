@@ -283,7 +283,7 @@ def test_what_cannot_be_honoured_is_refused(
 
 
 def test_a_batch_larger_than_the_data_is_refused(colours: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="batch_size=99 is larger than the data: there are 18"):
+    with pytest.raises(OptionError, match="batch_size=99 is larger than the data: there are 18"):
         _engine("yolo11n-cls", colours, tmp_path / "work").train(1, batch_size=99)
 
 

@@ -63,6 +63,26 @@ def test_a_failure_is_recorded_with_its_reason(tmp_path: Path) -> None:
     assert read_record(tmp_path)["error"] == "ValueError: no"
 
 
+def test_a_run_whose_options_are_refused_late_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "mine").touch()
+    run = open_run(tmp_path)
+    run.begin({"engine": "toy"}, config={"model": "toy"})
+    (tmp_path / "upstream").mkdir()
+    run.refuse("OptionError: no")
+    assert [path.name for path in tmp_path.iterdir()] == ["artifacts"]
+    assert (tmp_path / "artifacts" / "mine").exists()
+    open_run(tmp_path).release()
+
+
+def test_a_refused_run_with_a_state_stays(tmp_path: Path) -> None:
+    run = open_run(tmp_path)
+    run.begin({"engine": "toy"})
+    (run.checkpoints / "last.npz").touch()
+    run.refuse("OptionError: no")
+    assert (read_record(tmp_path)["status"], read_record(tmp_path)["error"]) == ("failed", "OptionError: no")
+
+
 def test_a_run_that_never_began_leaves_nothing(tmp_path: Path) -> None:
     open_run(tmp_path / "work").close("failed", error="x")
     assert not (tmp_path / "work").exists()

@@ -16,7 +16,7 @@ from drivetrain.engine.resumed_run import check_same_run, compare_with_record, k
 from drivetrain.engine.run_report import report_training
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
-from drivetrain.errors import TrainingInterrupted, TrialPruned
+from drivetrain.errors import OptionError, TrainingInterrupted, TrialPruned
 from drivetrain.machine.files import explained
 from drivetrain.machine.openmp import free_threads
 from drivetrain.runs.place import check_place
@@ -162,6 +162,9 @@ def train(
         raise TrainingInterrupted(said_of_stopped(RunRecord.at(self.work_dir))) from error
     except TrialPruned as error:
         run.close("pruned", error=str(error))
+        raise
+    except OptionError as error:
+        run.refuse(f"{type(error).__name__}: {error}")
         raise
     except BaseException as error:
         run.close("failed", error=f"{type(error).__name__}: {error}")

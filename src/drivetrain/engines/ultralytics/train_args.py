@@ -15,7 +15,7 @@ import torch
 from drivetrain.engines.ultralytics.containment import ultralytics
 from drivetrain.engines.ultralytics.limits import SET_BY_ENGINE, STRIDE, check_precision
 from drivetrain.engines.ultralytics.limits import check as check_limits
-from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
+from drivetrain.errors import OptionError, UnsupportedOptionError, near
 from drivetrain.machine.device import choose_device
 from drivetrain.types.options import TrainOptions
 
@@ -129,14 +129,13 @@ def check_batch(options: TrainOptions, images: int) -> None:
     """Refuse batches larger than the training set, or whose last one cannot be normalised.
 
     Raises:
-        DataError: the batch is larger than the data.
-        OptionError: the last batch would be a single small image.
+        OptionError: the batch is larger than the data, or the last one would be a single small image.
     """
     size, side = options.batch_size, options.image_size_hw
     if size is None:
         return
     if size > images:
-        raise DataError(
+        raise OptionError(
             f"batch_size={size} is larger than the data: there are {images} training images. Give at most {images}."
         )
     if side is not None and side[0] < 2 * STRIDE and (images % size or size) == 1:
