@@ -132,9 +132,11 @@ def test_the_weights_of_rare_classes_reach_the_trainer(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert main(["train", "--data", str(folder), "--work_dir", str(run), "--max_epochs", "1"]) == 0
     record = json.loads((run / "run.json").read_text())
-    chosen = {row["name"]: row for row in record["plan"]["decisions"]}["engine_args"]
-    assert (chosen["value"], record["effective_options"]["cls_pw"]) == ({"cls_pw": 0.5}, 0.5)
-    assert "'square' is" in chosen["reason"]
+    chosen = {row["name"]: row for row in record["plan"]["decisions"]}["class_weights"]
+    assert chosen["value"] == "balanced"
+    assert "'square' is 17 times rarer" in chosen["reason"]
+    used = record["effective_options"]["class_weights"]
+    assert used["square"] / used["circle"] == pytest.approx(17)
 
 
 WITHOUT = """
