@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from drivetrain.data.balance import image_weights
+from drivetrain.data.table import list_lengths
 from drivetrain.engines.lightning.augment import Augmentation
 from drivetrain.errors import DataError
 from drivetrain.images.read import read_image
@@ -133,18 +134,15 @@ class Labelled:
             DataError: an image has no label, or more than one where one is needed.
         """
         if task is Task.MULTILABEL_CLASSIFICATION:
-            targets = np.zeros((len(dataset), len(dataset.label_names)), np.float32)
-            for number, sample in enumerate(dataset):
-                targets[number, sample.labels] = 1
-            return cls(dataset.paths, targets)
-        numbers = [sample.labels for sample in dataset]
-        wrong = next((position for position, labels in enumerate(numbers) if len(labels) != 1), None)
-        if wrong is not None:
+            return cls(dataset.paths, dataset.label_matrix.astype(np.float32))
+        counts = np.maximum(list_lengths(dataset.table, "labels"), 0)
+        if (counts != 1).any():
+            wrong = int(np.argmax(counts != 1))
             raise DataError(
-                f"the image {dataset.paths[wrong]!r} has {len(numbers[wrong])} labels, classification needs exactly "
-                "one. For several labels per image use task='multilabel_classification'."
+                f"the image {dataset.paths[wrong]!r} has {counts[wrong]} labels, classification needs exactly one. For "
+                "several labels per image use task='multilabel_classification'."
             )
-        return cls(dataset.paths, np.concatenate(numbers).astype(np.int64))
+        return cls(dataset.paths, dataset.image_labels)
 
 
 class ImageLoader:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.data import Dataset
+from drivetrain.data.object_rows import ObjectRows
 from drivetrain.engines.ultralytics.outlines import Outlines
 from drivetrain.errors import DataError
 from drivetrain.images.masks import class_map
-from drivetrain.types import Sample, Task
+from drivetrain.types import Task
 
 Labels = dict[str, Any]
 _OTHER_SIDE = {"left": "right", "right": "left"}
@@ -35,8 +36,19 @@ def records(dataset: Dataset, task: Task) -> list[Any]:
         pairs = zip(dataset.paths, dataset.image_labels.tolist(), strict=True)
         return [[path, label, Path(path).with_suffix(".npy"), None] for path, label in pairs]
     if task is Task.SEMANTIC_SEGMENTATION:
-        return [{**_labels(sample, Task.DETECTION, empty=True), "sample": sample} for sample in dataset]
-    return [_labels(sample, task) for sample in dataset]
+        none = ObjectRows.none(len(dataset))
+        return [{**found, "sample": dataset[n]} for n, found in enumerate(_labels(dataset, none))]
+    rows = ObjectRows.of(dataset).without_crowds()
+    labels = _labels(dataset, rows)
+    ends = rows.ends.tolist()
+    for number, found in enumerate(labels):
+        kept = rows.positions[ends[number] - len(found["cls"]) : ends[number]]
+        if task in (Task.INSTANCE_SEGMENTATION, Task.ORIENTED_DETECTION):
+            found["segments"] = Outlines(dataset, number, kept)
+        if task is Task.KEYPOINT_DETECTION and (points := dataset[number].keypoints) is not None:
+            height, width = found["shape"]
+            found["keypoints"] = (points[kept] / np.array([width, height, 1], np.float32)).astype(np.float32)
+    return labels
 
 
 def facts(dataset: Dataset, task: Task) -> dict[str, Any]:
@@ -66,32 +78,31 @@ def flip_order(names: Sequence[str]) -> list[int]:
     return [lower.index(name) for name in mirrored]
 
 
-def _labels(sample: Sample, task: Task, *, empty: bool = False) -> Labels:
-    height, width = sample.size
-    boxes = np.zeros((0, 4), np.float32) if empty or sample.boxes is None else sample.boxes
-    classes = np.zeros(0, np.int64) if empty or sample.box_labels is None else sample.box_labels
-    kept = np.arange(len(boxes)) if sample.iscrowd is None or empty else np.flatnonzero(~sample.iscrowd)
-    if len(kept) < len(boxes):
-        boxes, classes = boxes[kept], classes[kept]
-    scaled = boxes / np.array([width, height, width, height], np.float32)
+def _labels(dataset: Dataset, rows: ObjectRows) -> list[Labels]:
+    """The labels of each image with the boxes of its objects, scaled all at once."""
+    sizes = dataset.sizes
+    sides = sizes[rows.images][:, [1, 0, 1, 0]].astype(np.float32)
+    scaled = rows.boxes / sides
     centred = np.empty_like(scaled)
     np.add(scaled[:, :2], scaled[:, 2:], out=centred[:, :2])
     centred[:, :2] /= 2
     np.subtract(scaled[:, 2:], scaled[:, :2], out=centred[:, 2:])
-    labels: Labels = {
-        "im_file": sample.path,
-        "shape": sample.size,
-        "cls": classes.astype(np.float32)[:, None],
-        "bboxes": centred,
-        "segments": [],
-        "normalized": True,
-        "bbox_format": "xywh",
-    }
-    if task in (Task.INSTANCE_SEGMENTATION, Task.ORIENTED_DETECTION):
-        labels["segments"] = Outlines(sample, kept)
-    if task is Task.KEYPOINT_DETECTION and sample.keypoints is not None:
-        labels["keypoints"] = (sample.keypoints[kept] / np.array([width, height, 1], np.float32)).astype(np.float32)
-    return labels
+    classes = rows.labels.astype(np.float32)[:, None]
+    starts = (rows.ends - rows.counts).tolist()
+    return [
+        {
+            "im_file": path,
+            "shape": (height, width),
+            "cls": classes[start:end].copy(),
+            "bboxes": centred[start:end].copy(),
+            "segments": [],
+            "normalized": True,
+            "bbox_format": "xywh",
+        }
+        for path, (height, width), start, end in zip(
+            dataset.paths, sizes.tolist(), starts, rows.ends.tolist(), strict=True
+        )
+    ]
 
 
 def make_dataset(owner: Any, given: list[Any], mode: str, batch: int | None, stride: int) -> Any:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.data import Dataset
 from drivetrain.images.masks import has_outline, object_mask, rings_of
 from drivetrain.types import Sample
 
@@ -25,17 +26,19 @@ its own pixel to rounding."""
 class Outlines(Sequence[Outline]):
     """One ring of ``(K, 2) float32`` xy in 0..1 for each kept object.
 
-    Masks are traced on first access, so that a large data set is available immediately; their number is known before.
+    The sample is read and masks are traced on first access, so that a large data set is available immediately; their
+    number is known before.
 
     Args:
-        sample: a sample with boxes.
+        samples: the images, with boxes.
+        number: of the image among them.
         kept: ``(N,)`` the indices of the objects to keep.
     """
 
-    __slots__ = ("_found", "_kept", "_sample")
+    __slots__ = ("_found", "_kept", "_number", "_samples")
 
-    def __init__(self, sample: Sample, kept: NDArray[np.int64]) -> None:
-        self._sample, self._kept = sample, kept
+    def __init__(self, samples: Dataset, number: int, kept: NDArray[np.int64]) -> None:
+        self._samples, self._number, self._kept = samples, number, kept
         self._found: list[Outline] | None = None
 
     def __len__(self) -> int:
@@ -59,9 +62,10 @@ class Outlines(Sequence[Outline]):
     @property
     def _all(self) -> list[Outline]:
         if self._found is None:
-            height, width = self._sample.size
+            sample = self._samples[self._number]
+            height, width = sample.size
             scale = np.array([width, height], np.float32)
-            self._found = [(_outline(self._sample, int(index)) / scale).astype(np.float32) for index in self._kept]
+            self._found = [(_outline(sample, int(index)) / scale).astype(np.float32) for index in self._kept]
         return self._found
 
 

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from drivetrain.data.object_rows import ObjectRows
 from drivetrain.engines.lightning.data import ImageLoader, Labelled
 from drivetrain.engines.lightning.vision.adapter import Target
 from drivetrain.engines.lightning.vision.mosaic import mosaic_of
-from drivetrain.engines.lightning.vision.placed import Placed, SceneAugmentation, place, usable_objects
+from drivetrain.engines.lightning.vision.placed import Placed, SceneAugmentation, place
 from drivetrain.engines.lightning.vision.tiles import Tiles, chosen_tiling, tiles_to_ask, tiles_to_learn
 from drivetrain.errors import DataError
 from drivetrain.images.join_tiles import View
@@ -158,13 +159,11 @@ def _what_is_left_out(dataset: Dataset, task: Task) -> list[str]:
     """
     if not task.has_objects:
         return []
-    objects = empty = crowds = without = 0
-    for sample in dataset:
-        count = len(sample.boxes) if sample.boxes is not None else 0
-        usable = len(usable_objects(sample))
-        crowd = int(sample.iscrowd.sum()) if sample.iscrowd is not None else 0
-        objects, crowds, without = objects + usable, crowds + crowd, without + (usable == 0)
-        empty += max(count - usable - crowd, 0)
+    rows = ObjectRows.of(dataset)
+    inside = rows.inside(dataset.sizes)
+    usable = inside & ~rows.crowds
+    objects, crowds, empty = int(usable.sum()), int(rows.crowds.sum()), int((~inside & ~rows.crowds).sum())
+    without = len(dataset) - len(np.unique(rows.images[usable]))
     if not objects:
         raise DataError(
             f"None of the {len(dataset)} training images has an object to learn from"
