@@ -245,7 +245,7 @@ class Pictures(lightning.LightningModule):
 
 def test_predict_names_the_attributes_that_are_missing() -> None:
     engine = Engine(Plain(), Numbers(), device="cpu")
-    with pytest.raises(UnsupportedError, match=r"Plain does not say .*`image_spec`.*`label_names`.*`task`"):
+    with pytest.raises(UnsupportedError, match=r"Plain lacks .*`image_spec`.*`label_names`.*`task`"):
         engine.predict(np.zeros((8, 8, 3), np.uint8))
 
 
