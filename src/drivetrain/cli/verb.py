@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from drivetrain.cli.answer import results_only_on_stdout
@@ -20,6 +21,7 @@ from drivetrain.engine.recipe import fitting_recipe
 from drivetrain.engine.verbs import check_early
 from drivetrain.errors import OptionError
 from drivetrain.machine.openmp import set_openmp
+from drivetrain.runs.record import RunRecord
 
 
 def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
@@ -84,8 +86,8 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
     """
     options = options_of(verb)
     given = check_values(options, request.values)
-    if verb == "train" and given.get("resume") and given.get("work_dir") and not given.get("model"):
-        given["model"] = str(given["work_dir"])
+    if verb == "train" and given.get("resume") and given.get("work_dir"):
+        given["model"] = _model_to_resume(str(given["work_dir"]), given.get("model"))
     if verb == "train" and given.get("resume") and not given.get("model"):
         raise OptionError(
             "--resume needs the work dir of the run to continue: drivetrain train --work_dir RUN --resume"
@@ -96,6 +98,19 @@ def effective(verb: str, request: Request) -> dict[str, Any]:
             f"--model is missing. Give a name (drivetrain find lists them), a path or a class path.{chosen}"
         )
     return {name: given.get(name, option.default) for name, option in options.items()}
+
+
+def _model_to_resume(work_dir: str, model: str | None) -> str:
+    """The work dir as the model, since its run knows everything else; the model that was given must be that of the run.
+
+    Raises:
+        OptionError: it is another.
+    """
+    begun = RunRecord.at(Path(work_dir).expanduser())
+    same = model is None or begun.model_name in (None, model) or Path(model).absolute() == Path(work_dir).absolute()
+    if not same:
+        raise OptionError(f"--model {model}: the run in {work_dir} is of {begun.model_name}. Leave --model out.")
+    return work_dir if model is None or begun.directory is not None else model
 
 
 def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:

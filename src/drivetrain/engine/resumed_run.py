@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.errors import CheckpointError, OptionError
+from drivetrain.errors import CheckpointError, OptionError, WorkDirError
 from drivetrain.runs.record import RunRecord
 
 if TYPE_CHECKING:
@@ -24,6 +24,17 @@ def keep_device(engine: EngineState) -> None:
     begun = RunRecord.at(engine.work_dir).content.get("device")
     if engine.device == "auto" and begun is not None:
         engine.setup = engine.framework.setup = replace(engine.setup, device=begun)
+
+
+def require_other_folder(engine: EngineState) -> None:
+    """Refuse the folder of the data as the work dir.
+
+    Raises:
+        WorkDirError: they are the same.
+    """
+    source = engine.data.source
+    if isinstance(source, str | Path) and Path(source).expanduser().absolute() == engine.work_dir:
+        raise WorkDirError(f"work_dir={str(source)!r} is the folder of the data. Give another work_dir.")
 
 
 def said_of_stopped(run: RunRecord) -> str:

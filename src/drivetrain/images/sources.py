@@ -189,6 +189,9 @@ def _expand_item(item: Any) -> Iterator[SourceItem]:
     """One element of a series: a plain image path is not opened until it is read."""
     if not isinstance(item, (str, Path)):
         return _expand(item)
+    if not str(item).strip():
+        empty = DataNotFoundError(f"source={str(item)!r} is empty; is a variable unset?")
+        return iter([SourceItem(str(item), partial(_refuse, empty))])
     if Path(item).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(str(item)):
         return iter([_from_file(item)])
     return _or_why_not(item, _expand_path(item))

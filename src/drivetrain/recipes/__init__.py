@@ -97,6 +97,8 @@ def read_config(path: str, require_known: Callable[[str], None], *, what: str) -
     """
     import yaml
 
+    if not path.strip():
+        raise OptionError(f"{what.strip()} {path!r} is empty; is a variable unset?")
     try:
         content = yaml.safe_load(_config_file(path).read_text(encoding="utf-8"))
     except OSError as error:

@@ -32,7 +32,12 @@ def check_place(directory: Path, *, resume: bool, overwrite: bool) -> None:
         WorkDirError: it is a file or not writable, another process is using it, it already holds a run (and neither
             ``resume`` nor ``overwrite`` is given), or there is nothing to resume.
     """
-    there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
+    try:
+        there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
+    except OSError as error:
+        raise WorkDirError(
+            f"work_dir={str(directory)!r} cannot be created ({error.strerror}). Give another work_dir."
+        ) from error
     if not there.is_dir():
         raise WorkDirError(f"work_dir={str(directory)!r} cannot be created: {str(there)!r} is a file. Give a folder.")
     check_free(directory, resume=resume, overwrite=overwrite)

@@ -70,6 +70,7 @@ def message_of(capsys, *words: object, code: int = 2) -> str:
         (["find", "--limit", "x"], "invalid int value: 'x'"),
         (["find", "a", "b"], "unrecognized arguments: b"),
         (["info", "nowhere"], "'nowhere' does not exist."),
+        ([*MEAN, "--config", ""], "--config '' is empty; is a variable unset?"),
         (["info", ""], "argument path: '' is empty; is a variable unset?"),
         (["data", " "], "argument path: ' ' is empty; is a variable unset?"),
     ],

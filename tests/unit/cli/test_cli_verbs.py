@@ -279,3 +279,11 @@ def test_an_empty_text_is_no_folder_and_no_name(toy, calls, colours: Path, tmp_p
     assert run("train", "--model", "MeanSmall", "--data", colours, f"--{name}", "") == 2
     assert f"--{name} '' is empty; is a variable unset? Leave --{name} out" in capsys.readouterr().err
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_another_model_and_the_folder_of_the_data_are_no_place_to_resume_or_to_train(trained: Path, colours, capsys):
+    assert run("train", "--work_dir", trained, "--resume", "--model", "MeanLarge") == 2
+    assert f"--model MeanLarge: the run in {trained} is of MeanSmall. Leave --model out." in capsys.readouterr().err
+    assert run("train", "--work_dir", trained, "--resume", "--model", "MeanSmall", "--max_epochs", 3) == 0
+    assert run("train", "--model", "MeanSmall", "--data", colours, "--work_dir", colours) == 2
+    assert "is the folder of the data. Give another --work_dir." in capsys.readouterr().err

@@ -70,6 +70,16 @@ def test_in_a_series_what_cannot_be_read_is_left_out_and_named(name: str, box: P
         list(decode([picture, box / name, picture], strict=True))
 
 
+def test_an_empty_text_among_others_is_not_the_current_folder(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(box)
+    Image.new("RGB", (6, 4)).save(box / "only.png")
+    skipped: list[tuple[str, str]] = []
+    found = [path for path, _ in decode([str(box / "only.png"), "", " "], skipped=skipped)]
+    assert found == [str(box / "only.png")]
+    assert [path for path, _ in skipped] == ["", " "]
+    assert all("is empty; is a variable unset?" in reason for _, reason in skipped)
+
+
 def test_open_files_are_images_and_not_lines(box: Path) -> None:
     picture = box / "open.png"
     Image.new("RGB", (6, 4), (200, 0, 0)).save(picture)

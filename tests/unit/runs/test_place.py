@@ -36,6 +36,11 @@ def test_a_folder_of_others_cannot_be(tmp_path: Path, monkeypatch: pytest.Monkey
     assert asked == [(tmp_path, os.W_OK)]
 
 
+def test_a_name_that_no_disk_takes_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(WorkDirError, match=r"work_dir=.*xxx.* cannot be created \(File name too long\)"):
+        check_place(tmp_path / ("x" * 300), resume=False, overwrite=False)
+
+
 def test_files_of_the_user_are_not_written_over_in_silence(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("mine: 1")
     (tmp_path / "checkpoints").mkdir()

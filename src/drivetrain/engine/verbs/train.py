@@ -12,7 +12,13 @@ from drivetrain.engine.early import Start, check_checkpoint, check_data, check_l
 from drivetrain.engine.explained_fit import fit_explained
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.losses import require_numbers
-from drivetrain.engine.resumed_run import check_same_run, compare_with_record, keep_device, said_of_stopped
+from drivetrain.engine.resumed_run import (
+    check_same_run,
+    compare_with_record,
+    keep_device,
+    require_other_folder,
+    said_of_stopped,
+)
 from drivetrain.engine.run_report import report_training
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
@@ -142,6 +148,7 @@ def train(
     check_options(self, for_framework(options, RunRecord.at(self.work_dir) if options.resume else None))
     trackers = open_trackers(options.logger)
     self.data.require(" to train on")
+    require_other_folder(self)
     if not self.has_native_data:
         from drivetrain.data.trainable import require_trainable
 
