@@ -259,7 +259,7 @@ def _config_of(
 
     A resumed run keeps its original config, changed only by the options given now.
     """
-    before = run.config() if options.resume else None
+    before = run.config() if given.get("resume") else None
     if before is not None:
         return {**before, **{name: value for name, value in given.items() if name not in ("resume", "callbacks")}}
     config = engine.config or repeatable(engine, options)
