@@ -73,7 +73,7 @@ svg text.name { fill:var(--ink); font-size:12px; }
 details { margin-top:8px; }
 a { color:var(--accent); }
 summary { cursor:pointer; color:var(--accent); }
-details table td, section > table td { text-align:left; }
+details table td, section > table td, section > table thead th { text-align:left; }
 pre { white-space:pre-wrap; overflow-wrap:anywhere; font-size:13px; }
 footer { padding:8px 20px 28px; font-size:13px; }
 """
