@@ -91,7 +91,7 @@ def _check_special(engine: EngineState, options: TrainOptions) -> None:
     """Refuse options that the framework does not list; ``freeze_backbone=False`` is what every framework does."""
     for name in SPECIAL_OPTIONS:
         value = getattr(options, name)
-        if value not in (None, False) and name not in engine.framework.special_options:
+        if value is not None and value is not False and name not in engine.framework.special_options:
             raise UnsupportedOptionError(
                 f"{name}={value!r} cannot be honoured: the engine {engine.framework.spec.name!r} has no such option. "
                 "Leave it out."
