@@ -133,6 +133,10 @@ def spec_by_name(name: str) -> EngineSpec:
     return specs[name]
 
 
+#: By these the packages of a framework tell each other what will change; its users can do nothing about it.
+_FOR_UPSTREAM = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
+
+
 def load_engine(spec: EngineSpec) -> type[Any]:
     """The class of an engine; this imports its framework.
 
@@ -142,7 +146,10 @@ def load_engine(spec: EngineSpec) -> type[Any]:
     if spec.name in _classes:
         return _classes[spec.name]
     spec.require_installed()
-    cls: type[Any] = import_object(spec.class_path)
+    with warnings.catch_warnings():
+        for kind in _FOR_UPSTREAM:
+            warnings.simplefilter("ignore", kind)
+        cls: type[Any] = import_object(spec.class_path)
     return cls
 
 

@@ -7,6 +7,7 @@ import json
 import pickle
 import sys
 import types
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from drivetrain.errors import (
 )
 from drivetrain.models import registry
 from drivetrain.models.catalog import Listing, ModelEntry, ModelSource
-from drivetrain.models.registry import list_models
+from drivetrain.models.registry import list_models, load_engine
 from drivetrain.models.resolve import explain_dispatch, resolve
 from drivetrain.models.spec import EngineSpec
 from drivetrain.types.task import Task
@@ -484,3 +485,16 @@ def test_packages_installed_later_are_seen_after_a_refresh(
     assert registry.list_engines() == {}
     registry.refresh_engines()
     assert set(registry.list_engines()) == {"good"}
+
+
+def test_what_upstreams_deprecate_is_silent_while_an_engine_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def imported(path: str) -> type:
+        warnings.warn("import from elsewhere", FutureWarning, stacklevel=1)
+        warnings.warn("old name", DeprecationWarning, stacklevel=1)
+        return object
+
+    monkeypatch.setattr("drivetrain.models.registry.import_object", imported)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spec = EngineSpec(name="noisy", class_path="noisy:Engine", install="", claims=("noisy:Model",))
+        assert load_engine(spec) is object
