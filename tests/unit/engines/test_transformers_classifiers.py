@@ -219,3 +219,26 @@ def test_only_models_of_transformers_have_its_folders(colours: Path, tmp_path: P
     engine = Engine("timm:mobilenetv3_small_050", colours, model_args={"pretrained": False}, work_dir=tmp_path / "run")
     with pytest.raises(UnsupportedError, match="writes models of transformers, and mobilenetv3_small_050"):
         engine.model.save_pretrained(tmp_path / "mine")
+
+
+def test_weights_that_are_not_here_are_named_with_what_fetches_them() -> None:
+    with pytest.raises(
+        CheckpointError, match=r"'no/such' is not on this machine\. Nothing was downloaded.*hf download no/such"
+    ):
+        build_classifier("ViTForImageClassification", {"pretrained": "no/such"}, LABELS, None)
+    with pytest.raises(OptionError, match=r"pretrained=True must be a folder written by save_pretrained"):
+        build_classifier("ViTForImageClassification", {"pretrained": True}, LABELS, None)
+
+
+def test_weights_in_the_cache_of_the_hub_are_found_by_their_name(
+    theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def cached(name: str, *, local_files_only: bool) -> str:
+        assert (name, local_files_only) == ("owner/model", True)
+        return str(theirs)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
+    network = build_classifier("ViTForImageClassification", {"pretrained": "owner/model"}, LABELS, None)
+    assert network.pretrained

@@ -275,7 +275,8 @@ def _complete(record: Record, keypoint_values: int) -> None:
         wrong = next((points for points in record.keypoints if points and len(points) != keypoint_values), None)
         if wrong is not None:
             raise DataFormatError(
-                f"{record.path} has an object with {len(wrong)} keypoint values; {keypoint_values} are expected."
+                f"{record.path} has an object with {len(wrong)} keypoint values; {keypoint_values} are expected. All "
+                "objects of a data set have the same keypoints."
             )
     else:
         record.keypoints = None

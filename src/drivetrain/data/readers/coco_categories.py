@@ -27,13 +27,27 @@ def label_numbers(
                 parsed.notes.append(f"The category {name!r} only groups others and is not a label.")
                 continue
             merged.setdefault(name, category["id"])
-            if isinstance(category.get("keypoints"), list) and category["keypoints"] and not parsed.keypoint_names:
-                parsed.keypoint_names = tuple(str(point) for point in category["keypoints"])
+            _take_keypoints(name, category.get("keypoints"), parsed)
     parsed.notes[:] = list(dict.fromkeys(parsed.notes))
     number = {name: index for index, name in enumerate(merged)}
     return list(merged), [
         {c["id"]: number[str(c["name"])] for c in categories if str(c["name"]) in number} for categories in documents
     ]
+
+
+def _take_keypoints(name: str, points: Any, parsed: Parsed) -> None:
+    """The names of the keypoints of the first category that has some; a note where another one names others."""
+    if not isinstance(points, list) or not points:
+        return
+    names = tuple(str(point) for point in points)
+    if not parsed.keypoint_names:
+        parsed.keypoint_names = names
+    elif names != parsed.keypoint_names:
+        parsed.notes.append(
+            f"The category {name!r} names other keypoints ({', '.join(names[:4])}, ...) than those before it "
+            f"({', '.join(parsed.keypoint_names[:4])}, ...), whose names are used for all. Train on one of them: "
+            "load_dataset(...).filter(labels=...)."
+        )
 
 
 def name_keypoints(annotations: Sequence[Mapping[str, Any]], parsed: Parsed) -> None:

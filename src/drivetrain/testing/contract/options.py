@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from drivetrain.engine.train_options import check_options
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.runs.record import read_record
 from drivetrain.testing.contract.base import Subject
+from drivetrain.types.options import SPECIAL_OPTIONS, TrainOptions
 
 _SAMPLES: dict[str, Any] = {
     "max_epochs": 3,
@@ -103,3 +105,26 @@ class OptionChecks(Subject):
             return
         used = read_record(engine.work_dir)["effective_options"][option]
         assert used == ({**dict.fromkeys(names, 1.0), **value} if option == "class_weights" else value)
+
+    def test_special_options_are_honoured_or_refused(self, dataset: Path, tmp_path: Path) -> None:
+        """Those that few engines have: refused by name before anything is written, or read back after a training."""
+        self.needs("train")
+        engine = self.make_engine(dataset, tmp_path / "work")
+        asked: dict[str, Any] = {}
+        refused: dict[str, str] = {}
+        for name in SPECIAL_OPTIONS:
+            try:
+                check_options(engine, TrainOptions(**{**self.options, name: _SAMPLES[name]}))
+                asked[name] = _SAMPLES[name]
+            except UnsupportedOptionError as error:
+                refused[name] = str(error)
+        assert all(text.startswith(f"{name}=") for name, text in refused.items())
+        assert not (tmp_path / "work").exists()
+        if "backbone_learning_rate" in asked:
+            asked.pop("freeze_backbone", None)
+        if not asked:
+            return
+        self.train(engine, max_epochs=1, **asked)
+        used = read_record(tmp_path / "work")["effective_options"]
+        found = {name: used[name][0] if name == "tile" else used[name] for name in asked}
+        assert found == pytest.approx(asked)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -62,7 +61,7 @@ def build_classifier(
     plain = dict(args)
     folder, lora = plain.pop("pretrained", None), plain.pop("lora", None)
     if folder:
-        net = open_folder(cls, Path(folder).expanduser(), plain)
+        net = open_folder(cls, folder, plain)
     else:
         whole = "config" in plain
         config = make_config(cls, plain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from drivetrain.types import ImageSpec
 from drivetrain.types.image_spec import Interpolation
 
 CLAIMS = ("transformers:PreTrainedModel",)
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _SIDE = 640
 #: The shorter side below which ConvNext cuts; larger images it stretches.
@@ -61,19 +63,56 @@ def make_model(cls: Any, config: Any, args: Mapping[str, Any]) -> Any:
         raise ModelError(f"transformers:{cls.__name__} could not be built with {dict(args)}: {error}") from error
 
 
-def open_folder(cls: Any, folder: Path, args: Mapping[str, Any]) -> Any:
+def folder_of(pretrained: Any) -> Path:
+    """The folder of trained weights that is meant: a path, or a name of the hub whose files are in its cache already.
+
+    Raises:
+        OptionError: it is neither.
+        CheckpointError: it is not on this machine; nothing is downloaded.
+    """
+    if not isinstance(pretrained, str | Path):
+        raise OptionError(
+            f"model_args: pretrained={pretrained!r} must be a folder written by save_pretrained. {_fetch('NAME')}"
+        )
+    folder, text = Path(pretrained).expanduser(), str(pretrained)
+    if folder.exists() or _HUB_NAME.fullmatch(text) is None:
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(text, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"model_args: pretrained={text!r} is not on this machine. {_fetch(text)}") from error
+
+
+def _fetch(name: str) -> str:
+    """How weights get to this machine."""
+    folder = name.rpartition("/")[2]
+    return (
+        f"Nothing was downloaded. On a machine with network access run: hf download {name} --local-dir {folder}; then "
+        f"put that folder anywhere here and give its path: model_args={{'pretrained': '{folder}'}}."
+    )
+
+
+def open_folder(cls: Any, pretrained: Any, args: Mapping[str, Any]) -> Any:
     """A model that ``save_pretrained`` wrote; nothing is downloaded, and nothing in it is run.
+
+    Args:
+        cls: the class of the model.
+        pretrained: a folder, or a name of the hub whose files are in its cache.
+        args: other arguments of the constructor; none are allowed.
 
     Raises:
         OptionError: there are further arguments, which the folder says already.
         CheckpointError: it is not such a folder, or it holds another model.
     """
+    folder = folder_of(pretrained)
     if args:
         raise OptionError(f"model_args: {next(iter(args))} is part of what {str(folder)!r} says; leave it out.")
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"model_args: pretrained={str(folder)!r} is not a folder of save_pretrained: it has no config.json. "
-            "Nothing was downloaded. Where there is a network, run: hf download NAME --local-dir FOLDER"
+            f"{_fetch('NAME')}"
         )
     found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [cls.__name__]
     if cls.__name__ not in found:

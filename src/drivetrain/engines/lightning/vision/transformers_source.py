@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from drivetrain.engines.lightning.models.lora import put_lora
@@ -84,7 +83,7 @@ def build(name: str, args: Mapping[str, Any], labels: Sequence[str] | None, keyp
     plain = dict(args)
     folder, lora = plain.pop("pretrained", None), plain.pop("lora", None)
     if folder:
-        adapter = wrap(open_folder(cls, Path(folder).expanduser(), plain))
+        adapter = wrap(open_folder(cls, folder, plain))
     else:
         config = make_config(cls, plain)
         if labels is not None:
