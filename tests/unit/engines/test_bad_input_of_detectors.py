@@ -51,7 +51,10 @@ def _notes(folder: Path, task: str = "detection", **options: Any) -> tuple[list[
 
 def test_degenerate_boxes_are_left_out(tmp_path: Path) -> None:
     folder = _changed(tmp_path, lambda d: d["annotations"][0].update(bbox=[10, 10, 0, 5]))
-    assert "1 objects of the training images have a box without area inside the image: left out." in _notes(folder)[1]
+    assert (
+        "1 objects of the training images have a box without area inside the image and are left out."
+        in _notes(folder)[1]
+    )
 
 
 def test_boxes_outside_the_image_are_left_out(tmp_path: Path) -> None:
@@ -64,7 +67,7 @@ def test_images_without_objects_are_background(tmp_path: Path) -> None:
     folder = _changed(
         tmp_path, lambda d: d.update(annotations=[row for row in d["annotations"] if row["image_id"] != 1])
     )
-    assert "1 of 4 training images have no object: learned from as background." in _notes(folder)[1]
+    assert "1 of 4 training images have no object and serve as background." in _notes(folder)[1]
 
 
 def test_data_without_any_object_are_refused(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_field_that_the_configuration_has_not_is_refused() -> None:
 
 
 def test_a_folder_of_another_model_is_refused(theirs: Path) -> None:
-    with pytest.raises(CheckpointError, match="is a ViTForImageClassification, and not a ConvNextFor"):
+    with pytest.raises(CheckpointError, match="is a ViTForImageClassification, not a ConvNextFor"):
         build_classifier("ConvNextForImageClassification", {"pretrained": str(theirs)}, LABELS, None)
 
 

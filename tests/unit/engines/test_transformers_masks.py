@@ -195,6 +195,6 @@ def test_a_pose_model_is_refused_with_the_reason() -> None:
         }
     )
     with pytest.raises(
-        UnsupportedError, match="looks for keypoints in boxes that a detector must give it, and has no loss"
+        UnsupportedError, match="looks for keypoints in boxes that a detector must provide, and has no loss"
     ):
         transformers_source.wrap(VitPoseForPoseEstimation(config))

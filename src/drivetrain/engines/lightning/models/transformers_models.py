@@ -116,7 +116,7 @@ def open_folder(cls: Any, pretrained: Any, args: Mapping[str, Any]) -> Any:
         )
     found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [cls.__name__]
     if cls.__name__ not in found:
-        raise CheckpointError(f"model_args: pretrained={str(folder)!r} is a {found[0]}, and not a {cls.__name__}.")
+        raise CheckpointError(f"model_args: pretrained={str(folder)!r} is a {found[0]}, not a {cls.__name__}.")
     try:
         return cls.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, RuntimeError) as error:
