@@ -45,9 +45,9 @@ def mask2former() -> Any:
     torch.manual_seed(0)
     config = Mask2FormerConfig(
         backbone_config=_swin(["stage1", "stage2", "stage3", "stage4"]),
-        feature_size=16,
-        mask_feature_size=16,
-        hidden_dim=16,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
         encoder_feedforward_dim=32,
         encoder_layers=1,
         decoder_layers=3,
@@ -68,8 +68,8 @@ def maskformer() -> Any:
     config = MaskFormerConfig(
         backbone_config=_swin(["stage1", "stage2", "stage3", "stage4"]),
         decoder_config=decoder,
-        fpn_feature_size=16,
-        mask_feature_size=16,
+        fpn_feature_size=32,
+        mask_feature_size=32,
         id2label=NAMES,
     )
     return MaskFormerForInstanceSegmentation(config)

@@ -30,7 +30,9 @@ _SOFTMAX = ("detr", "yolos", "table-transformer")
 #: Families whose input size is part of the model.
 _FIXED_INPUT = ("yolos", "eomt", "eomt_dinov3")
 _MOST_ANSWERS = 300
-_HEADS = re.compile(r"(^|\.)(class_embed|enc_score_head|class_labels_classifier|class_predictor|classifier)(\.|$)")
+_HEADS = re.compile(
+    r"(^|\.)(class_embed|enc_score_head|class_labels_classifier|class_predictor|classifier|empty_weight)(\.|$)"
+)
 _FINAL_LOSS = re.compile(r"loss_[a-z_]+")
 _RATES = {Task.DETECTION: 2e-4, Task.INSTANCE_SEGMENTATION: 2e-4, Task.SEMANTIC_SEGMENTATION: 5e-4}
 
@@ -146,7 +148,8 @@ class TransformersMasks(TransformersAdapter):
     @property
     def decoding(self) -> Decoding:
         arguments = {"scores": "logits", "masks": "masks", "score_decimals": 5}
-        return Decoding("mask_queries", arguments, ("logits", "masks"), dynamic_batch=False, traced=True)
+        traced = not self.config.model_type.startswith("eomt")  # whose queries the trace cannot join to the patches
+        return Decoding("mask_queries", arguments, ("logits", "masks"), dynamic_batch=False, traced=traced)
 
     def losses(self, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
         masks = [target["masks"].float() for target in targets]

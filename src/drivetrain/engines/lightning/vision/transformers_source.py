@@ -99,7 +99,8 @@ def build(name: str, args: Mapping[str, Any], labels: Sequence[str] | None, keyp
 
 def _modules(tensors: Iterable[str]) -> list[str]:
     """The modules that hold tensors of these names."""
-    return list(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
+    found = dict.fromkeys(name.rpartition(".")[0] for name in tensors)
+    return [name for name in found if name.rpartition(".")[2] != "criterion"]  # which weighs the loss
 
 
 def fit_labels(adapter: VisionAdapter, labels: Sequence[str]) -> None:
