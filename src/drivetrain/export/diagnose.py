@@ -58,7 +58,7 @@ def likely_cause(
 def _explains(after: ParityReport, before: ParityReport) -> bool:
     """Whether nearly all of the difference is gone; modified images are rounded to uint8, so some of it may remain."""
     allowed = {
-        name: max(after.tolerance[name], _LEFT * value) if np.isfinite(value) else after.tolerance[name]
+        name: max(before.tolerance[name], _LEFT * value) if np.isfinite(value) else before.tolerance[name]
         for name, value in before.max_difference.items()
     }
     return bool(allowed) and all(after.max_difference.get(name, np.inf) <= limit for name, limit in allowed.items())
