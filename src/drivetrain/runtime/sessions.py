@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.errors import ArtifactError, OptionError, UnsupportedOptionError
+from drivetrain.errors import ArtifactError, OptionError, UnsupportedError, UnsupportedOptionError
 from drivetrain.machine.packages import is_installed, onnxruntime, openvino
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.preprocess import preprocess, resize_uint8
@@ -153,6 +153,8 @@ class OpenVinoSession:
                 model = take_resized(model, artifact.image_spec, embedded=artifact.embedded, batch=batch)
             more = change(model) if change is not None else ()
             self.compiled = core.compile_model(model, device, config)
+        except UnsupportedError:  # of the change; it is a RuntimeError too
+            raise
         except RuntimeError as error:
             raise ArtifactError(
                 f"OpenVINO cannot load {str(artifact.model_path)!r} on device={device!r}: {error}"
