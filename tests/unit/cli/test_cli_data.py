@@ -43,7 +43,7 @@ def test_a_sample_is_divided_by_groups(shapes: Path, capsys: pytest.CaptureFixtu
         (("--remap", "circle"), "--remap circle: write OLD=NEW"),
         (("--remap", "cirle=x"), "Did you mean 'circle'"),
         (("--sample", "many"), "--sample many: give a number of images"),
-        (("--group", "x"), "--group needs --splits with three shares"),
+        (("--group", "x"), "--group needs --splits with three fractions"),
         (("--labels", "triangle"), "'triangle' is not in this data set"),
     ],
 )

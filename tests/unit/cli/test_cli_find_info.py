@@ -113,7 +113,7 @@ def test_help_shows_every_option(toy, capsys) -> None:
     text = " ".join(output_of(capsys, "train", "--help").split())
     assert "--max_epochs EPOCHS number of passes through the training images." in text
     assert "--precision {auto,fp32,fp16,bf16}" in text
-    assert "--seed SEED of everything random. Default: 0." in text
+    assert "--seed SEED seed of everything random. Default: 0." in text
     assert "Also one by one: --model.KEY VALUE." in text
     assert "``" not in text
     assert ":class:" not in text

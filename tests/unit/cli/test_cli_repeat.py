@@ -55,7 +55,7 @@ def test_another_result_is_code_1(finished: Path, colours: Path, tmp_path: Path,
 def test_other_weights_count_if_the_run_was_deterministic(finished: Path, tmp_path: Path, capsys) -> None:
     (finished / "checkpoints" / "last.json").write_text("{}")
     assert run("repeat", finished, "--work_dir", tmp_path / "again") == 1
-    assert "weights   others" in capsys.readouterr().out
+    assert "weights   different" in capsys.readouterr().out
 
 
 def test_what_cannot_be_repeated(finished: Path, tmp_path: Path, capsys) -> None:

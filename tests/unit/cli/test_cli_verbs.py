@@ -140,7 +140,7 @@ def test_predict_refuses_an_output_before_it_answers(trained: Path, calls, colou
 
 def test_export_is_refused_by_an_engine_that_cannot(trained: Path, capsys) -> None:
     assert run("export", "--model", trained, "--format", "onnx") == 2
-    said = "ToyEngine cannot export; it can train, tune, test, predict, benchmark, explain, embed."
+    said = "ToyEngine cannot export; it can train, tune, test, predict, benchmark, explain."
     assert said in capsys.readouterr().err
 
 
