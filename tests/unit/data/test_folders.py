@@ -120,7 +120,7 @@ class TestClassFolders:
             make_mask(root / "cat" / f"{index:03}_mask.png")
         data = load_dataset(root)
         assert (data.label_names, len(data)) == (("cat", "dog"), 12)
-        assert any("3 in cat (masks beside their images)" in note for note in data.notes)
+        assert any("3 in cat (masks next to their images)" in note for note in data.notes)
 
     def test_files_beside_the_images_are_told(self, fill):
         root = fill("animals", {"cat": 3, "dog": 3})
@@ -169,7 +169,7 @@ class TestSeveral:
     @pytest.mark.parametrize("subsets", [("train", "val"), ("train", "test")])
     def test_data_sets_in_one_folder_are_named(self, fill, subsets):
         folders = {f"{name}/{subset}/{label}": 2 for name in ("a", "b") for subset in subsets for label in "xy"}
-        with pytest.raises(DataFormatError, match=r"holds 2 data sets: a, b\. Give one of them, such as .*a\."):
+        with pytest.raises(DataFormatError, match=r"contains 2 data sets: a, b\. Give one of them, such as .*a\."):
             load_dataset(fill("both", folders))
 
     def test_a_data_set_beside_other_folders_is_named(self, fill):
@@ -189,7 +189,7 @@ class TestUnannotated:
         assert (data.anomalous == -1).all()
         with pytest.raises(DataError, match=r"no classes and no annotations.*task='anomaly'.*one folder per class"):
             require_trainable(data, Task.CLASSIFICATION)
-        with pytest.raises(DataError, match=r"task='detection': the images have no classes.*can serve: anomaly"):
+        with pytest.raises(DataError, match=r"task='detection': the images have no classes.*support: anomaly"):
             data.with_task("detection")
 
     def test_they_are_normal_images_for_an_anomaly_model(self, fill):

@@ -179,7 +179,7 @@ def test_missing_and_empty_sources(tmp_path, make_image):
         load_dataset(tmp_path / "bottles")
     make_image(tmp_path / "bottles" / "1.png")
     (tmp_path / "bottles" / "what.json").write_text("{}")
-    with pytest.raises(DataFormatError, match=r"holds 1 images, but neither class folders.*what\.json"):
+    with pytest.raises(DataFormatError, match=r"contains 1 images, but neither class folders.*what\.json"):
         load_dataset(tmp_path / "bottles")
 
 
@@ -193,7 +193,7 @@ def test_unknown_format_and_source(class_folders):
 
 
 def test_task_that_the_data_cannot_serve(class_folders):
-    with pytest.raises(DataError, match=r"task='detection': there are no boxes.*can serve: classification"):
+    with pytest.raises(DataError, match=r"task='detection': there are no boxes.*support: classification"):
         load_dataset(class_folders, task="detection")
 
 

@@ -396,7 +396,7 @@ class TestMvtec:
         for path in ("train/good/0.png", "test/good/0.png", "test/hole/0.png"):
             make_image(mvtec.parent / "cable" / path)
         with pytest.raises(
-            DataFormatError, match=r"holds 2 data sets: bottle, cable.*Give one of them, such as .*bottle"
+            DataFormatError, match=r"contains 2 data sets: bottle, cable.*Give one of them, such as .*bottle"
         ):
             load_dataset(mvtec.parent)
 
