@@ -144,21 +144,28 @@ READERS = {
 }
 
 
-def feeds() -> dict[str, Callable[[Any], object]]:
-    """What each installed engine makes of a data set before its first step."""
-    found: dict[str, Callable[[Any], object]] = {}
-    if find_spec("torch") is not None:
-        scenes = import_module("drivetrain.engines.lightning.vision.scenes")
-        types = import_module("drivetrain.types")
-        import_module("drivetrain.types.options")
-        options = types.options.TrainOptions(batch_size=8)
-        run = SimpleNamespace(note=print)
-        spec = types.ImageSpec(height=64, width=64)
-        found["lightning"] = lambda data: scenes.scene_loaders(data, spec, data.task, options, run)
-    if find_spec("ultralytics") is not None:
-        records = import_module("drivetrain.engines.ultralytics.data").records
-        found["ultralytics"] = lambda data: records(data.subset("train"), data.task)
-    return found
+def lightning() -> Callable[[Any], object]:
+    """The loaders of training and validation."""
+    scenes = import_module("drivetrain.engines.lightning.vision.scenes")
+    spec = import_module("drivetrain.types").ImageSpec(height=64, width=64)
+    options = import_module("drivetrain.types.options").TrainOptions(batch_size=8)
+    run = SimpleNamespace(note=print)
+    return lambda data: scenes.scene_loaders(data, spec, data.task, options, run)
+
+
+def ultralytics() -> Callable[[Any], object]:
+    """The labels of the training images."""
+    records = import_module("drivetrain.engines.ultralytics.data").records
+    return lambda data: records(data.subset("train"), data.task)
+
+
+#: What each engine makes of a data set before its first step, by the package that it needs.
+FEEDS = {"torch": lightning, "ultralytics": ultralytics}
+
+
+def fed(make: Callable[[], Callable[[Any], object]], root: Path) -> tuple[float, float, float]:
+    """The figures of feeding an engine; its imports and the second start are not counted."""
+    return in_process(lambda given: given[0](given[1]), root, lambda place: (make(), load_dataset(place)))
 
 
 def told(what: str, measured: float, limit: float, *, least: bool = False, judged: bool) -> bool:
@@ -177,13 +184,15 @@ def measure(images: int, repeats: int) -> tuple[float, bool]:
         write_coco(root, images)
         load_dataset(root)  # fills both caches, ours and that of the disk
         found = {name: min(in_process(reader, root) for _ in range(repeats)) for name, reader in READERS.items()}
-        fed = {
-            name: min(in_process(feed, root, load_dataset) for _ in range(repeats)) for name, feed in feeds().items()
+        engines = {
+            make.__name__: min(fed(make, root) for _ in range(repeats))
+            for package, make in FEEDS.items()
+            if find_spec(package) is not None
         }
     print(f"{images} images, {5 * images} objects, best of {repeats}, load {os.getloadavg()[0]:.1f}")
     for name, (wall, cpu, peak) in found.items():
         print(f"  {name:12} {wall:8.3f} s  {cpu:8.3f} s CPU  {peak:6.0f} MB at most")
-    for name, (wall, cpu, more) in fed.items():
+    for name, (wall, cpu, more) in engines.items():
         print(f"  {name:12} {wall:8.3f} s  {cpu:8.3f} s CPU  {more:6.0f} MB more, to be fed")
     first, judged = found["first read"], images >= FULL
     print(f"  first read, with every image checked / pycocotools: {first[0] / found['pycocotools'][0]:.2f}")
@@ -191,7 +200,7 @@ def measure(images: int, repeats: int) -> tuple[float, bool]:
     broken = told("Datumaro / first read", found["Datumaro"][0] / first[0], FASTER, least=True, judged=judged)
     broken |= told("first read, MB", first[2], MEMORY, judged=judged)
     broken |= told("second start, s", found["second start"][0], SECOND_START, judged=judged)
-    for name, (wall, _, more) in fed.items():
+    for name, (wall, _, more) in engines.items():
         broken |= told(f"{name} fed, s", wall, FED, judged=judged)
         broken |= told(f"{name} fed, MB more", more, MORE_MEMORY, judged=judged)
     return first[0], broken
@@ -204,7 +213,6 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     import_module("datumaro")  # before the clock runs
-    feeds()
     results = [measure(images, arguments.repeats) for images in arguments.images]
     if len(results) > 1:
         slope = np.polyfit(np.log(arguments.images), np.log([first for first, _ in results]), 1)[0]

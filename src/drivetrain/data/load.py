@@ -27,6 +27,7 @@ from drivetrain.types.options import check_seed
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """The ends of the names of archives that are unpacked."""
 
+_FEW_FILES = 100  # in a folder of archives
 _MOST_ARCHIVES = 3  # in one another
 
 Splits = Mapping[str, float] | Sequence[float]
@@ -241,6 +242,8 @@ def _only_archive(tree: Tree, request: ReadRequest) -> Path | None:
     Raises:
         DataFormatError: there are several.
     """
+    if tree.count > _FEW_FILES:  # a second start of a large data set makes no table of its files
+        return None
     files = [name for name in tree.files if not is_for_readers(name.rpartition("/")[2])]
     if not files or request.format == "image_zip" or not all(is_archive(Path(name)) for name in files):
         return None

@@ -75,6 +75,11 @@ class Tree:
             return count
         return 0
 
+    @property
+    def count(self) -> int:
+        """How many files there are."""
+        return len(self._lines)
+
     @cached_property
     def files(self) -> dict[str, tuple[int, int]]:
         """Path below the root (with ``/``) -> ``(bytes, modification time in ns)``, sorted."""
