@@ -102,9 +102,11 @@ class EngineData:
     def _loaded(self, source: Any, task: Task | None) -> Dataset:
         """A data set in which the labels that the run treated as normal are normal, too."""
         from drivetrain.data import load_dataset
+        from drivetrain.data.anomaly import is_normal_name
 
-        normal = None
-        if task is Task.ANOMALY and self._normal and isinstance(source, str | Path):
+        normal: list[str] = []
+        named = [name for name in self._normal if not is_normal_name(name)]  # the usual ones need no naming
+        if task is Task.ANOMALY and named and isinstance(source, str | Path):
             normal = [name for name in load_dataset(source).label_names if name in self._normal]
         return load_dataset(source, task=task, normal=normal or None)
 
