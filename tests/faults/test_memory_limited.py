@@ -147,5 +147,5 @@ def test_the_limit_of_a_control_group_is_kept(job: dict[str, Any], tmp_path: Pat
     done = train({**job, "adaptive_bs": "safe"}, tmp_path, before=enter)
     assert done.returncode == 0, done.stderr
     note = json.loads(done.stdout)["notes"][-1]
-    assert "18 does not fit; 9 takes" in note
+    assert "18 does not fit; 9 needs" in note
     assert effective(job)["batch_size"] == 9

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from drivetrain.errors import OptionError
 from drivetrain.images.auto_tiling import ObjectSizes, TileChoice, choose_tile
-from drivetrain.images.tiling import Tiling
 from drivetrain.types.options import Tile
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def used_tile(engine: EngineState, tile: Tile | None) -> Tile | None:
 
 def tile_choice(engine: EngineState) -> TileChoice | None:
     """The tiles that suit; ``None`` if the sizes of the objects or of the model input are unknown."""
+    from drivetrain.images.tiling import Tiling
+
     known = engine.framework.usual_tile()
     if known is not None:
         return known

@@ -13,7 +13,6 @@ from drivetrain.engine.auto_tile import tile_choice
 from drivetrain.engine.data import some_paths, spread
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataError, UnsupportedError
-from drivetrain.images.tiling import can_tile
 from drivetrain.types.options import ExportFormat, ExportPrecision
 from drivetrain.types.task import Task
 
@@ -54,6 +53,7 @@ def export_model(
         ExportError: see :func:`drivetrain.export.export_artifact`.
     """
     from drivetrain.export import export_artifact
+    from drivetrain.images.tiling import can_tile
 
     trained = weights_of(engine)
     if engine.framework.sensitivity is not None:
