@@ -145,9 +145,7 @@ def test_what_is_no_folder_of_save_pretrained_is_refused(tmp_path: Path) -> None
     ):
         transformers_source.build("YolosForObjectDetection", {"pretrained": str(tmp_path)}, LABELS, 0)
     _segformer().save_pretrained(tmp_path / "model")
-    with pytest.raises(
-        CheckpointError, match="is a SegformerForSemanticSegmentation, not a YolosForObjectDetection"
-    ):
+    with pytest.raises(CheckpointError, match="is a SegformerForSemanticSegmentation, not a YolosForObjectDetection"):
         transformers_source.build("YolosForObjectDetection", {"pretrained": str(tmp_path / "model")}, LABELS, 0)
 
 
