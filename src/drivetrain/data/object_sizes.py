@@ -1,4 +1,4 @@
-"""How large the objects of a data set are."""
+"""The sizes of the objects of a data set."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SMALL, _LARGE = 10, 90  # per cent
 
 
 def object_sizes(dataset: Dataset) -> ObjectSizes | None:
-    """The sides of small and large objects of the training images, or of all; ``None`` where there are no boxes.
+    """The sides of small and large objects in the training images, or in all; ``None`` if there are no boxes.
 
-    The side of an object is that of a square as large as its box. No image is opened.
+    The side of an object is that of a square with the area of its box. No image is opened.
     """
     data = dataset.subset("train") if "train" in dataset.subsets else dataset
     column = data.table.column("boxes")

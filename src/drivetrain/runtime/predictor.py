@@ -244,12 +244,12 @@ class Predictor:
         """The tiles that the export chose.
 
         Raises:
-            OptionError: it chose none, since nothing told how large the objects are.
+            OptionError: it chose none, because the sizes of the objects were unknown.
         """
         if not self.artifact.tiling:
             raise OptionError(
-                "tile='auto' is what the export chose by the sizes of the objects in the training data, and this "
-                "artefact was exported without them. Give the side of a tile, such as 640, or export it again with "
+                "tile='auto' is what the export chose by the sizes of the objects in the training data, but this "
+                "artefact was exported without them. Give the side of a tile, such as 640, or export again with "
                 "the data."
             )
         return TileChoice.from_dict(self.artifact.tiling).tile

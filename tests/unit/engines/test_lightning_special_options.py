@@ -100,7 +100,7 @@ def test_training_on_tiles_validates_whole_images_and_predicts_by_the_same_tiles
     engine = Engine(SSD, scenes, work_dir=tmp_path / "run")
     result = engine.train(max_epochs=1, batch_size=2, num_workers=0, image_size=64, tile=(64, 0.25))
     assert engine.weights.run.content["effective_options"]["tile"] == [64, 0.25]
-    assert any("tiles of 64 px of 4 images are learned from" in note for note in result.notes)
+    assert any("tiles of 64 px of 4 images are used for training" in note for note in result.notes)
     notes: list[str] = []
     engine.progress.note = notes.append  # type: ignore[method-assign]
     measured = engine.test(subset="val", tile="auto")
@@ -256,7 +256,7 @@ def test_all_of_them_are_honoured_and_read_back(scenes: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("option", [{"mosaic": 0.5}, {"scale_jitter": 2.0}, {"tile": 64}])
 def test_what_changes_the_label_of_an_image_is_refused_for_classification(option: Any, tmp_path: Path) -> None:
     engine = Engine("timm:mobilenetv3_small_050", class_folders(tmp_path / "data"), work_dir=tmp_path / "run")
-    with pytest.raises(UnsupportedOptionError, match="may have another label than the whole"):
+    with pytest.raises(UnsupportedOptionError, match="may have a different label from the whole"):
         engine.train(max_epochs=1, **option)
 
 

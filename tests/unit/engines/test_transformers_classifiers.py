@@ -201,12 +201,14 @@ def test_a_folder_of_another_model_is_refused(theirs: Path) -> None:
 
 def test_a_folder_whose_model_is_not_served_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["BertModel"]}), encoding="utf-8")
-    with pytest.raises(ModelError, match="is a BertModel, which is none of the models of transformers"):
+    with pytest.raises(ModelError, match="is a BertModel, which is not one of the supported transformers models"):
         Engine(tmp_path, work_dir=tmp_path / "run").predict(_picture())
 
 
 def test_a_configuration_of_several_models_asks_for_the_task(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"A SegformerConfig may be of several models: .*Give task=\.\.\. to Engine"):
+    with pytest.raises(
+        OptionError, match=r"A SegformerConfig may belong to several models: .*Give task=\.\.\. to Engine"
+    ):
         Engine(SegformerConfig(), work_dir=tmp_path / "run").predict(_picture())
 
 
@@ -217,7 +219,7 @@ def test_the_data_say_which_model_a_configuration_is_of(tmp_path: Path) -> None:
 
 def test_only_models_of_transformers_have_its_folders(colours: Path, tmp_path: Path) -> None:
     engine = Engine("timm:mobilenetv3_small_050", colours, model_args={"pretrained": False}, work_dir=tmp_path / "run")
-    with pytest.raises(UnsupportedError, match="writes models of transformers, and mobilenetv3_small_050"):
+    with pytest.raises(UnsupportedError, match="writes transformers models, but mobilenetv3_small_050"):
         engine.model.save_pretrained(tmp_path / "mine")
 
 

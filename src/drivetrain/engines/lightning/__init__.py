@@ -55,7 +55,7 @@ def _candidates(task: Task, usual: str, fair: str) -> tuple[Candidate, ...]:
     )
 
 
-#: Where the names of models of transformers come from.
+#: The source of the names of transformers models.
 TRANSFORMERS = ModelSource(
     "transformers",
     "transformers",

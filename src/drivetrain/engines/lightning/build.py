@@ -181,7 +181,7 @@ def _named(
     *,
     again: bool,
 ) -> Network:
-    """A network by name; made again for other labels, it forgets the number that it was made with."""
+    """A network by name; when it is recreated for other labels, its recorded label count is ignored."""
     if source == "transformers":
         return build_classifier(name, args, labels, size)
     count = len(labels) if labels is not None else None

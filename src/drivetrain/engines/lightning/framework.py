@@ -303,7 +303,7 @@ class LightningFramework(Framework):
         return self.dataset.task if self.dataset.is_annotated else None
 
     def _task_to_choose_by(self) -> Task | None:
-        """The task as asked for, else the one that the annotations are for by themselves."""
+        """The requested task, else the default task of the annotations."""
         if self.known_task is not None or self.data.source is None or self.has_native_data:
             return self.known_task
         dataset = self.data.read(None)

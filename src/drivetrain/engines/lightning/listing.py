@@ -133,7 +133,7 @@ def transformers_models() -> dict[str, Any]:
 
 
 def _pairs(table: Any) -> list[tuple[str, str]]:
-    """Kind and class of each model of a table of transformers that is served."""
+    """Kind and class of each supported model in a table of transformers."""
     named = [(kind, name) for kind, names in table.items() for name in ([names] if isinstance(names, str) else names)]
     return [(kind, name) for kind, name in named if not name.startswith(_NOT_SERVED)]
 
@@ -169,7 +169,7 @@ def _task_of(name: str, module: str) -> Task:
 
 
 def _class_arguments(builder: Any) -> list[dict[str, str]]:
-    """The arguments that the builder passes on to the class that it returns."""
+    """The arguments that the builder passes on to the class it returns."""
     import sys
     import typing
 

@@ -1,4 +1,4 @@
-"""Models of transformers that are given as a folder, a configuration or a class, by the name that serves them."""
+"""Resolving transformers models given as a folder, a configuration or a class to their catalogue names."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _MODELS = ("transformers:PreTrainedModel",)
 def named_origin(
     given: Any, find_task: Callable[[], Task | None], source: ModelSource
 ) -> tuple[ModelEntry, dict[str, Any]] | None:
-    """The model of the catalogue that a folder, a configuration or a class of transformers stands for.
+    """The catalogue entry that a folder, a configuration or a class of transformers stands for.
 
     Args:
         given: what the dispatch resolved.
-        find_task: says what it is to be trained for, where that is known.
-        source: of the models of transformers.
+        find_task: returns the task to train for, if known.
+        source: the source of the transformers models.
 
     Returns:
-        The model and the arguments of its constructor; ``None`` if it is something else.
+        The entry and the arguments of its constructor; ``None`` if it is something else.
 
     Raises:
-        CheckpointError: the folder is not one of ``save_pretrained``, or no model here is its.
-        ModelError: no model here, or more than one, has the configuration.
+        CheckpointError: the folder is not from ``save_pretrained``, or contains an unsupported model.
+        ModelError: no supported model, or more than one, has the configuration.
     """
     if isinstance(given, Path):
         if not given.is_dir() or not (given / "config.json").is_file() or (given / "run.json").is_file():
@@ -53,7 +53,7 @@ def _of_folder(folder: Path, source: ModelSource) -> ModelEntry:
         raise CheckpointError(f"model={str(folder)!r}: its config.json cannot be read: {error}") from error
     if not names:
         raise CheckpointError(
-            f"model={str(folder)!r}: its config.json does not say which class its weights are of. Name it: "
+            f"model={str(folder)!r}: its config.json does not name the class of its weights. Name it: "
             f"model='transformers:CLASS', model_args={{'pretrained': {str(folder)!r}}}."
         )
     return _entry(str(names[0]), source, f"model={str(folder)!r} is a {names[0]}, which")
@@ -64,14 +64,14 @@ def _entry(name: str, source: ModelSource, what: str = "") -> ModelEntry:
     entry = found.find(name) if found is not None else None
     if entry is None:
         raise ModelError(
-            f"{what or f'model={name!r}'} is none of the models of transformers that are trained here. List them with: "
+            f"{what or f'model={name!r}'} is not one of the supported transformers models. List them with: "
             "drivetrain find transformers"
         )
     return entry
 
 
 def _of_config(config: Any, find_task: Callable[[], Task | None], source: ModelSource) -> ModelEntry:
-    """By the class that the configuration names, else by the task."""
+    """By the class named in the configuration, else by the task."""
     if config.architectures:
         return _entry(
             str(config.architectures[0]), source, f"{type(config).__name__} names {config.architectures[0]}, which"
@@ -92,11 +92,11 @@ def _of_config(config: Any, find_task: Callable[[], Task | None], source: ModelS
         return fitting[0]
     if not own:
         raise ModelError(
-            f"No model of transformers that is trained here has a {type(config).__name__}. List them with: drivetrain "
+            f"No supported transformers model has a {type(config).__name__}. List them with: drivetrain "
             "find transformers"
         )
     names = ", ".join(f"{entry.name} ({entry.tasks[0]})" for entry in fitting or own)
     raise OptionError(
-        f"A {type(config).__name__} may be of several models: {names}. Give task=... to Engine, or name one: "
+        f"A {type(config).__name__} may belong to several models: {names}. Give task=... to Engine, or name one: "
         "model='transformers:NAME' with the values of the configuration in model_args."
     )

@@ -1,4 +1,4 @@
-"""The state that a resumed training goes on from."""
+"""The state from which a training is resumed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def state_to_resume(run: Run, here: Mapping[str, Any]) -> Path:
     """The last state of a run.
 
     Args:
-        run: with its checkpoints.
-        here: what a checkpoint would say about the model that is to go on.
+        run: the run with its checkpoints.
+        here: what a checkpoint would say about the model to be resumed.
 
     Raises:
-        CheckpointError: there is none, or it is of another model or of other labels.
+        CheckpointError: there is none, or it belongs to another model or has other labels.
     """
     path = run.checkpoints / "last.ckpt"
     there = read_checkpoint(path).get("drivetrain_model") or {}
@@ -29,6 +29,6 @@ def state_to_resume(run: Run, here: Mapping[str, Any]) -> Path:
         if there.get(key) != here.get(key):
             raise CheckpointError(
                 f"resume=True: the last state in {str(run.directory)!r} has {key}={there.get(key)!r}, but the "
-                f"model has {here.get(key)!r}. Give what the run began with, or another work_dir."
+                f"model has {here.get(key)!r}. Give what the run was started with, or another work_dir."
             )
     return path

@@ -1,4 +1,4 @@
-"""Options of a training that few engines have: an average of the weights, the backbone, mosaics, tiles."""
+"""Training options that only some engines have: an average of the weights, the backbone, mosaics, tiles."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _OF_SCENES = ("mosaic", "scale_jitter", "tile")
 
 
 def check_task(options: TrainOptions, find_task: Callable[[], Task]) -> None:
-    """Refuse what is for images with objects or class maps where the task is another one.
+    """Refuse options for images with objects or class maps if the task is a different one.
 
     Raises:
-        UnsupportedOptionError: naming the option.
+        UnsupportedOptionError: names the option.
     """
     for name in _OF_SCENES:
         value = getattr(options, name)
         if value is not None and find_task() in (Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION):
             raise UnsupportedOptionError(
-                f"{name}={value!r} cannot be honoured: a part of an image, or four in one, may have another label than "
-                "the whole. It is for models that find objects or classify pixels. Leave it out."
+                f"{name}={value!r} cannot be honoured: part of an image, or four in one, may have a different label "
+                "from the whole. It is for detectors and segmentation models. Leave it out."
             )
 
 
 def callbacks(options: TrainOptions) -> list[Any]:
-    """What the trainer is given beside the user's own callbacks."""
+    """The callbacks for the trainer in addition to the user's own."""
     return [] if options.ema is None else [WeightAverage(options.ema)]
 
 
 @contextmanager
 def applied(module: Any, options: TrainOptions, *, own: bool) -> Iterator[None]:
-    """The module with its backbone as it was asked for, for the time of a training.
+    """Apply the options for the backbone to the module during a training.
 
     Args:
-        module: to be trained.
+        module: the module to be trained.
         options: of ``train``.
-        own: whether it is a user-defined module, which has none of this.
+        own: whether it is a user-defined module, which supports none of these.
     """
     if own:
         yield
@@ -53,7 +53,7 @@ def applied(module: Any, options: TrainOptions, *, own: bool) -> Iterator[None]:
 
 
 def used_options(trainer: Any, module: Any, options: TrainOptions) -> dict[str, Any]:
-    """What a trainer that has begun does of all this, by our names; empty if nothing."""
+    """What a trainer that has started uses of these options, by our names; empty if nothing."""
     found: dict[str, Any] = {}
     average = next((item for item in trainer.callbacks if isinstance(item, WeightAverage)), None)
     if average is not None:

@@ -1,4 +1,4 @@
-"""The decoder of models whose queries each give the classes and the mask of one object, and no box."""
+"""The decoder of models whose queries each output the classes and the mask of one object, without a box."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from drivetrain.types import ImageSpec, Prediction
 class MaskQueriesDecoder(Decoder):
     """Objects, highest score first: the probability of the class times the mean probability of the pixels of the mask.
 
-    Boxes are those of the masks. An object without pixels is left out.
+    Boxes are those of the masks. An object without pixels is dropped.
 
     ``decoder_args``:
 
     - ``scores``: name of the ``(1, Q, C + 1)`` logits of each class; the last means "nothing".
     - ``masks``: name of ``(1, Q, h, w)`` logits over the model input.
-    - ``score_decimals``: scores are rounded to so many decimals, and equal ones keep the order of their queries, so
-      that runtimes that differ in the last bits give one order (default: not).
+    - ``score_decimals``: decimals to which scores are rounded, with ties in the order of their queries, so that
+      runtimes that differ in the last bits agree on the order (default: no rounding).
     - ``confidence_threshold`` (0.25) and ``max_detections`` (100).
     """
 
@@ -75,7 +75,7 @@ class MaskQueriesDecoder(Decoder):
 
 
 def _certainty(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(Q,)`` the mean probability of the pixels that are more likely than not; 0 where there are none."""
+    """``(Q,)`` the mean probability of the pixels that are more likely than not; 0 if there are none."""
     inside = logits > 0
     counts = inside.sum(axis=(1, 2))
     total = np.where(inside, sigmoid(logits), 0).sum(axis=(1, 2))
@@ -83,6 +83,6 @@ def _certainty(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The smallest box, xyxy, around the pixels of a mask that has some."""
+    """The smallest box, xyxy, around the pixels of a non-empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)

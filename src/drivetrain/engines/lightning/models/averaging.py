@@ -1,4 +1,4 @@
-"""A moving average of the weights, which is validated, saved and used in their place."""
+"""A moving average of the weights, which is validated, saved and used instead of them."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -14,12 +14,12 @@ _RAW = "drivetrain_raw_weights"
 
 
 class WeightAverage(lightning.Callback):  # type: ignore[misc]  # the upstream class is untyped here
-    """Averages the weights after every step; checkpoints hold the average, and beside it the weights to go on from.
+    """Averages the weights after every step; checkpoints hold the average and the raw weights to resume from.
 
-    In the beginning the average follows faster, so that it does not hang on to random weights.
+    The average follows faster at the beginning, so that it does not retain the random initial weights.
 
     Args:
-        decay: how much of the average stays after a step, above 0 and below 1.
+        decay: the fraction of the average that remains after a step, above 0 and below 1.
     """
 
     def __init__(self, decay: float) -> None:
@@ -29,13 +29,13 @@ class WeightAverage(lightning.Callback):  # type: ignore[misc]  # the upstream c
         self._seen = -1
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin with the weights as they are, or with the average that a checkpoint brought."""
+        """Start from the current weights, or the average from a checkpoint."""
         if not self.average:
             self.average = _copied(pl_module.state_dict())
         self._seen = trainer.global_step
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *unused: Any) -> None:  # noqa: ARG002
-        """Move the average towards the weights, where a step was taken."""
+        """Move the average towards the weights after an optimizer step."""
         if trainer.global_step == self._seen:
             return
         self._seen = trainer.global_step
@@ -54,18 +54,18 @@ class WeightAverage(lightning.Callback):  # type: ignore[misc]  # the upstream c
             pl_module.load_state_dict(self.average)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Go on with the weights."""
+        """Restore the raw weights."""
         if not trainer.sanity_checking:
             pl_module.load_state_dict(self._raw)
             self._raw = {}
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
-        """Save the average as the weights, and the weights to go on from beside it."""
+        """Save the average as the weights, and the raw weights to resume from."""
         checkpoint[_RAW] = checkpoint["state_dict"]
         checkpoint["state_dict"] = _copied(self.average)
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """Take the average out of a checkpoint, and give the module the weights to go on from."""
+        """Load the average from a checkpoint, and the raw weights into the module."""
         raw = checkpoint.get(_RAW)
         if raw is not None:
             self.average = _copied(checkpoint["state_dict"])

@@ -87,7 +87,7 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         self.class_weights: Tensor | None = None
         #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
         self.backbone_rate: float | None = None
-        #: What the user should know of the training that was begun last.
+        #: Notes for the user on the latest training.
         self.training_notes: list[str] = []
         self._answers: list[tuple[Tensor, Tensor]] = []
 
@@ -109,19 +109,19 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         }
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write a model of transformers with its configuration and image processor, as its ``from_pretrained`` reads.
+        """Write a transformers model with its configuration and image processor, readable by ``from_pretrained``.
 
         Args:
-            folder: to write to; made if it is not there.
+            folder: the folder to write to; created if it does not exist.
 
         Raises:
-            UnsupportedError: the model is of another source, whose weights are in the checkpoints.
+            UnsupportedError: the model has a different source; its weights are in the checkpoints.
         """
         return save_pretrained(self, folder)
 
     @property
     def head(self) -> Sequence[str]:
-        """Prefixes of the names of what depends on the labels."""
+        """The name prefixes of the parts that depend on the labels."""
         return self.network.head
 
     @property

@@ -1,4 +1,4 @@
-"""Low-rank adapters of PEFT in a model of transformers: put in, written out, and merged into its weights."""
+"""PEFT's low-rank adapters in transformers models: adding, saving and merging them."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -28,10 +28,10 @@ _NAME = "default"
 
 
 def lora_of(net: Any) -> dict[str, Any] | None:
-    """The fields of the adapter that a model has, as plain data; ``None`` where it has none.
+    """The fields of a model's adapter as plain data; ``None`` if it has no adapter.
 
     Raises:
-        ModelError: it is an adapter of another kind.
+        ModelError: it is a different kind of adapter.
     """
     configs = getattr(net, "peft_config", None)
     if not configs:
@@ -40,19 +40,19 @@ def lora_of(net: Any) -> dict[str, Any] | None:
     kind = str(getattr(config.peft_type, "value", config.peft_type))
     if kind != "LORA" or len(configs) > 1:
         raise ModelError(
-            f"{type(net).__name__} has the PEFT adapters {', '.join(configs)} ({kind}); one of kind LORA is served. "
-            "Merge the others into the model first (PEFT's merge_and_unload)."
+            f"{type(net).__name__} has the PEFT adapters {', '.join(configs)} ({kind}); only a single one of kind LORA "
+            "is supported. Merge the others into the model first (PEFT's merge_and_unload)."
         )
     return {name: value for name, value in _plain(config).items() if value is not None}
 
 
 def put_lora(net: Any, fields: Mapping[str, Any], head: Sequence[str]) -> list[str]:
-    """Give a model a low-rank adapter; of the rest only the head is trained from then on.
+    """Add a low-rank adapter to a model; from then on only the adapter and the head are trained.
 
     Args:
-        net: of transformers; changed in place.
-        fields: of PEFT's ``LoraConfig``. Without ``target_modules`` the queries and values of attention are taken,
-            without ``modules_to_save`` the head.
+        net: a transformers model; modified in place.
+        fields: fields of PEFT's ``LoraConfig``. By default ``target_modules`` are the queries and values of attention,
+            and ``modules_to_save`` is the head.
         head: names of the modules that have a part for each label.
 
     Returns:
@@ -60,7 +60,7 @@ def put_lora(net: Any, fields: Mapping[str, Any], head: Sequence[str]) -> list[s
 
     Raises:
         MissingDependencyError: PEFT is not installed.
-        OptionError: PEFT has no such field, or it is not known which layers to take.
+        OptionError: PEFT has no such field, or the layers to adapt are unknown.
     """
     if not isinstance(fields, Mapping):
         raise OptionError(f"model_args: lora={fields!r} must hold fields of peft.LoraConfig, such as {{'r': 8}}.")
@@ -74,8 +74,8 @@ def put_lora(net: Any, fields: Mapping[str, Any], head: Sequence[str]) -> list[s
     settings = {"modules_to_save": list(head), "target_modules": _layers(net), **fields}
     if not settings["target_modules"]:
         raise OptionError(
-            f"model_args: lora needs target_modules for {type(net).__name__}, whose attention is named otherwise. Its "
-            f"linear layers end in: {', '.join(_linear_names(net))}."
+            f"model_args: lora needs target_modules for {type(net).__name__}, whose attention layers have other names. "
+            f"Its linear layers end in: {', '.join(_linear_names(net))}."
         )
     try:
         peft.inject_adapter_in_model(peft.LoraConfig(**settings), net, adapter_name=_NAME)
@@ -89,10 +89,10 @@ def put_lora(net: Any, fields: Mapping[str, Any], head: Sequence[str]) -> list[s
 
 
 def merged(net: Any) -> Any:
-    """A copy whose adapters are part of its weights: a plain model, with the outputs of the one that has them.
+    """A copy with the adapters merged into its weights: a plain model with the same outputs.
 
     Args:
-        net: not changed; given back as it is where it has no adapter.
+        net: not modified; returned unchanged if it has no adapter.
     """
     if not getattr(net, "peft_config", None):
         return net
@@ -111,7 +111,7 @@ def merged(net: Any) -> Any:
 
 
 def save_lora(net: Any, folder: Path) -> None:
-    """Write the adapter alone; ``peft.PeftModel.from_pretrained(base, folder)`` opens it."""
+    """Write only the adapter; ``peft.PeftModel.from_pretrained(base, folder)`` opens it."""
     import peft
     from safetensors.torch import save_file
 
@@ -124,7 +124,7 @@ def save_lora(net: Any, folder: Path) -> None:
 
 
 def _layers(net: nn.Module) -> list[str]:
-    """The ends of the names of the layers that are adapted where nothing else is said."""
+    """The name endings of the layers that are adapted by default."""
     return [name for name in _ATTENTION if name in _linear_names(net)]
 
 
@@ -134,7 +134,7 @@ def _linear_names(net: nn.Module) -> list[str]:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """The fields that differ from those of a new one, as plain data."""
+    """The fields that differ from the defaults, as plain data."""
     usual = type(config)().to_dict()
     changed = {
         name: value for name, value in config.to_dict().items() if name not in _FIXED and value != usual.get(name)

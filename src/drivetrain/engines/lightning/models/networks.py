@@ -136,7 +136,7 @@ def count_outputs(net: nn.Module, size: tuple[int, int]) -> int:
 
 
 def logits_of(answer: Any) -> Any:
-    """The tensor in what a network answers: the answer itself, or the logits of one of transformers."""
+    """The tensor in a network's output: the output itself, or the logits of a transformers output."""
     return getattr(answer, "logits", answer)
 
 

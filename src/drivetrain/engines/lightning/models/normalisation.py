@@ -6,21 +6,21 @@ from __future__ import annotations
 from torch import nn
 
 _USUAL = 0.1
-_ROUNDS = 30  # the averages should be renewed about so often in a training
+_ROUNDS = 30  # how often the averages should be renewed in a training, roughly
 
 
 def quicken(net: nn.Module, steps: int) -> list[str]:
-    """Let the running averages of a new network follow quickly enough for the steps that there are.
+    """Make the running averages of a new network follow quickly enough for the number of steps.
 
-    Networks that were designed for hundreds of epochs keep averages that hardly move in a few hundred steps, and answer
-    in evaluation by what their random weights once gave.
+    Networks designed for hundreds of epochs keep averages that hardly move within a few hundred steps, so that in
+    evaluation they still reflect the random initial weights.
 
     Args:
-        net: with random weights; changed in place, never to follow more slowly than before.
-        steps: of the whole training.
+        net: with random weights; modified in place, never to follow more slowly than before.
+        steps: the number of steps of the whole training.
 
     Returns:
-        A note for the user, if something was changed.
+        A note for the user if something was changed.
     """
     wanted = min(_USUAL, _ROUNDS / max(1, steps))
     slow = [
@@ -36,6 +36,6 @@ def quicken(net: nn.Module, steps: int) -> list[str]:
     for module in slow:
         module.momentum = wanted
     return [
-        f"Batch normalisation: its averages follow with the momentum {wanted:.2g} in place of {before:.2g}, since this "
-        f"training from random weights has {steps} steps only."
+        f"Batch normalisation: the averages use a momentum of {wanted:.2g} instead of {before:.2g}, because this "
+        f"training from random weights has only {steps} steps."
     ]

@@ -1,4 +1,4 @@
-"""Write a trained model in the form of its source."""
+"""Writing a trained model in the format of its source."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from drivetrain.errors import UnsupportedError
 
 
 def save_pretrained(module: Any, folder: str | Path) -> Path:
-    """Write a model of transformers with its configuration and image processor, as its ``from_pretrained`` reads.
+    """Write a transformers model with its configuration and image processor, readable by ``from_pretrained``.
 
     Args:
         module: a classification or vision module.
-        folder: to write to; made if it is not there.
+        folder: the folder to write to; created if it does not exist.
 
     Raises:
-        UnsupportedError: the model is of another source.
+        UnsupportedError: the model has a different source.
     """
     if module.network.source != "transformers":
         raise UnsupportedError(
-            f"save_pretrained writes models of transformers, and {module.network.name} is of "
+            f"save_pretrained writes transformers models, but {module.network.name} is from "
             f"{module.network.source or 'your own code'}. Its weights are in the checkpoints of the run, under "
             "'state_dict'."
         )

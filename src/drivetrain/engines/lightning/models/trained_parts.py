@@ -1,4 +1,4 @@
-"""Which parts of a network are trained, and how fast: the backbone may be left as it is, or learn at its own rate."""
+"""Which parts of a network are trained, and how fast: the backbone may be frozen, or have its own learning rate."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -21,11 +21,11 @@ def backbone_of(net: nn.Module, head: Sequence[str]) -> list[str]:
 
     Args:
         net: the network.
-        head: prefixes of the names of the part that depends on the labels; of a classifier the rest is its backbone.
+        head: name prefixes of the part that depends on the labels; in a classifier the rest is the backbone.
 
     Returns:
-        What lies under a module called so; else the base model of one of transformers; else, with a ``head``, all but
-        it. Empty where nothing is known.
+        The parameters of a module named "backbone"; else of the base model of a transformers model; else, if ``head``
+        is given, all others. Empty if the backbone is unknown.
     """
     names = [name for name, _ in net.named_parameters()]
     for wanted in _NAMES[:-1] if head else _NAMES:
@@ -40,30 +40,30 @@ def backbone_of(net: nn.Module, head: Sequence[str]) -> list[str]:
 
 
 def check_backbone(net: nn.Module, head: Sequence[str], options: TrainOptions, name: str) -> None:
-    """Refuse options of the backbone where it is not known which part that is.
+    """Refuse options for the backbone if it is unknown which part that is.
 
     Raises:
-        UnsupportedOptionError: naming the option.
+        UnsupportedOptionError: names the option.
     """
     given = {key: value for key in ("freeze_backbone", "backbone_learning_rate") if (value := getattr(options, key))}
     for key, value in given.items():
         if not backbone_of(net, head):
             raise UnsupportedOptionError(
-                f"{key}={value!r} cannot be honoured: {name} has no part known as its backbone. Leave it out."
+                f"{key}={value!r} cannot be honoured: {name} has no known backbone. Leave it out."
             )
 
 
 def optimizer_of(
     net: nn.Module, *, rate: float, backbone_rate: float | None, head: Sequence[str], weight_decay: float, fused: bool
 ) -> torch.optim.Optimizer:
-    """AdamW over what is trained; no decay on biases and norms.
+    """AdamW over the trained parts, without decay on biases and norms.
 
     Args:
         net: the network.
         rate: the peak of the learning rate.
-        backbone_rate: that of the backbone; ``rate`` if ``None``.
+        backbone_rate: the peak for the backbone; ``rate`` if ``None``.
         head: see :func:`backbone_of`.
-        weight_decay: of the other weights.
+        weight_decay: decay of the other weights.
         fused: whether the device has a fused step.
     """
     backbone = set(backbone_of(net, head)) if backbone_rate is not None else set()
@@ -85,12 +85,12 @@ def optimizer_of(
 
 @contextmanager
 def frozen_backbone(module: Any, head: Sequence[str], *, asked: bool) -> Iterator[None]:
-    """Leave the backbone as it is for a while: its weights, and the averages of its normalisation.
+    """Freeze the backbone within the block: its weights, and the averages of its normalisation.
 
     Args:
-        module: with the network as ``net``; it is in training mode already.
+        module: with the network as ``net``; already in training mode.
         head: see :func:`backbone_of`.
-        asked: whether to do so at all.
+        asked: whether to freeze it at all.
     """
     names = set(backbone_of(module.net, head)) if asked else set()
     values = [value for name, value in module.net.named_parameters() if name in names and value.requires_grad]

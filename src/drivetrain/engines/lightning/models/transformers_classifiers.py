@@ -1,4 +1,4 @@
-"""Image classifiers of transformers, by the name of their class, from a folder or as objects."""
+"""The image classifiers of transformers, by class name, from a folder or as objects."""
 
 # ruff: noqa: TID253  (loaded only when a model is built)
 from __future__ import annotations
@@ -41,18 +41,18 @@ def is_classifier(model: Any) -> bool:
 def build_classifier(
     name: str, args: Mapping[str, Any], labels: Sequence[str] | None, size: tuple[int, int] | None
 ) -> Network:
-    """Make a classifier by the name of its class, with random weights or those of a folder.
+    """Create a classifier by class name, with random weights or those of a folder.
 
     Args:
         name: such as ``"ViTForImageClassification"``.
-        args: fields of its configuration, or all of them as ``config``; ``pretrained`` is a folder that
-            ``save_pretrained`` wrote; ``lora`` are fields of PEFT's ``LoraConfig``.
-        labels: of its head; those of the configuration if ``None``.
-        size: (height, width) for models whose input size is part of them.
+        args: fields of its configuration, or all of them as ``config``; ``pretrained`` is a folder written by
+            ``save_pretrained``; ``lora`` are fields of PEFT's ``LoraConfig``.
+        labels: labels of its head; ``None`` for those of the configuration.
+        size: (height, width) for models with a fixed input size.
 
     Raises:
         OptionError: the configuration has no such field.
-        ModelError: it cannot be made.
+        ModelError: it cannot be created.
         CheckpointError: the folder has another model.
     """
     import transformers
@@ -76,13 +76,13 @@ def build_classifier(
 def describe_classifier(
     net: Any, labels: Sequence[str] | None = None, *, lora: Mapping[str, Any] | None = None, pretrained: bool = True
 ) -> Network:
-    """What a classifier says about itself, with a head for the labels.
+    """Describe a classifier, and give it a head for the labels.
 
     Args:
-        net: of transformers; it stays the same object, whatever becomes of its head.
-        labels: of the data; those of the model if ``None``.
-        lora: fields of an adapter that it is to get.
-        pretrained: whether it has learned anything yet.
+        net: a transformers model; it stays the same object even if its head changes.
+        labels: the labels of the data; ``None`` for those of the model.
+        lora: fields of an adapter to add.
+        pretrained: whether it has been trained at all.
     """
     spec, before = classifier_spec(net), label_names_of(net.config)
     notes = fit_head(net, labels, pretrained=pretrained) if labels is not None else []
@@ -107,7 +107,7 @@ def describe_classifier(
 
 
 def fit_head(net: Any, labels: Sequence[str], *, pretrained: bool) -> list[str]:
-    """Give a classifier a head for the labels; what it knows of those that it has already is kept, by name.
+    """Give a classifier a head for the labels, keeping the weights of labels it already has, by name.
 
     Returns:
         Notes for the user.
@@ -137,7 +137,7 @@ def head_of(net: nn.Module) -> tuple[str, ...]:
 
 
 def classifier_spec(net: Any) -> ImageSpec:
-    """How the image processor in its folder prepares images, else the one that transformers has for such a model."""
+    """How the image processor in its folder prepares images, else the default processor for such a model."""
     config = net.config
     own = own_processor(config)
     if own is not None:

@@ -1,4 +1,4 @@
-"""Four training images in one."""
+"""Composing one training image from four."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from drivetrain.engines.lightning.vision.placed import Placed, moved_scene
 
 
 def mosaic_of(scenes: Sequence[Placed], fill: int) -> Placed:
-    """One scene out of four, each at half its size in a quarter of its own.
+    """Compose one scene from four, each at half its size in its own quarter.
 
     Args:
-        scenes: four of one size; not changed themselves.
-        fill: level of pixels that come from outside an image.
+        scenes: four of the same size; not modified.
+        fill: level of pixels outside an image.
     """
     height, width = scenes[0].image.shape[:2]
     parts = []
@@ -37,7 +37,7 @@ def mosaic_of(scenes: Sequence[Placed], fill: int) -> Placed:
 
 
 def _quarters(images: Sequence[Any]) -> Any:
-    """Of each image the quarter that it fills."""
+    """The quarter that each image fills."""
     height, width = images[0].shape[:2]
     joined = images[0].copy()
     rows, columns = (slice(0, height // 2), slice(height // 2, None)), (slice(0, width // 2), slice(width // 2, None))

@@ -82,7 +82,7 @@ def place(
 
 
 def visible_objects(sample: Sample, view: View) -> list[int]:
-    """Those of the :func:`usable_objects` of which enough lies in a part of the image."""
+    """The :func:`usable_objects` that lie to a sufficient extent in a part of the image."""
     boxes = sample.boxes
     if boxes is None:
         return []
@@ -100,7 +100,7 @@ def visible_objects(sample: Sample, view: View) -> list[int]:
 
 
 def usable_objects(sample: Sample) -> list[int]:
-    """The objects to learn from: no crowds, and only boxes that are not empty inside the image."""
+    """The objects to train on: no crowds, and only boxes that are not empty inside the image."""
     height, width = sample.size
     numbers = []
     for number, (x1, y1, x2, y2) in enumerate(sample.boxes if sample.boxes is not None else ()):

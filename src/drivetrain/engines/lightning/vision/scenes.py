@@ -31,7 +31,7 @@ _BATCH_SIZE = 8
 
 
 class SceneLoader(ImageLoader):
-    """Iterates over ``(images (B, 3, H, W) uint8, targets)`` with one :class:`Target` for each image or tile.
+    """Iterates over ``(images (B, 3, H, W) uint8, targets)`` with one :class:`Target` per image or tile.
 
     Args:
         dataset: the images of one subset.
@@ -62,7 +62,7 @@ class SceneLoader(ImageLoader):
         self.background = names.index("background") if "background" in names else IGNORED
 
     def item(self, number: int) -> tuple[int, View | None]:
-        """The number of the image of an item, and what is cut out of it."""
+        """The number of an item's image, and the part cut out of it."""
         return (number, None) if self.tiles is None else self.tiles.items[number]
 
     def _images(self, numbers: NDArray[np.int64], epoch: int) -> list[tuple[NDArray[np.uint8], Target]]:
@@ -84,7 +84,7 @@ class SceneLoader(ImageLoader):
         return place(read(self.data.paths[number]), self.dataset[image], self.spec, self.task, self.background, view)
 
     def _mixed(self, scene: Placed, number: int, epoch: int) -> Placed:
-        """The scene, or one that is put together of it and three others; the same for the same seed and epoch."""
+        """The scene, or one composed of it and three others; the same for the same seed and epoch."""
         if not self.mosaic:
             return scene
         random = np.random.Generator(np.random.Philox(key=self.seed, counter=(2, 0, epoch, number)))

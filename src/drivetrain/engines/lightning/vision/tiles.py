@@ -1,4 +1,4 @@
-"""Tiles of images to learn from, cut when they are needed; nothing is written."""
+"""Tiles of training images, cut on the fly; nothing is written."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _MEMORY_SHARE = 0.1
 
 
 class RecentImages:
-    """Decodes images, and keeps those that were needed last, since their tiles come one by one.
+    """Decodes images and caches the recently used ones, since their tiles are needed one by one.
 
     Args:
-        most: bytes to keep at the most; a tenth of the free memory if not given.
+        most: bytes to cache at most; a tenth of the free memory if not given.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -56,7 +56,7 @@ class RecentImages:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """What is cut out of the images of a data set.
+    """The tiles cut out of the images of a data set.
 
     Attributes:
         tiling: how they are cut.
@@ -74,7 +74,7 @@ class Tiles:
 
 
 def chosen_tiling(tile: Tile | None, dataset: Dataset, spec: ImageSpec, run: Run) -> Tiling | None:
-    """The tiling that is asked for; "auto" takes what suits the objects, and says why.
+    """The requested tiling; "auto" takes what suits the objects, and notes the reason.
 
     Raises:
         OptionError: "auto" without objects.
@@ -84,7 +84,7 @@ def chosen_tiling(tile: Tile | None, dataset: Dataset, spec: ImageSpec, run: Run
     sizes = object_sizes(dataset)
     if sizes is None:
         raise OptionError(
-            "tile='auto' is chosen by the sizes of objects, and the data have none. Give the side of a tile."
+            "tile='auto' depends on the sizes of objects, but the data have none. Give the side of a tile."
         )
     choice = choose_tile(sizes, max(spec.size))
     run.note(f"tile='auto': {choice.reason}.")
@@ -92,9 +92,9 @@ def chosen_tiling(tile: Tile | None, dataset: Dataset, spec: ImageSpec, run: Run
 
 
 def tiles_to_learn(dataset: Dataset, task: Task, tiling: Tiling, seed: int, run: Run) -> Tiles:
-    """All tiles with objects and as many without, drawn at random; of class maps all.
+    """All tiles with objects and as many without, drawn at random; for class maps all tiles.
 
-    Whole images are learned from too, since objects are looked for in them as well.
+    Whole images are included too, since objects are also searched for in them.
     """
     items = _all(dataset, task, tiling)
     if not task.has_objects:
@@ -104,8 +104,8 @@ def tiles_to_learn(dataset: Dataset, task: Task, tiling: Tiling, seed: int, run:
     kept = set(np.random.default_rng(seed).permutation(empty)[: max(1, sum(full))].tolist())
     chosen = [item for place, item in enumerate(items) if full[place] or place in kept]
     run.note(
-        f"{len(chosen)} tiles of {tiling.size} px of {len(dataset)} images are learned from: {sum(full)} with objects, "
-        f"{len(chosen) - sum(full)} of {len(empty)} without."
+        f"{len(chosen)} tiles of {tiling.size} px of {len(dataset)} images are used for training: {sum(full)} with "
+        f"objects, {len(chosen) - sum(full)} of {len(empty)} without."
     )
     return Tiles(tiling, chosen)
 

@@ -1,4 +1,4 @@
-"""Models of transformers that find objects or classify pixels, each task with its losses, answers and graph."""
+"""Detection and segmentation models of transformers: the losses, outputs and graph for each task."""
 
 # ruff: noqa: D102, TID253  (described in VisionAdapter; loaded only when a model is built)
 from __future__ import annotations
@@ -27,7 +27,7 @@ from drivetrain.types import ImageSpec, Task
 
 #: Detectors whose last class means "nothing"; the others have a sigmoid for each class.
 _SOFTMAX = ("detr", "yolos", "table-transformer")
-#: Families whose input size is part of the model.
+#: Families with a fixed input size.
 _FIXED_INPUT = ("yolos", "eomt", "eomt_dinov3")
 _MOST_ANSWERS = 300
 _HEADS = re.compile(
@@ -38,7 +38,7 @@ _RATES = {Task.DETECTION: 2e-4, Task.INSTANCE_SEGMENTATION: 2e-4, Task.SEMANTIC_
 
 
 class TransformersAdapter(VisionAdapter):
-    """What models of transformers have in common."""
+    """What transformers models have in common."""
 
     def __init__(self, net: Any, args: Mapping[str, Any], task: Task) -> None:
         super().__init__(net, source="transformers", name=type(net).__name__, args=args, task=task)
@@ -53,12 +53,12 @@ class TransformersAdapter(VisionAdapter):
 
     @property
     def config(self) -> Any:
-        """Of the model, as transformers has it."""
+        """The model's transformers configuration."""
         return self.net.config
 
     @property
     def spec(self) -> ImageSpec:
-        """What the image processor in the folder of the model does, else that of its family by itself."""
+        """How the image processor in the model's folder prepares images, else the default of its family."""
         own = own_processor(self.config)
         if own is not None:
             return replace(spec_of_processor(own, _fixed_side(self.config)), resize="stretch", crop_fraction=1.0)
@@ -72,7 +72,7 @@ class TransformersAdapter(VisionAdapter):
             raise ModelError(f"{self.name} has {self.config.num_labels} labels, but there are {count}.")
 
     def _class_layers(self, count: int) -> dict[str, int]:
-        """Name of each tensor of the head -> how many classes it has."""
+        """Name of each tensor of the head -> its number of classes."""
         found = {}
         sizes = (self.config.num_labels, self.config.num_labels + 1)
         for name, value in self.net.state_dict().items():
@@ -90,7 +90,7 @@ class TransformersAdapter(VisionAdapter):
 
 
 class TransformersDetector(TransformersAdapter):
-    """RT-DETR, D-FINE, DETR, Deformable DETR, YOLOS and their relatives."""
+    """RT-DETR, D-FINE, DETR, Deformable DETR, YOLOS and related models."""
 
     @property
     def decoding(self) -> Decoding:
@@ -125,7 +125,7 @@ class TransformersDetector(TransformersAdapter):
 
 
 class TransformersSegmenter(TransformersAdapter, PixelAdapter):
-    """SegFormer, UperNet and others that give a map of logits."""
+    """SegFormer, UperNet and other models that output a map of logits."""
 
     @property
     def count(self) -> int:
@@ -143,7 +143,7 @@ class TransformersSegmenter(TransformersAdapter, PixelAdapter):
 
 
 class TransformersMasks(TransformersAdapter):
-    """Mask2Former, MaskFormer and EoMT: each query gives the logits of the classes and of the pixels of one object."""
+    """Mask2Former, MaskFormer and EoMT: each query outputs the class logits and the pixel logits of one object."""
 
     @property
     def decoding(self) -> Decoding:
@@ -166,20 +166,20 @@ class TransformersMasks(TransformersAdapter):
 
 
 class OutputsGraph(nn.Module):  # type: ignore[misc]  # the upstream class is untyped here
-    """Some of the outputs of a model of transformers as a tuple."""
+    """Some of the outputs of a transformers model, as a tuple."""
 
     def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
         self.net, self.names = net, tuple(names)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The outputs in their order."""
+        """The outputs in order."""
         found = self.net(pixel_values=images)
         return tuple(getattr(found, name) for name in self.names)
 
 
 def _fixed_side(config: Any) -> tuple[int, int] | None:
-    """Height and width of a network whose input is fixed; ``None`` where the processor decides."""
+    """Height and width of a network with a fixed input; ``None`` if the processor decides."""
     own = getattr(config, "image_size", None) if getattr(config, "model_type", "") in _FIXED_INPUT else None
     if isinstance(own, int):
         return own, own

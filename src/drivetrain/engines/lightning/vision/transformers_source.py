@@ -66,7 +66,7 @@ def build(name: str, args: Mapping[str, Any], labels: Sequence[str] | None, keyp
 
     Args:
         name: such as ``"RTDetrV2ForObjectDetection"``.
-        args: fields of its configuration, or all of them as ``config``; ``pretrained`` is a folder that
+        args: fields of its configuration, or all of them as ``config``; ``pretrained`` is a folder
             written by ``save_pretrained``; ``lora`` are fields of PEFT's ``LoraConfig``.
         labels: labels of its head; ``None`` for those of the configuration.
         keypoints: unused; none of these models has any.
@@ -116,7 +116,7 @@ def fit_labels(adapter: VisionAdapter, labels: Sequence[str]) -> None:
     pretrained = adapter.pretrained
     made = wrap(type(net)(config_for(net.config, labels)))
     notes = give_weights(made, net.state_dict(), ours=tuple(labels), theirs=before, origin="the given model")
-    vars(net).update(vars(made.net))  # it stays the same object
+    vars(net).update(vars(made.net))  # the object stays the same
     adapter.pretrained, adapter.label_names = pretrained, tuple(labels)
     if pretrained:
         adapter.notes += notes

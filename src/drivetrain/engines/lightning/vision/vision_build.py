@@ -183,10 +183,10 @@ class VisionModels:
 
 
 def require_size(adapter: VisionAdapter, size: tuple[int, int]) -> None:
-    """Refuse a size at which a network has no answer, before anything is trained.
+    """Refuse a size that a network cannot process, before anything is trained.
 
     Raises:
-        OptionError: the network cannot compute on images of it.
+        OptionError: the network cannot process images of this size.
     """
     weight = next(adapter.net.parameters(), None)
     example = torch.zeros(1, 3, *size, device=weight.device if weight is not None else "cpu")

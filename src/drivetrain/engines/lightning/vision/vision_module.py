@@ -66,7 +66,7 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
         #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
         self.backbone_rate: float | None = None
-        #: What the user should know of the training that was begun last.
+        #: Notes for the user on the latest training.
         self.training_notes: list[str] = []
         self._answers: list[tuple[int, View | None, Prediction]] = []
 
@@ -87,19 +87,19 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         }
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write a model of transformers with its configuration and image processor, as its ``from_pretrained`` reads.
+        """Write a transformers model with its configuration and image processor, readable by ``from_pretrained``.
 
         Args:
-            folder: to write to; made if it is not there.
+            folder: the folder to write to; created if it does not exist.
 
         Raises:
-            UnsupportedError: the model is of another source, whose weights are in the checkpoints.
+            UnsupportedError: the model has a different source; its weights are in the checkpoints.
         """
         return save_pretrained(self, folder)
 
     @property
     def head(self) -> Sequence[str]:
-        """Prefixes of the names of what depends on the labels; of a vision model its backbone has a name."""
+        """Name prefixes of the parts that depend on the labels; empty, as the backbone of a vision model is named."""
         return ()
 
     @property
