@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drivetrain.data.read_record import Parsed
+from drivetrain.errors import either
 
 
 def label_numbers(
@@ -46,7 +47,7 @@ def _take_keypoints(name: str, points: Any, parsed: Parsed) -> None:
         parsed.notes.append(
             f"The category {name!r} names other keypoints ({', '.join(names[:4])}, ...) than those before it "
             f"({', '.join(parsed.keypoint_names[:4])}, ...), whose names are used for all. Train on one of them: "
-            "load_dataset(...).filter(labels=...)."
+            f"{either('load_dataset(...).filter(labels=...)', 'drivetrain data FOLDER --labels NAME --output NEW')}."
         )
 
 
