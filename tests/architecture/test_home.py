@@ -33,7 +33,8 @@ def test_what_a_test_leaves_in_the_home_is_found(lines: str, outcome: int, tmp_p
     place.mkdir()
     (place / "conftest.py").write_text(CONFTEST.read_text(encoding="utf-8"), encoding="utf-8")
     (place / "test_it.py").write_text(TIDY + lines, encoding="utf-8")
-    kept = {name: value for name, value in os.environ.items() if name != "HOME_OF_THE_TESTS"}
+    ours = ("HOME_OF_THE_TESTS", "PYTEST_XDIST_WORKER")  # by which a session knows that another one started it
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", place, place],
         env={**kept, "HOME": str(home), "REAL": str(home), "PYTHONDONTWRITEBYTECODE": "1"},

@@ -34,7 +34,8 @@ def quick_size(head: bytes, tail: bytes) -> tuple[int, int] | None:
         size = _png(head) if tail.endswith(b"IEND\xaeB`\x82") and b"eXIf" not in tail else None
     else:
         return None
-    if size is None or not 0 < size[0] * size[1] <= (Image.MAX_IMAGE_PIXELS or 0):
+    limit = Image.MAX_IMAGE_PIXELS  # None: another package has lifted the limit
+    if size is None or 0 in size or (limit is not None and size[0] * size[1] > limit):
         return None
     return size
 

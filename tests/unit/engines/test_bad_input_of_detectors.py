@@ -120,9 +120,8 @@ def test_labels_that_a_model_does_not_have_are_named(tmp_path: Path) -> None:
 def test_an_image_smaller_than_a_tile_is_looked_at_as_it_is(tmp_path: Path) -> None:
     assert len(Tiling(640).views((64, 64), whole=True)) == 1
     folder = _changed(tmp_path, lambda d: None)
-    assert (
-        "4 tiles of 640 px of 4 images are learned from: 4 with objects, 0 of 0 without." in _notes(folder, tile=640)[1]
-    )
+    told = "4 tiles of 640 px of 4 images are used for training: 4 with objects, 0 of 0 without."
+    assert told in _notes(folder, tile=640)[1]
 
 
 def test_a_model_of_another_task_than_the_annotations_is_refused(tmp_path: Path) -> None:
