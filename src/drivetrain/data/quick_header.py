@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from PIL import Image
+from drivetrain.images.file import is_too_large
 
 _ICC = b"ICC_PROFILE\0"
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -34,8 +34,7 @@ def quick_size(head: bytes, tail: bytes) -> tuple[int, int] | None:
         size = _png(head) if tail.endswith(b"IEND\xaeB`\x82") and b"eXIf" not in tail else None
     else:
         return None
-    limit = Image.MAX_IMAGE_PIXELS  # None: another package has lifted the limit
-    if size is None or 0 in size or (limit is not None and size[0] * size[1] > limit):
+    if size is None or 0 in size or is_too_large(size):
         return None
     return size
 

@@ -19,6 +19,7 @@ _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "__pycache__"})
 SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
 """The EXIF orientations of images that are stored sideways."""
 
+_MOST_PIXELS = 1024**3 // 4 // 3  # Pillow's own limit: a quarter of a gigabyte at three bytes each
 _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG = 256, 257
 _ERRORS = (OSError, SyntaxError, ValueError, EOFError, ImportError, Image.DecompressionBombError)
@@ -27,6 +28,14 @@ _ERRORS = (OSError, SyntaxError, ValueError, EOFError, ImportError, Image.Decomp
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or was left behind by an operating system or an editor."""
     return name.startswith(".") or name in _LITTER
+
+
+def is_too_large(size: tuple[int, int]) -> bool:
+    """Whether an image of this ``(height, width)`` has more pixels than Pillow opens without objecting.
+
+    Some packages lift Pillow's limit for the whole process; its usual limit holds then.
+    """
+    return size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or _MOST_PIXELS)
 
 
 class NoImage(Exception):

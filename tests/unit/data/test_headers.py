@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from drivetrain.data import quick_header
 from drivetrain.data.headers import MISSING, Header, read_header
 from drivetrain.data.quick_header import quick_size
 
@@ -96,9 +95,9 @@ def test_both_ways_give_the_same_header(name: str, tmp_path: Path, monkeypatch: 
 
 
 def test_images_that_pillow_calls_too_large_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quick_header.Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert quick_size(PLAIN["png"], PLAIN["png"][-64:]) is None
-    monkeypatch.setattr(quick_header.Image, "MAX_IMAGE_PIXELS", None)  # as some packages leave it
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as some packages leave it
     assert quick_size(PLAIN["png"], PLAIN["png"][-64:]) == SIZE
 
 

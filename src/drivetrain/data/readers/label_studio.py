@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from drivetrain.data.brush import decode_brush
 from drivetrain.data.damage import Damage, number, numbers
@@ -20,6 +19,7 @@ from drivetrain.data.readers.labelled_objects import UNNAMED, LabelledObjects, e
 from drivetrain.data.text import has_words
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataFormatError
+from drivetrain.images.file import is_too_large
 
 _GLANCES = 20  # files that are looked into: there is one, or one for each subset
 _DRAWN = ("annotations", "completions")  # the second was the name before 1.0
@@ -137,7 +137,7 @@ def _painted(value: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool
     """
     if value.get("format") != "rle" or not isinstance(value.get("rle"), list) or min(size) < 1:
         raise ValueError("no run lengths")
-    if size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+    if is_too_large(size):
         raise ValueError("too large")
     return decode_brush(value["rle"], size)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from drivetrain.data.damage import Damage, number, numbers
 from drivetrain.data.find_image import ImageFinder
@@ -21,7 +20,7 @@ from drivetrain.data.readers.labelled_objects import UNNAMED, LabelledObjects, e
 from drivetrain.data.text import has_words
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
-from drivetrain.images.file import NoImage, open_image
+from drivetrain.images.file import NoImage, is_too_large, open_image
 
 _GLANCES = 3
 
@@ -115,7 +114,7 @@ def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str, size: tupl
 
 def _pasted(text: Any, corner: tuple[float, float], size: tuple[int, int] | None) -> NDArray[np.bool_] | None:
     """The mask of the whole image out of that of a part, as PNG in base64, by the first pixel of the part."""
-    if not isinstance(text, str) or size is None or size[0] * size[1] > (Image.MAX_IMAGE_PIXELS or 0):
+    if not isinstance(text, str) or size is None or is_too_large(size):
         return None
     try:
         with open_image(io.BytesIO(base64.b64decode(text, validate=True))) as image:
