@@ -3,20 +3,18 @@
 # ruff: noqa: TID253 - loaded with the engines on PyTorch only
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from drivetrain.machine.resources import core_count
-from drivetrain.runtime.postprocess.base import Decoder
 from drivetrain.runtime.preprocess import preprocess
-from drivetrain.types import ImageSpec, Prediction
+from drivetrain.types import ImageSpec
 
 _Waiting = list[tuple[str, tuple[int, int], Future[NDArray[np.float32]]]]
 
@@ -60,21 +58,3 @@ def image_batches(
             if not following:
                 return
             waiting = following
-
-
-def decoded_batches(
-    batches: Iterable[ImageBatch],
-    ask: Callable[[torch.Tensor], Mapping[str, NDArray[Any]]],
-    decoder: Decoder,
-) -> Iterator[Prediction]:
-    """One prediction for each image.
-
-    Args:
-        batches: from :func:`image_batches`.
-        ask: from ``(B, 3, height, width)`` inputs to the outputs of the network by name, each with B first.
-        decoder: given the outputs of one image, still with a batch dimension of 1.
-    """
-    for batch in batches:
-        outputs = ask(batch.inputs)
-        for number, (path, size) in enumerate(zip(batch.paths, batch.sizes, strict=True)):
-            yield decoder.decode({name: values[number : number + 1] for name, values in outputs.items()}, size, path)

@@ -15,7 +15,7 @@ from drivetrain.engine.data import EngineData
 from drivetrain.engines.rfdetr import build, native, train
 from drivetrain.engines.rfdetr.checkpoint import read
 from drivetrain.engines.rfdetr.data import data_module
-from drivetrain.engines.rfdetr.predict import DeployedRFDETR, deploy, features, infer
+from drivetrain.engines.rfdetr.predict import deploy, features, infer
 from drivetrain.engines.rfdetr.quiet import contained, require_release
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
@@ -23,6 +23,7 @@ from drivetrain.engines.rfdetr.weights import set_labels
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError, UnsupportedOptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
+from drivetrain.torch_training.deployed import DeployedNetwork
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import run_callback
 from drivetrain.types import Metrics, Prediction, Sample, Task
@@ -51,7 +52,7 @@ class RFDETRFramework(Framework):
     special_options: ClassVar = ("ema", "backbone_learning_rate")
     kept_on_resume: ClassVar = ("learning_rate",)
     _detr: Any = None
-    _deployed: DeployedRFDETR | None = None
+    _deployed: DeployedNetwork | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
     _notes: Sequence[str] = ()
     _folder: tempfile.TemporaryDirectory[str] | None = None  # files that the last export needs

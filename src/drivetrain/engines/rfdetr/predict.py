@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,40 +14,14 @@ from numpy.typing import NDArray
 from drivetrain.engines.rfdetr.build import image_spec, names_of
 from drivetrain.engines.rfdetr.quiet import contained
 from drivetrain.engines.rfdetr.variants import task_of
-from drivetrain.errors import UnsupportedError
-from drivetrain.machine.device import choose_device
-from drivetrain.runtime.postprocess import make_decoder
-from drivetrain.torch_training.batches import decoded_batches, image_batches
-from drivetrain.torch_training.look_inside import Images, pooled_output, read_features
-from drivetrain.types import ImageSpec, Prediction, Task
+from drivetrain.torch_training.deployed import DeployedNetwork, deployed_features, infer_deployed
+from drivetrain.torch_training.look_inside import Images
+from drivetrain.types import Prediction, Task
 
 _BATCH_SIZE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class DeployedRFDETR:
-    """A model in the form in which it is deployed.
-
-    Attributes:
-        module: takes ``(B, 3, side, side) float32``, normalised, and returns a tuple of tensors.
-        spec: how an image becomes its input.
-        task: the task of the model.
-        label_names: the name of each label, by its number.
-        decoder: name of the decoder.
-        decoder_args: arguments of the decoder.
-        output_names: names of the outputs, in order.
-    """
-
-    module: torch.nn.Module
-    spec: ImageSpec
-    task: Task
-    label_names: tuple[str, ...]
-    decoder: str
-    decoder_args: dict[str, Any]
-    output_names: tuple[str, ...]
-
-
-def deploy(detr: Any) -> DeployedRFDETR:
+def deploy(detr: Any) -> DeployedNetwork:
     """A copy of the network as RF-DETR itself exports it."""
     names, task, spec = names_of(detr), task_of(detr.model_config), image_spec(detr)
     with contained(), torch.no_grad():
@@ -56,7 +29,7 @@ def deploy(detr: Any) -> DeployedRFDETR:
         outputs = int(module.class_embed.bias.shape[0])
         module.export()
     decoder, arguments, output_names = _decoding(detr.model_config, task, has_no_object=outputs > len(names))
-    return DeployedRFDETR(_ExportedOutputs(module), spec, task, names, decoder, arguments, output_names)
+    return DeployedNetwork(_ExportedOutputs(module), spec, task, names, decoder, arguments, output_names)
 
 
 def _decoding(config: Any, task: Task, *, has_no_object: bool) -> tuple[str, dict[str, Any], tuple[str, ...]]:
@@ -98,51 +71,29 @@ class _ExportedOutputs(torch.nn.Module):  # type: ignore[misc]  # the upstream c
 
 
 def infer(
-    deployed: DeployedRFDETR,
-    images: Iterable[tuple[str, NDArray[np.uint8]]],
-    *,
-    device: str,
-    batch_size: int | None,
-    confidence: float,
+    deployed: DeployedNetwork, images: Images, *, device: str, batch_size: int | None, confidence: float
 ) -> Iterator[Prediction]:
-    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order.
-
-    While the model works on a batch, threads prepare the next one.
-    """
-    place = choose_device(device)
-    module = deployed.module.to(place)
-    arguments = {**deployed.decoder_args, "confidence_threshold": confidence}
-    decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
-    batches = image_batches(images, deployed.spec, batch_size or _BATCH_SIZE)
-    yield from decoded_batches(batches, lambda inputs: _ask(module, inputs.to(place), deployed.output_names), decoder)
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order."""
+    return infer_deployed(
+        deployed,
+        images,
+        device=device,
+        batch_size=batch_size or _BATCH_SIZE,
+        decoder_args={**deployed.decoder_args, "confidence_threshold": confidence},
+        around=contained,
+    )
 
 
 def features(
-    deployed: DeployedRFDETR, images: Images, *, device: str, batch_size: int | None
+    deployed: DeployedNetwork, images: Images, *, device: str, batch_size: int | None
 ) -> Iterator[NDArray[np.float32]]:
-    """``(D,) float32`` of each image: the mean over the places of the deepest feature map of the backbone.
-
-    Args:
-        deployed: the model.
-        images: ``(path, (H, W, 3) uint8 RGB)``.
-        device: where to compute.
-        batch_size: images in a step.
-    """
-    place = choose_device(device)
-    module = deployed.module.to(place)
-    part = module.module.backbone[0]  # without the encoding of the places, which stands behind it
-
-    def ask(inputs: torch.Tensor) -> torch.Tensor:
-        with contained():
-            found = pooled_output(module, part, inputs)
-        if found is None:
-            raise UnsupportedError("The backbone of this RF-DETR gives no feature map.")
-        return found
-
-    yield from read_features(ask, images, spec=deployed.spec, place=place, batch_size=batch_size or _BATCH_SIZE)
-
-
-def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    with torch.inference_mode(), contained():
-        found = module(inputs)
-    return {name: value.float().cpu().numpy() for name, value in zip(names, found, strict=True)}
+    """``(D,) float32`` of each image: the mean over the places of the deepest feature map of the backbone."""
+    return deployed_features(
+        deployed,
+        deployed.module.module.backbone[0],  # without the encoding of the places, which stands behind it
+        images,
+        device=device,
+        batch_size=batch_size or _BATCH_SIZE,
+        missing="The backbone of this RF-DETR gives no feature map.",
+        around=contained,
+    )

@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from drivetrain.engines.ultralytics.containment import contained, ultralytics
-from drivetrain.engines.ultralytics.predict import DeployedYolo, deploy
+from drivetrain.engines.ultralytics.predict import deploy
 from drivetrain.export.source import ExportSource
+from drivetrain.torch_training.deployed import DeployedNetwork
 from drivetrain.types import Task
 from drivetrain.types.options import ExportFormat
 
@@ -48,7 +49,7 @@ def export_source(yolo: Any, format: ExportFormat) -> ExportSource:  # noqa: A00
     )
 
 
-def _model_info(deployed: DeployedYolo) -> dict[str, str]:
+def _model_info(deployed: DeployedNetwork) -> dict[str, str]:
     """ModelAPI's keys, if it has a class for these outputs."""
     if deployed.task not in _MODEL_TYPES or deployed.decoder_args.get("layout", "anchors") != "anchors":
         return {}
@@ -63,7 +64,7 @@ def _model_info(deployed: DeployedYolo) -> dict[str, str]:
     return info
 
 
-def _metadata(yolo: Any, deployed: DeployedYolo) -> str:
+def _metadata(yolo: Any, deployed: DeployedNetwork) -> str:
     """The metadata that Ultralytics' own loader reads from next to an IR."""
     head = yolo.model.model[-1]
     content: dict[str, Any] = {

@@ -18,11 +18,12 @@ from drivetrain.engines.ultralytics import build, native, train, train_args, val
 from drivetrain.engines.ultralytics.containment import contained
 from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
-from drivetrain.engines.ultralytics.predict import DeployedYolo, cells, deploy, features, infer
+from drivetrain.engines.ultralytics.predict import cells, deploy, features, infer
 from drivetrain.engines.ultralytics.states import RunCallback
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
+from drivetrain.torch_training.deployed import DeployedNetwork
 from drivetrain.types import Metrics, Prediction, Sample, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
 
@@ -51,7 +52,7 @@ class UltralyticsFramework(Framework):
     }
     kept_on_resume: ClassVar = ("learning_rate", "seed", "deterministic", "class_weights", "engine_args")
     _yolo: Any = None
-    _deployed: DeployedYolo | None = None
+    _deployed: DeployedNetwork | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
@@ -297,7 +298,7 @@ class UltralyticsFramework(Framework):
 
     # --- prediction --------------------------------------------------------------------------------------------------
 
-    def _deploy(self) -> DeployedYolo:
+    def _deploy(self) -> DeployedNetwork:
         if self._deployed is None or not self._is_entry:
             self._deployed = deploy(self.model)
         return self._deployed

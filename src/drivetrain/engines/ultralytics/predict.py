@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,12 +14,11 @@ from numpy.typing import NDArray
 
 from drivetrain.engines.ultralytics.build import TASKS, image_size_of, names_of
 from drivetrain.engines.ultralytics.containment import contained
-from drivetrain.errors import UnsupportedError
 from drivetrain.machine.device import choose_device
 from drivetrain.runtime.postprocess import make_decoder
-from drivetrain.torch_training.batches import decoded_batches, image_batches
 from drivetrain.torch_training.cell_network import CellNetwork
-from drivetrain.torch_training.look_inside import Images, pooled_output, read_cells, read_features
+from drivetrain.torch_training.deployed import DeployedNetwork, deployed_features, infer_deployed
+from drivetrain.torch_training.look_inside import Images, read_cells
 from drivetrain.types import ImageSpec, Prediction, Task
 from drivetrain.types.explanation import CellScores
 
@@ -35,30 +33,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class DeployedYolo:
-    """A model in the form in which it is deployed.
-
-    Attributes:
-        module: takes ``(B, 3, height, width) float32`` in 0..1 and returns a tensor or a tuple of tensors.
-        spec: how an image becomes its input.
-        task: the task of the model.
-        label_names: the name of each label, by its number.
-        decoder: name of the decoder.
-        decoder_args: arguments of the decoder.
-        output_names: names of the outputs, in order.
-    """
-
-    module: torch.nn.Module
-    spec: ImageSpec
-    task: Task
-    label_names: tuple[str, ...]
-    decoder: str
-    decoder_args: dict[str, Any]
-    output_names: tuple[str, ...]
-
-
-def deploy(yolo: Any) -> DeployedYolo:
+def deploy(yolo: Any) -> DeployedNetwork:
     """A copy of the model with its normalisations folded in and its head in export mode."""
     task, names = TASKS[yolo.task], names_of(yolo.model)
     with contained():
@@ -70,7 +45,7 @@ def deploy(yolo: Any) -> DeployedYolo:
         head.export, head.dynamic, head.format = True, False, None
     decoder, arguments, outputs = _decoding(head, task)
     spec = image_spec(task, image_size_of(yolo, DEFAULT_SIZE.get(yolo.task, 640)), stretched=_is_detr(head))
-    return DeployedYolo(_Outputs(module), spec, task, names, decoder, arguments, outputs)
+    return DeployedNetwork(_Outputs(module), spec, task, names, decoder, arguments, outputs)
 
 
 def image_spec(task: Task, side: int, *, stretched: bool) -> ImageSpec:
@@ -115,52 +90,34 @@ class _Outputs(torch.nn.Module):  # type: ignore[misc]  # the upstream class is 
 
 
 def infer(
-    deployed: DeployedYolo,
-    images: Iterable[tuple[str, NDArray[np.uint8]]],
-    *,
-    device: str,
-    batch_size: int | None,
-    confidence: float,
+    deployed: DeployedNetwork, images: Images, *, device: str, batch_size: int | None, confidence: float
 ) -> Iterator[Prediction]:
-    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order.
-
-    While the model works on a batch, threads prepare the next one.
-    """
-    place = choose_device(device)
-    module = deployed.module.to(place)
-    arguments = dict(deployed.decoder_args)
-    if deployed.decoder == "yolo":
-        arguments["confidence_threshold"] = confidence
-    decoder = make_decoder(deployed.decoder, arguments, deployed.label_names, deployed.spec)
-    batches = image_batches(images, deployed.spec, batch_size or _BATCH_SIZE)
-    yield from decoded_batches(batches, lambda inputs: _ask(module, inputs.to(place), deployed.output_names), decoder)
+    """One prediction for each ``(path, (H, W, 3) uint8 RGB)`` image, in order."""
+    more = {"confidence_threshold": confidence} if deployed.decoder == "yolo" else {}
+    return infer_deployed(
+        deployed,
+        images,
+        device=device,
+        batch_size=batch_size or _BATCH_SIZE,
+        decoder_args={**deployed.decoder_args, **more},
+    )
 
 
 def features(
-    deployed: DeployedYolo, images: Images, *, device: str, batch_size: int | None
+    deployed: DeployedNetwork, images: Images, *, device: str, batch_size: int | None
 ) -> Iterator[NDArray[np.float32]]:
-    """``(D,) float32`` of each image: the mean over the places of what the head is given, as ``YOLO.embed`` gives it.
-
-    Args:
-        deployed: the model.
-        images: ``(path, (H, W, 3) uint8 RGB)``.
-        device: where to compute.
-        batch_size: images in a step.
-    """
-    place = choose_device(device)
-    module = deployed.module.to(place)
-    part = module.module.model[-2]
-
-    def ask(inputs: torch.Tensor) -> torch.Tensor:
-        found = pooled_output(module, part, inputs)
-        if found is None:
-            raise UnsupportedError("What stands before the head of this model of Ultralytics gives no feature map.")
-        return found
-
-    yield from read_features(ask, images, spec=deployed.spec, place=place, batch_size=batch_size or _BATCH_SIZE)
+    """``(D,) float32`` of each image: the mean over the places of what the head is given, as of ``YOLO.embed``."""
+    return deployed_features(
+        deployed,
+        deployed.module.module.model[-2],
+        images,
+        device=device,
+        batch_size=batch_size or _BATCH_SIZE,
+        missing="What stands before the head of this model of Ultralytics gives no feature map.",
+    )
 
 
-def cells(deployed: DeployedYolo, *, device: str, name: str) -> Callable[[Images], Iterator[CellScores]]:
+def cells(deployed: DeployedNetwork, *, device: str, name: str) -> Callable[[Images], Iterator[CellScores]]:
     """What asks a classifier about images and the cells of its last feature map.
 
     Args:
@@ -183,10 +140,3 @@ def cells(deployed: DeployedYolo, *, device: str, name: str) -> Callable[[Images
         decode=lambda row, size, path: decoder.decode({output: row[None]}, size, path),
         is_probability=True,
     )
-
-
-def _ask(module: torch.nn.Module, inputs: torch.Tensor, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    with torch.inference_mode():
-        found = module(inputs)
-    values = found if isinstance(found, tuple) else (found,)
-    return {name: value.float().cpu().numpy() for name, value in zip(names, values, strict=True)}
