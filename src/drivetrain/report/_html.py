@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import io
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivetrain.machine import files
 from drivetrain.report._sorting import SCRIPT
 from drivetrain.report._style import STYLE
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def text(value: object) -> str:
@@ -32,6 +38,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, sortable: boo
     )
     kind = ' class="sortable"' if sortable else ""
     return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def fact_list(values: Mapping[str, object]) -> str:
+    """Names and values in a row, below the headline of a page; those that are ``None`` are left out."""
+    known = {name: value for name, value in values.items() if value is not None}
+    items = "".join(f"<li><span>{text(name)}</span> <b>{text(value)}</b></li>" for name, value in known.items())
+    return f'<ul class="facts">{items}</ul>'
+
+
+def picture_uri(image: Image.Image, quality: int) -> str:
+    """A picture as a data URI of a JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return jpeg_uri(buffer.getvalue())
+
+
+def jpeg_uri(data: bytes) -> str:
+    """A JPEG as a data URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence[str]) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.report._html import section, table, text, write_page
+from drivetrain.report._html import fact_list, picture_uri, section, table, text, write_page
 from drivetrain.report._scatter import scatter_chart
 from drivetrain.report.tables import ABSENT, number
 from drivetrain.types.comparison import ComparedModel, Comparison
@@ -93,15 +91,16 @@ def _licence(licences: Mapping[str, str]) -> str:
 
 
 def _summary(comparison: Comparison) -> str:
-    facts = {
-        "task": comparison.task.value,
-        "models": len(comparison.models),
-        "test images": comparison.images,
-        "ranked by": comparison.metric,
-        "budget": None if comparison.budget is None else f"{comparison.budget:g} s of training",
-    }
-    items = "".join(f"<li><span>{text(k)}</span> <b>{text(v)}</b></li>" for k, v in facts.items() if v is not None)
-    return f'<ul class="facts">{items}</ul>'
+    budget = comparison.budget
+    return fact_list(
+        {
+            "task": comparison.task.value,
+            "models": len(comparison.models),
+            "test images": comparison.images,
+            "ranked by": comparison.metric,
+            "budget": None if budget is None else f"{budget:g} s of training",
+        }
+    )
 
 
 def _table(comparison: Comparison) -> str:
@@ -180,9 +179,7 @@ def _data_uri(picture: NDArray[np.uint8]) -> str:
 
     image = Image.fromarray(picture)
     image.thumbnail((_WIDTH, 2 * _WIDTH))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return picture_uri(image, quality=88)
 
 
 def _failures(comparison: Comparison) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from drivetrain.errors import DataError, OptionError
 from drivetrain.images.frames import FrameReader
 from drivetrain.machine import files
-from drivetrain.report._html import section, table, text, write_page
+from drivetrain.report._html import fact_list, picture_uri, section, table, text, write_page
 from drivetrain.report.annotated import annotation_of, marked
 from drivetrain.report.drawing import draw
 from drivetrain.types import Sample
@@ -78,16 +76,15 @@ def save_findings(findings: DataFindings, path: Path) -> Path:
 
 
 def _summary(findings: DataFindings) -> str:
-    facts = findings.statistics
+    known = findings.statistics
     shown = {
-        "format": facts.get("format"),
-        "task": facts.get("task"),
+        "format": known.get("format"),
+        "task": known.get("task"),
         "images": findings.images,
-        **facts.get("subsets", {}),
-        "labels": len(facts.get("label_names", ())) or None,
+        **known.get("subsets", {}),
+        "labels": len(known.get("label_names", ())) or None,
     }
-    items = "".join(f"<li><span>{text(k)}</span> <b>{text(v)}</b></li>" for k, v in shown.items() if v is not None)
-    return f'<ul class="facts">{items}</ul>'
+    return fact_list(shown)
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
@@ -197,11 +194,8 @@ def _figure(picture: NDArray[np.uint8], said: str) -> str:
     image = Image.fromarray(picture)
     if image.width > _WIDTH:
         image = image.resize((_WIDTH, max(1, round(image.height * _WIDTH / image.width))), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return (
-        f'<figure><img src="data:image/jpeg;base64,{data}" alt="{text(said)}" loading="lazy"/>'
+        f'<figure><img src="{picture_uri(image, quality=85)}" alt="{text(said)}" loading="lazy"/>'
         f"<figcaption>{text(said)}</figcaption></figure>"
     )
 

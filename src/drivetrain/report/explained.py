@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Iterable, Iterator
 from html import escape
@@ -16,6 +15,7 @@ from drivetrain.errors import DataError, DrivetrainError
 from drivetrain.images.frames import FrameReader
 from drivetrain.machine import files
 from drivetrain.report._canvas import BAD, Canvas, colour_of, strip
+from drivetrain.report._html import jpeg_uri
 from drivetrain.report.drawing import beside, image_of, lay_heat
 from drivetrain.report.notebook import encoded
 from drivetrain.report.save import SUFFIXES, picture_files, write_picture
@@ -125,8 +125,7 @@ def _figure(item: Explanation, frames: FrameReader) -> str:
         picture = draw_explanation(item, frames=frames)
     except DrivetrainError as error:
         return f"<figure><figcaption>{caption}<br>no picture: {escape(str(error))}</figcaption></figure>"
-    data = base64.b64encode(encoded(picture, _WIDTH)).decode("ascii")
-    image = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(item.what)}" style="max-width:100%">'
+    image = f'<img src="{jpeg_uri(encoded(picture, _WIDTH))}" alt="{escape(item.what)}" style="max-width:100%">'
     return (
         '<figure style="margin:0 12px 12px 0;display:inline-block;vertical-align:top;max-width:100%">'
         f"{image}<figcaption>{caption}</figcaption></figure>"

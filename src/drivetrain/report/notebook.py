@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
 import io
 import os
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DrivetrainError, UnsupportedError, either
 from drivetrain.images.frames import FrameReader
+from drivetrain.report._html import jpeg_uri
 from drivetrain.report.answers import draw_prediction, draw_predictions, sheet
 from drivetrain.report.drawing import draw, image_of
 from drivetrain.types import Prediction, Predictions, Task
@@ -128,8 +128,7 @@ def _figure(item: Prediction, number: int, frames: FrameReader, *, width: int, t
     except DrivetrainError as error:
         caption += f"<br>no picture: {escape(str(error))}"
         return f'<figure style="{_FIGURE}"><figcaption style="{style}">{caption}</figcaption></figure>'
-    data = base64.b64encode(encoded(picture, width)).decode("ascii")
-    image = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(summary_of(item))}" style="max-width:100%">'
+    image = f'<img src="{jpeg_uri(encoded(picture, width))}" alt="{escape(summary_of(item))}" style="max-width:100%">'
     return f'<figure style="{_FIGURE}">{image}<figcaption style="{style}">{caption}</figcaption></figure>'
 
 

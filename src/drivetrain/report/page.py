@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from drivetrain.errors import DataNotFoundError, ImageError
 from drivetrain.report._charts import charts_of, line_chart
-from drivetrain.report._html import section, table, text, write_page
+from drivetrain.report._html import picture_uri, section, table, text, write_page
 from drivetrain.report.tables import ABSENT, class_rows, number, threshold_rows
 from drivetrain.types import EpochRecord, Metrics, ParityReport
 
@@ -231,9 +229,7 @@ def _embedded(picture: Path) -> str:
         raise ImageError(f"the picture {str(picture)!r} cannot be read: {error}.") from error
     if small.width > _PICTURE_WIDTH:
         small = small.resize((_PICTURE_WIDTH, max(1, round(small.height * _PICTURE_WIDTH / small.width))))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return picture_uri(small, quality=88)
 
 
 def _record(run: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.report._charts import line_chart
-from drivetrain.report._html import section, table, text, write_page
+from drivetrain.report._html import fact_list, section, table, text, write_page
 from drivetrain.report.tables import ABSENT, number
 from drivetrain.types.results import TrialRecord, TuneResult, lower_is_better
 
@@ -26,14 +26,13 @@ def write_tuning_report(path: Path, result: TuneResult, *, definition: Mapping[s
         The file.
     """
     model = definition.get("model")
-    facts = "".join(
-        f"<li><span>{text(name)}</span> <b>{text(value)}</b></li>"
-        for name, value in (
-            ("best", f"{result.metric} {number(result.value)}"),
-            ("trials", len(result.trials)),
-            ("pruned", result.count("pruned")),
-            ("failed", result.count("failed") + result.count("out of memory")),
-        )
+    summary = fact_list(
+        {
+            "best": f"{result.metric} {number(result.value)}",
+            "trials": len(result.trials),
+            "pruned": result.count("pruned"),
+            "failed": result.count("failed") + result.count("out of memory"),
+        }
     )
     sections = [
         section("Best values", table(["option", "value"], [[name, str(value)] for name, value in result.best.items()])),
@@ -42,7 +41,7 @@ def write_tuning_report(path: Path, result: TuneResult, *, definition: Mapping[s
         section("Trials", f'<div class="tall">{_trials(result)}</div>'),
         section("Search", table(["name", "value"], [[name, str(value)] for name, value in definition.items()])),
     ]
-    return write_page(path, title=f"Search of {model}", summary=f'<ul class="facts">{facts}</ul>', sections=sections)
+    return write_page(path, title=f"Search of {model}", summary=summary, sections=sections)
 
 
 def _history(result: TuneResult) -> str:
