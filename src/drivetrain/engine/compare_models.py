@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -210,10 +209,9 @@ def _require_known(names: Sequence[str]) -> dict[str, str]:
 def _folder(work_dir: str | Path | None, dataset: Dataset) -> Path:
     if work_dir is not None:
         return Path(work_dir).expanduser().absolute()
-    from drivetrain.runs.run import file_name
+    from drivetrain.runs.run import default_work_dir
 
-    name = file_name(Path(dataset.source).name or "data")
-    return (Path("runs") / f"compare-{name}-{time.strftime('%Y%m%d-%H%M%S')}").absolute()
+    return default_work_dir("compare", Path(dataset.source).name or "data")
 
 
 def _begin(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +66,11 @@ def report_test(engine: EngineState, metrics: Metrics, about: Mapping[str, Any])
     if not os.access(directory, os.W_OK):
         engine.progress.note(f"The test is not in the report: {str(directory)!r} cannot be written.")
         return
+    from drivetrain.runs.run import time_stamp
+
     about = {**about, "checkpoint": loaded.name}
     earlier = [item for item in _read(directory) if item.get("about") != about]
-    found = {"about": about, "measured": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **_as_plain(metrics)}
+    found = {"about": about, "measured": time_stamp(), **_as_plain(metrics)}
     try:
         files.write_json(directory / TESTS, {"tests": [*earlier, found][-_MOST_TESTS:]})
         _write(directory, run.content)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import OptionError, near
+from drivetrain.images.matching import overlaps
 from drivetrain.types import ParityReport, Prediction, Predictions, Task
 
 DEFAULT_TOLERANCE: dict[str, float] = {
@@ -217,13 +218,8 @@ def _extent(prediction: Prediction) -> NDArray[Any] | None:
 def box_iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
     """``(N, M)`` intersection over union of ``(N, 4)`` and ``(M, 4)`` xyxy boxes; 1 for equal boxes without area."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    overlap = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    union = areas[0][:, None] + areas[1][None, :] - overlap
     equal = np.abs(first[:, None] - second[None]).max(axis=2, initial=0.0) < 1e-3
-    return np.where(equal, 1.0, overlap / np.maximum(union, 1e-12))
+    return np.where(equal, 1.0, overlaps(first, second))
 
 
 def _largest(first: Any, second: Any, columns: int | None = None) -> float:

@@ -11,8 +11,8 @@ def overlaps(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArr
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     shared = np.maximum(high - low, 0).prod(axis=2)
-    areas = (first[:, 2:] - first[:, :2]).prod(axis=1)[:, None] + (second[:, 2:] - second[:, :2]).prod(axis=1)[None]
-    return np.asarray(shared / np.maximum(areas - shared, 1e-9), np.float64)
+    areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1) for boxes in (first, second)]
+    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9), np.float64)
 
 
 def best_pairs(gains: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

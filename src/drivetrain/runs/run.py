@@ -186,7 +186,7 @@ class Run:
         self._found = frozenset(path.name for path in self.directory.iterdir())
         self.earlier = self.record
         before = self.earlier.get("tracking") or {}
-        parts = [*self.record.get("parts", []), {"started": _now(), "command": sys.argv}]
+        parts = [*self.record.get("parts", []), {"started": time_stamp(), "command": sys.argv}]
         self.record = {
             **{name: value for name, value in self.earlier.items() if name not in _OF_ONE_PART},
             "schema": _SCHEMA,
@@ -286,7 +286,7 @@ class Run:
 
     def _complete(self, status: str, values: Mapping[str, Any]) -> None:
         """Write the end of the run into its record; for a failed run, an error here must not hide the original one."""
-        self.record["parts"][-1].update({"ended": _now(), "status": status})
+        self.record["parts"][-1].update({"ended": time_stamp(), "status": status})
         try:
             self.update(status=status, notes=self.notes, **values)
             if self.trackers:
@@ -333,5 +333,6 @@ def _lock(handle: int) -> None:
     return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _now() -> str:
+def time_stamp() -> str:
+    """The time now, to the second, as it stands in records."""
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.images.matching import overlaps
 from drivetrain.types import Prediction, Sample
 from drivetrain.types.data_findings import DataFinding
 
@@ -67,20 +68,11 @@ def _compared(sample: Sample, answer: Prediction, label_names: Sequence[str]) ->
     given = [] if answer.labels is None else answer.labels.tolist()
     labels = np.array([numbers.get(answer.name_of(label), -1) for label in given], np.int64)
     scores = np.ones(count, np.float32) if answer.scores is None else answer.scores
-    return _Compared(sample, boxes, labels, scores, overlaps(_boxes(sample), boxes))
+    return _Compared(sample, boxes, labels, scores, overlaps(_boxes(sample), boxes).astype(np.float32))
 
 
 def _boxes(sample: Sample) -> NDArray[np.float32]:
     return np.zeros((0, 4), np.float32) if sample.boxes is None else sample.boxes
-
-
-def overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """``(N, M)`` intersection over union of boxes."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.maximum(high - low, 0).prod(axis=2)
-    areas = [np.maximum(boxes[:, 2:] - boxes[:, :2], 0).prod(axis=1) for boxes in (first, second)]
-    return np.asarray(common / np.maximum(areas[0][:, None] + areas[1][None] - common, 1e-9), np.float32)
 
 
 def _habits(images: Sequence[_Compared], count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
