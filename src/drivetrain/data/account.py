@@ -69,11 +69,11 @@ def _orphans(tree: Tree, parsed: Parsed) -> list[str]:
 
     Files are named after images where most of those with their suffix in their folder are.
     """
+    if parsed.format == "yolo":  # which tells them by itself
+        return []
     known = {os.path.splitext(os.path.basename(record.path))[0] for record in parsed.records}  # noqa: PTH119, PTH122
     told = {path for path, _ in parsed.skipped}
     alone: list[str] = []
-    if parsed.format == "yolo":  # which tells them by itself
-        return []
     for folder, names in tree.by_folder.items():
         for suffix in _ANNOTATIONS:
             files = [name for name in names if name.lower().endswith(suffix)]

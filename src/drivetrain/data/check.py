@@ -141,6 +141,8 @@ def _turn(parsed: Parsed, headers: Sequence[Header]) -> None:
 
 def _note_shared(parsed: Parsed) -> None:
     """Note images that have the same file in several subsets."""
+    if len({record.subset for record in parsed.records}) == 1:
+        return
     subsets: dict[str, set[str]] = {}
     for record in parsed.records:
         subsets.setdefault(record.path, set()).add(record.subset)

@@ -24,7 +24,9 @@ class ImageFinder:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._last: tuple[Path, str] | None = None  # and its name below the root, with a slash
+        self._base: Path | None = None  # where the last image was found
+        self._near = ""  # its name below the root, with a slash
+        self._likely: Sequence[Path] | None = None  # the folders among which it was
 
     def find(self, written: str, bases: Sequence[Path]) -> str:
         """The absolute path of an image.
@@ -37,13 +39,14 @@ class ImageFinder:
             The path; if there is no such file, where it was expected first.
         """
         name = written.replace("\\", "/")
-        if self._last is not None and self._last[0] in bases and (near := f"{self._last[1]}{name}") in self._tree.files:
+        likely = bases is self._likely or self._base in bases
+        if likely and (near := f"{self._near}{name}") in self._tree.files:
             return self._tree.absolute(near)
         if Path(name).is_absolute() and self._tree.exists(name):
             return str(Path(name))
         for base in bases:
             if self._tree.exists(candidate := _join(base, name)):
-                self._remember(base)
+                self._remember(base, bases)
                 return candidate
         for tail in tails(name):
             for base in bases:
@@ -69,12 +72,11 @@ class ImageFinder:
                 return path
         return None
 
-    def _remember(self, base: Path) -> None:
-        """The folder where the next image is looked for first."""
-        if base == self._tree.root:
-            self._last = (base, "")
-        elif (below := self._tree.relative(base)) is not None:
-            self._last = (base, f"{below}/")
+    def _remember(self, base: Path, bases: Sequence[Path]) -> None:
+        """Look for the next image in this folder first."""
+        below = "" if base == self._tree.root else self._tree.relative(base)
+        if below is not None:
+            self._base, self._near, self._likely = base, f"{below}/" if below else "", bases
 
     def find_stem(self, stem: str, folders: Sequence[str]) -> str | None:
         """The absolute path of the image with this name without suffix in one of the folders of the tree."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import SEEK_END, FileIO
 
 from PIL import Image
 
@@ -16,6 +16,7 @@ from drivetrain.images.file import NoImage, orientation_of, reading, stored_size
 _CHUNK = 256
 _HEAD = 8192
 _TAIL = 4096
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 _MARKS = frozenset({"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"})
 MISSING = "does not exist"
@@ -56,11 +57,9 @@ def read_header(path: str) -> Header | str:
     A file without the end mark of its format is decoded once to see whether it is complete.
     """
     try:
-        with open(path, "rb", buffering=0) as file, reading(path):  # noqa: PTH123 - faster; called for each image
-            head = file.read(_HEAD)
-            length, tail = _tail(file, head)
-            if (size := quick_size(head, tail)) is not None:
-                return Header(size, 1, (length, zlib.crc32(tail)))
+        length, head, tail = _ends(path)
+        if (size := quick_size(head, tail)) is not None:
+            return Header(size, 1, (length, zlib.crc32(tail)))
         with open(path, "rb") as file, reading(path):  # noqa: PTH123
             image = Image.open(file)
             width, height = stored_size(image)
@@ -84,10 +83,18 @@ def _orientation(image: Image.Image, tail: bytes) -> int:
     return orientation_of(image)
 
 
-def _tail(file: FileIO, head: bytes) -> tuple[int, bytes]:
-    """The length of the file and its last bytes; a small file has been read completely with its head."""
-    if len(head) < _HEAD:
-        return len(head), head[-_TAIL:]
-    length = file.seek(0, SEEK_END)
-    file.seek(max(length - _TAIL, 0))
-    return length, file.read()
+def _ends(path: str) -> tuple[int, bytes, bytes]:
+    """The length of a file, its first bytes and its last; a small file has been read completely with its head.
+
+    Called for each image: a descriptor is a third faster than a file object.
+    """
+    file = os.open(path, _READ)
+    try:
+        head = os.read(file, _HEAD)
+        if len(head) < _HEAD:
+            return len(head), head, head[-_TAIL:]
+        length = os.lseek(file, 0, os.SEEK_END)
+        os.lseek(file, max(length - _TAIL, 0), os.SEEK_SET)
+        return length, head, os.read(file, _TAIL)
+    finally:
+        os.close(file)

@@ -21,6 +21,7 @@ from drivetrain.data.readers import FILE_SUFFIXES
 from drivetrain.data.table import build_table
 from drivetrain.data.tree import Tree, fingerprint_of, is_text
 from drivetrain.errors import DataError, DataFormatError, DataNotFoundError, OptionError, near
+from drivetrain.machine.collector import paused_collector
 from drivetrain.types import Task
 from drivetrain.types.options import check_seed
 
@@ -98,7 +99,8 @@ def load_dataset(
         allow_pickle=allow_pickle,
         format=format or "",
     )
-    data = _loaded(source, request, cache=cache)
+    with paused_collector():
+        data = _loaded(source, request, cache=cache)
     if wanted is not None:
         data = data.with_task(wanted)
     return data if shares is None else data.split(shares["train"], shares["val"], shares["test"], seed)
@@ -206,7 +208,8 @@ def _fingerprint(state: str, outside: Sequence[str], options: Mapping[str, Any])
 
 def _outside(tree: Tree, parsed: Parsed) -> list[str]:
     """The folders and files outside the tree that the records depend on."""
-    folders = {os.path.dirname(path) for record in parsed.records for path in (record.path, record.mask_path) if path}  # noqa: PTH120
+    used = (path for record in parsed.records for path in (record.path, record.mask_path) if path)
+    folders = {path[: path.rfind(os.sep)] or os.sep for path in used}
     paths = {*folders, *(str(path) for path in parsed.watched)}
     return sorted(path for path in paths if path != str(tree.root) and tree.relative(path) is None)
 

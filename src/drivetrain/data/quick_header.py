@@ -41,21 +41,24 @@ def quick_size(head: bytes, tail: bytes) -> tuple[int, int] | None:
 
 def _jpeg(head: bytes) -> tuple[int, int] | None:
     """Read marker by marker until the scan begins."""
-    size, place = None, 2
-    while place + 10 <= len(head) and head[place] == 0xFF:
-        marker, length = head[place + 1], int.from_bytes(head[place + 2 : place + 4], "big")
-        content = head[place + 4 : place + 2 + length]
-        if length < 2 or len(content) != length - 2:
+    size, place, count = None, 2, len(head)
+    while place + 10 <= count and head[place] == 0xFF:
+        marker, end = head[place + 1], place + 2 + (head[place + 2] << 8 | head[place + 3])
+        if not place + 4 <= end <= count:
             return None
+        if marker in _SKIPPED_MARKERS:
+            place = end
+            continue
+        content = head[place + 4 : end]
         if marker in _SIZES:
-            if size is not None or length < 8 or content[0] != 8 or content[5] not in (1, 3, 4):
+            if size is not None or len(content) < 6 or content[0] != 8 or content[5] not in (1, 3, 4):
                 return None
             size = struct.unpack_from(">HH", content, 1)
         elif marker == _SCAN:
             return size
         elif not _is_known(marker, content):
             return None
-        place += 2 + length
+        place = end
     return None
 
 
@@ -63,7 +66,7 @@ def _is_known(marker: int, content: bytes) -> bool:
     """Whether a segment may be skipped: Pillow would accept it, and it does not turn the image."""
     if marker == _QUANTISATION:
         return len(content) % _TABLE == 0 and all(number < 16 for number in content[::_TABLE])
-    return marker in _SKIPPED_MARKERS or (marker == _PROFILE and content.startswith(_ICC))
+    return marker == _PROFILE and content.startswith(_ICC)
 
 
 def _png(head: bytes) -> tuple[int, int] | None:
