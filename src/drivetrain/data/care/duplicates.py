@@ -111,6 +111,8 @@ def _pairs(pictures: Pictures, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.in
         while len(members):
             leader, rest = members[:1], members[1:]
             leaders.append(leader)
+            if not len(rest):
+                break
             alike = _alike(pictures, np.repeat(leader, len(rest)), rest)
             pairs.append(np.stack([np.repeat(leader, alike.sum()), rest[alike]], axis=1))
             members = rest[~alike]

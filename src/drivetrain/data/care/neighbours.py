@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 _BLOCK = 16_000_000  # distances at a time
 _COMPONENTS = 64
 _FIT_ON = 20_000
+_GROUP = 16  # columns that are looked through together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +51,34 @@ def nearest(points: NDArray[np.float32], count: int) -> Neighbours:
     if count < 1:
         return Neighbours(rows, squares)
     lengths = np.einsum("ij,ij->i", points, points)
+    doubled = (-2 * points).T
     step = max(1, _BLOCK // total)
     for start in range(0, total, step):
         part = slice(start, min(start + step, total))
-        found = lengths[None] - 2 * (points[part] @ points.T) + lengths[part, None]
+        found = points[part] @ doubled
+        found += lengths
         found[np.arange(len(found)), np.arange(part.start, part.stop)] = np.inf
-        near = np.argpartition(found, count - 1, axis=1)[:, :count]
+        near = _least(found, count)
         values = np.take_along_axis(found, near, axis=1)
         order = np.argsort(values, axis=1, kind="stable")
         rows[part] = np.take_along_axis(near, order, axis=1)
-        squares[part] = np.take_along_axis(values, order, axis=1)
+        squares[part] = np.take_along_axis(values, order, axis=1) + lengths[part, None]
     return Neighbours(rows, np.sqrt(np.maximum(squares, 0)))
+
+
+def _least(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """``(n, count)`` the columns with the least values of each row, in any order.
+
+    They lie in the ``count`` groups of columns whose least values are the least, so only these are looked through.
+    """
+    columns = values.shape[1]
+    width = columns // _GROUP
+    if width <= 2 * count:
+        return np.argpartition(values, count - 1, axis=1)[:, :count]
+    grouped = values[:, : width * _GROUP].reshape(len(values), _GROUP, width).min(axis=1)
+    groups = np.argpartition(grouped, count - 1, axis=1)[:, :count]
+    within = (groups[:, None, :] + width * np.arange(_GROUP)[None, :, None]).reshape(len(values), -1)
+    rest = np.broadcast_to(np.arange(width * _GROUP, columns), (len(values), columns - width * _GROUP))
+    candidates = np.concatenate([within, rest], axis=1)
+    least = np.argpartition(np.take_along_axis(values, candidates, axis=1), count - 1, axis=1)[:, :count]
+    return np.take_along_axis(candidates, least, axis=1)
