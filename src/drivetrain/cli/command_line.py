@@ -98,7 +98,9 @@ def _add(parser: WordParser, parameter: inspect.Parameter, hint: Any, text: str)
     if parameter.default not in (parameter.empty, None, False, ""):
         text += f" Default: {parameter.default}."
     if parameter.kind is parameter.KEYWORD_ONLY:
-        if hint is not bool:
+        if parameter.default is parameter.empty:
+            options["required"] = True
+        elif hint is not bool:
             options["default"] = parameter.default
         return parser.add_argument(f"--{parameter.name}", help=text, **options)
     if parameter.default is not parameter.empty:
@@ -115,8 +117,12 @@ def _how_to_read(hint: Any) -> dict[str, Any]:
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
     if get_origin(hint) is not None:
-        return {"nargs": "+", "type": get_args(hint)[0]}
-    return {"type": _path if hint is Path else hint}
+        return {"nargs": "+", "type": _one_word(get_args(hint)[0])}
+    return {"type": _one_word(hint)}
+
+
+def _one_word(hint: Any) -> Any:
+    return _path if hint is Path else hint
 
 
 def _path(text: str) -> Path:

@@ -167,6 +167,30 @@ def data_check(
     return check_pictures(path, reading, asking, html=html, limit=limit)
 
 
+def data_merge(
+    paths: Sequence[Path],
+    *,
+    output: Path,
+    output_format: DataOutputFormat,
+    format: str | None = None,  # noqa: A002  (the field's word)
+    task: str | None = None,
+    save_media: bool = False,
+) -> Answer:
+    """Join data sets, such as the answers of several shards, into one; labels are matched by name.
+
+    Args:
+        paths: folders, files or archives in any format.
+        output: a new folder to write the data set to.
+        output_format: the format to write it in.
+        format: the format to read them as; detected by default.
+        task: the task that the annotations are for.
+        save_media: copy the images to the output instead of linking to them.
+    """
+    from drivetrain.cli.data import merge
+
+    return merge(paths, output, output_format, reading={"format": format, "task": task}, save_media=save_media)
+
+
 def data_cache(*, clear: bool = False, max_size: float | None = None, max_age: float | None = None) -> Answer:
     """List what data sets have left in the cache, with sizes and ages; or remove it.
 

@@ -49,8 +49,8 @@ def look_at(
 
     if (output is None) != (output_format is None) or (save_media and output is None):
         raise OptionError("output, output_format and save_media go together: --output FOLDER --output_format coco.")
-    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise DataError(f"--output {output} already has something in it. Name a folder that does not exist yet.")
+    if output is not None:
+        _require_room(output)
     require_page(html)
     data = chosen(load_dataset(path, **options), **choice)
     facts = {"kind": "dataset", "path": path, **describe(data), "problems": problems_of(data)}
@@ -59,6 +59,54 @@ def look_at(
     if output is not None and output_format is not None:
         facts["output"] = data.export(output, output_format, save_media=save_media)
     return Answer(facts, lambda page: _tell(page, data, facts))
+
+
+def merge(
+    paths: Sequence[Path], output: Path, output_format: str, *, reading: Mapping[str, Any], save_media: bool
+) -> Answer:
+    """Write several data sets as one.
+
+    Args:
+        paths: of the data sets.
+        output: a folder that does not exist yet, or is empty.
+        output_format: the format to write in.
+        reading: options of :func:`drivetrain.load_dataset` for each.
+        save_media: copy the images.
+
+    Raises:
+        OptionError: there is only one data set.
+        DataError: one cannot be read, they are for different tasks, or the output holds something.
+    """
+    from drivetrain.data import load_dataset
+
+    if len(paths) < 2:
+        raise OptionError(f"Give at least two data sets to merge; drivetrain data {paths[0]} converts one.")
+    _require_room(output)
+    first, *others = (load_dataset(path, **reading) for path in paths)
+    data = first.merge(*others)
+    facts = {
+        "kind": "data_merge",
+        "paths": list(paths),
+        "images": len(data),
+        "of_each": [len(part) for part in (first, *others)],
+        "labels": list(data.label_names),
+        "notes": list(data.notes),
+        "output": data.export(output, output_format, save_media=save_media),
+    }
+    return Answer(facts, lambda page: _tell_merged(page, facts))
+
+
+def _tell_merged(page: Page, facts: Mapping[str, Any]) -> None:
+    page.table(("merged", "images"), list(zip(map(str, facts["paths"]), facts["of_each"], strict=True)))
+    page.line(f"images    {facts['images']}, of {len(facts['labels'])} labels")
+    for note in facts["notes"]:
+        page.line(f"note: {note}")
+    _tell_written(page, facts)
+
+
+def _require_room(output: Path) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise DataError(f"--output {output} already has something in it. Name a folder that does not exist yet.")
 
 
 def chosen(

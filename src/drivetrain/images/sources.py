@@ -167,7 +167,9 @@ def _chain(first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem
 
 
 def _expand(source: Any) -> Iterator[SourceItem]:
-    if isinstance(source, (str, Path)):
+    if isinstance(source, SourceItem):
+        yield source
+    elif isinstance(source, (str, Path)):
         yield from _expand_path(source)
     elif isinstance(source, np.ndarray) or _is_tensor(source):
         pixels = source if isinstance(source, np.ndarray) else _pixels_of(source)

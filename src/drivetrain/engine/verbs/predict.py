@@ -36,6 +36,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 def _check_values(given: Mapping[str, Any]) -> None:
     check_at_least("batch_size", given["batch_size"], 1)
     check_tiles(given["tile"])
+    _check_shard(given["shard"], given["track"])
     check_tracks(given["track"], given["source"])
     check_share("confidence", given["confidence"])
     output, output_format = given["output"], given["output_format"]
@@ -43,6 +44,19 @@ def _check_values(given: Mapping[str, Any]) -> None:
         asked = "save_media=True" if output_format is None else f"output_format={output_format!r}"
         raise OptionError(f"{asked} needs a file or folder to write to, such as output='answers.json'.")
     _check_output(output, output_format, given["save_media"], None)
+
+
+def _check_shard(shard: str | None, track: Track | None) -> None:
+    if shard is None:
+        return
+    from drivetrain.images.shard import Shard
+
+    Shard.parse(shard)
+    if track is not None:
+        raise UnsupportedOptionError(
+            f"shard={shard!r} cannot be honoured: track={track!r} follows objects through all frames of a video. Leave "
+            "one of them out, or give each process other videos."
+        )
 
 
 def _check_task(confidence: float | None, task: Task) -> None:
@@ -62,6 +76,7 @@ def predict(
     sensitivity: float | None = None,
     tile: Tile | None = None,
     track: Track | None = None,
+    shard: str | None = None,
     strict: bool = False,
     save_images: bool = False,
     output: str | Path | None = None,
@@ -83,6 +98,8 @@ def predict(
             objects in the training data. Objects are also searched for in the whole image.
         track: give each object of a video the same number in all frames: "bytetrack". Objects with low scores are kept
             if they belong to a track. Several videos are tracked one by one.
+        shard: the part of the images for one of several processes, such as "3/16" for the third of 16: every 16th
+            image. Each image is in exactly one shard.
         strict: raise for an unreadable image; otherwise it is skipped and listed in ``Predictions.skipped``.
         save_images: draw the answers on the images, in the folder "predictions" of the work dir.
         output: a file (.json, .csv) or folder to write the answers to.
@@ -96,7 +113,7 @@ def predict(
 
     Raises:
         OptionError: ``output_format`` is unknown or does not fit ``output``, or ``sensitivity`` is not in 0..1.
-        DataError: there are no images.
+        DataError: there are no images, or none in the shard.
         ImageError: no image can be read, or one cannot be and ``strict`` is set.
         UnsupportedOptionError: the task cannot use ``confidence``, ``sensitivity`` or ``track``, the source cannot be
             tracked, or the format does not hold the task.
@@ -113,7 +130,7 @@ def predict(
     needs_pixels = _check_output(output, output_format, save_media, self.task)
     with at_sensitivity(self, sensitivity):
         asked = {"batch_size": batch_size, "confidence": confidence, "tile": used_tile(self, tile), "track": track}
-        predictions = _predicted(self, source, asked, strict=strict, keep=save_images or needs_pixels)
+        predictions = _predicted(self, source, asked, shard=shard, strict=strict, keep=save_images or needs_pixels)
     if save_images:
         folder = self.work_dir / "predictions"
         with explained(folder):
@@ -134,23 +151,28 @@ def _check_output(output: str | Path | None, output_format: str | None, save_med
     return needs_pixels(output, check_output(output, output_format, task, save_media=save_media, name="output"))
 
 
-def _predicted(engine: EngineState, source: Any, how: Mapping[str, Any], *, strict: bool, keep: bool) -> Predictions:
+def _predicted(
+    engine: EngineState, source: Any, how: Mapping[str, Any], *, shard: str | None, strict: bool, keep: bool
+) -> Predictions:
     """The answers about a source, with their truth if it is a data set.
 
     Args:
         engine: the engine that answers.
         source: the source; ``None`` for the test images of the engine's data.
         how: arguments of :meth:`EngineState.answer`.
+        shard: the part of the source to predict.
         strict: raise for an unreadable image.
         keep: keep in-memory images with their answers, even those of a generator.
     """
+    from drivetrain.images.shard import Shard
     from drivetrain.images.sources import is_held, require_readable
     from drivetrain.images.stream import ImageStream
     from drivetrain.types.truth import Truth
 
-    asked = engine.dataset.subset("test") if source is None else source
+    whole = engine.dataset.subset("test") if source is None else source
+    asked = whole if shard is None else Shard.parse(shard).of(whole)
     truth = Truth.of(asked)
-    images = ImageStream(asked if truth is None else asked.paths, strict=strict, keep=keep or is_held(asked))
+    images = ImageStream(asked if truth is None else asked.paths, strict=strict, keep=keep or is_held(whole))
     predictions = engine.answer(images, truth=truth, **how)
     require_readable(predictions, predictions.skipped)
     return predictions
