@@ -16,6 +16,7 @@ from drivetrain.data.dataset import Dataset
 from drivetrain.data.detect import choose
 from drivetrain.data.facts import Facts
 from drivetrain.data.folder_names import is_for_readers
+from drivetrain.data.own_output import refuse_own_output
 from drivetrain.data.read_record import Parsed, ReadRequest
 from drivetrain.data.readers import FILE_SUFFIXES
 from drivetrain.data.table import build_table
@@ -152,6 +153,8 @@ def _from_memory(source: Any, request: ReadRequest) -> Dataset:
 
 def _from_disk(path: Path, request: ReadRequest, *, cache: bool, within: int = 0) -> Dataset:
     place = _locate(path)
+    if place.file is None:
+        refuse_own_output(place.folder)
     request = replace(request, file=place.file)
     tree = Tree(place.folder)
     if place.file is None and (inner := _only_archive(tree, request)) is not None:

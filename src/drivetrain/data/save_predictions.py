@@ -28,7 +28,7 @@ _BY_SUFFIX = {".json": "json", ".csv": "csv"}
 _FILES = {"json": ".json", "csv": ".csv", "mot": ".txt"}
 _ALL = frozenset(Task)
 _MAPPED = _ALL - {Task.DEPTH}
-_BOXED = frozenset({Task.DETECTION, Task.ORIENTED_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION})
+_BOXED = frozenset(task for task in Task if task.has_objects)
 #: Which tasks each format holds.
 HOLDS = {
     "json": _ALL,

@@ -214,6 +214,24 @@ def check_source(source: Any) -> None:
     expand_source(source if isinstance(source, str | Path) else paths[0])  # raises if something is wrong with it
 
 
+def check_images(start: Start, given: Mapping[str, Any]) -> None:
+    """Refuse to answer about images that do not exist, or with a state that does not.
+
+    Args:
+        start: what is known of the engine.
+        given: the arguments of the verb: ``source``, without which there must be data, and ``checkpoint``.
+
+    Raises:
+        DataError: there are no images.
+        CheckpointNotFoundError: the checkpoint does not exist.
+    """
+    if given["source"] is None:
+        check_data(start)
+    else:
+        check_source(given["source"])
+    check_checkpoint(start, given["checkpoint"])
+
+
 def _listed(source: Any) -> list[Any]:
     return list(source) if isinstance(source, list | tuple) else [source]
 

@@ -125,11 +125,16 @@ class EngineState:
         """
         self.weights.select(checkpoint, self.framework, self.given_work_dir)
 
+    def warn_if_unfinished(self) -> None:
+        """Warn that the run that was given as the model did not finish."""
+        run = self.weights.run
+        if run.directory is not None and run.content.get("status") != "finished":
+            self.progress.note(run.said_of_unfinished)
+
     def warn_if_untrained(self) -> None:
         """Warn that a model given only by name answers with its initial weights, or that a run did not finish."""
+        self.warn_if_unfinished()
         weights = self.weights
-        if weights.run.directory is not None and weights.run.content.get("status") != "finished":
-            self.progress.note(weights.run.said_of_unfinished)
         if weights.loaded is None and weights.run.directory is None and isinstance(self.framework.given, ModelEntry):
             self.progress.note(
                 f"{self.setup.model_name} has not been trained here: it answers with its initial weights."

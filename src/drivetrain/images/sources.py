@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DataNotFoundError, ImageError
 from drivetrain.images.file import is_hidden
+from drivetrain.images.path_column import is_table, path_column
 from drivetrain.images.read import IMAGE_SUFFIXES, read_image
 from drivetrain.images.threads import run_ordered
 from drivetrain.machine.resources import core_count
@@ -29,7 +30,7 @@ _HELD = (str, Path, bytes, bytearray, list, tuple)
 _COLOURS = 3
 _ALLOWED = (
     "an image (file, array, torch tensor, PIL image, bytes), a folder, a glob, a video, a series of these, "
-    "or a drivetrain data set"
+    "a table of pandas or polars with a column 'path', or a drivetrain data set"
 )
 
 
@@ -180,6 +181,8 @@ def _expand(source: Any) -> Iterator[SourceItem]:
         yield _from_open(source)
     elif isinstance(path := getattr(source, "path", None), (str, Path)) and not isinstance(source, Iterable):
         yield _from_file(path)
+    elif is_table(source):
+        yield from _expand(path_column(source))
     elif isinstance(source, Iterable) and not isinstance(source, dict):
         for item in source:
             yield from _expand_item(item)

@@ -16,6 +16,7 @@ from drivetrain.runtime.bare import DESCRIPTION, KEYS, SPEC_KEYS, Bare, how_to_d
 from drivetrain.runtime.model_api import facts_of_model_api
 from drivetrain.runtime.model_file import read_model_file
 from drivetrain.types import ImageSpec, Task
+from drivetrain.types.task import ANOMALY_LABELS
 
 SUFFIXES = (".xml", ".onnx")
 _METADATA = "metadata.yaml"
@@ -72,7 +73,7 @@ def facts_of(path: Path, description: Mapping[str, Any] | None = None) -> dict[s
     elif (path.parent / _METADATA).is_file():
         facts = _of_ultralytics(bare, _yaml(path.parent / _METADATA))
     elif not bare.info and _ANOMALIB in bare.names:
-        facts = {"task": Task.ANOMALY, "label_names": ("normal", "anomalous"), "decoder": "anomaly"}
+        facts = {"task": Task.ANOMALY, "label_names": ANOMALY_LABELS, "decoder": "anomaly"}
         facts["image_spec"] = ImageSpec(*bare.size)
     else:
         facts = facts_of_model_api(bare)
@@ -129,7 +130,7 @@ def _described(bare: Bare, given: dict[str, Any]) -> dict[str, Any]:
             f"The description of {str(bare.path)!r} lacks 'decoder': answers of task={task.value!r} have many forms. "
             f"The outputs are {bare.said_outputs}. Decoders: boxes, queries, yolo (docs/foreign-models.md)."
         )
-    labels = given.get("label_names", ("normal", "anomalous") if task is Task.ANOMALY else ())
+    labels = given.get("label_names", ANOMALY_LABELS if task is Task.ANOMALY else ())
     if not labels and task is not Task.DEPTH:
         raise ArtifactError(f"The description of {str(bare.path)!r} lacks 'label_names'.")
     return {

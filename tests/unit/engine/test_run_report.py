@@ -120,6 +120,9 @@ def test_weights_of_no_finished_run_leave_nothing(run: Path, tmp_path: Path) -> 
     engine.test()
     assert not (run / "tests.json").exists()
     assert (run / "report.html").read_text() == page
-    assert engine.progress.notes[0].startswith(
-        "The run was interrupted after epoch 2 of 2; its checkpoint so far is used."
-    )
+    said = "The run was interrupted after epoch 2 of 2; its checkpoint so far is used."
+    assert engine.progress.notes[0].startswith(said)
+    for use in ("predict", "explain"):
+        engine = told(run)
+        getattr(engine, use)()
+        assert engine.progress.notes[0].startswith(said), use

@@ -105,3 +105,15 @@ def test_tensors_of_pixels_are_images_and_others_are_refused_with_what_to_do() -
         list(decode(first.float() / 255))
     with pytest.raises(DataError, match=r"tensor 5x7; allowed: \(3, H, W\)"):
         list(decode(tensor[:, :, 0]))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_table_gives_its_column_of_paths(library: str, tmp_path: Path) -> None:
+    frames = pytest.importorskip(library)
+    paths = [str(tmp_path / name) for name in ("b.png", "a.png")]
+    for path in paths:
+        Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(path)
+    for table in (frames.DataFrame({"label": ["x", "y"], "Path": paths}), frames.DataFrame({"img": paths})["img"]):
+        assert [path for path, _ in decode(table, strict=True)] == paths
+    with pytest.raises(DataError, match=r"columns 'a', 'b', none of which names the images.*one of: path, image"):
+        list(expand_source(frames.DataFrame({"a": [1], "b": [2]})))

@@ -29,6 +29,7 @@ from drivetrain.data.validation import validated
 from drivetrain.errors import OptionError
 from drivetrain.types import Task
 from drivetrain.types.data_findings import DataFinding, DataFindings
+from drivetrain.types.task import ANOMALY_LABELS
 
 if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
@@ -305,7 +306,7 @@ def _anomalies(look: _Look, predictions: Predictions) -> Iterator[DataFinding]:
             continue
         called = int(item.anomaly_score >= 0.5)
         if called != truth:
-            words = ("normal", "anomalous")
-            reason = f"The model calls it {words[called]} (score {item.anomaly_score:.2f}), the data {words[truth]}."
+            ours, theirs = ANOMALY_LABELS[called], ANOMALY_LABELS[truth]
+            reason = f"The model calls it {ours} (score {item.anomaly_score:.2f}), the data {theirs}."
             score = min(2 * abs(item.anomaly_score - 0.5), 1.0)
-            yield DataFinding("wrong_label", reason, item.path, look.subsets[row], score, words[truth], words[called])
+            yield DataFinding("wrong_label", reason, item.path, look.subsets[row], score, theirs, ours)

@@ -15,20 +15,9 @@ from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
 from drivetrain.data.text import read_text
 from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataError, DataFormatError
+from drivetrain.images.path_column import PATH_COLUMNS
 from drivetrain.types import Task
 
-PATH_COLUMNS = (
-    "path",
-    "image",
-    "file",
-    "filename",
-    "image_path",
-    "file_path",
-    "filepath",
-    "file_name",
-    "img",
-    "image_name",
-)
 _LABELS = ("label", "labels", "class", "classes", "category", "categories", "target", "tags", "class_name", "species")
 _SUBSETS = ("subset", "split", "set", "partition", "fold")
 _BOX = ("xmin", "ymin", "xmax", "ymax")

@@ -20,10 +20,11 @@ from drivetrain.data.folder_names import is_subset, words_of
 from drivetrain.data.memory import IMAGE_COLUMNS, cell_text, read_splits
 from drivetrain.data.memory_images import stored_image
 from drivetrain.data.read_record import Parsed, ReadRequest, Record, subset_name
-from drivetrain.data.readers.csv import PATH_COLUMNS, PathResolver, read_rows
+from drivetrain.data.readers.csv import PathResolver, read_rows
 from drivetrain.data.table import SCHEMA
 from drivetrain.data.tree import Tree, fingerprint_of
 from drivetrain.errors import DataFormatError
+from drivetrain.images.path_column import PATH_COLUMNS
 
 SUFFIX = ".parquet"
 _OWN = b"drivetrain"

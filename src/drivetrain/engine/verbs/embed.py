@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source
+from drivetrain.engine.early import Start, check_images
 from drivetrain.engine.state import EngineState
 from drivetrain.types.options import check_at_least
 
@@ -24,11 +24,7 @@ NEEDS = ("infer", "features")
 def check(start: Start, given: Mapping[str, Any]) -> None:
     """Refuse what can be refused before the framework is loaded; see :func:`drivetrain.engine.verbs.check_early`."""
     check_at_least("batch_size", given["batch_size"], 1)
-    if given["source"] is None:
-        check_data(start)
-    else:
-        check_source(given["source"])
-    check_checkpoint(start, given["checkpoint"])
+    check_images(start, given)
 
 
 def embed(

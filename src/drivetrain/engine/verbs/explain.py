@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source
+from drivetrain.engine.early import Start, check_images
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError, near
 from drivetrain.machine.files import explained
@@ -44,11 +44,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
     check_choice("method", given["method"], get_args(ExplainMethod))
     if start.task is not None:
         _check_method(given["method"], given["target"], start.task)
-    if given["source"] is None:
-        check_data(start)
-    else:
-        check_source(given["source"])
-    check_checkpoint(start, given["checkpoint"])
+    check_images(start, given)
 
 
 def explain(
@@ -88,6 +84,7 @@ def explain(
     check_choice("method", method, get_args(ExplainMethod))
     self.select(checkpoint)
     _check_method(method, target, self.task)
+    self.warn_if_unfinished()
     from drivetrain.images.sources import is_held, require_readable
     from drivetrain.images.stream import ImageStream
     from drivetrain.types.explanation import Explanation, Explanations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.auto_tile import used_tile
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
-from drivetrain.engine.early import Start, check_checkpoint, check_data, check_source, check_tiles, check_tracks
+from drivetrain.engine.early import Start, check_images, check_tiles, check_tracks
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.files import explained
@@ -26,11 +26,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
     check_early_sensitivity(start, given)
     if start.task is not None:
         _check_task(given["confidence"], start.task)
-    if given["source"] is None:
-        check_data(start)
-    else:
-        check_source(given["source"])
-    check_checkpoint(start, given["checkpoint"])
+    check_images(start, given)
 
 
 def _check_values(given: Mapping[str, Any]) -> None:
@@ -128,6 +124,7 @@ def predict(
         check_tiles(tile, self.task)
     check_tracks(track, source, self.task)
     needs_pixels = _check_output(output, output_format, save_media, self.task)
+    self.warn_if_unfinished()
     with at_sensitivity(self, sensitivity):
         asked = {"batch_size": batch_size, "confidence": confidence, "tile": used_tile(self, tile), "track": track}
         predictions = _predicted(self, source, asked, shard=shard, strict=strict, keep=save_images or needs_pixels)

@@ -11,14 +11,18 @@ from typing import ClassVar
 
 import pytest
 
-from drivetrain.engine import Engine
+from drivetrain.engine import Engine, perturbation
 from drivetrain.errors import DrivetrainError
 from drivetrain.runs.progress import SilentProgress
 from drivetrain.runs.record import RunRecord, is_held
 from drivetrain.testing.contract.base import Subject, Trained
 from drivetrain.testing.disk import ERRORS, FailingDisk
 
-_VERBS = ("train", "resume", "test", "predict", "export")
+_VERBS = ("train", "resume", "test", "predict", "export", "optimize", "explain")
+_NEEDED = {"resume": "train", "optimize": "export"}
+
+_ANY = 10.0
+"""How much a metric may drop: the check is about files, and the model is hardly trained."""
 
 
 class _Told(SilentProgress):
@@ -44,9 +48,14 @@ class FailingDiskChecks(Subject):
 
     @pytest.mark.parametrize("code", ERRORS)
     @pytest.mark.parametrize("verb", _VERBS)
-    def test_a_failing_disk(self, verb: str, code: str, trained: Trained, dataset: Path, tmp_path: Path) -> None:
+    def test_a_failing_disk(
+        self, verb: str, code: str, trained: Trained, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The error names folder and reason; the lock is free; the record is correct; the last good state works."""
-        self.needs(verb if verb != "resume" else "train")
+        self.needs(_NEEDED.get(verb, verb))
+        if verb == "optimize":
+            pytest.importorskip("nncf", reason="the extra 'optimize' is not installed")
+        monkeypatch.setattr(perturbation, "MASKS", 4)  # what is drawn is not looked at
         finished = trained.engine.work_dir
         dry = FailingDisk(self._copy(finished, tmp_path / "dry"))
         with dry.mounted():
@@ -107,6 +116,10 @@ class FailingDiskChecks(Subject):
             engine.test()
         elif verb == "predict":
             engine.predict(save_images=True)
+        elif verb == "optimize":
+            engine.optimize(precision="int8_weights", max_drop=_ANY, overwrite=True)
+        elif verb == "explain":
+            engine.explain(engine.dataset.subset("test").paths[:2], save_images=True)
         else:
             engine.export(overwrite=True)
 
