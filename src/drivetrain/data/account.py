@@ -1,4 +1,4 @@
-"""What became of every image file of a source: an item, a mask, or left out for a reason."""
+"""What became of every image file of a source: a sample, a mask, or left out with a reason."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _READS_IMAGES_ALONE = ("image_folder", "unannotated")
 
 
 def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
-    """The images of the tree that are neither items, nor masks, nor skipped, by folder and suffix.
+    """The images of the tree that are neither samples nor masks nor skipped, by folder and suffix.
 
-    A note of the parsed data tells them in one line.
+    They are summarised in a note of the parsed data.
 
     Args:
-        tree: what was read.
-        parsed: by the reader; its ``left_out`` has the reasons of the folders that it knows about.
+        tree: the files of the source.
+        parsed: the reader's result; its ``left_out`` has the reasons for the folders that the reader knows about.
     """
     paths = {*parsed.used, *(path for path, _ in parsed.skipped)}
     for record in parsed.records:
@@ -41,17 +41,19 @@ def close_account(tree: Tree, parsed: Parsed) -> tuple[LeftOut, ...]:
     parsed.notes += _orphans(tree, parsed)
     if tree.nameless:
         parsed.notes.append(
-            f"{tree.nameless} files have names that are not text (UTF-8) and were left out: rename them."
+            f"{tree.nameless} files have names that are not text (UTF-8) and were left out; rename them."
         )
     if tree.closed:
-        parsed.notes.append(f"{len(tree.closed)} folders may not be opened: {', '.join(tree.closed[:_SHOWN])}.")
+        parsed.notes.append(
+            f"{len(tree.closed)} folders cannot be opened (no permission): {', '.join(tree.closed[:_SHOWN])}."
+        )
     if parsed.format in _READS_IMAGES_ALONE and (note := _other_files(tree)):
         parsed.notes.append(note)
     return found
 
 
 def note_respelt(tree: Tree, parsed: Parsed) -> None:
-    """Note images that the annotations name in another spelling."""
+    """Note the images that the annotations spell differently."""
     if not tree.respelt:
         return
     read = {record.path for record in parsed.records}
@@ -59,17 +61,17 @@ def note_respelt(tree: Tree, parsed: Parsed) -> None:
     if found:
         path, name = next(iter(found.items()))
         parsed.notes.append(
-            f"{len(found)} images are spelt otherwise in the annotations (case, accents or percent-encoding), such as "
-            f"{name!r} for {os.path.basename(path)!r}."  # noqa: PTH119
+            f"{len(found)} images are spelt differently in the annotations (case, accents or percent-encoding), such "
+            f"as {name!r} for {os.path.basename(path)!r}."  # noqa: PTH119
         )
 
 
 def _orphans(tree: Tree, parsed: Parsed) -> list[str]:
-    """A note about annotation files that are named after images which are not there.
+    """A note about annotation files named after images that do not exist.
 
-    Files are named after images where most of those with their suffix in their folder are.
+    Files count as named after images if most files with the same suffix in the same folder are.
     """
-    if parsed.format == "yolo":  # which tells them by itself
+    if parsed.format == "yolo":  # whose reader reports them itself
         return []
     known = {os.path.splitext(os.path.basename(record.path))[0] for record in parsed.records}  # noqa: PTH119, PTH122
     told = {path for path, _ in parsed.skipped}
@@ -84,15 +86,15 @@ def _orphans(tree: Tree, parsed: Parsed) -> list[str]:
     if not alone:
         return []
     more = ", ..." if len(alone) > _SHOWN else ""
-    return [f"{len(alone)} annotation files are of no image that is there: {', '.join(alone[:_SHOWN])}{more}."]
+    return [f"{len(alone)} annotation files belong to no existing image: {', '.join(alone[:_SHOWN])}{more}."]
 
 
 def _other_files(tree: Tree) -> str:
-    """A note about files that may say something about the images and were not read."""
+    """A note about files that may annotate the images and were not read."""
     counts = Counter(suffix_of(name) or "without a suffix" for name in tree.files if may_annotate(name))
     listed = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(_SHOWN))
     total = sum(counts.values())
-    was = "file beside the images was" if total == 1 else "files beside the images were"
+    was = "file next to the images was" if total == 1 else "files next to the images were"
     return f"{total} {was} not read: {listed}." if counts else ""
 
 

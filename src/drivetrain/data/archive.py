@@ -17,7 +17,7 @@ from drivetrain.data.tree import fingerprint_of
 from drivetrain.errors import DataFormatError
 from drivetrain.machine.files import cache_dir, explained
 
-_MOST_RATIO = 200  # unpacked to packed bytes; images hardly shrink, so more than this is no data set
+_MOST_RATIO = 200  # unpacked to packed bytes; images hardly compress, so anything above this is not a data set
 _SMALL = 1 << 30  # below this the ratio does not matter
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -31,10 +31,10 @@ _DAMAGED = (
 
 
 def extracted(path: Path) -> Path:
-    """The folder with the unpacked content; unpacked again only if the archive changed.
+    """The folder with the unpacked content; it is unpacked again only if the archive has changed.
 
     Raises:
-        DataFormatError: the archive is damaged, encrypted, or has an entry that would be written elsewhere.
+        DataFormatError: the archive is damaged, encrypted, or has an entry that would be written outside the folder.
     """
     info = path.stat()
     key = fingerprint_of([str(path.absolute()), str(info.st_size), str(info.st_mtime_ns)])
@@ -79,7 +79,7 @@ def _untar(path: Path, target: Path) -> None:
             _refuse_outside(path, entry.name)
             if not (entry.isfile() or entry.isdir()):
                 raise DataFormatError(
-                    f"{path} has {entry.name!r}, which is no file and no folder; links and devices are not unpacked."
+                    f"{path} has {entry.name!r}, neither a file nor a folder; links and devices are not unpacked."
                 )
         _refuse_bomb(path, (entry.size for entry in entries), path.stat().st_size)
         archive.extractall(target, filter="data")
@@ -92,10 +92,10 @@ def _refuse_outside(path: Path, name: str) -> None:
 
 
 def _refuse_bomb(path: Path, sizes: Iterable[int], packed: int) -> None:
-    """Refuse an archive that unpacks to far more than images do, or to more than there is room for."""
+    """Refuse an archive that expands far more than images do, or to more than the disk has room for."""
     unpacked, packed = sum(sizes), max(packed, 1)
     if unpacked > max(_SMALL, _MOST_RATIO * packed):
-        raise DataFormatError(f"{path} would unpack from {packed} to {unpacked} bytes, which no set of images does.")
+        raise DataFormatError(f"{path} would unpack from {packed} to {unpacked} bytes, more than any set of images.")
     free = shutil.disk_usage(cache_dir()).free
     if unpacked > free:
         raise DataFormatError(

@@ -1,8 +1,8 @@
-"""Masks as Label Studio stores what was drawn with its brush: runs of bytes, packed bit by bit.
+"""Masks in the form in which Label Studio stores brush strokes: runs of bytes, packed bit by bit.
 
-After the published description of the packing (``rle-pack`` of thi.ng): the number of values in 32 bits, the width of a
-value less one in 5, the widths of four lengths less one in 4 each; then for each run a bit, the number of its width in
-2, its length less one, and the value once (a run) or for each place. A mask is four equal bytes for each pixel, row by
+This follows the published description of the packing (``rle-pack`` of thi.ng): the number of values in 32 bits, the width of a
+value minus one in 5, the widths of four lengths minus one in 4 each; then for each run a bit, the index of its width in
+2, its length minus one, and the value once (a run) or for every position. A mask is four equal bytes per pixel, row by
 row.
 """
 
@@ -21,7 +21,7 @@ _HEAD = 32 + 5 + 4 * 4
 
 
 def encode_brush(mask: NDArray[Any]) -> list[int]:
-    """The bytes of a ``(H, W)`` mask; whatever is not 0 is inside."""
+    """The bytes of a ``(H, W)`` mask; every value but 0 is inside."""
     flat = np.asarray(mask, np.bool_).reshape(-1)
     ends = np.concatenate([np.flatnonzero(np.diff(flat)) + 1, [flat.size]])
     lengths = np.diff(ends, prepend=0) * _CHANNELS
@@ -42,11 +42,11 @@ def decode_brush(values: Sequence[int], size: tuple[int, int]) -> NDArray[np.boo
     """The ``(H, W) bool`` mask of these bytes.
 
     Args:
-        values: 0..255 each.
+        values: the bytes, each 0..255.
         size: ``(height, width)`` of the mask.
 
     Raises:
-        ValueError: they are no such bytes, or those of a mask of another size.
+        ValueError: the bytes are invalid, or belong to a mask of another size.
     """
     text = f"{int.from_bytes(bytes(values), 'big'):0{8 * len(values)}b}"
     total = size[0] * size[1] * _CHANNELS

@@ -1,4 +1,4 @@
-"""Parsed tables kept between runs, as long as the files they came from stay the same."""
+"""Parsed tables, kept between runs for as long as the files they came from do not change."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from drivetrain.errors import DataError
 from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
-_VERSION = 5  # to be raised whenever a reader or a check gives another table for the same files
+_VERSION = 5  # raise it whenever a reader or a check produces a different table from the same files
 
 
 def entry_path(source: Path, options: Mapping[str, Any]) -> Path:
-    """Where the table of this source, read with these options, is kept."""
+    """Where the table of this source, read with these options, is stored."""
     key = fingerprint_of([str(_VERSION), str(source), json.dumps(options, sort_keys=True, default=str)])
     return cache_dir() / "tables" / f"{key}.arrow"
 
 
 def recall(path: Path, state: str) -> Dataset | None:
-    """The kept table, or ``None`` if there is none, it is of other files, or it is damaged.
+    """The stored table; ``None`` if there is none, it is of other files, or it is damaged.
 
     Args:
         path: from :func:`entry_path`.
-        state: the fingerprint of the files of the source now.
+        state: the current fingerprint of the files of the source.
     """
     try:
         kept = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -43,16 +43,16 @@ def recall(path: Path, state: str) -> Dataset | None:
 
 
 def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
-    """Keep a table; a cache that cannot be written is no reason to fail.
+    """Store a table; a cache that cannot be written is not an error.
 
     Args:
         path: from :func:`entry_path`.
-        data: what to keep.
+        data: the data set to store.
         state: the fingerprint of the files of the source.
         watched: files and folders outside the source that the table depends on.
 
     Returns:
-        ``""``, or a note that says why nothing could be kept.
+        ``""``, or a note that says why nothing could be stored.
     """
     outside = sorted(watched)
     content = {"source": data.source, "state": state, "watched": outside, "outside": outside_state(outside)}
@@ -66,7 +66,7 @@ def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
 
 
 def outside_state(paths: Iterable[str]) -> str:
-    """A fingerprint of files, and of the files directly in folders."""
+    """A fingerprint of files and of the direct contents of folders."""
     lines = []
     for path in paths:
         if Path(path).is_dir():

@@ -1,7 +1,7 @@
-"""What data sets have left in the user's cache: how large it is, how old, and what goes when there is too much.
+"""What data sets have left in the user's cache: its size, its age, and what is removed when there is too much.
 
-Tables are what was parsed; archives what was unpacked; class maps and pictures what was written because the source has
-them in another form. An entry goes as a whole: it is renamed first, so that another process sees it or does not.
+Tables are parsed annotations, archives are unpacked ones; class maps and pictures were written because the source has
+them in another form. An entry is removed as a whole: it is renamed first, so another process sees all of it or nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from drivetrain.machine.files import cache_dir
 KINDS = ("tables", "archives", "class_maps", "pictures")
 SIZE_VARIABLE, AGE_VARIABLE = "DRIVETRAIN_CACHE_GB", "DRIVETRAIN_CACHE_DAYS"
 _MOST_GB, _MOST_DAYS = 50.0, 90.0
-_SPARED_DAYS = 7.0  # what was used since is not removed by itself: another process may still use it
+_SPARED_DAYS = 7.0  # entries used since then are not removed automatically: another process may still need them
 _DAY = 24 * 60 * 60
 _STAMP = ".data_cache_looked_at"
 _LEFTOVER = ".partial"
@@ -29,14 +29,14 @@ _LEFTOVER = ".partial"
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One thing in the cache.
+    """One item in the cache.
 
     Attributes:
         kind: one of :data:`KINDS`.
         path: its file or folder.
-        size: in bytes, with all that belongs to it.
-        used: when it was used last, in seconds since 1970.
-        source: what it was made of, as far as it is known.
+        size: in bytes, including everything that belongs to it.
+        used: when it was last used, in seconds since 1970.
+        source: what it was made from, if known.
     """
 
     kind: str
@@ -47,12 +47,12 @@ class CacheEntry:
 
     @property
     def days(self) -> float:
-        """How long ago it was used."""
+        """The time since it was last used."""
         return max(time.time() - self.used, 0.0) / _DAY
 
 
 def mark_used(*paths: Path) -> None:
-    """Note that these files or folders of the cache are in use; one that has gone is no reason to fail."""
+    """Mark files or folders of the cache as in use; one that no longer exists is not an error."""
     for path in paths:
         with contextlib.suppress(OSError):
             os.utime(path)
@@ -72,7 +72,7 @@ def _is_below(path: str, root: Path) -> bool:
 
 
 def cache_entries() -> list[CacheEntry]:
-    """All that data sets have left, the longest unused first."""
+    """Everything that data sets have left, the least recently used first."""
     found = [entry for kind in KINDS for entry in _entries(cache_dir() / kind, kind)]
     return sorted(found, key=lambda entry: entry.used)
 
@@ -80,7 +80,7 @@ def cache_entries() -> list[CacheEntry]:
 def _entries(folder: Path, kind: str) -> Iterator[CacheEntry]:
     with contextlib.suppress(OSError):
         for path in sorted(folder.iterdir()):
-            with contextlib.suppress(OSError):  # another process may remove it meanwhile
+            with contextlib.suppress(OSError):  # another process may remove it in the meantime
                 if kind == "tables" and path.suffix == ".arrow" and not path.name.startswith("."):
                     yield _table(path)
                 elif kind != "tables" and path.is_dir() and not path.name.startswith("."):
@@ -108,12 +108,12 @@ def _size(folder: Path) -> int:
 
 
 def remove(entries: Iterable[CacheEntry]) -> list[CacheEntry]:
-    """Remove entries; returns those that were there and could be removed."""
+    """Remove entries; returns those that existed and could be removed."""
     return [entry for entry in entries if _remove(entry)]
 
 
 def _remove(entry: CacheEntry) -> bool:
-    if entry.kind == "tables":  # without the file beside it a table is not used
+    if entry.kind == "tables":  # a table is not used without the file next to it
         entry.path.with_suffix(".json").unlink(missing_ok=True)
     gone = entry.path.with_name(f".{entry.path.name}.{os.getpid()}{_LEFTOVER}")
     try:
@@ -130,12 +130,12 @@ def _remove(entry: CacheEntry) -> bool:
 def superfluous(
     entries: Sequence[CacheEntry], *, max_bytes: float | None = None, max_days: float | None = None
 ) -> list[CacheEntry]:
-    """Those that are unused for longer than a time, and the longest unused of the others until the rest fits a size.
+    """The entries unused for longer than a time, and the least recently used of the others until the rest fits a size.
 
     Args:
-        entries: the longest unused first.
-        max_bytes: of all that stay; ``None`` for any.
-        max_days: since an entry was used; ``None`` for any.
+        entries: the least recently used first.
+        max_bytes: the total size of what stays; ``None`` for no limit.
+        max_days: days since an entry was last used; ``None`` for no limit.
     """
     old = [entry for entry in entries if max_days is not None and entry.days > max_days]
     kept = [entry for entry in entries if entry not in old]
@@ -149,9 +149,9 @@ def superfluous(
 
 
 def remove_when_due() -> None:
-    """Once a day: remove what is too old or too much, but for what was used in the last week, and what is half-written.
+    """Once a day, remove what is too old or too much, except what was used in the last week, and leftovers of writes.
 
-    A cache that cannot be looked at is no reason to fail.
+    A cache that cannot be inspected is not an error.
     """
     stamp = cache_dir() / _STAMP
     with contextlib.suppress(OSError):
@@ -166,7 +166,7 @@ def remove_when_due() -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What a process that was killed had begun to write or to remove."""
+    """What a killed process had begun to write or to remove."""
     for path in folder.glob(".*") if folder.is_dir() else ():
         if time.time() - path.lstat().st_mtime > _DAY:
             if path.is_dir():
@@ -180,10 +180,10 @@ def _most_days() -> float:
 
 
 def _limit(name: str, usual: float) -> float:
-    """The limit that a variable sets.
+    """The limit set by an environment variable.
 
     Raises:
-        OptionError: it is no positive number.
+        OptionError: it is not a positive number.
     """
     text = os.environ.get(name, "")
     try:
@@ -196,9 +196,9 @@ def _limit(name: str, usual: float) -> float:
 
 
 def limits() -> tuple[float, float]:
-    """The most gigabytes, and the most days without use, that are kept.
+    """The limits of the cache: gigabytes, and days without use.
 
     Raises:
-        OptionError: a variable sets one that is no positive number.
+        OptionError: a variable sets one of them to something that is not a positive number.
     """
     return _limit(SIZE_VARIABLE, _MOST_GB), _most_days()

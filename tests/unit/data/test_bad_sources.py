@@ -71,7 +71,9 @@ def test_a_folder_that_may_not_be_opened_is_told(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr("drivetrain.data.tree.os.scandir", refuse)
     assert Tree(tmp_path).closed == ["emu"]
-    assert any("1 folders may not be opened: emu" in note for note in load_dataset(tmp_path, cache=False).notes)
+    assert any(
+        "1 folders cannot be opened (no permission): emu" in note for note in load_dataset(tmp_path, cache=False).notes
+    )
 
 
 def test_label_files_without_images_are_told_by_every_reader(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ class TestClassFolders:
             (root / name).write_text("{}")
         data = load_dataset(root)
         assert (data.format, data.label_names) == ("image_folder", ("cat", "dog"))
-        assert "3 files beside the images were not read: 2 .json, 1 .txt." in data.notes
+        assert "3 files next to the images were not read: 2 .json, 1 .txt." in data.notes
         assert any("Not read as 'yolo', which finds 6 images and not one annotation" in note for note in data.notes)
 
     def test_maps_of_the_same_names_and_sizes_are_no_class(self, fill):

@@ -106,7 +106,7 @@ def test_names_in_another_spelling_are_found_and_told(of_coco: bool, written: st
         (tmp_path / "t.csv").write_text(f"filename,label\n{written},cat\n", encoding="utf-8")
     data = load_dataset(tmp_path)
     assert [Path(path).name for path in data.paths] == [Path(there).name]
-    assert any(note.startswith("1 images are spelt otherwise") and repr(written) in note for note in data.notes)
+    assert any(note.startswith("1 images are spelt differently") and repr(written) in note for note in data.notes)
 
 
 def test_of_two_spellings_neither_is_guessed(tmp_path: Path) -> None:

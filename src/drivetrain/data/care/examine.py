@@ -1,4 +1,4 @@
-"""Everything that is looked for in a data set, in one pass over its pictures."""
+"""Every search for problems in a data set, in one pass over its pictures."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
     from drivetrain.types import Predictions
 
-#: Objects that are described one by one; of more, those of the first images.
+#: The maximum number of objects described one by one; if there are more, those on the first images.
 MOST_OBJECTS = 200_000
 _FEWEST = 20
-_BY_MODEL = "confident learning from the answers of the model, on images that it was not trained on"
+_BY_MODEL = "confident learning from the model's answers, on images that it was not trained on"
 _BY_NEIGHBOURS = "the labels of the 10 nearest neighbours by {method}, of which 60 % must agree"
 
 
@@ -48,12 +48,12 @@ class _Look:
 
     Attributes:
         data: each file once.
-        pictures: of its images.
-        paths: of its images.
-        subsets: of its images.
-        learned: ``(N,)`` whether a model that is asked was trained on the image.
-        methods: what was looked for -> how.
-        not_checked: what was not -> why.
+        pictures: the decoded pictures of its images.
+        paths: the paths of its images.
+        subsets: the subsets of its images.
+        learned: ``(N,)`` whether the model that answers was trained on the image.
+        methods: what was searched for -> how.
+        not_checked: what was not searched for -> why.
         notes: on the findings.
     """
 
@@ -77,21 +77,21 @@ def examine(
     workers: int | None = None,
     step: Callable[[int], None] | None = None,
 ) -> DataFindings:
-    """Look for what is likely to spoil a training or a measurement.
+    """Search for problems that are likely to spoil a training or an evaluation.
 
     Args:
         data: the data set.
-        predictions: a model's answers about its images; with objects, those of low scores among them.
+        predictions: a model's answers about its images, including objects with low scores.
         learned: ``(N,)`` whether the model was trained on an image; its answers there repeat wrong labels.
-        embeddings: ``(N, D)`` of each image, for neighbours and outliers; small descriptors of the pictures themselves
-            if not given.
-        features: ``(N, D)`` of each image by the model that answers, for outliers only: a model that has learned a
-            wrong label puts the image near others of that label.
-        workers: threads that decode; one for each core if not given.
-        step: called with the number of pictures that were done since its last call.
+        embeddings: ``(N, D)``, one row per image, for neighbours and outliers; by default small descriptors of the
+            pictures themselves.
+        features: ``(N, D)``, one row per image from the answering model, for outliers only: a model that has learned a
+            wrong label puts the image close to others of that label.
+        workers: decoding threads; by default one per core.
+        step: called with the number of pictures processed since the last call.
 
     Raises:
-        OptionError: there is not one embedding for each image.
+        OptionError: the number of embeddings differs from the number of images.
     """
     if embeddings is not None and len(embeddings) != len(data):
         raise OptionError(f"embeddings has {len(embeddings)} rows; it needs one for each of the {len(data)} images.")
@@ -117,7 +117,7 @@ def examine(
 
 
 def _boxes_of(data: Dataset) -> list[NDArray[np.float32]] | None:
-    """The boxes of each image, from the columns; none beyond the most objects that are described."""
+    """The boxes of each image, from the columns; none beyond the maximum number of described objects."""
     if not data.task.has_objects:
         return None
     counts = np.maximum(list_lengths(data.table, "boxes"), 0) // 4
@@ -137,7 +137,7 @@ def _of_pictures(look: _Look) -> Iterator[DataFinding]:
 
 
 def _label_of_each(data: Dataset) -> list[str]:
-    """The label of each image of a classifier; ``""`` for images of other tasks."""
+    """The label of each image of a classification data set; ``""`` for other tasks."""
     if data.task is not Task.CLASSIFICATION:
         return [""] * len(data)
     return [data.label_names[label] if label >= 0 else "" for label in data.image_labels.tolist()]
@@ -160,7 +160,7 @@ def _of_labels(
     if len(rows) < _FEWEST:
         look.not_checked["outliers"] = f"there are only {len(rows)} images to compare"
     else:
-        by = method if features is None else "what the model makes of each image before it decides"
+        by = method if features is None else "the model's features of each image"
         look.methods["outliers"] = f"{METHODS['outliers']}, by {by}"
         near = neighbours if features is None else nearest(reduced(features[rows]), VOTERS)
         items += outliers(look.paths, look.subsets, rows, near)
@@ -172,13 +172,13 @@ def _of_labels(
 def _by_neighbours(
     look: _Look, has_model: bool, rows: NDArray[np.int64], neighbours: Neighbours, method: str
 ) -> Iterator[DataFinding]:
-    """Probable label errors of one label each, where no model says more about them."""
+    """Probable label errors of images with one label each, where no model gives more evidence."""
     task = look.data.task
     if task is Task.CLASSIFICATION:
         unasked = look.learned[rows] if has_model else np.ones(len(rows), np.bool_)
         if not unasked.any():
             return
-        what = "labels of images that the model has learned" if has_model else "labels"
+        what = "labels of images that the model was trained on" if has_model else "labels"
         suspects = _outvoted(look, what, neighbours, look.data.image_labels[rows], method)
         kept = [index for index, row in enumerate(suspects.rows) if unasked[row]]
         for index in kept:
@@ -213,9 +213,9 @@ def _objects_by_neighbours(look: _Look) -> Iterator[DataFinding]:
 
 
 def _outvoted(look: _Look, what: str, neighbours: Neighbours, labels: NDArray[np.int64], method: str) -> Suspects:
-    """What the neighbours say against the labels, where they agree with most of them."""
+    """The labels that the neighbours contradict, if they agree with most of the others."""
     if len(labels) < _FEWEST or len(np.unique(labels[labels >= 0])) < 2:
-        look.not_checked[what] = "there are too few, or all are of one label"
+        look.not_checked[what] = "there are too few, or all have the same label"
         return Suspects.none()
     votes = votes_of(neighbours, labels, len(look.data.label_names))
     agreed = agreement(votes, labels)
@@ -253,9 +253,9 @@ def _by_model(look: _Look, predictions: Predictions) -> list[DataFinding]:
     task, names = look.data.task, look.data.label_names
     if look.learned.any():
         look.notes.append(
-            f"The model was trained on {int(look.learned.sum())} of the {len(look.data)} images. About these it may "
-            "repeat the wrong labels that it has learned; the models of a k-fold can be asked about images that they "
-            "never saw."
+            f"The model was trained on {int(look.learned.sum())} of the {len(look.data)} images. For these it may "
+            "repeat wrong labels that it has learned; the models of a k-fold can be asked about images that they "
+            "have never seen."
         )
     if task.has_objects:
         look.methods["objects"] = "the answers of the model, compared by their overlap with the annotated boxes"
@@ -278,16 +278,14 @@ def _by_model(look: _Look, predictions: Predictions) -> list[DataFinding]:
 
 
 def _probabilities(look: _Look, predictions: Predictions) -> NDArray[np.float32]:
-    """``(N, C)`` by the labels of the data; NaN where there is no answer. Labels that the model lacks have 0."""
+    """``(N, C)`` by the labels of the data; NaN where there is no answer, 0 for labels that the model lacks."""
     places = {path: row for row, path in enumerate(look.paths)}
     columns = [
         predictions.label_names.index(name) if name in predictions.label_names else -1 for name in look.data.label_names
     ]
     lacking = [name for name, column in zip(look.data.label_names, columns, strict=True) if column < 0]
     if lacking:
-        look.notes.append(
-            f"The model does not know {', '.join(map(repr, lacking[:5]))}: it speaks against them always."
-        )
+        look.notes.append(f"The model does not know {', '.join(map(repr, lacking[:5]))}: it always contradicts them.")
     table = np.full((len(look.paths), len(columns)), np.nan, np.float32)
     for item in predictions:
         if item.path in places and item.probabilities is not None:
@@ -297,7 +295,7 @@ def _probabilities(look: _Look, predictions: Predictions) -> NDArray[np.float32]
 
 
 def _anomalies(look: _Look, predictions: Predictions) -> Iterator[DataFinding]:
-    """Images whose score says the opposite of what the data say, by their distance from the threshold."""
+    """Images whose score contradicts the data, by their distance from the threshold."""
     places = {path: row for row, path in enumerate(look.paths)}
     for item in predictions:
         row = places.get(item.path)
