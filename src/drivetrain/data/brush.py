@@ -1,6 +1,6 @@
 """Masks in the form in which Label Studio stores brush strokes: runs of bytes, packed bit by bit.
 
-This follows the published description of the packing (``rle-pack`` of thi.ng): the number of values in 32 bits, the width of a
+The packing follows its published description (``rle-pack`` of thi.ng): the number of values in 32 bits, the width of a
 value minus one in 5, the widths of four lengths minus one in 4 each; then for each run a bit, the index of its width in
 2, its length minus one, and the value once (a run) or for every position. A mask is four equal bytes per pixel, row by
 row.

@@ -17,25 +17,25 @@ from drivetrain.machine import files
 from drivetrain.machine.files import cache_dir
 
 IGNORED = 255
-_RIM = (224 << 16) | (224 << 8) | 192  # the colour of the rims of objects in VOC
+_RIM = (224 << 16) | (224 << 8) | 192  # the colour of object borders in VOC
 
 
 def is_coloured(path: str) -> bool:
-    """Whether the pixels of a mask are colours and not numbers."""
+    """Whether the pixels of a mask are colours rather than numbers."""
     try:
         with open_image(path) as image:
             return image.mode in ("RGB", "RGBA")
-    except (FileNotFoundError, NoImage):  # told by who reads the pixels
+    except (FileNotFoundError, NoImage):  # reported by whoever reads the pixels
         return False
 
 
 def derived_map(path: str, key: str) -> Path:
-    """Where a map that is made of a mask lies: those of the masks of one folder are in one folder, and go together."""
+    """Where the map made from a mask is stored: all masks of one folder share a folder, and are removed together."""
     return cache_dir() / "class_maps" / fingerprint_of([os.path.dirname(path)]) / f"{key}.png"  # noqa: PTH120
 
 
 def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
-    """Write the mask with the number of each colour instead of the colour; returns the path of the file.
+    """Write the mask with class numbers instead of colours; returns the path of the file.
 
     Raises:
         DataError: the mask cannot be read.
@@ -58,7 +58,7 @@ def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
     unknown = [int(code) for code in found if int(code) not in known]
     if unknown:
         colour = (unknown[0] >> 16, (unknown[0] >> 8) & 255, unknown[0] & 255)
-        raise DataFormatError(f"{path} has pixels of the colour {colour}, which stands for no class.")
+        raise DataFormatError(f"{path} has pixels of the colour {colour}, which belongs to no class.")
     table = np.array([known[int(code)] for code in found], np.uint8)
     with files.whole_file(target) as partial:
         Image.fromarray(table[inverse].reshape(codes.shape)).save(partial)
@@ -66,7 +66,7 @@ def as_class_map(path: str, numbers: Mapping[tuple[int, int, int], int]) -> str:
 
 
 def voc_colours() -> list[tuple[int, int, int]]:
-    """The 256 colours of VOC: the bits of the number dealt to red, green and blue in turn, highest first."""
+    """The 256 colours of VOC: the bits of the number go to red, green and blue in turn, highest first."""
     colours = []
     for number in range(256):
         channels = [0, 0, 0]
@@ -79,7 +79,7 @@ def voc_colours() -> list[tuple[int, int, int]]:
 
 
 def union_of_masks(paths: Sequence[str]) -> str:
-    """Write one mask of all that several masks of an image mark; returns the path of the file.
+    """Write the union of several masks of an image as one mask; returns the path of the file.
 
     Raises:
         DataError: a mask cannot be read, or they differ in size.

@@ -1,4 +1,4 @@
-"""Damaged annotations: what is wrong, how often, where first, and what became of them."""
+"""Damaged annotations: what is wrong, how often, the first places, and what was done about them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Damage:
         self._places: dict[str, list[str]] = {}
 
     def add(self, kind: str, place: str) -> None:
-        """Take note of a fault.
+        """Record a fault.
 
         Args:
-            kind: a plural predicate with what became of them: "have no box and were left out".
+            kind: a plural predicate that says what was done about it: "have no box and were left out".
             place: the file and the annotation.
 
         Raises:
@@ -48,7 +48,7 @@ class Damage:
 
 
 def numbers(values: Any) -> list[float] | None:
-    """The values as finite floats; ``None`` if they are no such series."""
+    """The values as finite floats; ``None`` if they are not a series of these."""
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         return None
     found = [number(value) for value in values]
@@ -56,7 +56,7 @@ def numbers(values: Any) -> list[float] | None:
 
 
 def number(value: Any) -> float | None:
-    """The value as a finite float; ``None`` if it is none."""
+    """The value as a finite float; ``None`` if it is not one."""
     if isinstance(value, bool | bytes) or value is None:
         return None
     try:
@@ -108,9 +108,9 @@ def mask_of(
 
     Args:
         value: ``{"size": [height, width], "counts": ...}``.
-        size: of its image as the annotations state it, if they do.
-        damage: takes note.
-        place: of the annotation.
+        size: of its image as stated in the annotations, if it is.
+        damage: records faults.
+        place: the place of the annotation.
     """
     try:
         mask = run_length.canonical(value)
@@ -123,6 +123,6 @@ def mask_of(
         damage.add("have a mask whose run lengths do not cover its size; it was left out", place)
         return None
     if size is not None and size != (height, width):
-        damage.add("have a mask of another size than their image; it was left out", place)
+        damage.add("have a mask that differs from their image in size; it was left out", place)
         return None
     return mask

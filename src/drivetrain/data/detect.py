@@ -1,4 +1,4 @@
-"""Which format a folder has: the most specific of those that read the most images."""
+"""The format of a folder: the most specific of those that read the most images."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from drivetrain.types import Task
 NOT_READ = "Not read as another format"
 _FAILED = "could not be read by Datumaro"
 _SHOWN = 8
-_SHELLS = 3  # folders around all others in each of which a format is looked for
+_SHELLS = 3  # how many enclosing folders are searched for a format
 
 
 def choose(tree: Tree, request: ReadRequest, *, depth: int = 0) -> Parsed:
-    """Read the folder as the format that was asked for, or as the one that fits best.
+    """Read the folder in the requested format, or in the one that fits best.
 
     Args:
         tree: the files.
-        request: what the user asked.
-        depth: how many folders that hold nothing but one folder are around it.
+        request: the user's request.
+        depth: how many folders around it contain nothing but one folder.
 
     Raises:
-        DataFormatError: the format is not known, or none fits; the message says what the folder holds.
+        DataFormatError: the format is unknown, or none fits; the message says what the folder contains.
         DataError: the only format that fits cannot read the folder.
     """
     if request.format:
@@ -40,7 +40,7 @@ def choose(tree: Tree, request: ReadRequest, *, depth: int = 0) -> Parsed:
         return _of_file(tree, request)
     refuse_several(tree)
     refusals: list[_Refusal] = []
-    silent: Parsed | None = None  # of a format that says nothing about its images: one that does is taken rather
+    silent: Parsed | None = None  # of a format without annotations: one with annotations is preferred
     for tier in sorted({entry.tier for entry in FORMATS.values()}, reverse=True):
         candidates = [f for f in FORMATS.values() if f.tier == tier and f.detect(tree)]
         parsed = _best(tree, request, candidates, refusals)
@@ -50,7 +50,7 @@ def choose(tree: Tree, request: ReadRequest, *, depth: int = 0) -> Parsed:
         if silent is not None:
             continue
         for refusal in refusals:
-            if not refusal.guess:  # a format was recognised: its fault is worth more than a guess at a plainer format
+            if not refusal.guess:  # a format was recognised: its error is more useful than a guess at a plainer format
                 raise _of_tables(tree, request) or _with_guesses(refusal, refusals)
         if (inner := _only_folder(tree, deepest=depth >= _SHELLS)) is not None:
             return _of_inner(tree, inner, request, depth + 1)
@@ -60,7 +60,7 @@ def choose(tree: Tree, request: ReadRequest, *, depth: int = 0) -> Parsed:
 
 
 def _with_guesses(refusal: _Refusal, refusals: Sequence[_Refusal]) -> DataError:
-    """The error of the last reader, with what a format that was found before it fell over."""
+    """The error of the last reader, with the failure of a format that was recognised before it."""
     failed = [other.error for other in refusals if other.guess and _FAILED in str(other.error)]
     if refusal.format != "unannotated" or not failed:
         return refusal.error
@@ -68,7 +68,7 @@ def _with_guesses(refusal: _Refusal, refusals: Sequence[_Refusal]) -> DataError:
 
 
 def _of_tables(tree: Tree, request: ReadRequest) -> DataError | None:
-    """The error of the tables beside the images, if they are all that may say something: it names the columns."""
+    """The error of the tables next to the images if nothing else may annotate them: it names the columns."""
     files = [name for name in tree.files if may_annotate(name)]
     if not files or any(suffix_of(name) not in (".csv", ".tsv") for name in files):
         return None
@@ -80,14 +80,14 @@ def _of_tables(tree: Tree, request: ReadRequest) -> DataError | None:
 
 
 def _is_taken(parsed: Parsed, silent: Parsed | None) -> bool:
-    """Whether data are taken; if another format reads the images without annotations, only for what they say."""
+    """Whether to use parsed data; if another format reads the images too, only if they have more annotations."""
     if silent is None:
         return says_something(parsed) or not parsed.annotated
     return says_something(parsed) and (parsed.format != "image_folder" or len(parsed.label_names) > 1)
 
 
 def _instead_of(silent: Parsed | None, parsed: Parsed) -> Parsed:
-    """The parsed data with a word about a format that would have read the images without annotations."""
+    """The parsed data with a note about a format that would have read the images without annotations."""
     if silent is not None:
         parsed.notes.append(
             f"Not read as {silent.format!r}, which finds {len(silent.records)} images and not one annotation "
@@ -97,7 +97,7 @@ def _instead_of(silent: Parsed | None, parsed: Parsed) -> Parsed:
 
 
 def says_something(parsed: Parsed) -> bool:
-    """Whether any image has a label, an object, a mask, or is known to be normal or not."""
+    """Whether any image has a label, an object or a mask, or is known to be normal or anomalous."""
     if parsed.objects is not None and len(parsed.objects.labels):
         return True
     return any(
@@ -112,8 +112,8 @@ class _Refusal:
 
     Attributes:
         format: its name.
-        guess: whether that it seemed to fit says little.
-        error: of its reader.
+        guess: whether it seemed to fit only by a weak sign.
+        error: the error of its reader.
     """
 
     format: str
@@ -122,11 +122,11 @@ class _Refusal:
 
 
 def _only_folder(tree: Tree, *, deepest: bool) -> Path | None:
-    """The folder that all is in, if it holds nothing but folders: an archive's outer shell.
+    """The one folder that contains everything else, such as the outer folder of an archive.
 
     Args:
         tree: the files.
-        deepest: go on to the innermost of such folders.
+        deepest: continue to the innermost of such folders.
     """
     top = tree.top_folders()
     if len(top) != 1 or not all(map(is_for_readers, tree.by_folder[""])) or tree.by_folder[top[0]]:
@@ -148,7 +148,7 @@ def _of_inner(tree: Tree, folder: Path, request: ReadRequest, depth: int) -> Par
 
 
 def _within_subset(parsed: Parsed, subset: str) -> Parsed:
-    """The folder's name counts as the subset of all that is in it, unless that names subsets of its own."""
+    """Use the folder's name as the subset of everything in it, unless the content has subsets of its own."""
     if subset in ("val", "test") and all(record.subset == "train" for record in parsed.records):
         for record in parsed.records:
             record.subset = subset
@@ -179,10 +179,10 @@ def _of_file(tree: Tree, request: ReadRequest) -> Parsed:
 
 
 def _read(entry: Format, tree: Tree, request: ReadRequest) -> Parsed:
-    """What a reader finds; a fault of the data that it did not foresee is one of the data all the same.
+    """The result of a reader; an unexpected error of a reader is treated as a fault of the data.
 
     Raises:
-        DataError: of the reader, or in place of any other error of its.
+        DataError: raised by the reader, or in place of any other error.
     """
     try:
         return entry.read(tree, request)
@@ -191,18 +191,18 @@ def _read(entry: Format, tree: Tree, request: ReadRequest) -> Parsed:
     except Exception as error:
         raise DataFormatError(
             f"{tree.root} looks like {entry.name!r}, but its annotations are damaged: {type(error).__name__}: {error}. "
-            "Give another format if it is one: format=..."
+            "If it is in another format, name it: format=..."
         ) from error
 
 
 def _best(tree: Tree, request: ReadRequest, candidates: list[Format], refusals: list[_Refusal]) -> Parsed | None:
-    """The candidate that reads the most images with annotations; of equals the one that comes first."""
+    """The candidate that reads the most images with annotations; of equals, the first."""
     found: list[tuple[str, Parsed]] = []
     for entry in candidates:
         try:
             parsed = _read(entry, tree, request)
         except DataError as error:
-            known = not isinstance(error, DataFormatError)  # the format was found, its data cannot be used
+            known = not isinstance(error, DataFormatError)  # the format was recognised, but its data cannot be used
             refusals.append(_Refusal(entry.name, entry.guess and not known, error))
             continue
         if parsed.records:
@@ -231,7 +231,7 @@ def _without_images(tree: Tree, parsed: Parsed) -> str:
 
 
 def _worth(parsed: Parsed, request: ReadRequest) -> tuple[bool, bool, int]:
-    """Whether there are annotations, whether they are the class maps that were asked for, and of how many images."""
+    """Whether there are annotations, whether they are the requested class maps, and the number of their images."""
     wanted = request.task is Task.SEMANTIC_SEGMENTATION and parsed.task is request.task
     return says_something(parsed), wanted, len(parsed.records)
 
@@ -242,9 +242,9 @@ def _nothing_fits(tree: Tree) -> str:
         return f"{tree.root} is empty."
     if not images:
         shown = ", ".join(list(tree.files)[:_SHOWN])
-        return f"{tree.root} holds no images and no annotation file that names some; it holds: {shown}."
+        return f"{tree.root} contains no images and no annotation file that names any; it contains: {shown}."
     return (
-        f"{tree.root} holds {images} images, but no format fits. Put the images into one folder for each class, or add "
-        "annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
+        f"{tree.root} contains {images} images, but no format fits. Put the images into one folder for each class, or "
+        "add annotations (COCO .json, YOLO labels/, VOC Annotations/, .csv), or name the format: "
         "format=..."
     )

@@ -11,12 +11,12 @@ from urllib.parse import unquote
 
 from drivetrain.data.tree import Tree
 
-_MOST_ALIKE = 64  # images of one name of which one is looked for by its folders
-_DEEPEST = 6  # parts of a path of another computer that are looked for
+_MOST_ALIKE = 64  # the most images of one name among which the folders decide
+_DEEPEST = 6  # the most parts of another computer's path to search for
 
 
 class ImageFinder:
-    """Looks for image names in likely folders, then anywhere in the tree if the name is unique there.
+    """Searches for image names in likely folders, then anywhere in the tree if the name is unique.
 
     Args:
         tree: the files of the data set.
@@ -32,11 +32,11 @@ class ImageFinder:
         """The absolute path of an image.
 
         Args:
-            written: the name as the annotation has it, with or without folders.
-            bases: where it may be, the likeliest first.
+            written: the name as written in the annotation, with or without folders.
+            bases: the folders where it may be, the likeliest first.
 
         Returns:
-            The path; if there is no such file, where it was expected first.
+            The path; if there is no such file, the first place where it was expected.
         """
         name = written.replace("\\", "/")
         likely = bases is self._likely or self._base in bases
@@ -58,7 +58,7 @@ class ImageFinder:
         return self._respelt(name) or _join(bases[0], name)
 
     def _respelt(self, name: str) -> str | None:
-        """The only image whose path ends as the name does but for case, Unicode's forms and percent-encoding."""
+        """The only image whose path ends in the name, ignoring case, Unicode's forms and percent-encoding."""
         parts = spelling(name).split("/")
         found = self._by_spelling.get(parts[-1], [])
         if len(found) > _MOST_ALIKE:
@@ -106,12 +106,12 @@ class ImageFinder:
 
 
 def spelling(name: str) -> str:
-    """A name without what systems change of it: case, Unicode's forms, percent-encoding."""
+    """A name without the differences between systems: case, Unicode's forms, percent-encoding."""
     return unicodedata.normalize("NFC", unquote(name)).casefold()
 
 
 def tails(name: str) -> list[str]:
-    """The last parts of an absolute path of another computer, the longest first; none of a relative path."""
+    """The ends of another computer's absolute path, the longest first; none for a relative path."""
     if not (name.startswith("/") or re.match(r"[A-Za-z]:/", name)):
         return []
     parts = [part for part in name.split("/") if part][-_DEEPEST:]

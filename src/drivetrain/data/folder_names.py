@@ -15,7 +15,7 @@ from drivetrain.data.read_record import subset_name
 from drivetrain.data.tree import Tree, is_image, suffix_of
 from drivetrain.images.file import NoImage, open_image
 
-# words in the names of folders that hold masks; a class may have such a name, too, so their images decide
+# words in the names of mask folders; a class may have such a name too, so the images decide
 _MASK_WORDS = frozenset(
     {
         "annot", "annotation", "annotations", "groundtruth", "gt", "gtcoarse", "gtfine", "label",
@@ -36,10 +36,10 @@ _IMAGE_WORDS = frozenset(
         "raw", "rgb",
     }
 )  # fmt: skip
-# maps that do not say the class of each pixel
+# maps that do not contain the class of each pixel
 OTHER_MAPS = frozenset({"depth", "disparity", "instance", "instances", "panoptic", "part", "parts", "polygons"})
 _PROSE = frozenset({".md", ".pdf", ".html", ".rst"})
-# files beside images that are no annotations; any other may be one
+# files next to images that are not annotations; any other file may be one
 _HARMLESS = frozenset(
     {
         ".py",
@@ -61,7 +61,7 @@ _HARMLESS = frozenset(
 )
 _RUN_NAMES = frozenset({"runs", "wandb", "mlruns", "lightning_logs", "tb_logs"})
 
-_GLANCES = 3  # images of a folder that are opened to see what it holds
+_GLANCES = 3  # images of a folder that are opened to see what it contains
 _MOST_COLOURS = 64  # a photograph has more, a map of classes hardly ever
 _EXTREME = 24  # how far from black or white a pixel of a lossy or smoothed mask of two kinds may be
 _EXTREME_SHARE = 0.9
@@ -79,12 +79,12 @@ def is_mask_name(name: str) -> bool:
 
 
 def is_never_class(name: str) -> bool:
-    """Whether a folder is none of a class, whatever it holds."""
+    """Whether a folder cannot be a class, whatever it contains."""
     return "".join(words_of(name)) in _NEVER_CLASSES
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a folder is called for holding images and not for what they show."""
+    """Whether a folder is named for containing images rather than for what they show."""
     words = {word for word in words_of(name) if not word.isdecimal()}
     return bool(words) and words <= _IMAGE_WORDS
 
@@ -95,9 +95,9 @@ def is_subset(name: str) -> bool:
 
 
 def named_subsets(names: Collection[str]) -> dict[str, str]:
-    """Which of the folders beside each other are subsets, and of what canonical name.
+    """Which of some sibling folders are subsets, with their canonical names.
 
-    Beside ``train`` and the like these are several names that are the same but for such a word: ``WIDER_train`` and
+    Besides ``train`` and the like, these are names that differ only in such a word: ``WIDER_train`` and
     ``WIDER_val``, ``train2017`` and ``val2017``.
     """
     found = {name: subset_name(name) for name in names if is_subset(name)}
@@ -120,20 +120,20 @@ def is_map_name(name: str) -> bool:
 
 
 def subset_in(folder: str) -> str:
-    """The subset that a path below the root names, by the first of its folders that does; else ``train``."""
+    """The subset named by the first folder in a path that names one; otherwise ``train``."""
     parts = PurePosixPath(folder).parts
     return next((subset_name(part) for part in parts if is_subset(part)), "train")
 
 
 def is_for_readers(file: str) -> bool:
-    """Whether a file is there for people to read, by its name: a licence, a readme."""
+    """Whether a file is for people to read, judging by its name: a licence, a readme."""
     return file.lower().startswith(("readme", "license", "licence", "citation", "notes")) or suffix_of(file) in _PROSE
 
 
 def may_annotate(name: str) -> bool:
-    """Whether a file may say something about images: it is none, no program, archive or video, and not for readers.
+    """Whether a file may annotate images: it is no image, program, archive or video, and not for people to read.
 
-    Captions say nothing that is used here.
+    Captions do not count, as they are not used.
     """
     file = name.rpartition("/")[2]
     return not (is_image(name) or suffix_of(name) in _HARMLESS or is_for_readers(file) or is_of_captions(file))
@@ -145,7 +145,7 @@ def is_of_captions(file: str) -> bool:
 
 
 def is_run(tree: Tree, folder: str) -> bool:
-    """Whether a folder has the name of what a training writes, and more in it than images."""
+    """Whether a folder has the name of a training's output, and contains more than images."""
     if folder.rpartition("/")[2].lower() not in _RUN_NAMES:
         return False
     below = [name for name in tree.files if name.startswith(f"{folder}/")]
@@ -154,7 +154,7 @@ def is_run(tree: Tree, folder: str) -> bool:
 
 
 def mask_folders(tree: Tree) -> list[str]:
-    """The folders of masks, those below them left out: named so, and their images look so."""
+    """The topmost folders of masks: their names say so, and their images look like masks."""
     found: list[str] = []
     for folder in tree.folders:
         if any(folder.startswith(f"{other}/") for other in found) or not is_mask_name(folder.rpartition("/")[2]):
@@ -168,20 +168,20 @@ def mask_folders(tree: Tree) -> list[str]:
 
 
 def look_like_maps(tree: Tree, images: Sequence[str]) -> bool:
-    """Whether most of a few of the images look like maps of classes."""
+    """Whether most images of a small sample look like class maps."""
     chosen = list(dict.fromkeys(images[round(i * (len(images) - 1) / (_GLANCES - 1))] for i in range(_GLANCES)))
     return sum(looks_like_map(tree.absolute(name)) for name in chosen) * 2 > len(chosen)
 
 
 def looks_like_map(path: str) -> bool:
-    """Whether an image has few colours, or next to nothing between black and white."""
+    """Whether an image has few colours, or almost nothing between black and white."""
     try:
         with open_image(path) as image:
             if image.mode in ("1", "P"):
                 return image.mode == "1" or len(image.getcolors(256) or ()) <= _MOST_COLOURS
             wide = image.mode.startswith(("I", "F"))
             pixels = np.asarray(image if wide else image.convert("L" if image.mode in ("L", "LA") else "RGB"))
-    except (FileNotFoundError, NoImage):  # told where the images are checked
+    except (FileNotFoundError, NoImage):  # reported where the images are checked
         return False
     return _has_few_colours(pixels) or _is_black_and_white(pixels)
 

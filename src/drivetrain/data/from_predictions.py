@@ -26,13 +26,13 @@ _ANOMALY = "anomalous"
 def dataset_from_predictions(predictions: Predictions, *, files_only: bool = True) -> Dataset:
     """The predicted labels, objects, class maps and defects as annotations, with their scores.
 
-    Class maps and defects become run-length masks, one for each class on an image; images that are called normal have
+    Class maps and defects become run-length masks, one for each class on an image; images classified as normal have
     no defects. Predicted confidences of keypoints become visibilities: 2 from 0.5 on, 1 below, 0 for 0. Images whose
     truth is known keep their ids.
 
     Args:
-        predictions: what was answered.
-        files_only: refuse images that are not files; otherwise frames and arrays go by a name that stands for them.
+        predictions: the predictions.
+        files_only: refuse images that are not files; otherwise frames and arrays get a name that stands for them.
 
     Raises:
         DataError: an image has no file of its own, or the task has no annotation format (depth).
@@ -68,7 +68,7 @@ def image_names(predictions: Predictions) -> list[str]:
 
 
 def has_file(item: Prediction) -> bool:
-    """Whether the image is a file of its own."""
+    """Whether the image is a separate file."""
     return bool(item.path) and Path(item.path).is_file()
 
 
@@ -79,12 +79,12 @@ def _require_files(predictions: Predictions) -> None:
             raise DataError(
                 f"The image of prediction {index} cannot be referred to: {what}. "
                 f"{either('predictions.save(path, format)', '--output FOLDER --output_format FORMAT')} also writes "
-                "frames and arrays; or save it as a file and predict that."
+                "frames and arrays; or save it as a file and predict on that."
             )
 
 
 def _image_ids(predictions: Predictions) -> Sequence[int]:
-    """The ids that the images have in the data they come from, if they differ; else their positions."""
+    """The ids of the images in the data they come from, if these are unique; otherwise their positions."""
     truth = predictions.truth
     known = [truth[item.path].image_id for item in predictions if item.path in truth] if truth is not None else []
     return known if len(set(known)) == len(predictions) else range(len(predictions))
@@ -106,7 +106,7 @@ def _record(item: Prediction, name: str, identity: int, names: list[str], task: 
 
 
 def _fill_anomaly(record: Record, item: Prediction, names: list[str]) -> None:
-    """The defect of an image that is called anomalous: its mask, or a label of the whole image where there is none."""
+    """The defect of an image classified as anomalous: its mask, or a label of the whole image if there is none."""
     record.anomalous = item.is_anomalous
     if item.labels is not None:
         record.labels = item.labels.tolist()

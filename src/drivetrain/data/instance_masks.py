@@ -15,7 +15,7 @@ from drivetrain.images.file import NoImage, open_image
 
 
 def read_pixels(path: str) -> NDArray[np.generic]:
-    """``(H, W)`` or ``(H, W, C)`` pixels as they are stored.
+    """``(H, W)`` or ``(H, W, C)`` pixels as stored in the file.
 
     Raises:
         DataError: the file does not exist or cannot be read.
@@ -33,9 +33,9 @@ def add_instances(record: Record, pixels: NDArray[Any], labels: Iterable[tuple[i
     """Add an object for each instance of a map.
 
     Args:
-        record: of the image; objects that it has already stay.
-        pixels: ``(H, W)`` the number of the instance of each pixel.
-        labels: the number of each instance and its label; an instance without a pixel is left out.
+        record: the record of the image; its existing objects stay.
+        pixels: ``(H, W)`` the instance number of each pixel.
+        labels: instance number -> label; an instance without pixels is left out.
     """
     boxes, box_labels, rles = record.boxes or [], record.box_labels or [], record.rles or []
     for instance, label in labels:

@@ -27,17 +27,17 @@ from drivetrain.types import Task
 from drivetrain.types.options import check_seed
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-"""The ends of the names of archives that are unpacked."""
+"""The suffixes of archives that are unpacked."""
 
 _FEW_FILES = 100  # in a folder of archives
-_MOST_ARCHIVES = 3  # in one another
+_MOST_ARCHIVES = 3  # nested in each other
 
 Splits = Mapping[str, float] | Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the data lie: the folder, and the annotation file if one was named."""
+    """Where the data are: the folder, and the annotation file if one was named."""
 
     folder: Path
     file: Path | None
@@ -65,14 +65,14 @@ def load_dataset(
             ``"mask_folder"``, ``"kitti"``, ``"labelme"``, ``"via"``, ``"label_studio"``, ``"market1501"``,
             ``"dota"``, ``"celeba"``, ``"mpii"``, ``"ade20k"``, ``"mots"``, ``"real_iad"``, ``"parquet"``,
             ``"unannotated"``, or any name that Datumaro knows, such as ``"cvat"``; ``None`` to find out.
-        task: what the annotations are to be used for; ``None`` to infer it from them.
-        splits: shares of ``train``, ``val`` and ``test`` to divide all images again; ``None`` keeps the subsets of
+        task: the task to use the annotations for; ``None`` to infer it from them.
+        splits: fractions of ``train``, ``val`` and ``test`` to split all images anew; ``None`` keeps the subsets of
             the source.
-        seed: of the division.
-        strict: make an image that cannot be used, or a class without images, an error instead of a note.
-        cache: keep the parsed table in the user's cache and use it while the files stay the same.
-        allow_pickle: allow formats whose files may execute code when they are opened.
-        normal: names of the labels that are no anomalies; implies ``task="anomaly"`` for class folders and tables.
+        seed: the seed of the split.
+        strict: raise an error for an image that cannot be used or a class without images, instead of noting it.
+        cache: store the parsed table in the user's cache and use it as long as the files do not change.
+        allow_pickle: allow formats whose files can execute code when opened.
+        normal: names of the labels that are not anomalies; implies ``task="anomaly"`` for class folders and tables.
 
     Returns:
         The data set; ``notes`` says how the source was read and what was left out.
@@ -81,7 +81,7 @@ def load_dataset(
         DataNotFoundError: the source, or every image it names, does not exist.
         DataFormatError: no format fits.
         ImageError: an image cannot be used, with ``strict``.
-        DataError: the data cannot be used, or not for the task.
+        DataError: the data cannot be used, or cannot be used for the task.
         OptionError: an option has a value that is not allowed.
 
     Example:
@@ -123,11 +123,11 @@ def _loaded(source: Any, request: ReadRequest, *, cache: bool) -> Dataset:
 
 
 def no_data_set(name: str, value: Any) -> DataError:
-    """The error for an argument that no data set can be read from.
+    """The error for an argument from which no data set can be read.
 
     Args:
-        name: of the argument.
-        value: that was given.
+        name: the name of the argument.
+        value: its value.
     """
     shown = repr(value) if isinstance(value, int | float) else f"<{type(value).__name__}>"
     return DataError(
@@ -159,7 +159,9 @@ def _from_disk(path: Path, request: ReadRequest, *, cache: bool, within: int = 0
     tree = Tree(place.folder)
     if place.file is None and (inner := _only_archive(tree, request)) is not None:
         if within >= _MOST_ARCHIVES:
-            raise DataFormatError(f"{path} has more than {_MOST_ARCHIVES} archives in one another; unpack it yourself.")
+            raise DataFormatError(
+                f"{path} has more than {_MOST_ARCHIVES} archives nested in each other; unpack it yourself."
+            )
         return _from_disk(inner, request, cache=cache, within=within + 1).with_notes(f"Read from {inner}.")
     state = tree.fingerprint
     options = {name: getattr(request, name) for name in ("task", "normal", "strict", "allow_pickle", "format", "file")}
@@ -203,7 +205,7 @@ def _finished(parsed: Parsed, facts: Facts, request: ReadRequest) -> Dataset:
 
 
 def _fingerprint(state: str, outside: Sequence[str], options: Mapping[str, Any]) -> str:
-    """Of the files and of how they are read; the folder itself may move."""
+    """The fingerprint of the files and of how they are read; the folder itself may move."""
     chosen = [f"{name}={options[name]}" for name in ("task", "normal", "format")]
     file = options["file"]
     return fingerprint_of([state, table_cache.outside_state(outside), *chosen, file.name if file else ""])
@@ -237,32 +239,32 @@ def _locate(path: Path) -> _Place:
         folder = file.parent
         return _Place(folder.parent if suffix == ".json" and folder.name == "annotations" else folder, file)
     raise DataFormatError(
-        f"{path} is a file of a kind that is not read here; read are: a folder, {', '.join(ARCHIVES)}, "
-        f"{', '.join(sorted(FILE_SUFFIXES))}. An archive of another kind has to be unpacked first."
+        f"{path} is not a kind of file that can be read. Allowed: a folder, {', '.join(ARCHIVES)}, "
+        f"{', '.join(sorted(FILE_SUFFIXES))}. Unpack other archives first."
     )
 
 
 def _only_archive(tree: Tree, request: ReadRequest) -> Path | None:
-    """The archive that is all that a folder holds, beside files for readers; ``None`` if there is more or less.
+    """The only archive in a folder that contains nothing else but files for people to read; otherwise ``None``.
 
     Raises:
         DataFormatError: there are several.
     """
-    if tree.count > _FEW_FILES:  # a second start of a large data set makes no table of its files
+    if tree.count > _FEW_FILES:  # so that a second start does not list all files of a large data set
         return None
     files = [name for name in tree.files if not is_for_readers(name.rpartition("/")[2])]
     if not files or request.format == "image_zip" or not all(is_archive(Path(name)) for name in files):
         return None
     if len(files) > 1:
         raise DataFormatError(
-            f"{tree.root} holds {len(files)} archives and nothing else: {', '.join(files[:8])}. Give one of them, such "
-            f"as {tree.root / files[0]}, or unpack them into one folder."
+            f"{tree.root} contains {len(files)} archives and nothing else: {', '.join(files[:8])}. Give one of them, "
+            f"such as {tree.root / files[0]}, or unpack them into one folder."
         )
     return tree.root / files[0]
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file has the name of an archive that is unpacked."""
+    """Whether a file has the suffix of an archive that is unpacked."""
     return path.name.lower().endswith(ARCHIVES)
 
 
@@ -270,7 +272,9 @@ def _shares(splits: Splits) -> dict[str, float]:
     if not isinstance(splits, Mapping):
         values = [float(value) for value in splits]
         if len(values) != 3:
-            raise OptionError(f"splits={splits!r}: give three shares, of train, val and test, such as (0.8, 0.1, 0.1).")
+            raise OptionError(
+                f"splits={splits!r}: give three fractions, of train, val and test, such as (0.8, 0.1, 0.1)."
+            )
         return dict(zip(("train", "val", "test"), values, strict=True))
     unknown = set(splits) - {"train", "val", "test"}
     if unknown:
@@ -279,7 +283,7 @@ def _shares(splits: Splits) -> dict[str, float]:
 
 
 def _is_datumaro(source: object) -> bool:
-    """Whether it is a classic ``datumaro.Dataset``, known by the names of its classes."""
+    """Whether it is a classic ``datumaro.Dataset``, recognised by the names of its classes."""
     return any(
         cls.__name__ == "Dataset"
         and cls.__module__.partition(".")[0] == "datumaro"

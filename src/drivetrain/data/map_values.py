@@ -1,4 +1,4 @@
-"""Which values the pixels of class maps have, and class maps of other values as files of class numbers."""
+"""The pixel values of class maps, and class maps with other values rewritten as files of class numbers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _WITHOUT_ALPHA = {"LA": "L", "PA": "P", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "
 
 @dataclass(frozen=True, slots=True)
 class MapValues:
-    """What the pixels of a class map are.
+    """The pixel values of a class map.
 
     Attributes:
         values: numbers, or colours as ``red << 16 | green << 8 | blue``; at most ``MOST_VALUES + 1`` of them.
         coloured: whether they are colours; grey pixels count as numbers.
-        has_channels: whether the file has more than one channel, so that it must be written again to be a class map.
+        has_channels: whether the file has more than one channel and must be rewritten to be a class map.
     """
 
     values: frozenset[int]
@@ -38,7 +38,7 @@ class MapValues:
 
 
 def read_values(paths: Sequence[str]) -> list[MapValues | None]:
-    """The values of each file; ``None`` of one that cannot be read, which the checks of the data set tell."""
+    """The values of each file; ``None`` for one that cannot be read, which the checks of the data set report."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(_values_of, paths))
 
@@ -63,7 +63,7 @@ def _few(pixels: NDArray[np.generic]) -> frozenset[int]:
 def _pixels(path: str) -> NDArray[np.generic]:
     """``(H, W)`` numbers or palette indices, or ``(H, W, 3)`` colours.
 
-    Of three channels of 16 bits the first has the numbers, as in SYNTHIA; Pillow would keep 8 bits of each.
+    In files with three channels of 16 bits, as in SYNTHIA, the first has the numbers; Pillow would keep 8 bits of each.
     """
     if _is_wide_colour(path):
         return _first_of_wide(path)
@@ -78,11 +78,11 @@ def _pixels(path: str) -> NDArray[np.generic]:
 
 
 def _is_wide_colour(path: str) -> bool:
-    """Whether it is a PNG file of several channels of 16 bits."""
+    """Whether it is a PNG file with several channels of 16 bits."""
     try:
         with Path(path).open("rb") as file:
             start = file.read(26)
-    except OSError:  # told by who reads the pixels
+    except OSError:  # reported by whoever reads the pixels
         return False
     return start[1:4] == b"PNG" and start[24:26] in (b"\x10\x02", b"\x10\x06")
 
@@ -105,8 +105,8 @@ def renumbered(path: str, numbers: Mapping[int, int], *, coloured: bool = False,
     """Write a class map with other numbers, once; returns the path of the file in the user's cache.
 
     Args:
-        path: of the class map.
-        numbers: value -> class number; every value of the file.
+        path: the class map.
+        numbers: value -> class number, for every value in the file.
         coloured: whether the values are colours, as in :class:`MapValues`.
         halved: whether pixels from 128 on are the value 255 and the others 0.
 

@@ -1,4 +1,4 @@
-"""Class maps and masks of defects as objects with run lengths, for formats that have no maps."""
+"""Class maps and defect masks as objects with run-length masks, for formats that have no maps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def with_mask_objects(data: Dataset) -> Dataset:
-    """The same images; what is in the pixels of a mask file becomes an object with a mask.
+    """The same images, with the contents of mask files as objects with a mask.
 
-    Of a class map each class on the image is one object; a mask of defects is one object with the label of the image.
+    Each class in a class map is one object; a mask of defects is one object with the label of the image.
 
     Raises:
         DataError: a mask cannot be read.
@@ -51,7 +51,7 @@ def _parts(sample: Sample, task: Task, labels: int) -> Iterator[tuple[int, NDArr
 
 
 def _record(sample: Sample, scores: list[float] | None) -> Record:
-    """A sample as it would come from a reader, without its mask."""
+    """A sample as a reader would return it, without its mask."""
     record = Record(sample.path, sample.subset, sample.size, sample.image_id, sample.labels.tolist())
     record.anomalous, record.scores = sample.anomalous, scores
     for name in ("boxes", "box_labels", "area", "iscrowd"):

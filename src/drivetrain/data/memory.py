@@ -1,4 +1,4 @@
-"""Data sets that are objects in memory: tables, lists of images and labels, torch data sets, those of Hugging Face."""
+"""Data sets in memory: tables, lists of images and labels, torch data sets, and those of Hugging Face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Reader = Callable[[Any, ReadRequest], Parsed]
 
 
 def reader_of(source: object) -> Reader | None:
-    """How to read an object in memory, known by the names of its classes; ``None`` if it is none of them."""
+    """The reader of an object in memory, chosen by the names of its classes; ``None`` if there is none for it."""
     for cls in type(source).__mro__:
         reader = _READERS.get((cls.__module__.partition(".")[0], cls.__name__))
         if reader is not None:
@@ -30,7 +30,7 @@ def reader_of(source: object) -> Reader | None:
 
 
 def _read_frame(frame: Any, request: ReadRequest) -> Parsed:
-    """A table of pandas or polars, with the columns that a CSV file may have."""
+    """A table of pandas or polars, with the columns of a CSV file."""
     from drivetrain.data.readers.csv import read_rows
 
     columns = [str(name) for name in frame.columns]
@@ -39,7 +39,7 @@ def _read_frame(frame: Any, request: ReadRequest) -> Parsed:
 
 
 def cell_text(value: Any) -> str:
-    """A value as a CSV file would have it; what is missing is empty, and several are separated by ``|``."""
+    """A value as it would be in a CSV file; a missing value is empty, and several are separated by ``|``."""
     if value is None or value != value:
         return ""
     if isinstance(value, list | tuple):
@@ -48,11 +48,11 @@ def cell_text(value: Any) -> str:
 
 
 def _read_list(items: Sequence[Any], request: ReadRequest) -> Parsed:
-    """Pairs of an image's path and its label or labels, or mappings with the keys that a CSV file has as columns."""
+    """Pairs of an image's path and its label or labels, or mappings whose keys are the columns of a CSV file."""
     from drivetrain.data.readers.csv import read_rows
 
     if not items:
-        raise DataError("The list holds nothing; give pairs of an image's path and its label.")
+        raise DataError("The list is empty; give pairs of an image's path and its label.")
     if all(isinstance(item, Mapping) for item in items):
         names = list(dict.fromkeys(str(key) for item in items for key in item))
         rows = [[cell_text(item.get(name)) for name in names] for item in items]
@@ -88,7 +88,7 @@ def _add_pair(parsed: Parsed, pair: Any, index: int) -> None:
     if not isinstance(pair, list | tuple) or len(pair) < 2:
         raise DataError(
             f"Item {index} of the torch data set is a {type(pair).__name__}; give pairs of an image and its target, or "
-            "hand a DataLoader of your own to an engine of the framework."
+            "pass your own DataLoader to an engine of the framework."
         )
     image, target = pair[0], pair[1]
     record = Record(stored_image(image, f"item {index} of the torch data set"))
@@ -117,7 +117,7 @@ def _number(target: Any, index: int) -> int:
 
 
 def _number_names(parsed: Parsed) -> None:
-    """Names for the classes of a source that has only numbers."""
+    """Give names to the classes of a source that has only numbers."""
     most = max((label for r in parsed.records for label in (*r.labels, *(r.box_labels or ()))), default=-1)
     if not parsed.label_names:
         parsed.label_names = [f"class_{number}" for number in range(most + 1)]
@@ -131,15 +131,15 @@ def _read_hugging_face(data: Any, request: ReadRequest) -> Parsed:
 
 
 def read_splits(splits: Mapping[str, Any], request: ReadRequest, name: str) -> Parsed:
-    """The rows of the parts of a data set, each with an image and a label, labels or objects.
+    """The rows of a data set's splits, each with an image and a label, labels or objects.
 
     Args:
-        splits: the parts by their subsets: iterable, with ``features`` that say what each column is.
-        request: what the user asked.
-        name: of the format.
+        splits: subset -> rows: iterables with ``features`` that describe the columns.
+        request: the user's request.
+        name: the name of the format.
 
     Raises:
-        DataError: the columns hold no images with labels, or a row cannot be read.
+        DataError: the columns contain no images with labels, or a row cannot be read.
     """
     parsed = Parsed([], [], Task.CLASSIFICATION, name)
     for split, part in splits.items():
@@ -155,7 +155,7 @@ def _add_split(parsed: Parsed, part: Any, subset: str, request: ReadRequest) -> 
     label = None if with_objects else _column(_LABEL_COLUMNS, features)
     if image is None or not (with_objects or label):
         raise DataError(
-            f"The columns {', '.join(features)} of the data set hold no images with labels; call them "
+            f"The columns {', '.join(features)} of the data set contain no images with labels; call them "
             f"{_or(IMAGE_COLUMNS)}, and {_or(_LABEL_COLUMNS)} or {_OBJECTS!r}."
         )
     for index, row in enumerate(_undecoded(part, image)):
@@ -174,7 +174,7 @@ def _add_split(parsed: Parsed, part: Any, subset: str, request: ReadRequest) -> 
 
 
 def _label_of(parsed: Parsed, value: Any) -> int:
-    """The number of a label; labels that are texts are numbered as they come.
+    """The number of a label; text labels are numbered in order of appearance.
 
     Raises:
         DataError: it is neither a number nor a text, or a number without a name.
@@ -189,13 +189,13 @@ def _label_of(parsed: Parsed, value: Any) -> int:
 
 
 def _undecoded(part: Any, image: str) -> Iterator[Mapping[str, Any]]:
-    """The rows with the bytes or the path of each image, if it is a column of images."""
+    """The rows, with the bytes or path of each image undecoded if the column contains images."""
     feature = type(part.features[image])
     yield from part.cast_column(image, feature(decode=False)) if feature.__name__ == "Image" else part
 
 
 def _add_objects(parsed: Parsed, record: Record, objects: Any, feature: Any) -> None:
-    """Boxes ``x, y, width, height`` in pixels, as the hub's detection sets have them."""
+    """Boxes ``x, y, width, height`` in pixels, as in the hub's detection data sets."""
     rows = objects if isinstance(objects, Mapping) else {key: [item[key] for item in objects] for key in objects[0]}
     key = next((name for name in _OBJECT_LABELS if name in rows), "")
     if not key or "bbox" not in rows:

@@ -19,13 +19,13 @@ from drivetrain.machine.files import cache_dir
 
 
 def stored_image(image: Any, where: str, group: str = "") -> str:
-    """The absolute path of a file with the image; one that is a file already stays where it is.
+    """The absolute path of a file with the image; an image that is already a file stays where it is.
 
     Args:
         image: a path, the bytes of a file, ``{"path": ..., "bytes": ...}``, a Pillow image, or an array or tensor of
             ``(H, W)``, ``(H, W, 3)`` or ``(3, H, W)``, uint8 of 0 to 255 or float of 0 to 1, RGB.
-        where: what the image is, for messages.
-        group: a name of the source, whose images are to lie together; ``""`` where it has none.
+        where: a description of the image, for messages.
+        group: a name of the source, whose images are stored together; ``""`` if it has none.
 
     Raises:
         DataError: it is none of these.
@@ -61,25 +61,25 @@ def _suffix(content: bytes, where: str) -> str:
         with open_image(io.BytesIO(content)) as image:
             return f".{(image.format or 'png').lower()}"
     except NoImage as error:
-        raise DataError(f"{where} holds bytes that are no image: {error}.") from error
+        raise DataError(f"{where} contains bytes that are not an image: {error}.") from error
 
 
 def _pixels(image: Any, where: str) -> np.ndarray[Any, Any]:
     try:
         pixels = np.asarray(image.numpy() if hasattr(image, "numpy") else image)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{where} has an image of the type {type(image).__name__}, which is not read.") from error
+        raise DataError(f"{where} has an image of the type {type(image).__name__}, which cannot be read.") from error
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3) and pixels.shape[2] not in (1, 3):
         pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     if pixels.ndim not in (2, 3) or pixels.size == 0:
         raise DataError(
-            f"{where} has an image of the shape {tuple(pixels.shape)} and type {type(image).__name__}; read are "
+            f"{where} has an image of the shape {tuple(pixels.shape)} and type {type(image).__name__}; allowed are "
             "(height, width), (height, width, 3) and (3, height, width)."
         )
     if pixels.dtype.kind == "f":
         if float(pixels.min()) < 0 or float(pixels.max()) > 1:
-            raise DataError(f"{where} has values outside of 0 to 1, as after a normalisation; give the images before.")
+            raise DataError(f"{where} has values outside 0 to 1, as after normalisation; give the images before it.")
         pixels = (pixels * 255).round()
     return np.ascontiguousarray(pixels.astype(np.uint8))

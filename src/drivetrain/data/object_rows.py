@@ -1,4 +1,4 @@
-"""The boxes of all objects of a data set, one after the other, out of its columns."""
+"""The boxes of all objects of a data set in sequence, taken from its columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from drivetrain.data.table import list_lengths, list_values
 
 @dataclass(frozen=True, slots=True)
 class ObjectRows:
-    """M objects of N images, in the order of the images.
+    """M objects on N images, in the order of the images.
 
     Attributes:
         boxes: ``(M, 4) float32`` xyxy in pixels of the image.
@@ -22,7 +22,7 @@ class ObjectRows:
         crowds: ``(M,) bool`` whether an object stands for a crowd.
         images: ``(M,) int64`` the position of the image of each object.
         positions: ``(M,) int64`` the position of each object among those of its image.
-        counts: ``(N,) int64`` the objects of each image.
+        counts: ``(N,) int64`` the number of objects on each image.
     """
 
     boxes: NDArray[np.float32]
@@ -52,18 +52,18 @@ class ObjectRows:
 
     @classmethod
     def none(cls, images: int) -> Self:
-        """No objects on a number of images."""
+        """An empty list of objects for a number of images."""
         empty = np.zeros(0, np.int64)
         boxes = np.zeros((0, 4), np.float32)
         return cls(boxes, empty, np.zeros(0, np.bool_), empty, empty, np.zeros(images, np.int64))
 
     @property
     def ends(self) -> NDArray[np.int64]:
-        """``(N,) int64`` where the objects of each image end among all."""
+        """``(N,) int64`` where the objects of each image end in the sequence."""
         return np.cumsum(self.counts)
 
     def without_crowds(self) -> ObjectRows:
-        """The same objects but for crowds."""
+        """The same objects without crowds."""
         kept = ~self.crowds
         counts = np.bincount(self.images[kept], minlength=len(self.counts)).astype(np.int64)
         return ObjectRows(
@@ -74,7 +74,7 @@ class ObjectRows:
         """``(M,) bool`` whether a box has an area inside its image.
 
         Args:
-            sizes: ``(N, 2)`` height, width of the images.
+            sizes: ``(N, 2)`` height and width of the images.
         """
         height, width = sizes[self.images].T
         x1, y1, x2, y2 = self.boxes.T

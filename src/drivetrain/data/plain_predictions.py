@@ -1,4 +1,4 @@
-"""Predictions, and the truth beside them, as plain data for JSON."""
+"""Predictions, with the truth next to them, as plain data for JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NUMBERS = ("scores", "boxes", "keypoints", "corners", "probabilities")
 
 
 def plain_prediction(item: Prediction) -> dict[str, Any]:
-    """What a prediction holds: names beside the labels, masks as COCO run lengths, a class map as shares of the image.
+    """A prediction's content: labels with their names, masks as COCO run lengths, a class map as fractions.
 
-    Maps of the whole image are left out. Floats are the shortest that give the same ``float32``; NaN is ``None``.
+    Maps of the whole image are left out. Floats are the shortest that round to the same ``float32``; NaN is ``None``.
     """
     row: dict[str, Any] = {"path": item.path, "size": list(item.size)}
     if item.labels is not None:
@@ -40,7 +40,7 @@ def plain_prediction(item: Prediction) -> dict[str, Any]:
 
 
 def plain_predictions(predictions: Predictions) -> dict[str, Any]:
-    """Task, label names, each prediction, with its truth where the source is a data set, and what was skipped."""
+    """Task, label names, each prediction with its truth if the source is a data set, and the skipped images."""
     truth = predictions.truth
     rows = []
     for item in predictions:
@@ -57,7 +57,7 @@ def plain_predictions(predictions: Predictions) -> dict[str, Any]:
 
 
 def _plain_truth(sample: Sample, label_names: tuple[str, ...]) -> dict[str, Any]:
-    """What the data say; labels by their names, for the model may number them otherwise."""
+    """The annotations; labels are given by name, as the model may number them differently."""
     labels = sample.labels if sample.box_labels is None else sample.box_labels
     row: dict[str, Any] = {"names": [label_names[label] for label in labels]}
     if sample.boxes is not None:
@@ -79,6 +79,6 @@ def _numbers(values: Any) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """The shortest float that gives the same value of its kind, as 0.9 for the float32 0.8999999762."""
+    """The shortest float that rounds to the same value of its type, such as 0.9 for the float32 0.8999999762."""
     number = float(str(value))
     return number if math.isfinite(number) else None

@@ -154,7 +154,7 @@ def test_an_archive_within_archives_is_read_to_a_depth(class_folders: Path, tmp_
     data = load_dataset(tmp_path / "2.zip")
     assert data.class_counts() == {"cat": 20, "dog": 10, "emu": 3}
     assert any("0.zip" in note for note in data.notes)
-    with pytest.raises(DataFormatError, match="more than 3 archives in one another"):
+    with pytest.raises(DataFormatError, match="more than 3 archives nested in each other"):
         load_dataset(tmp_path / "5.zip")
 
 

@@ -175,7 +175,7 @@ def test_missing_and_empty_sources(tmp_path, make_image):
     with pytest.raises(DataFormatError, match="is empty"):
         load_dataset(tmp_path / "bottles")
     (tmp_path / "bottles" / "readme.txt").write_text("hello")
-    with pytest.raises(DataFormatError, match="holds no images"):
+    with pytest.raises(DataFormatError, match="contains no images"):
         load_dataset(tmp_path / "bottles")
     make_image(tmp_path / "bottles" / "1.png")
     (tmp_path / "bottles" / "what.json").write_text("{}")

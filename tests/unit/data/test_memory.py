@@ -51,7 +51,7 @@ def test_a_torch_data_set_of_pairs() -> None:
     with Image.open(data[0].path) as image:
         expected = (images[0].permute(1, 2, 0).numpy() * 255).round()
         np.testing.assert_array_equal(np.asarray(image), expected)
-    with pytest.raises(DataError, match="values outside of 0 to 1, as after a normalisation"):
+    with pytest.raises(DataError, match="values outside 0 to 1, as after normalisation"):
         load_dataset(torch.utils.data.TensorDataset(images * 3 - 1, torch.tensor([0, 1, 1])))
 
 

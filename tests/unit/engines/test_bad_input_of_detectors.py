@@ -81,7 +81,7 @@ def test_fewer_than_three_points_are_no_polygon(tmp_path: Path) -> None:
 def test_masks_of_another_size_are_left_out(tmp_path: Path) -> None:
     folder = _changed(tmp_path, lambda d: d["annotations"][0].update(segmentation={"size": [2, 2], "counts": [1, 3]}))
     read, _ = _notes(folder, "instance_segmentation")
-    assert any("have a mask of another size than their image" in note for note in read)
+    assert any("have a mask that differs from their image in size" in note for note in read)
 
 
 def test_two_skeletons_with_other_names_are_said(tmp_path: Path) -> None:
