@@ -14,21 +14,21 @@ SUFFIXES = (".npz", ".parquet")
 
 
 def check_file(path: str | Path, name: str = "path") -> None:
-    """Refuse a file that embeddings cannot be written to.
+    """Refuse a file to which embeddings cannot be written.
 
     Args:
         path: the file.
         name: what the caller calls it.
 
     Raises:
-        OptionError: its suffix is another.
+        OptionError: its suffix is not allowed.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise OptionError(f"{name}={str(path)!r} must end in {' or '.join(SUFFIXES)}.")
 
 
 def save_embeddings(embeddings: Embeddings, path: str | Path) -> Path:
-    """Write paths and numbers, whole or not at all; see :meth:`drivetrain.types.embeddings.Embeddings.save`."""
+    """Write paths and numbers atomically; see :meth:`drivetrain.types.embeddings.Embeddings.save`."""
     check_file(path)
     target = Path(path).expanduser()
     with whole_file(target) as partial:

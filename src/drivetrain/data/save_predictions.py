@@ -24,17 +24,17 @@ from drivetrain.types import Prediction, Predictions, Task
 
 _IMAGES = "images"
 _BY_SUFFIX = {".json": "json", ".csv": "csv"}
-#: The formats of one file each, by the suffix that they need.
+#: The formats that are a single file, with the suffix that each requires.
 _FILES = {"json": ".json", "csv": ".csv", "mot": ".txt"}
 _ALL = frozenset(Task)
 _MAPPED = _ALL - {Task.DEPTH}
 _BOXED = frozenset(task for task in Task if task.has_objects)
-#: Which tasks each format holds.
+#: The tasks whose predictions each format can store.
 HOLDS = {
     "json": _ALL,
     "csv": _MAPPED,
     "coco": _MAPPED,
-    "yolo": (_BOXED - {Task.INSTANCE_SEGMENTATION}) | {Task.CLASSIFICATION},  # predicted masks are no polygons
+    "yolo": (_BOXED - {Task.INSTANCE_SEGMENTATION}) | {Task.CLASSIFICATION},  # predicted masks are not polygons
     "voc": _BOXED,
     "cvat": _MAPPED,
     "dota": frozenset({Task.DETECTION, Task.ORIENTED_DETECTION}),
@@ -57,32 +57,32 @@ def check_output(
     save_media: bool = False,
     name: str = "path",
 ) -> str:
-    """The format to write in, after everything is checked that can be known before there are answers.
+    """The format to write in, after every check that is possible before predicting.
 
     Args:
         path: where to write.
-        format: the format, or ``None`` for the one that the suffix says.
-        task: what is predicted; ``None`` if it is not known yet.
-        save_media: whether images are to be copied.
+        format: the format; ``None`` to derive it from the suffix.
+        task: the task; ``None`` if it is not known yet.
+        save_media: whether to copy images.
         name: what the caller calls ``path``.
 
     Raises:
-        OptionError: the format is not known or does not fit the path.
-        UnsupportedOptionError: the format cannot hold the task.
-        DataError: the folder has something in it, or the file is a folder.
+        OptionError: the format is unknown or does not fit the path.
+        UnsupportedOptionError: the format cannot store predictions of the task.
+        DataError: the folder is not empty, or the file is a folder.
     """
     option = "format" if name == "path" else f"{name}_format"
     target = Path(path).expanduser()
     suffix = target.suffix.lower()
     chosen = format or _BY_SUFFIX.get(suffix) or (_IMAGES if not suffix else None)
     if chosen not in HOLDS:
-        what = f"{option}={format!r} is no format of predictions."
-        what = what if format else f"{name}={str(path)!r} does not say the format; give {option}."
+        what = f"{option}={format!r} is not a format of predictions."
+        what = what if format else f"{name}={str(path)!r} does not imply a format; give {option}."
         raise OptionError(f"{what}{near(str(format), HOLDS)} Allowed: {', '.join(HOLDS)}.")
     if task is not None and task not in HOLDS[chosen]:
         able = [other for other, tasks in HOLDS.items() if task in tasks]
         raise UnsupportedOptionError(
-            f"{option}={chosen!r} cannot hold answers of {task.value}. Use {', '.join(map(repr, able))}."
+            f"{option}={chosen!r} cannot store predictions of {task.value}. Use {', '.join(map(repr, able))}."
         )
     if save_media and (chosen not in WRITERS or not needs_pixels(target, chosen)):
         raise OptionError(f"save_media=True: {option}={chosen!r} at {name}={str(path)!r} has no place for images.")
@@ -91,11 +91,11 @@ def check_output(
 
 
 def _check_target(target: Path, chosen: str, path: str, option: str) -> None:
-    """Whether the path is a file where one is written and a folder where one is.
+    """Check that the path can be the file or the folder that is to be written.
 
     Raises:
-        OptionError: the suffix is another.
-        DataError: something else is there.
+        OptionError: the suffix is wrong.
+        DataError: something else exists there.
     """
     suffix = _FILES.get(chosen)
     if suffix is not None and target.suffix.lower() != suffix:
@@ -110,7 +110,7 @@ def _check_target(target: Path, chosen: str, path: str, option: str) -> None:
 
 
 def needs_pixels(path: str | Path, format: str) -> bool:  # noqa: A002
-    """Whether frames and arrays must be kept to be written: not where names are enough."""
+    """Whether frames and arrays must be kept to be written; not if names are enough."""
     return format not in _FILES and not (format == "coco" and Path(path).suffix.lower() == ".json")
 
 
@@ -125,14 +125,14 @@ def save_predictions(
     """Write predictions; see :meth:`drivetrain.types.Predictions.save`.
 
     Args:
-        predictions: what to write.
+        predictions: the predictions.
         path: a file or a folder.
-        format: one of :data:`HOLDS`, or ``None`` for the one that the suffix says.
-        draw: draws predictions into a folder.
+        format: one of :data:`HOLDS`; ``None`` to derive it from the suffix.
+        draw: a function that draws predictions into a folder.
         save_media: copy the images.
 
     Returns:
-        The file or folder.
+        The file or folder written.
     """
     chosen = check_output(path, format, predictions.task, save_media=save_media)
     target = Path(path).expanduser()
@@ -156,18 +156,18 @@ def save_predictions(
 def _keep_sources(predictions: Predictions, target: Path) -> None:
     place = os.path.abspath(target)  # noqa: PTH100 - links are not followed
     if any(item.path and os.path.abspath(item.path) == place for item in predictions):  # noqa: PTH100
-        raise DataError(f"path={str(target)!r} would replace an image that was predicted; choose another.")
+        raise DataError(f"path={str(target)!r} would replace an image that was predicted on; choose another.")
 
 
 def _write_coco_file(predictions: Predictions, target: Path) -> None:
-    """One document that pycocotools opens; it names images below its folder relative to it."""
+    """One document for pycocotools; images below its folder are named relative to it."""
     data = dataset_from_predictions(predictions, files_only=False)
     folder = Path(os.path.abspath(target.parent))  # noqa: PTH100 - links are not followed
     names = [_relative(name, folder) for name in data.paths]
     info = {"description": f"predictions, {predictions.task.value}"}
     document = document_of(data, range(len(data)), names)
     numbers = [number for item in predictions if item.track_ids is not None for number in item.track_ids.tolist()]
-    for entry, number in zip(document["annotations"], numbers, strict=False):  # none where nothing was tracked
+    for entry, number in zip(document["annotations"], numbers, strict=False):  # empty if nothing was tracked
         entry |= {"track_id": number} if number >= 0 else {}
     files.write_text(target, json.dumps({"info": info, "licenses": [], **document}))
 
@@ -177,7 +177,7 @@ def _relative(name: str, folder: Path) -> str:
 
 
 def _write_folder(predictions: Predictions, target: Path, format: str, *, save_media: bool) -> None:  # noqa: A002
-    """A folder of annotations with the images; those that have no file are written first, beside it."""
+    """A folder of annotations with the images; images without a file are first written next to it."""
     if all(has_file(item) for item in predictions):
         write_dataset(dataset_from_predictions(predictions), target, format, save_media=save_media)
         return

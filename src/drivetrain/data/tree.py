@@ -26,7 +26,7 @@ def suffix_of(name: str) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written as text: names of files may be any bytes."""
+    """Whether a name is valid text: file names may be any bytes."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -40,7 +40,7 @@ def is_image(name: str) -> bool:
 
 
 class Tree:
-    """A folder and everything below it, hidden files left out.
+    """A folder and everything below it, except hidden files.
 
     Args:
         root: the folder.
@@ -48,16 +48,16 @@ class Tree:
     Attributes:
         root: the folder, absolute.
         folders: every folder below the root, sorted.
-        closed: folders below the root that may not be listed.
-        nameless: how many files were left out because their names are not text in any way.
-        respelt: path of an image -> its name in the annotations, where that is spelt otherwise.
+        closed: folders below the root that cannot be listed (no permission).
+        nameless: how many files were left out because their names are not valid text.
+        respelt: path of an image -> its name in the annotations, if spelt differently.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links out of the folder
         self.closed: list[str] = []
         self.respelt: dict[str, str] = {}
-        self._lines: list[str] = []  # path, bytes and time of each file, which 0 divides: made to be hashed
+        self._lines: list[str] = []  # path, bytes and time of each file, separated by 0: made for hashing
         folders: list[str] = []
         _list(str(self.root), self._lines, folders, self.closed)
         self._lines.sort()
@@ -65,7 +65,7 @@ class Tree:
         self.nameless = self._without_nameless()
 
     def _without_nameless(self) -> int:
-        """Leave out what has a name of bytes that are no text: no table can hold it. Returns how many files."""
+        """Leave out files whose names are not valid text, which no table can store; returns how many."""
         try:
             "\n".join([*self._lines, *self.folders]).encode()
         except UnicodeEncodeError:
@@ -77,7 +77,7 @@ class Tree:
 
     @property
     def count(self) -> int:
-        """How many files there are."""
+        """The number of files."""
         return len(self._lines)
 
     @cached_property
@@ -93,7 +93,7 @@ class Tree:
 
     @cached_property
     def image_folders(self) -> dict[str, list[str]]:
-        """Folder below the root -> the images directly in it, for folders that have some."""
+        """Folder below the root -> the images directly in it, for folders with images."""
         found: dict[str, list[str]] = {}
         for name in self.images:
             found.setdefault(name.rpartition("/")[0], []).append(name)
@@ -101,7 +101,7 @@ class Tree:
 
     @cached_property
     def _by_suffix(self) -> dict[str, list[str]]:
-        """The names of the files by their suffix: each reader asks for some, of all files."""
+        """The file names by suffix: each reader asks for some of them."""
         found: dict[str, list[str]] = {}
         for name in self.files:
             found.setdefault(suffix_of(name), []).append(name)
@@ -148,13 +148,13 @@ class Tree:
         return f"{self.root}{os.sep}{name.replace('/', os.sep)}" if name else str(self.root)
 
     def relative(self, path: str | Path) -> str | None:
-        """The name below the root of an absolute path, or ``None`` if it lies elsewhere."""
+        """The name below the root of an absolute path; ``None`` if it is elsewhere."""
         normal = os.path.normpath(path)
         prefix = f"{self.root}{os.sep}"
         return normal[len(prefix) :].replace(os.sep, "/") if normal.startswith(prefix) else None
 
     def exists(self, path: str) -> bool:
-        """Whether the absolute path is a file; files below the root cost no look at the disk."""
+        """Whether the absolute path is a file; for files below the root the disk is not accessed."""
         name = self.relative(path)
         return name in self.files if name is not None else Path(path).is_file()
 
@@ -171,9 +171,9 @@ class _Waiting:
     """A folder to be listed.
 
     Attributes:
-        path: absolute.
-        prefix: its name below the root with ``/``, or ``""``.
-        seen: the root, and what the links on the way lead to.
+        path: the absolute path.
+        prefix: its name below the root with ``/``; ``""`` for the root.
+        seen: the root, and the targets of the links on the way.
         linked: whether there is a link on the way.
     """
 
@@ -184,7 +184,7 @@ class _Waiting:
 
 
 def _list(root: str, lines: list[str], folders: list[str], closed: list[str]) -> None:
-    """Add a line for each file below a folder, and the folders; what may not be opened goes to ``closed``."""
+    """Add a line for each file below a folder, and the folders; those that cannot be opened go to ``closed``."""
     waiting = [_Waiting(root, "", frozenset({os.path.realpath(root)}))]
     while waiting:
         place = waiting.pop()
@@ -203,7 +203,7 @@ def _list(root: str, lines: list[str], folders: list[str], closed: list[str]) ->
 
 @contextlib.contextmanager
 def _opened(folder: str) -> Iterator[int | str]:
-    """A folder to be listed, opened where that is possible: its files are found without its whole path then."""
+    """A folder to be listed, opened if possible, so that its files are found without resolving its whole path."""
     if os.scandir not in os.supports_fd:
         yield folder
         return

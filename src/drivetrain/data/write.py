@@ -1,4 +1,4 @@
-"""Writing a data set in a format of the field."""
+"""Writing a data set in a common format."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ def write_dataset(
     *,
     save_media: bool = False,
 ) -> Path:
-    """Write the annotations, and put the images where the format wants them.
+    """Write the annotations, and place the images where the format expects them.
 
-    The folder appears whole or not at all.
+    The folder appears complete or not at all.
 
     Args:
-        data: what to write.
+        data: the data set.
         path: a folder that does not exist yet, or is empty.
         format: ``"coco"`` (keeps masks, crowds, keypoints and scores), ``"yolo"``, ``"voc"``, ``"cvat"``, ``"dota"``,
             ``"mvtec"``, ``"label_studio"``, ``"labelme"``, ``"parquet"`` (keeps all), ``"datumaro"`` or
-            ``"image_folder"``. Class maps become masks of objects where a format has no maps.
-        save_media: copy the images; otherwise links to them are made, which break when the images move.
+            ``"image_folder"``. Class maps become masks of objects in formats without maps.
+        save_media: copy the images; otherwise links are made, which break when the images move.
 
     Returns:
         The folder.
 
     Raises:
-        OptionError: the format is not known.
-        DataError: the folder has something in it, the format cannot hold these annotations, or links cannot be made.
-        StorageError: it cannot be written.
+        OptionError: the format is unknown.
+        DataError: the folder is not empty, the format cannot store these annotations, or links cannot be made.
+        StorageError: the folder cannot be written.
     """
     if format not in WRITERS:
         raise OptionError(f"format={format!r} cannot be written.{near(format, WRITERS)} Allowed: {', '.join(WRITERS)}.")
@@ -65,21 +65,21 @@ def write_dataset(
 
 
 def _masks_become_objects(data: Dataset, format: str) -> bool:  # noqa: A002
-    """Whether a format has no maps but masks of objects; COCO has no place for the kind of a defect beside them."""
+    """Whether a format has masks of objects but no maps; in COCO there is no place for the kind of a defect."""
     if format == "coco":
         return data.task is Task.SEMANTIC_SEGMENTATION
     return format in ("cvat", "datumaro", "label_studio", "labelme")
 
 
 class ImagePlacer:
-    """Gives every image a name of its own and puts the file, or a link to it, where a format wants it.
+    """Gives every image a unique name and places the file, or a link to it, where a format expects it.
 
     Args:
         data: the images.
         copy: copy the files instead of linking to them.
 
     Attributes:
-        stems: the name of each image, without suffix, each once only (regardless of case).
+        stems: the unique name of each image, without suffix (unique regardless of case).
         suffixes: the suffix of each image, with its dot.
     """
 
@@ -101,11 +101,11 @@ class ImagePlacer:
         return self.stems[index] + self.suffixes[index]
 
     def place(self, index: int, folder: Path, *, hard: bool = False) -> None:
-        """Put one image into the folder, under its name.
+        """Place one image in the folder, under its name.
 
         Args:
-            index: of the image.
-            folder: where to put it.
+            index: the index of the image.
+            folder: where to place it.
             hard: make hard links, for readers that refuse to follow a link out of the folder.
 
         Raises:
@@ -123,4 +123,4 @@ class ImagePlacer:
             else:
                 target.symlink_to(source)
         except OSError as error:
-            raise DataError(f"{target} cannot be made a link to {source} ({error}). Give save_media=True.") from error
+            raise DataError(f"{target} cannot be linked to {source} ({error}). Give save_media=True.") from error

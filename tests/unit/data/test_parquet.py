@@ -152,7 +152,7 @@ def test_texts_beside_pictures_are_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"box_labels": [[5, 0], []]}, "a label is none of the 2"),
+        ({"box_labels": [[5, 0], []]}, "a label is not one of the 2"),
         ({"boxes": [[1.0, 2.0, 3.0], []]}, "3 numbers of boxes for 2 objects"),
         ({"iscrowd": [[True], []]}, "'iscrowd' has 1 entries for 2 objects"),
         ({"subset": None}, "lacks the columns subset"),

@@ -82,7 +82,7 @@ def test_mots_without_names_are_cars_and_pedestrians(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data[0].boxes, BOXES)
     assert data[0].box_labels.tolist() == [0, 1]
     assert int(object_mask(data[0], 0).sum()) == sets.BOXES[0][2] * sets.BOXES[0][3]
-    assert any(note.startswith("2 regions that are to be ignored") for note in data.notes)
+    assert any(note.startswith("2 regions to ignore") for note in data.notes)
 
 
 @pytest.mark.parametrize("make", [people.ade20k_2016, people.ade20k_2021])

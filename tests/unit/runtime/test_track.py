@@ -130,5 +130,5 @@ def test_the_engine_tracks_too_and_writes_what_it_found(artifact: Artifact, vide
 
 def test_tracks_that_were_not_asked_for_are_not_written(artifact: Artifact, video: Path, tmp_path: Path) -> None:
     found = load(artifact.path, precision="f32").predict(str(video))
-    with pytest.raises(ValueError, match="Predict a video with track='bytetrack'"):
+    with pytest.raises(ValueError, match="Predict on a video with track='bytetrack'"):
         found.save(tmp_path / "tracks.txt", "mot")

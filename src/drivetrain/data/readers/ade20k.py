@@ -1,4 +1,4 @@
-"""The full ADE20K: beside each image ``x_seg.png``, and its objects in ``x_atr.txt`` (2016) or ``x.json`` (2020).
+"""The full ADE20K: next to each image ``x_seg.png``, and its objects in ``x_atr.txt`` (2016) or ``x.json`` (2020).
 
 The scene parsing set, with 150 classes in ``annotations``, is read by :mod:`drivetrain.data.readers.mask_folder`.
 """
@@ -26,24 +26,24 @@ from drivetrain.types import Task
 _MAP = "_seg.png"
 _LINES = "_atr.txt"
 _IMAGES = (".jpg", ".jpeg", ".png")
-_COLUMNS = 6  # of a line: instance, level of parts, occluded, class, class as it was written, attributes
+_COLUMNS = 6  # of a line: instance, level of parts, occluded, class, class as written, attributes
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What is gathered over the images."""
+    """What is collected while the images are read."""
 
     damage: Damage
     names: dict[str, int] = field(default_factory=dict)
     parts: int = 0
 
     def label(self, name: str) -> int:
-        """The number of a class, a new one where it is not known."""
+        """The number of a class; a new class gets a new number."""
         return self.names.setdefault(name.strip(), len(self.names))
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is an image with ``x_seg.png`` and a text of its objects."""
+    """Whether there is an image with ``x_seg.png`` and a text file of its objects."""
     return next(_images(tree), None) is not None
 
 
@@ -74,7 +74,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     _sort_names(parsed, reading)
     parsed.notes += reading.damage.notes()
     if reading.parts:
-        parsed.notes.append(f"{reading.parts} parts of objects were left out; the objects are read.")
+        parsed.notes.append(f"{reading.parts} parts of objects were left out; only whole objects are read.")
     return parsed
 
 
@@ -87,7 +87,7 @@ def _sort_names(parsed: Parsed, reading: _Reading) -> None:
 
 
 def _images(tree: Tree) -> Iterator[tuple[str, str]]:
-    """The images with the part of their path before the suffix."""
+    """The images, each with its path without the suffix."""
     for name in tree.with_suffix(".png"):
         stem = name.removesuffix(_MAP)
         if stem != name and (f"{stem}{_LINES}" in tree.files or f"{stem}.json" in tree.files):
@@ -97,7 +97,7 @@ def _images(tree: Tree) -> Iterator[tuple[str, str]]:
 
 
 def _maps_of(tree: Tree, stem: str) -> Iterator[str]:
-    """The map of the objects, those of their parts, and the folder of one mask for each object."""
+    """The map of the objects, the maps of their parts, and the folder with one mask per object."""
     folder, _, name = stem.rpartition("/")
     prefix = f"{folder}/" if folder else ""
     yield f"{stem}{_MAP}"
@@ -109,10 +109,10 @@ def _maps_of(tree: Tree, stem: str) -> Iterator[str]:
 
 
 def _of_lines(reading: _Reading, record: Record, file: str, mask: str) -> None:
-    """The lines of 2016: the third channel of the map tells the instances, in the order of its values."""
+    """The lines of the 2016 release: the third channel of the map has the instances, in the order of its values."""
     pixels = read_pixels(mask)
     if pixels.ndim != 3 or pixels.shape[2] < 3:
-        raise DataError(f"the map {mask!r} has no three channels.")
+        raise DataError(f"the map {mask!r} does not have three channels.")
     _, inverse = np.unique(pixels[..., 2], return_inverse=True)
     instances = inverse.reshape(pixels.shape[:2])
     found = []
@@ -137,7 +137,7 @@ def _text(file: str) -> str:
 
 
 def _of_outlines(reading: _Reading, record: Record, file: str) -> None:
-    """The polygons of 2020."""
+    """The polygons of the 2020 release."""
     try:
         entries = json.loads(_text(file))["annotation"]["object"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -163,7 +163,7 @@ def _of_outlines(reading: _Reading, record: Record, file: str) -> None:
 
 
 def _level(entry: dict[str, Any]) -> int:
-    """How deep in the tree of parts something is; 0 for an object."""
+    """The depth in the tree of parts; 0 for an object."""
     parts = entry.get("parts")
     level = parts.get("part_level") if isinstance(parts, dict) else 0
     return level if isinstance(level, int) else 0

@@ -1,4 +1,4 @@
-"""Folders of good images and of defects with masks, undivided; VisA, Real-IAD and KolektorSDD2 among them."""
+"""Folders of good images and of defects with masks, not split into subsets, such as VisA, Real-IAD and KolektorSDD2."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _TRUTH = "_GT"
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a folder of normal images, and masks; or every image has its ``_GT``."""
+    """Whether there are a folder of normal images and masks, or a ``_GT`` mask for every image."""
     if _is_kolektor(tree):
         return True
-    if real_iad.detect(tree):  # which has lists of its own
+    if real_iad.detect(tree):  # which has its own lists
         return False
     masks = mask_folders(tree)
     return bool(_parents(tree, masks, ())) and bool(masks or pairs_by_suffix(tree, tree.images).masks)
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The images; the labels are the folder of the normal images and the kinds of defects beside it.
+    """The images; the labels are the folder of the normal images and the kinds of defects next to it.
 
     Raises:
         DataFormatError: there is no folder of normal images, or there are several data sets.
@@ -55,7 +55,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
 
 
 def _parents(tree: Tree, masks: list[str], normal: tuple[str, ...]) -> list[str]:
-    """The folders in which a folder of normal images stands beside others."""
+    """The folders that contain a folder of normal images and others."""
     without = tuple(f"{folder}/" for folder in masks)
     found: dict[str, None] = {}
     for folder in tree.image_folders:
@@ -68,7 +68,7 @@ def _parents(tree: Tree, masks: list[str], normal: tuple[str, ...]) -> list[str]
 
 
 def _is_one_place(parents: list[str]) -> bool:
-    """Whether it is one folder, or the subsets of one."""
+    """Whether the parents are one folder, or the subsets of one."""
     outer = {parent.rpartition("/")[0] for parent in parents}
     return len(parents) == 1 or (len(outer) == 1 and all(is_subset(parent.rpartition("/")[2]) for parent in parents))
 
@@ -78,7 +78,7 @@ def _not_one(tree: Tree, parents: list[str]) -> str:
         return f"{tree.root} is not in the format 'anomaly_folder': it has no folder of normal images and no masks."
     shown = ", ".join(parents[:8]) + (", ..." if len(parents) > 8 else "")
     return (
-        f"{tree.root} has folders of normal images in {len(parents)} places: {shown}. A model learns one of them: give "
+        f"{tree.root} has folders of normal images in {len(parents)} places: {shown}. A model learns only one: give "
         f"its folder, such as {tree.root / parents[0]}."
     )
 
@@ -101,7 +101,7 @@ def _kolektor_pairs(tree: Tree) -> MaskPairs:
 
 
 def _read_kolektor(tree: Tree) -> Parsed:
-    """An image whose mask has a white pixel shows a defect."""
+    """Mark an image as defective if its mask has a white pixel."""
     parsed = Parsed([], ["good", "defect"], Task.ANOMALY, "anomaly_folder")
     for image, masks in _kolektor_pairs(tree).masks.items():
         path = tree.absolute(masks[0])

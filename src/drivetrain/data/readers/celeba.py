@@ -1,7 +1,7 @@
-"""CelebA: faces with attributes, five landmarks, a box and a person each, in one table of text for each of these.
+"""CelebA: faces, each with attributes, five landmarks, a box and a person; one text table for each of these.
 
-The tables are as they are published (``list_attr_celeba.txt``), or with commas and a header (``.csv``). The annotations
-serve several tasks: the attributes are read, or what the task that is asked for needs.
+The tables are as published (``list_attr_celeba.txt``), or with commas and a header (``.csv``). The annotations
+serve several tasks: the attributes are read, or what the requested task needs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FACE = "face"
 
 @dataclass(frozen=True, slots=True)
 class _FaceTable:
-    """A table: the names of its columns beside the image, and its cells by the name of the image without suffix."""
+    """A table: the names of its columns, without the image's, and its cells by image name without suffix."""
 
     file: str
     columns: tuple[str, ...]
@@ -41,12 +41,12 @@ class _FaceTable:
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there are tables with the names of CelebA's, and images."""
+    """Whether there are images, and tables named like CelebA's."""
     return bool(tree.images) and not _files(tree).keys().isdisjoint((_ATTRIBUTES, _PERSONS, _ALIGNED_LANDMARKS))
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The images that are there with one kind of annotation; a note says which others there are.
+    """The existing images with one kind of annotation; a note says which others there are.
 
     Raises:
         DataFormatError: there is no table, or not the one that the task needs.
@@ -74,20 +74,20 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
     _name_labels(parsed, kind, table)
     parsed.notes += damage.notes()
     if missing := sum(stem not in images for stem in table.rows):
-        parsed.notes.append(f"{missing} of {len(table.rows)} rows of {table.file} are of images that are not there.")
+        parsed.notes.append(f"{missing} of {len(table.rows)} rows of {table.file} are about images that do not exist.")
     if others := [f"task={_TASKS[other].value!r}" for other in there if other != kind]:
-        parsed.notes.append(f"Read for {parsed.task.value}; the tables serve {', '.join(others)} too.")
+        parsed.notes.append(f"Read for {parsed.task.value}; the tables also serve {', '.join(others)}.")
     return parsed
 
 
 def _files(tree: Tree) -> dict[str, str]:
-    """The tables by their names without suffix; among them may be a text for each image of something else."""
+    """The tables by name without suffix; unrelated text files, one for each image, may be among them."""
     stems = ((name.rpartition("/")[2].rpartition(".")[0].lower(), name) for name in tree.with_suffix(".txt", ".csv"))
     return {stem: name for stem, name in stems if stem in _TABLES}
 
 
 def _images(tree: Tree, *, aligned: bool) -> dict[str, str]:
-    """The images by their names without suffix, of two kinds of images the one that is asked for."""
+    """The images by name without suffix; if there are two kinds of images, the requested one."""
     kinds: dict[bool, dict[str, str]] = {True: {}, False: {}}
     for name in tree.images:
         path = PurePosixPath(name)
@@ -104,13 +104,13 @@ def _table(tree: Tree, name: str) -> _FaceTable:
     for row in rows:
         if is_image(row[0]):
             found[PurePosixPath(row[0]).stem] = row[1:]
-        elif len(row) > 1 and not found:  # a line of one cell is the number of rows
+        elif len(row) > 1 and not found:  # a line with one cell is the number of rows
             columns = tuple(row[1:] if row[0].lower() == "image_id" else row)
     return _FaceTable(name, columns, found)
 
 
 def _annotate(record: Record, kind: str, cells: list[str], table: _FaceTable, damage: Damage, place: str) -> bool:
-    """Fill in what the cells say; returns whether the image can be used."""
+    """Fill in the annotations of a row; returns whether the image can be used."""
     if kind == _PERSONS:
         record.labels = [int(cells[0])] if cells and cells[0].isdecimal() else []
         if not record.labels:
@@ -118,7 +118,7 @@ def _annotate(record: Record, kind: str, cells: list[str], table: _FaceTable, da
         return bool(record.labels)
     values = numbers(cells)
     if values is None or len(values) != len(table.columns):
-        damage.add("have not one number for each column; their images were left out", place)
+        damage.add("do not have one number for each column; their images were left out", place)
         return False
     if kind == _ATTRIBUTES:
         record.labels = [index for index, value in enumerate(values) if value > 0]
@@ -134,7 +134,7 @@ def _annotate(record: Record, kind: str, cells: list[str], table: _FaceTable, da
 
 
 def _name_labels(parsed: Parsed, kind: str, table: _FaceTable) -> None:
-    """The names of the labels: those of the columns, of the persons, or "face"."""
+    """The label names: the columns, the persons, or "face"."""
     if kind == _ATTRIBUTES:
         parsed.label_names = list(table.columns)
     elif kind == _PERSONS:

@@ -21,7 +21,7 @@ from drivetrain.data.tree import Tree
 from drivetrain.errors import DataFormatError
 from drivetrain.types import Task
 
-_ORPHANS = "{} annotations of {} are of images that it does not list."
+_ORPHANS = "{} annotations of {} are about images that it does not list."
 
 
 def detect(tree: Tree) -> bool:
@@ -30,7 +30,7 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """All annotation files of the kind that fits the task.
+    """All annotation files of the kind that suits the task.
 
     Raises:
         DataFormatError: there is no COCO file, or it is malformed.
@@ -69,7 +69,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
 
 
 def _annotations(file: Path, document: dict[str, Any], damage: Damage) -> list[dict[str, Any]]:
-    """The annotations of a document, without those that are none; the document is changed in place."""
+    """The annotations of a document, without invalid entries; the document is changed in place."""
     found = document.get("annotations") or []
     if not isinstance(found, list):
         raise DataFormatError(f"{file}: 'annotations' must be a list.")
@@ -78,11 +78,11 @@ def _annotations(file: Path, document: dict[str, Any], damage: Damage) -> list[d
     for place, annotation in enumerate(found):
         keys = ("image_id", "category_id", "id")
         if not isinstance(annotation, dict) or any(isinstance(annotation.get(key), dict | list) for key in keys):
-            damage.add("are no annotations and were left out", f"{file}, entry {place}")
+            damage.add("are not annotations and were left out", f"{file}, entry {place}")
             continue
         identity = annotation.get("id")
         if identity is not None and identity in seen:
-            damage.add("have the id of another; all are used", f"{file}, id {identity}")
+            damage.add("have the same id as another one; all are used", f"{file}, id {identity}")
         seen.add(identity)
         kept.append(annotation)
     document["annotations"] = kept
@@ -90,7 +90,7 @@ def _annotations(file: Path, document: dict[str, Any], damage: Damage) -> list[d
 
 
 def _subset(file: Path) -> str:
-    """The subset that the name of the file, or of its folder, speaks of."""
+    """The subset named by the file or by its folder."""
     for text in (file.stem, file.parent.name):
         for token in re.split(r"[^a-z]+", text.lower()):
             if token and token != "default" and token in SUBSET_SPELLINGS:  # noqa: S105 - not a password
@@ -126,7 +126,7 @@ def _read_document(
 
 
 def _bases(file: Path, tree: Tree, subset: str) -> list[Path]:
-    """Where the images of a file may be, the likeliest first."""
+    """The folders where the images of a file may be, the likeliest first."""
     suffix = re.sub(r"^(instances|person_keypoints|stuff|labels|image_info)_", "", file.stem)
     bases = [file.parent, tree.root, *(tree.root / name for name in ("images", f"images/{suffix}", suffix, subset))]
     if file.parent != tree.root:
@@ -135,7 +135,7 @@ def _bases(file: Path, tree: Tree, subset: str) -> list[Path]:
 
 
 def _of_columns(files: Sequence[Path], plain: Sequence[CocoColumns], tree: Tree) -> Parsed | None:
-    """The data of documents in columns; ``None`` if they do not fit together, or have no objects."""
+    """The data of documents in columns; ``None`` if they do not match each other, or have no objects."""
     parsed = Parsed([], [], Task.DETECTION, "coco")
     used = sum((columns.used for columns in plain), Counter[int]())
     parsed.label_names, numbers = label_numbers([columns.categories for columns in plain], used, parsed)
@@ -174,7 +174,7 @@ def _records(file: Path, document: Mapping[str, Any], paths: Sequence[str]) -> d
     records: dict[Any, Record] = {}
     for image, path in zip(document["images"], paths, strict=True):
         if image["id"] in records:
-            raise DataFormatError(f"{file}: the image id {image['id']} is given twice.")
+            raise DataFormatError(f"{file}: the image id {image['id']} occurs twice.")
         records[image["id"]] = _record(image, path)
     return records
 
@@ -217,7 +217,7 @@ def _record(image: Mapping[str, Any], path: str) -> Record:
     identity = image["id"]
     if not isinstance(identity, int):
         identity = int(identity) if str(identity).isdecimal() else None
-    if identity is not None and not -(2**63) <= identity < 2**63:  # more than the table holds
+    if identity is not None and not -(2**63) <= identity < 2**63:  # more than the table can store
         identity = None
     return Record(path, size=(int(height), int(width)) if stated and height and width else None, image_id=identity)
 
@@ -256,7 +256,7 @@ def _add_object(record: Record, annotation: Mapping[str, Any], label: int, damag
 
 
 def _padded(values: list[Any] | None, count: int, blank: Any) -> list[Any]:
-    """The list, lengthened to ``count`` entries for the objects that had nothing."""
+    """The list, extended to ``count`` entries for the objects that had no value."""
     values = [] if values is None else values
     values += [blank] * (count - len(values))
     return values
@@ -299,6 +299,6 @@ def _infer_task(parsed: Parsed) -> None:
 
 
 def _is_box(rings: Sequence[Sequence[float]]) -> bool:
-    """Whether an outline says no more than a box."""
+    """Whether an outline is just a box."""
     ring = rings[0]
     return len(rings) == 1 and len(ring) in (8, 10) and len(set(ring[0::2])) == 2 and len(set(ring[1::2])) == 2

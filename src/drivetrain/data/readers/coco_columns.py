@@ -1,7 +1,7 @@
-"""COCO parsed to columns by Arrow, with no Python object for each annotation.
+"""COCO parsed into columns by Arrow, without a Python object for each annotation.
 
-Annotations with a fault in their box or outline are repaired one by one, as :mod:`drivetrain.data.readers.coco` does
-it; a document with any other fault is left to it. Masks as run lengths are looked at one by one.
+Annotations with a fault in their box or outline are repaired one by one, as in :mod:`drivetrain.data.readers.coco`;
+a document with any other fault is left to that module. Run-length masks are examined one by one.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ _SCHEMA = pa.schema(
     }
 )
 _BOM = b"\xef\xbb\xbf"
-# a key cannot be mistaken: within a text its quotes would be written \"
+# a key is unambiguous: inside a string its quotes would be escaped as \"
 _MASK = re.compile(rb'"segmentation"(\s*:\s*\{)')
 _COUNTS = re.compile(rb'"counts"(\s*:\s*\[)')
 
 
 class _NotPlainError(Exception):
-    """The document has something that has to be looked at entry by entry."""
+    """The document contains something that must be examined entry by entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,13 @@ class CocoColumns:
 
     Attributes:
         names: the file name of each image.
-        ids: ``(N,) int64`` of the images.
-        sizes: ``(N, 2) int64`` height, width as stated, 0 where they are not.
-        categories: as they are in the document.
+        ids: ``(N,) int64`` the ids of the images.
+        sizes: ``(N, 2) int64`` height and width as stated, 0 if not stated.
+        categories: the categories as in the document.
         used: how often each category id occurs.
-        category_ids: ``(M,) int64`` of the objects.
-        objects: whose labels are still to be set.
-        orphans: how many annotations are of images that are not listed.
+        category_ids: ``(M,) int64`` the category ids of the objects.
+        objects: the objects, whose labels are not set yet.
+        orphans: how many annotations are about images that are not listed.
     """
 
     names: list[str]
@@ -86,7 +86,7 @@ class CocoColumns:
     orphans: int
 
     def labelled(self, number: Mapping[Any, int]) -> ObjectColumns | None:
-        """The objects with the numbers of their labels; ``None`` if a category is not known."""
+        """The objects with their label numbers; ``None`` if a category is unknown."""
         known, places = np.unique(self.category_ids, return_inverse=True)
         if any(int(category) not in number for category in known):
             return None
@@ -95,7 +95,7 @@ class CocoColumns:
 
     @property
     def outlined(self) -> int:
-        """How many objects have an outline that says more than a box."""
+        """How many objects have an outline that is more than a box."""
         masks = 0 if self.objects.rles is None else sum(rle is not None for rle in self.objects.rles)
         if self.objects.polygons is None:
             return masks
@@ -104,7 +104,7 @@ class CocoColumns:
 
     @property
     def keypoint_values(self) -> int:
-        """How many numbers the keypoints of an object have; 0 if there are none."""
+        """The number of keypoint values of an object; 0 if there are no keypoints."""
         return 0 if self.objects.keypoints is None else self.objects.keypoints.shape[1]
 
 
@@ -113,7 +113,7 @@ def read_columns(file: Path, damage: Damage) -> CocoColumns | None:
 
     Args:
         file: the document.
-        damage: takes note of what is repaired or left out.
+        damage: records what is repaired or left out.
     """
     content = file.read_bytes().removeprefix(_BOM)
     if content.lstrip()[:1] != b"{":
@@ -160,7 +160,7 @@ def _columns(document: pa.Table, file: Path, damage: Damage) -> CocoColumns:
 
 
 def _require_objects(annotations: pa.StructArray) -> None:
-    """Labels of whole images are not read here."""
+    """Refuse labels of whole images, which are not read here."""
     if (
         len(annotations)
         and not any(list_sizes(annotations.field(name)).any() for name in ("bbox", "segmentation"))
@@ -238,7 +238,7 @@ def _polygons(column: pa.ListArray) -> pa.ListArray | None:
 
 
 def _masks(column: pa.StructArray, sizes: NDArray[np.int64]) -> NDArray[np.object_] | None:
-    """The masks with their counts as text; those that cannot be used are not plain."""
+    """The masks with their counts as text; unusable ones make the document not plain."""
     present = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
     if not len(present):
         return None
@@ -256,7 +256,7 @@ def _masks(column: pa.StructArray, sizes: NDArray[np.int64]) -> NDArray[np.objec
 
 
 def _scores(column: pa.DoubleArray, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """0 for objects without a score on images that have some, NaN on others."""
+    """Fill in missing scores: 0 on images that have scores, NaN on others."""
     if column.null_count == len(column):
         return None
     scores, rows = _numbers(column, np.nan), np.repeat(np.arange(len(counts)), counts)
@@ -278,7 +278,7 @@ def _keypoints(column: pa.ListArray) -> NDArray[np.float64] | None:
 
 
 def _boxes_as_rings(polygons: pa.ListArray, lengths: NDArray[np.int64]) -> int:
-    """How many objects have one ring that is an upright rectangle."""
+    """How many objects have a single ring that is an upright rectangle."""
     rings = polygons.filter(pa.array(lengths == 1)).flatten()
     sides = list_sizes(rings)
     total = 0
@@ -290,7 +290,7 @@ def _boxes_as_rings(polygons: pa.ListArray, lengths: NDArray[np.int64]) -> int:
 
 
 def _rows_of(image_ids: pa.Array, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The position of the image of each annotation; -1 where it is not listed."""
+    """The position of each annotation's image; -1 if it is not listed."""
     order = np.argsort(ids, kind="stable")
     wanted = image_ids.fill_null(-1).to_numpy(zero_copy_only=False)
     places = np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)
@@ -305,7 +305,7 @@ def _note_repeated(ids: pa.Array, damage: Damage, file: Path) -> None:
     values = ids.drop_null().to_numpy(zero_copy_only=False)
     _, first = np.unique(values, return_index=True)
     for identity in np.delete(values, first).tolist():
-        damage.add("have the id of another; all are used", f"{file}, id {identity}")
+        damage.add("have the same id as another one; all are used", f"{file}, id {identity}")
 
 
 def _whole(column: pa.Array) -> NDArray[np.int64]:
@@ -315,7 +315,7 @@ def _whole(column: pa.Array) -> NDArray[np.int64]:
 
 
 def _numbers(column: pa.Array, absent: float) -> NDArray[np.float64]:
-    """The finite numbers of a column as an array of its own; ``absent`` where there is none."""
+    """The finite numbers of a column as a new array; ``absent`` where there is none."""
     values = np.array(column.fill_null(absent).to_numpy(zero_copy_only=False), np.float64)
     if np.isinf(values).any():
         raise _NotPlainError
@@ -323,7 +323,7 @@ def _numbers(column: pa.Array, absent: float) -> NDArray[np.float64]:
 
 
 def _values(column: pa.ListArray) -> NDArray[np.float64]:
-    """The numbers of all lists, which are all there and finite."""
+    """The numbers of all lists, none of which is missing or not finite."""
     values = column.flatten()
     found = np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
     if values.null_count or not np.isfinite(found).all():
@@ -332,11 +332,11 @@ def _values(column: pa.ListArray) -> NDArray[np.float64]:
 
 
 def all_columns(files: Sequence[Path], damage: Damage) -> list[CocoColumns] | None:
-    """The content of all files, if every one of them can be read so, and their keypoints are alike.
+    """The content of all files, if each can be read this way and their keypoints match.
 
     Args:
         files: the documents.
-        damage: takes note of what is repaired or left out; of no use where not all can be read.
+        damage: records what is repaired or left out; meaningless if not all files can be read.
     """
     found: list[CocoColumns] = []
     for file in files:

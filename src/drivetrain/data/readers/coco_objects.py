@@ -1,4 +1,4 @@
-"""What can be used of an annotation of COCO, and annotations with a fault in columns of those without."""
+"""The usable content of a COCO annotation, and the repair of faulty annotations among columns of sound ones."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from drivetrain.data.object_columns import list_sizes
 from drivetrain.images import rle as run_length
 
 RING = 6
-"""The numbers of a triangle: a ring has no fewer."""
+"""The number of values of a triangle, the smallest ring."""
 
 MOST_SIDE = 2**31 - 1
-"""The largest height or width that is believed; a larger one counts as not stated."""
+"""The largest plausible height or width; a larger one counts as not stated."""
 
 Parts = tuple[Sequence[float], list[list[float]], dict[str, object] | None]
 """The corners of an object, its rings and its mask."""
@@ -28,13 +28,13 @@ Parts = tuple[Sequence[float], list[list[float]], dict[str, object] | None]
 def usable_parts(
     annotation: Mapping[str, Any], size: tuple[int, int] | None, damage: Damage, place: str
 ) -> Parts | None:
-    """The box and the outline of an annotation; ``None`` if there is nothing of either.
+    """The box and the outline of an annotation; ``None`` if it has neither.
 
     Args:
-        annotation: with ``bbox`` and ``segmentation``, whatever they are.
-        size: height and width of its image, where they are known.
-        damage: takes note of what is left out.
-        place: of the annotation.
+        annotation: has ``bbox`` and ``segmentation``, which may be anything.
+        size: height and width of its image, if known.
+        damage: records what is left out.
+        place: the place of the annotation.
     """
     polygons, rle = _outline(annotation.get("segmentation"), size, damage, place)
     box = annotation.get("bbox")
@@ -44,7 +44,7 @@ def usable_parts(
     elif corners is None and rle:
         corners = run_length.box_of(rle)
     if corners is None:
-        damage.add("have neither a box nor an outline that could be used, and are no objects here", place)
+        damage.add("have neither a usable box nor a usable outline and were left out", place)
         return None
     return corners, polygons, rle
 
@@ -62,16 +62,16 @@ def _outline(
 def mended(
     annotations: pa.StructArray, sizes: NDArray[np.int64], damage: Damage, file: Path
 ) -> tuple[pa.StructArray, NDArray[np.int64]]:
-    """The annotations with those that have a fault repaired one by one, or left out.
+    """The annotations; those with a fault are repaired one by one, or left out.
 
     Args:
-        annotations: of images that are listed, in their order.
-        sizes: ``(M, 2)`` height and width of the image of each, 0 where they are not stated.
-        damage: takes note.
-        file: they are in.
+        annotations: annotations of listed images, in order.
+        sizes: ``(M, 2)`` height and width of each one's image, 0 if not stated.
+        damage: records faults.
+        file: the file that contains them.
 
     Returns:
-        The annotations, and ``(M,)`` the position of each among those given, in which order they are.
+        The annotations in their given order, and ``(M,)`` the position of each among those given.
     """
     faulty = _faulty(annotations)
     positions = np.arange(len(annotations))
@@ -108,7 +108,7 @@ def _mask(rle: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _faulty(annotations: pa.StructArray) -> NDArray[np.bool_]:
-    """``(M,)`` whether a box or an outline has a fault, or there is neither; masks are not looked at."""
+    """``(M,)`` whether a box or an outline has a fault, or both are missing; masks are not examined."""
     boxes, outlines = annotations.field("bbox"), annotations.field("segmentation")
     lengths = list_sizes(boxes)
     unusable = _owners_of_bad_numbers(boxes)
@@ -128,7 +128,7 @@ def _faulty(annotations: pa.StructArray) -> NDArray[np.bool_]:
 
 
 def _owners_of_bad_numbers(lists: pa.ListArray) -> NDArray[np.bool_]:
-    """Which lists have an entry that is no finite number."""
+    """Which lists have an entry that is not a finite number."""
     numbers = lists.flatten()
     values = np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
     owners = np.repeat(np.arange(len(lists)), list_sizes(lists))

@@ -28,7 +28,7 @@ _TRUTH = frozenset({"0", "1", "0.0", "1.0", "true", "false", ""})
 
 @dataclass(slots=True)
 class _Columns:
-    """Which column holds what; positions, or ``None``."""
+    """The positions of the columns; ``None`` for a column that does not exist."""
 
     path: int
     label: int | None = None
@@ -58,7 +58,7 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The rows of all tables; a table named after a subset is that subset.
+    """The rows of all tables; a table named after a subset becomes that subset.
 
     Raises:
         DataFormatError: there is no table, or none of its columns is named like a path or a label.
@@ -91,7 +91,7 @@ def _rows(path: Path) -> tuple[list[list[str]], str]:
     text = read_text(path)
     first = text.partition("\n")[0]
     delimiter = max("\t,;", key=first.count)
-    lines = io.StringIO(text, newline="")  # within quotes a cell may have lines
+    lines = io.StringIO(text, newline="")  # a quoted cell may contain line breaks
     try:
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(cell.strip() for cell in row)]
     except csv.Error as error:
@@ -100,7 +100,7 @@ def _rows(path: Path) -> tuple[list[list[str]], str]:
 
 
 def _columns(rows: list[list[str]], path: str, *, guess: bool = False) -> _Columns | None:
-    """Which column holds what; the first row is the header unless its first cell is an image."""
+    """The columns; the first row is the header unless its first cell is an image."""
     header = [cell.strip().lower() for cell in rows[0]]
     if is_image(header[0]) and len(header) >= 2:
         return _Columns(0, 1, 2 if len(header) == 3 else None)
@@ -123,7 +123,7 @@ def _columns(rows: list[list[str]], path: str, *, guess: bool = False) -> _Colum
         if guess:
             return None
         raise DataFormatError(
-            f"{path}: none of the columns {', '.join(map(repr, rows[0]))} holds labels. Call it one of: "
+            f"{path}: none of the columns {', '.join(map(repr, rows[0]))} contains labels. Call it one of: "
             f"{', '.join(_LABELS)}; or give one column of 0 and 1 for each class."
         )
     return columns
@@ -142,16 +142,16 @@ def _one_hot(rows: list[list[str]], header: list[str], columns: _Columns) -> lis
 def read_rows(
     rows: list[list[str]], request: ReadRequest, where: str, resolve: Callable[[str], str] | None = None
 ) -> Parsed:
-    """A table in memory, its first row the names of the columns.
+    """A table in memory, whose first row has the names of the columns.
 
     Args:
         rows: the cells as text.
-        request: what the user asked.
-        where: what the table is, for messages.
-        resolve: from a path in the table to a file; ``None`` for paths relative to the working directory.
+        request: the user's request.
+        where: a description of the table, for messages.
+        resolve: maps a path in the table to a file; ``None`` for paths relative to the working directory.
 
     Raises:
-        DataFormatError: no column names the images, or none holds labels.
+        DataFormatError: no column names the images, or none contains labels.
         DataError: an image has contradictory labels.
     """
     if len(rows) < 2:
@@ -208,14 +208,14 @@ def _box(row: list[str], columns: _Columns, path: str, line: int) -> tuple[float
 
 
 class PathResolver:
-    """From a path in a table to a file: below the table's folder, below one of its folders, or as it is."""
+    """Maps a path in a table to a file: below the table's folder, below one of its folders, or unchanged."""
 
     def __init__(self, tree: Tree, folder: Path) -> None:
         self._tree, self._finder = tree, ImageFinder(tree)
         self._bases = [folder, *(folder / name for name in ("images", "imgs", "data", "train", "val", "test"))]
 
     def __call__(self, written: str) -> str:
-        """The absolute path of an image by its name in the table; where it was expected if there is no such file."""
+        """The absolute path of an image by its name in the table; if there is no such file, where it was expected."""
         name = written.replace("\\", "/")
         if Path(name).is_absolute() and self._tree.exists(name):
             return str(Path(name))
@@ -260,12 +260,12 @@ def _assemble(rows: Sequence[_Row], one_hot_names: list[str], request: ReadReque
     if request.task is Task.ANOMALY or request.normal:
         mark_anomalies(parsed, request)
     if repeated:
-        parsed.notes.append(f"{repeated} rows name an image that another row names too; they were joined.")
+        parsed.notes.append(f"{repeated} rows name the same image as another row; they were merged.")
     return parsed
 
 
 def _separator(rows: Sequence[_Row], request: ReadRequest) -> str:
-    """The sign between the labels of one cell, ``""`` if each cell is one label.
+    """The separator between the labels of one cell; ``""`` if each cell is one label.
 
     A space or a comma may be part of a name, so they count only if what they separate occurs as a label elsewhere,
     or if several labels were asked for.

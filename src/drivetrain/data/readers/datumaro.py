@@ -1,4 +1,4 @@
-"""Every other format, read by Datumaro; a ``datumaro.Dataset`` in memory, too."""
+"""All other formats, read by Datumaro, and a ``datumaro.Dataset`` in memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from drivetrain.types import Task
 
 # formats whose files are pickles
 PICKLED = frozenset({"cifar", "brats_numpy"})
-# found in any folder with images or tables, so finding them means nothing
+# detected in any folder with images or tables, so detecting them means nothing
 _ANYTHING = frozenset({"image_dir", "imagenet", "imagenet_with_subset_dirs", "tabular", "video_frames", "image_zip"})
 _OBJECTS = ("bbox", "polygon", "mask", "points", "rotated_bbox")
 _UNNAMED = "object"
@@ -38,13 +38,13 @@ def known_formats() -> list[str]:
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there are files beside images, or folders of images that are no classes, and Datumaro to look at them."""
+    """Whether Datumaro is installed and there are files next to images, or folders of images that are not classes."""
     beside = any(not is_image(name) and not is_for_readers(name.rpartition("/")[2]) for name in tree.files)
     return (beside or _is_divided(tree)) and is_installed("datumaro")
 
 
 def _is_divided(tree: Tree) -> bool:
-    """Whether images are in folders that are neither classes nor subsets of them."""
+    """Whether images are in folders that are neither classes nor subsets."""
     names = {part for folder in tree.image_folders for part in folder.split("/")}
     if not any(is_image_name(name) or is_map_name(name) for name in names):
         return False
@@ -56,7 +56,7 @@ def _is_divided(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The folder as the format that was asked for, or that reads the most items.
+    """The folder in the requested format, or in the one that reads the most items.
 
     Raises:
         MissingDependencyError: Datumaro is not installed.
@@ -81,7 +81,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
 
 
 def _most(path: Path, names: Iterable[str]) -> tuple[str, Any, list[str]]:
-    """Of the formats the one that reads the most items, with what it read and a note if there was a choice.
+    """The format that reads the most items, with its result and a note if there was a choice.
 
     Raises:
         DataFormatError: none reads any.
@@ -114,10 +114,10 @@ def from_datumaro(
     """The items of a classic ``datumaro.Dataset``.
 
     Args:
-        dataset: what was read.
-        request: what the user asked.
-        name: of the format.
-        pictures: where images inside other files are written; ``None`` to leave them out.
+        dataset: the data set.
+        request: the user's request.
+        name: the name of the format.
+        pictures: where to write images that are inside other files; ``None`` to leave them out.
 
     Raises:
         DataError: no item has an image.
@@ -155,18 +155,18 @@ def from_datumaro(
 
 
 def _note(parsed: Parsed, kinds: Counter[str], pictures: DatumaroPictures, *, unnamed: bool) -> None:
-    """Settle the labels of the objects, and note what was made of the annotations."""
+    """Determine the labels of the objects, and note how the annotations were used."""
     if unnamed:
         parsed.label_names = [_UNNAMED]
         parsed.notes.append(f"The objects have no labels: all are {_UNNAMED!r}.")
     elif any(record.boxes for record in parsed.records):
         drop_image_labels(parsed)
     if pictures.written:
-        parsed.notes.append(f"{pictures.written} images are inside another file; they were written into the cache.")
+        parsed.notes.append(f"{pictures.written} images were inside another file; they were written into the cache.")
     unused = {kind: count for kind, count in kinds.items() if kind not in (*_OBJECTS, "label")}
     if unused:
         counts = ", ".join(f"{count} {kind}" for kind, count in unused.items())
-        parsed.notes.append(f"Annotations of kinds that are not used here were left out: {counts}.")
+        parsed.notes.append(f"Annotations of unused kinds were left out: {counts}.")
         parsed.annotated = bool(sum(kinds.values()) - sum(unused.values()))
 
 
@@ -190,7 +190,7 @@ def _set_task(parsed: Parsed, request: ReadRequest, kinds: Counter[str]) -> None
 
 
 def _is_semantic(parsed: Parsed, kinds: Counter[str]) -> bool:
-    """Whether there are masks alone, of each image one for each of its classes."""
+    """Whether there are only masks, one for each class on an image."""
     if not kinds["mask"] or kinds["polygon"] + kinds["bbox"] or parsed.format in _OF_INSTANCES:
         return False
     rows = [record.box_labels or [] for record in parsed.records]
@@ -214,7 +214,7 @@ def _detected(root: Path) -> list[str]:
     environment = _datumaro().Environment()
     try:
         names = environment.detect_dataset(str(root))
-    except ImportError:  # one format lacks a package, which ends the search for all of them
+    except ImportError:  # one format lacks a package, which stops the detection of all formats
         _drop_unusable(environment.importers.extension_groups)
         names = environment.detect_dataset(str(root))
     return [name for name in names if name not in _ANYTHING]
@@ -247,14 +247,14 @@ def _quiet_import(path: Path, name: str) -> Any:
 
 
 def _first_cause(error: BaseException) -> str:
-    """What went wrong at first; Datumaro wraps it twice."""
+    """The original error, which Datumaro wraps twice."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"
 
 
 def _without_pickles(names: Sequence[str], request: ReadRequest) -> list[str]:
-    """The names, without those of pickles unless these are allowed.
+    """The names, without those of pickle formats unless these are allowed.
 
     Raises:
         DataError: the files are pickles, whatever else they might be.
@@ -262,8 +262,8 @@ def _without_pickles(names: Sequence[str], request: ReadRequest) -> list[str]:
     allowed = [name for name in names if request.allow_pickle or name not in PICKLED]
     if not allowed:
         raise DataError(
-            f"format={names[0]!r}: its files are pickles, and opening a pickle can execute code. If you trust where "
-            "the files come from, give allow_pickle=True."
+            f"format={names[0]!r}: its files are pickles, and opening a pickle can execute code. If you trust the "
+            "source of the files, give allow_pickle=True."
         )
     return allowed
 

@@ -1,4 +1,4 @@
-"""Label Studio's JSON export: tasks with the regions that annotators drew, in per cents of the image."""
+"""Label Studio's JSON export: tasks with the regions drawn by annotators, in per cent of the image."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from drivetrain.data.tree import Tree, is_image
 from drivetrain.errors import DataFormatError
 from drivetrain.images.file import is_too_large
 
-_GLANCES = 20  # files that are looked into: there is one, or one for each subset
-_DRAWN = ("annotations", "completions")  # the second was the name before 1.0
+_GLANCES = 20  # the most files to inspect: there is one, or one for each subset
+_DRAWN = ("annotations", "completions")  # the second is the name before version 1.0
 
 
 def detect(tree: Tree) -> bool:
@@ -35,12 +35,12 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """Rectangles, also turned ones, polygons, ellipses, masks, and choices for images; cancelled annotations are not.
+    """Read rectangles (also rotated), polygons, ellipses, masks and choices for images; not cancelled annotations.
 
-    Of several annotations of one task the first is taken.
+    If a task has several annotations, the first is used.
 
     Raises:
-        DataFormatError: no file is of this format, or one is no JSON.
+        DataFormatError: no file is in this format, or one is not JSON.
     """
     found = LabelledObjects(Damage(strict=request.strict))
     finder = ImageFinder(tree)
@@ -69,21 +69,21 @@ def _fits(document: Any) -> bool:
 
 
 def _image_of(task: Mapping[str, Any]) -> str:
-    """The path or address of the image: the value called ``image``, else the first that looks like one."""
+    """The path or URL of the image: the value called ``image``, else the first that looks like one."""
     data = task["data"]
     values = [data.get("image"), *data.values()]
     return next((value for value in values if isinstance(value, str) and is_image(_path_in(value))), "")
 
 
 def _path_in(address: str) -> str:
-    """The path in an address: ``/data/local-files/?d=PATH``, ``s3://...``, or a path."""
+    """The path in a URL: ``/data/local-files/?d=PATH``, ``s3://...``, or a path."""
     parts = urlsplit(address)
     local = parse_qs(parts.query).get("d")
     return local[0] if local else unquote(parts.path)
 
 
 def _located(finder: ImageFinder, tree: Tree, written: str, file: str) -> str | None:
-    """The image by its path, by its name, or by its name without the prefix that an upload gives."""
+    """The image by its path, by its name, or by its name without the prefix added on upload."""
     path = _path_in(written)
     name = path.rpartition("/")[2]
     for candidate in (path.lstrip("/"), name, name.partition("-")[2]):
@@ -130,10 +130,10 @@ def _add(found: LabelledObjects, result: Any, place: str) -> None:
 
 
 def _painted(value: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask that was drawn with the brush.
+    """A mask drawn with the brush.
 
     Raises:
-        ValueError: it cannot be unpacked, or is of an image larger than any that is opened.
+        ValueError: it cannot be unpacked, or its image is larger than any that is opened.
     """
     if value.get("format") != "rle" or not isinstance(value.get("rle"), list) or min(size) < 1:
         raise ValueError("no run lengths")
@@ -161,14 +161,14 @@ def _draw(found: LabelledObjects, shape: str, name: str, value: Mapping[str, Any
         return
     found.oriented = True
     cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-    corners = ((0.0, 0.0), (across, 0.0), (across, down), (0.0, down))  # turned about the first of them
+    corners = ((0.0, 0.0), (across, 0.0), (across, down), (0.0, down))  # rotated about the first of them
     found.add_rings(
         name, [[v for a, b in corners for v in (left + a * cosine - b * sine, top + a * sine + b * cosine)]]
     )
 
 
 def _finite(values: Any, count: int) -> list[float]:
-    """The values as that many finite numbers.
+    """The values as finite numbers of the given count.
 
     Raises:
         ValueError: they are not.

@@ -1,4 +1,4 @@
-"""Objects whose labels are names, gathered by readers of formats that have no list of classes."""
+"""Objects labelled by name, collected by readers of formats that have no list of classes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from drivetrain.images import rle as run_length
 from drivetrain.types import Task
 
 UNNAMED = "object"
-_ARC = 32  # corners of a circle written as a polygon
+_ARC = 32  # the corners of a circle as a polygon
 
 
 @dataclass(slots=True)
 class LabelledObjects:
-    """Records with the names of their objects.
+    """Records with the label names of their objects.
 
     Attributes:
-        damage: takes note of what cannot be used.
+        damage: records what cannot be used.
         records: one for each image.
-        names: for each record those of its objects.
-        labels: for each record those of the whole image.
+        names: the label names of each record's objects.
+        labels: the label names of each record's whole image.
         unused: kind of shape -> how many were left out.
         skipped: ``(path, reason)`` of annotations without an image.
         oriented: whether an outline is a rotated rectangle.
@@ -47,7 +47,7 @@ class LabelledObjects:
     oriented: bool = False
 
     def start(self, record: Record) -> None:
-        """Go on to another image."""
+        """Start the next image."""
         record.boxes, record.polygons, record.rles = [], [], []
         self.records.append(record)
         self.names.append([])
@@ -67,7 +67,7 @@ class LabelledObjects:
         self._add(name, run_length.box_of(rle), [], rle)
 
     def extend(self, index: int, ring: list[float]) -> None:
-        """Add an outline to an object of the current image."""
+        """Add an outline to an existing object of the current image."""
         record = self.records[-1]
         assert record.polygons is not None
         assert record.boxes is not None
@@ -87,7 +87,7 @@ class LabelledObjects:
         self.names[-1].append(name)
 
     def parsed(self, name: str) -> Parsed:
-        """All records, with numbers instead of names; objects are preferred to labels of whole images."""
+        """All records, with label numbers instead of names; objects take precedence over labels of whole images."""
         with_objects = any(self.names)
         chosen = self.names if with_objects else self.labels
         found = sorted({label for row in chosen for label in row})
@@ -109,7 +109,7 @@ class LabelledObjects:
             parsed.notes.append(f"The objects have no labels: all are {UNNAMED!r}.")
         if self.unused:
             counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.unused.items()))
-            parsed.notes.append(f"Annotations of kinds that are not used here were left out: {counts}.")
+            parsed.notes.append(f"Annotations of unused kinds were left out: {counts}.")
         return parsed
 
     def _task(self, outlines: int, *, with_objects: bool) -> Task:
@@ -122,10 +122,10 @@ class LabelledObjects:
 
 
 def json_files(tree: Tree, request: ReadRequest, fits: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
-    """The JSON files of a format with what they hold.
+    """The JSON files of a format, with their contents.
 
     Raises:
-        DataFormatError: a file is no JSON.
+        DataFormatError: a file is not JSON.
     """
     names = [str(request.file)] if request.file else [tree.absolute(name) for name in tree.with_suffix(".json")]
     for name in names:
@@ -135,7 +135,7 @@ def json_files(tree: Tree, request: ReadRequest, fits: Callable[[Any], bool]) ->
 
 
 def ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0) -> list[float]:
-    """The ring of an ellipse by its middle, its half axes and its turn in degrees, clockwise as seen."""
+    """The ring of an ellipse given its centre, its half axes and its rotation in degrees, clockwise as seen."""
     cosine, sine = math.cos(math.radians(turn)), math.sin(math.radians(turn))
     ring = []
     for step in range(_ARC):
@@ -146,12 +146,12 @@ def ellipse(x: float, y: float, across: float, down: float, turn: float = 0.0) -
 
 
 def image_named(finder: ImageFinder, tree: Tree, written: str, beside: str) -> str | None:
-    """The image that an annotation file names; ``None`` if there is none.
+    """The image named by an annotation file; ``None`` if it does not exist.
 
     Args:
-        finder: of the tree.
+        finder: searches the tree.
         tree: the files.
-        written: as the annotation has it.
+        written: the name as written in the annotation.
         beside: the absolute path of the annotation file.
     """
     folder = tree.root / (tree.relative(beside) or "x").rpartition("/")[0]

@@ -32,10 +32,10 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """Polygons, rectangles and circles; flags of whole images where there are no shapes at all.
+    """Read polygons, rectangles and circles, or flags of whole images if there are no shapes at all.
 
     Raises:
-        DataFormatError: no file is of this format, or one is no JSON.
+        DataFormatError: no file is in this format, or one is not JSON.
     """
     found = LabelledObjects(Damage(strict=request.strict))
     finder = ImageFinder(tree)
@@ -59,7 +59,7 @@ def _fits(document: Any) -> bool:
 
 
 def _image(tree: Tree, finder: ImageFinder, file: str, document: Mapping[str, Any]) -> str | None:
-    """By the name that is written, else the image beside the file with its name."""
+    """The image by its written name, else the image with the name of the file, next to it."""
     written = document["imagePath"]
     path = image_named(finder, tree, written, file) if isinstance(written, str) and written else None
     stem = Path(file).stem
@@ -73,13 +73,13 @@ def _size(document: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str, size: tuple[int, int] | None) -> None:
-    """Shapes of one group and label are parts of one object."""
+    """Add shapes; those with the same group and label are parts of one object."""
     groups: dict[tuple[str, str], int] = {}
     for position, shape in enumerate(shapes):
         place = f"{file}, shape {position}"
         points = _points(shape)
         if points is None:
-            found.damage.add("have points that are no pairs of finite numbers; they were left out", place)
+            found.damage.add("have points that are not pairs of finite numbers; they were left out", place)
             continue
         name = str(shape.get("label") or UNNAMED)
         kind = str(shape.get("shape_type") or "polygon")
@@ -91,9 +91,7 @@ def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str, size: tupl
         if kind == "mask":
             mask = _pasted(shape.get("mask"), points[0], size)
             if mask is None:
-                found.damage.add(
-                    "have a mask that cannot be read, or that does not fit the image; it was left out", place
-                )
+                found.damage.add("have a mask that cannot be read or does not fit the image; it was left out", place)
             else:
                 found.add_mask(name, mask)
             continue
@@ -113,7 +111,7 @@ def _add_shapes(found: LabelledObjects, shapes: list[Any], file: str, size: tupl
 
 
 def _pasted(text: Any, corner: tuple[float, float], size: tuple[int, int] | None) -> NDArray[np.bool_] | None:
-    """The mask of the whole image out of that of a part, as PNG in base64, by the first pixel of the part."""
+    """The mask of the whole image, from that of a part (PNG in base64) and the first pixel of the part."""
     if not isinstance(text, str) or size is None or is_too_large(size):
         return None
     try:

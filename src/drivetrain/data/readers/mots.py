@@ -1,7 +1,7 @@
-"""MOTS: maps of 16 bits whose pixels are ``1000 * class + instance``, in ``instances`` beside the frames.
+"""MOTS: 16-bit maps with the pixels ``1000 * class + instance``, in ``instances`` next to the frames.
 
-The classes are those of ``labels.txt`` beside the maps, from 1 on; without it those of KITTI MOTS and MOTSChallenge:
-1 a car, 2 a pedestrian, and 10 what is to be ignored.
+The classes are those in ``labels.txt`` next to the maps, from 1 on; without it, those of KITTI MOTS and MOTSChallenge:
+1 car, 2 pedestrian, 10 regions to ignore.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STEP = 1000
 
 
 def detect(tree: Tree) -> bool:
-    """Whether the only maps are in folders called ``instances``, and their numbers are those of MOTS."""
+    """Whether the only maps are in folders called ``instances``, with numbers as in MOTS."""
     folders = _folders(tree)
     if not folders or any(is_mask_name(folder.rpartition("/")[2]) for folder in tree.folders):
         return False
@@ -47,7 +47,7 @@ def _are_mots(tree: Tree, name: str, folders: list[str]) -> bool:
 
 
 def read(tree: Tree, _: ReadRequest) -> Parsed:
-    """The frames with a mask for each instance; tracks and regions to be ignored are left out.
+    """The frames, with a mask for each instance; tracks and regions to ignore are left out.
 
     Raises:
         DataFormatError: there are no maps in folders called ``instances``.
@@ -69,13 +69,13 @@ def read(tree: Tree, _: ReadRequest) -> Parsed:
             continue
         parsed.records.append(record)
     if ignored:
-        parsed.notes.append(f"{ignored} regions that are to be ignored (class {_IGNORED}) were left out.")
+        parsed.notes.append(f"{ignored} regions to ignore (class {_IGNORED}) were left out.")
     parsed.left_out = dict.fromkeys(folders, "maps of no frame")
     return parsed
 
 
 def _add(record: Record, path: str, names: list[str]) -> int:
-    """Add the instances of a map, and names of classes that have none; returns how many regions were left out."""
+    """Add the instances of a map, and names for unnamed classes; returns how many regions were left out."""
     pixels = read_pixels(path)
     if pixels.ndim != 2:
         raise DataError(f"the map {path!r} has channels, but a map of instances has one number for each pixel.")

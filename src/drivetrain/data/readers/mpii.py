@@ -1,4 +1,4 @@
-"""MPII Human Pose as it is published: one file of MATLAB with the joints of the people on all images."""
+"""MPII Human Pose as published: one MATLAB file with the joints of the people on all images."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _WORD = "mpii"
 
 
 def detect(tree: Tree) -> bool:
-    """Whether there is a file of MATLAB with the name of MPII's."""
+    """Whether there is a MATLAB file named like MPII's."""
     return bool(tree.images) and bool(_files(tree))
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The people with joints; images of the test, and people without joints, have none.
+    """The people with annotated joints; test images have none, and people without joints are left out.
 
     Raises:
-        DataFormatError: there is no such file, or it holds something else.
+        DataFormatError: there is no such file, or it contains something else.
         MissingDependencyError: SciPy, which opens the file, is not installed.
     """
     files = _files(tree) or tree.with_suffix(_SUFFIX)
     if len(files) != 1:
-        raise DataFormatError(f"{tree.root} is not in the format 'mpii': it has {len(files)} files of MATLAB, not one.")
+        raise DataFormatError(f"{tree.root} is not in the format 'mpii': it has {len(files)} MATLAB files, not one.")
     release = _release(tree, files[0])
     damage, finder = Damage(strict=request.strict), ImageFinder(tree)
     parsed = Parsed([], ["person"], Task.KEYPOINT_DETECTION, "mpii", keypoint_names=JOINTS)
@@ -57,7 +57,7 @@ def read(tree: Tree, request: ReadRequest) -> Parsed:
         parsed.records.append(record)
     parsed.notes += damage.notes()
     if missing:
-        parsed.notes.append(f"{missing} images of {files[0]} are not there.")
+        parsed.notes.append(f"{missing} images of {files[0]} do not exist.")
     return parsed
 
 
@@ -66,29 +66,29 @@ def _files(tree: Tree) -> list[str]:
 
 
 def _release(tree: Tree, name: str) -> Any:
-    matlab = require("scipy.io", "lightning", purpose="Reading the annotations of MPII")
+    matlab = require("scipy.io", "lightning", purpose="Reading MPII's annotations")
     try:
         content = matlab.loadmat(tree.absolute(name), struct_as_record=False, squeeze_me=True)
-    except Exception as error:  # SciPy raises whatever it stumbles over
-        raise DataFormatError(f"{tree.absolute(name)} cannot be read as a file of MATLAB: {error}.") from error
+    except Exception as error:  # SciPy raises all kinds of errors
+        raise DataFormatError(f"{tree.absolute(name)} cannot be read as a MATLAB file: {error}.") from error
     if "RELEASE" not in content:
-        raise DataFormatError(f"{tree.absolute(name)} is not of MPII: it has no 'RELEASE'.")
+        raise DataFormatError(f"{tree.absolute(name)} is not MPII's: it has no 'RELEASE'.")
     return content["RELEASE"]
 
 
 def _listed(value: Any) -> Iterator[Any]:
-    """The entries of what MATLAB stores as one struct or as several."""
+    """The entries of a value that MATLAB stores as one struct or several."""
     yield from np.atleast_1d(value).reshape(-1) if value is not None else ()
 
 
 def _add_person(record: Record, person: Any, damage: Damage, place: str) -> None:
-    """Joints by their numbers; those that are not annotated stay 0. The box is that around the joints and the head."""
+    """Add joints by number; those not annotated stay 0. The box surrounds the joints and the head."""
     points = list(_listed(getattr(getattr(person, "annopoints", None), "point", None)))
     values, seen = [0.0] * (3 * len(JOINTS)), []
     for point in points:
         joint, x, y = (number(getattr(point, name, None)) for name in ("id", "x", "y"))
         if joint is None or x is None or y is None or not 0 <= joint < len(JOINTS):
-            damage.add("have a joint without a place; it was left out", place)
+            damage.add("have a joint without a position; it was left out", place)
             continue
         visible = number(np.ravel(getattr(point, "is_visible", 1))[:1].tolist()[0]) if _is_given(point) else 1.0
         values[3 * int(joint) : 3 * int(joint) + 3] = x, y, 2.0 if visible else 1.0

@@ -1,6 +1,6 @@
-"""Parquet: what :mod:`drivetrain.data.writers.parquet` wrote, data sets of the Hugging Face hub, and plain tables.
+"""Parquet: files of :mod:`drivetrain.data.writers.parquet`, data sets of the Hugging Face hub, and plain tables.
 
-Images are named by their path, or lie as bytes in the column ``image``; bytes are written to the user's cache once.
+Images are given by path, or as bytes in the column ``image``; bytes are written to the user's cache once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from drivetrain.images.path_column import PATH_COLUMNS
 SUFFIX = ".parquet"
 _OWN = b"drivetrain"
 _HUB = b"huggingface"
-_BATCH = 256  # rows, of which each may hold a picture
+_BATCH = 256  # rows, each of which may contain a picture
 _IMAGE = "image"
 _LISTS = ("labels", "boxes", "box_labels", "polygons", "keypoints", "area", "iscrowd", "scores")
 _OF_OBJECTS = ("polygons", "rles", "keypoints", "area", "iscrowd")
@@ -41,10 +41,10 @@ def detect(tree: Tree) -> bool:
 
 
 def read(tree: Tree, request: ReadRequest) -> Parsed:
-    """The rows of all files; a file that is named after a subset is that subset.
+    """The rows of all files; a file named after a subset becomes that subset.
 
     Raises:
-        DataFormatError: there is no such file, it cannot be read, or no column holds images.
+        DataFormatError: there is no such file, it cannot be read, or no column contains images.
         DataError: the labels cannot be read.
     """
     files = [request.file] if request.file else [tree.root / name for name in tree.with_suffix(SUFFIX)]
@@ -78,7 +78,7 @@ def _holds_images(file: Path) -> bool:
 
 
 def _has_pictures(schema: pa.Schema) -> bool:
-    """Whether the column of images has their content, and not their paths."""
+    """Whether the column of images has their contents rather than their paths."""
     name = _column(IMAGE_COLUMNS, schema)
     return name is not None and not pa.types.is_string(schema.field(name).type)
 
@@ -91,11 +91,11 @@ def _column(names: tuple[str, ...], schema: pa.Schema) -> str | None:
 
 
 def _own(files: list[Path]) -> Parsed:
-    """All columns as they were written."""
+    """All columns as written."""
     if len(files) > 1:
         raise DataFormatError(
-            f"{files[0].parent} holds {len(files)} data sets in Parquet: {', '.join(f.name for f in files[:8])}. Give "
-            "one of the files."
+            f"{files[0].parent} contains {len(files)} data sets in Parquet: {', '.join(f.name for f in files[:8])}. "
+            "Give one of the files."
         )
     file = files[0]
     content = pq.ParquetFile(file)
@@ -105,7 +105,7 @@ def _own(files: list[Path]) -> Parsed:
         raise DataFormatError(f"{file} was not written by drivetrain, or its metadata are damaged: {error}.") from error
     missing = [name for name in SCHEMA.names if name not in content.schema_arrow.names]
     if missing:
-        raise DataFormatError(f"{file} lacks the columns {', '.join(missing)}, which a data set of drivetrain has.")
+        raise DataFormatError(f"{file} lacks the columns {', '.join(missing)}, which every data set of drivetrain has.")
     parsed = Parsed([], list(facts.label_names), facts.task, "parquet", annotated=facts.annotated)
     parsed.keypoint_names = facts.keypoint_names
     embedded = [_IMAGE] if _IMAGE in content.schema_arrow.names else []
@@ -135,14 +135,14 @@ def _record(row: Mapping[str, Any], file: Path, where: str, facts: Facts) -> Rec
 
 
 def _require_whole(record: Record, where: str, facts: Facts) -> None:
-    """Refuse rows whose lists do not fit together: the file was changed by something else.
+    """Refuse rows whose lists do not match each other: something else has changed the file.
 
     Raises:
-        DataFormatError: naming the row and the column.
+        DataFormatError: the message names the row and the column.
     """
     labels = [*record.labels, *(record.box_labels or ())]
     if any(label is None or not 0 <= label < len(facts.label_names) for label in labels):
-        raise DataFormatError(f"{where}: a label is none of the {len(facts.label_names)} that the file names.")
+        raise DataFormatError(f"{where}: a label is not one of the {len(facts.label_names)} in the file.")
     count = len(record.box_labels or ())
     if len(record.boxes or ()) != 4 * count:
         raise DataFormatError(f"{where}: {len(record.boxes or ())} numbers of boxes for {count} objects.")
@@ -157,11 +157,11 @@ def _require_whole(record: Record, where: str, facts: Facts) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The files of one subset, as a part of a data set of the library ``datasets``.
+    """The files of one subset, as a split of a data set of the library ``datasets``.
 
     Attributes:
-        features: what each column is, as far as the file says it.
-        files: in order.
+        features: the types of the columns, as far as the file says.
+        files: the files in order.
     """
 
     features: Mapping[str, Any]
@@ -175,7 +175,7 @@ class _Part:
 
 
 def _placed(value: Any, file: Path) -> Any:
-    """The value; the path of an image that is not in the file is that below its folder."""
+    """The value; the path of an image outside the file is taken relative to its folder."""
     if isinstance(value, dict) and value.get("path") and value.keys() == {"bytes", "path"} and not value["bytes"]:
         return {"bytes": None, "path": str(file.parent / str(value["path"]))}
     return value
@@ -190,13 +190,13 @@ def _splits(schemas: Mapping[Path, pa.Schema]) -> dict[str, _Part]:
 
 
 def _subset(file: Path) -> str:
-    """The subset that the name of the file, ``train-00000-of-00002``, or its folder speaks of."""
+    """The subset named by the file, such as ``train-00000-of-00002``, or by its folder."""
     words = [*words_of(file.stem), file.parent.name]
     return next((subset_name(word) for word in words if is_subset(word)), "train")
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
-    """What the hub's metadata say of each column; nothing where there are none."""
+    """The types of the columns in the hub's metadata; empty if there are none."""
     found: dict[str, Any] = {name: SimpleNamespace(names=None) for name in schema.names}
     try:
         told = json.loads((schema.metadata or {})[_HUB])["info"]["features"]
@@ -218,14 +218,14 @@ def _feature(told: Any) -> Any:
 
 
 def _table(tree: Tree, files: list[Path], request: ReadRequest) -> Parsed:
-    """Rows of paths and labels, as in a CSV file; a column ``subset`` is added where the names of files tell it."""
+    """Rows of paths and labels, as in a CSV file; a column ``subset`` is added if the file names say it."""
     rows: list[list[str]] = []
     for file in files:
         content = pq.read_table(file)
         columns = content.column_names
         told = [] if len(files) == 1 or "subset" in columns else ["subset"]
         if rows and rows[0] != [*columns, *told]:
-            raise DataFormatError(f"{file} has other columns than {files[0].name}: {', '.join(columns)}.")
+            raise DataFormatError(f"{file} has different columns from {files[0].name}: {', '.join(columns)}.")
         rows = rows or [[*columns, *told]]
         lists = [content.column(name).to_pylist() for name in columns]
         rows += [[*map(cell_text, cells), *([_subset(file)] if told else [])] for cells in zip(*lists, strict=True)]

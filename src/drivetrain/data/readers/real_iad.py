@@ -1,6 +1,6 @@
-"""Real-IAD: for each product a ``.json`` with its images for training and for the test, and the masks of the defects.
+"""Real-IAD: for each product a ``.json`` with its training and test images, and the masks of the defects.
 
-The images lie in ``realiad_1024/PRODUCT`` (or ``realiad_256``, ``realiad_512``, ``realiad_raw``) beside the folder of
+The images are in ``realiad_1024/PRODUCT`` (or ``realiad_256``, ``realiad_512``, ``realiad_raw``) next to the folder of
 the ``.json`` files.
 """
 
@@ -19,12 +19,12 @@ from drivetrain.types import Task
 
 WORDS = ('"normal_class"', '"image_path"', '"anomaly_class"')
 _GLANCES = 3
-_PLAIN = "realiad_jsons"  # beside it lie other choices of the same images: _sv, _fuiad_0.1
+_PLAIN = "realiad_jsons"  # next to it are other selections of the same images: _sv, _fuiad_0.1
 _SIZES = ("realiad_raw", "realiad_1024", "realiad_512", "realiad_256")
 
 
 def detect(tree: Tree) -> bool:
-    """Whether one of the first ``.json`` files has the words of Real-IAD."""
+    """Whether one of the first ``.json`` files has the keys of Real-IAD."""
     return any(has_words(tree.root / name, *WORDS) for name in tree.with_suffix(".json")[:_GLANCES])
 
 
@@ -66,7 +66,7 @@ def _entries(file: Path, document: Mapping[str, Any], damage: Damage) -> Iterato
 
 
 def _chosen(tree: Tree, request: ReadRequest) -> tuple[Path, Mapping[str, Any]]:
-    """The one file to read with what it holds.
+    """The file to read, with its content.
 
     Raises:
         DataFormatError: there are several products, or none.
@@ -81,7 +81,7 @@ def _chosen(tree: Tree, request: ReadRequest) -> tuple[Path, Mapping[str, Any]]:
         names = [str(file.relative_to(tree.root)) for file in documents]
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise DataFormatError(
-            f"{tree.root} holds {len(documents)} products: {shown}. A model learns one of them: give its file, such as "
+            f"{tree.root} contains {len(documents)} products: {shown}. A model learns only one: give its file, such as "
             f"{next(iter(documents))}."
         )
     return next(iter(documents.items()))
@@ -92,7 +92,7 @@ def _fits(document: Any) -> bool:
 
 
 def _base(tree: Tree, file: Path, prefix: str, names: list[str]) -> Path:
-    """The folder that the paths of the images are below; the first that has the first image."""
+    """The folder that the image paths are relative to: the first one that has the first image."""
     outer = [file.parent, *list(file.parent.parents)[:2]]
     places = [place / size / prefix for place in outer for size in (*_SIZES, "")]
     found = (place for place in places if names and tree.exists(str(place / names[0])))

@@ -1,7 +1,7 @@
 """Label Studio: ``tasks.json`` with one task for each image, ``labeling_config.xml``, and the images.
 
-Written after Label Studio's published description of its JSON: coordinates are percentages of the image. True
-annotations are ``annotations``; what has scores is ``predictions``, which Label Studio shows to be accepted or mended.
+This follows Label Studio's published description of its JSON: coordinates are percentages of the image. True
+annotations are ``annotations``; those with scores are ``predictions``, which Label Studio offers for correction.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
     from drivetrain.data.write import ImagePlacer
 
-_LOCAL = "/data/local-files/?d="  # how Label Studio names files of its own disk
+_LOCAL = "/data/local-files/?d="  # how Label Studio names files on its own disk
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write labels of images, boxes (turned ones too), masks, and each part of an outline as a polygon of its own.
+    """Write labels of images, boxes (also rotated ones), masks, and each part of an outline as a separate polygon.
 
-    The names of the images are those that Label Studio gives files below ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT``,
-    which has to be the folder that is written.
+    The images are named as Label Studio names files below ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT``, which must be the
+    folder that is written.
 
     Raises:
-        DataError: there are keypoints, which ``format='coco'`` holds.
+        DataError: there are keypoints, which ``format='coco'`` can store.
     """
     if data.keypoint_names:
         raise DataError("format='label_studio' is written without keypoints, and this data set has some: use 'coco'.")
@@ -55,7 +55,7 @@ def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
 
 
 def _config(data: Dataset) -> str:
-    """The interface that the annotations belong to."""
+    """The labelling interface that fits the annotations."""
     labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in data.label_names)
     choices = labels.replace("<Label ", "<Choice ")
     return (
@@ -115,7 +115,7 @@ def _shapes(sample: Sample, index: int, *, oriented: bool) -> list[tuple[str, di
 
 
 def _turned(corners: list[list[float]], height: int, width: int) -> dict[str, Any]:
-    """A box turned about its first corner, clockwise, in degrees."""
+    """A box rotated about its first corner, clockwise, in degrees."""
     (x1, y1), (x2, y2), (x3, y3), _ = corners
     return {
         "x": 100 * x1 / width,

@@ -1,6 +1,6 @@
-"""LabelMe: beside each image a ``.json`` with its shapes, in a folder for each subset.
+"""LabelMe: next to each image a ``.json`` with its shapes, in a folder for each subset.
 
-Written after the description of the files of LabelMe 5; AnyLabeling and X-AnyLabeling open them, too.
+The files follow the description of LabelMe 5; AnyLabeling and X-AnyLabeling open them too.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from drivetrain.data.dataset import Dataset
     from drivetrain.data.write import ImagePlacer
 
-_VERSION = "5.4.1"  # of LabelMe, whose files these are like
+_VERSION = "5.4.1"  # the version of LabelMe whose files these match
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write boxes, turned boxes (``rotation``), polygons and masks; labels of whole images are flags.
+    """Write boxes, rotated boxes (``rotation``), polygons and masks; labels of whole images are flags.
 
     The parts of an object are shapes of one group. Scores are written as ``score``, which AnyLabeling shows.
 
     Raises:
-        DataError: there are keypoints, which ``format='coco'`` holds.
+        DataError: there are keypoints, which ``format='coco'`` can store.
     """
     if data.keypoint_names:
         raise DataError("format='labelme' is written without keypoints, and this data set has some: use 'coco'.")

@@ -1,4 +1,4 @@
-"""Tracks in the form of the MOT Challenge: a line for each object that is followed over a video."""
+"""Tracks in the format of the MOT Challenge: a line for each tracked object in each frame of a video."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from drivetrain.types import Predictions
 def mot_lines(predictions: Predictions) -> Iterator[str]:
     """``frame,id,left,top,width,height,score,class,-1`` with frames, ids and classes from 1 on.
 
-    Objects that no track has are left out, as the form has no place for them.
+    Objects without a track are left out, as the format has no place for them.
 
     Args:
-        predictions: about the frames of one video, or about arrays in their order.
+        predictions: the predictions about the frames of one video, or about arrays in order.
 
     Raises:
-        DataError: objects were not followed, or the frames are of several videos.
+        DataError: objects were not tracked, or the frames are from several videos.
     """
     if any(item.track_ids is None for item in predictions):
         raise DataError(
-            "The form 'mot' holds tracks, and these predictions have none. Predict a video with track='bytetrack'."
+            "The format 'mot' stores tracks, and these predictions have none. Predict on a video with "
+            "track='bytetrack'."
         )
     frames = [frame_of(item.path) if item.path else None for item in predictions]
     if len({frame[0] for frame in frames if frame is not None}) > 1:
         raise DataError(
-            "The form 'mot' holds the tracks of one video, and these are of several. Predict them one by one."
+            "The format 'mot' stores the tracks of one video, and these are of several. Predict on them one by one."
         )
     for place, (item, frame) in enumerate(zip(predictions, frames, strict=True)):
         number = (place if frame is None else frame[1]) + 1

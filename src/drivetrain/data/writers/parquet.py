@@ -19,10 +19,10 @@ FILE = "annotations.parquet"
 
 
 def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
-    """Write all columns of the data set as they are, scores too; ``path`` and ``mask_path`` are below the folder.
+    """Write all columns of the data set, including scores; ``path`` and ``mask_path`` are relative to the folder.
 
-    The names of the labels and the other facts are in the metadata of the file, as JSON under ``drivetrain``; the
-    columns ``label_names`` and ``box_label_names`` say the names for readers of plain tables.
+    The label names and other facts are in the metadata of the file, as JSON under ``drivetrain``; the
+    columns ``label_names`` and ``box_label_names`` have the names for readers of plain tables.
     """
     paths = []
     for row, subset in enumerate(data.subset_names.tolist()):
@@ -41,7 +41,7 @@ def write(data: Dataset, folder: Path, images: ImagePlacer) -> None:
 
 
 def _placed_masks(data: Dataset, folder: Path, images: ImagePlacer) -> list[str | None]:
-    """Copy the masks of the images, which may lie in the user's cache, and return their names below the folder."""
+    """Copy the masks of the images, which may be in the user's cache; return their names below the folder."""
     names: list[str | None] = []
     for row, (mask, subset) in enumerate(zip(data.mask_paths, data.subset_names.tolist(), strict=True)):
         name = None if mask is None else f"masks/{subset}/{images.stems[row]}{Path(mask).suffix}"

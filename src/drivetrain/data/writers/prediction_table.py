@@ -1,4 +1,4 @@
-"""Predictions as a table (CSV): a row for each image, or for each object; readable as data of the format ``csv``."""
+"""Predictions as a table (CSV): a row for each image or each object; readable as data in the format ``csv``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def write_table(predictions: Predictions, names: Sequence[str], path: Path) -> N
     """Write the table.
 
     Columns: ``path, width, height, label, score`` (``share`` of the image for class maps), for objects also ``xmin,
-    ymin, xmax, ymax`` (and the corners of oriented boxes as ``x1, y1, ... x4, y4``), ``track`` where objects were
-    followed, ``explanation`` if a model explains, and ``truth`` where the source is a data set: the true label, or the
+    ymin, xmax, ymax`` (and the corners of oriented boxes as ``x1, y1, ... x4, y4``), ``track`` if objects were
+    tracked, ``explanation`` if a model explains, and ``truth`` if the source is a data set: the true label, or the
     true objects counted; for anomalies also the ``defect``. An image without objects has one row with empty cells.
     Several labels of one image stand in one cell, separated by ``|``.
 
     Args:
-        predictions: of any task but depth.
-        names: what each image is called.
+        predictions: predictions of any task but depth.
+        names: the name of each image.
         path: the file.
     """
     explained = any(item.explanation is not None for item in predictions)
@@ -51,7 +51,7 @@ def write_table(predictions: Predictions, names: Sequence[str], path: Path) -> N
 
 
 def _truth(predictions: Predictions, item: Prediction) -> dict[str, str]:
-    """The cells that the data fill: in the words of the answer, so that the two can be compared."""
+    """The cells filled from the annotations, in the words of the answer so that the two can be compared."""
     sample = predictions.truth.get(item.path) if predictions.truth is not None else None
     if sample is None or predictions.truth is None:
         return {}
