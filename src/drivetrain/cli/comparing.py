@@ -15,13 +15,13 @@ def compare_models(models: str, data: Path, options: Mapping[str, Any], *, quiet
     """Compare, and show the table.
 
     Args:
-        models: with commas between.
-        data: what they are trained and measured on.
-        options: of :func:`drivetrain.compare`.
+        models: the models, separated by commas.
+        data: the data to train and evaluate them on.
+        options: options of :func:`drivetrain.compare`.
         quiet: show no progress.
 
     Raises:
-        DrivetrainError: as :func:`drivetrain.compare` does.
+        DrivetrainError: raised by :func:`drivetrain.compare`.
     """
     from drivetrain.engine.compare_models import compare
     from drivetrain.engine.data import require_path

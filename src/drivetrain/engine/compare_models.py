@@ -45,40 +45,40 @@ def compare(
     timing_seconds: float = 3.0,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Train, test, export and time models of any framework on the same data, and write one page about them.
+    """Train, test, export and benchmark models of any framework on the same data, and write one page about them.
 
-    Each model is trained in a process of its own, one after the other; one that fails is a row that says why. Accuracy,
-    latency and size in a row are those of the same file, the exported artefact. Finished runs, checkpoints and
-    artefacts among the models are not trained.
+    Each model is trained in its own process, one by one; a model that fails gets a row with the reason. Accuracy,
+    latency and size in a row belong to the same file, the exported artefact. Finished runs, checkpoints and
+    artefacts among the models are not trained again.
 
     Args:
-        models: names, recipes and paths, also as one text with commas between.
-        data: a folder, file or zip, or a :class:`drivetrain.Dataset`; divided once, so that all models see the same
+        models: names, recipes and paths, as a list or as one comma-separated text.
+        data: a folder, file or zip, or a :class:`drivetrain.Dataset`; split once, so that all models see the same
             training, validation and test images.
-        budget: time for all trainings together, such as ``"30m"``, ``"2h"`` or seconds. Each model gets the same share,
-            and trains for as many epochs as fit, by the time of a first one; testing, exporting and timing come on top.
-        max_epochs: epochs of each model, or the most within a budget; each engine's default if neither is given.
-        image_size: of the input of all models that are trained; each engine's default if not given.
-        seed: of everything random.
-        metric: to rank by; that of the task if not given.
-        optimize: add a row for each model in INT8.
-        task: what to train for; found out from the data if not given.
-        device: to train on.
-        work_dir: for the runs, ``comparison.json`` and ``report.html``; a new folder below ``runs/`` if not given.
-        resume: go on with the comparison in the work dir; finished models are kept.
+        budget: total training time, such as ``"30m"``, ``"2h"`` or seconds. Each model gets an equal share,
+            and trains for as many epochs as fit, judging by its first one; testing, exporting and timing are extra.
+        max_epochs: epochs per model, or the maximum within a budget; by default each engine's own.
+        image_size: the input size of all trained models; by default each engine's own.
+        seed: the seed of everything random.
+        metric: the metric to rank by; by default the task's main metric.
+        optimize: add an INT8 row for each model.
+        task: the task to train for; by default inferred from the data.
+        device: the device to train on.
+        work_dir: the folder for the runs, ``comparison.json`` and ``report.html``; by default new, below ``runs/``.
+        resume: continue the comparison in the work dir; finished models are kept.
         overwrite: replace the comparison in the work dir.
-        timing_seconds: for each stage of the benchmark of each model.
-        progress: told how it goes on; nothing is shown if not given.
+        timing_seconds: the time for each stage of each model's benchmark.
+        progress: receives the progress; by default nothing is shown.
 
     Returns:
         The rows; ``report`` is the page.
 
     Raises:
-        ModelError: no engine knows one of the names.
+        ModelError: one of the names is unknown to every engine.
         OptionError: an option has a value that is not allowed.
         DataError: the data cannot be used.
-        WorkDirError: the work dir is taken or holds another comparison.
-        TrainingInterrupted: stopped by Ctrl-C; the same call with ``resume=True`` goes on.
+        WorkDirError: the work dir is in use or contains another comparison.
+        TrainingInterrupted: stopped by Ctrl-C; the same call with ``resume=True`` continues.
         DrivetrainError: none of the models could be measured.
     """
     names, seconds = _names(models), parse_budget(budget)
@@ -124,13 +124,13 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """What the models are compared on.
+    """The data that the models are compared on.
 
     Attributes:
-        data: as given, for training; each engine reads and divides it alike.
-        dataset: the same, divided.
+        data: the data as given, for training; each engine reads and splits them in the same way.
+        dataset: the same data, split.
         test_data: its test images.
-        task: what it is annotated for.
+        task: the task that the data are annotated for.
     """
 
     data: Any
@@ -149,13 +149,13 @@ def _subject(data: Any, task: str | None) -> _Subject:
 
 
 def _share(seconds: float | None, names: Sequence[str]) -> float | None:
-    """The part of a budget for each model that is trained."""
+    """Each trained model's share of a budget."""
     trained = sum(not is_taken_as_it_is(name) for name in names)
     return None if seconds is None else seconds / max(1, trained)
 
 
 def parse_budget(budget: str | float | None) -> float | None:
-    """Seconds, from ``"30m"``, ``"1.5h"``, ``"90s"`` or a number of seconds.
+    """Convert ``"30m"``, ``"1.5h"``, ``"90s"`` or a number of seconds to seconds.
 
     Raises:
         OptionError: it is none of these.
@@ -170,7 +170,7 @@ def parse_budget(budget: str | float | None) -> float | None:
 
 
 def _names(models: str | Sequence[str | Path]) -> list[str]:
-    """The models as texts, each once."""
+    """The models as texts, without duplicates."""
     listed = models.split(",") if isinstance(models, str) else models
     wrong = next((model for model in listed if not isinstance(model, str | Path)), None)
     if wrong is not None:
@@ -186,7 +186,7 @@ def _names(models: str | Sequence[str | Path]) -> list[str]:
 
 
 def _require_known(names: Sequence[str]) -> dict[str, str]:
-    """The class path of each model's engine, ``""`` for recipes; all unknown names are refused at once."""
+    """The class path of each model's engine, ``""`` for recipes; all unknown names are reported together."""
     from drivetrain.models.resolve import resolve
     from drivetrain.recipes import list_recipes
 
@@ -217,7 +217,7 @@ def _folder(work_dir: str | Path | None, dataset: Dataset) -> Path:
 def _begin(
     folder: Path, settings: Mapping[str, Any], names: Sequence[str], *, resume: bool, overwrite: bool
 ) -> dict[str, list[ComparedModel]]:
-    """The rows that an earlier call has finished, by the model they belong to."""
+    """The rows finished by an earlier call, by model."""
     import shutil
 
     record = folder / RECORD
@@ -256,7 +256,7 @@ def _run_all(
     order: partial[CompareOrder],
     progress: Progress,
 ) -> list[ComparedModel]:
-    """Take each model through its process, and save the rows after each."""
+    """Process one model after the other, and save the rows after each."""
     from drivetrain.launch.worker import Worker
     from drivetrain.machine.files import write_text
     from drivetrain.runs.run import file_name, plain
@@ -291,7 +291,7 @@ def _run_all(
 
 
 def _run_one(worker: Worker, order: CompareOrder, head: str, progress: Progress) -> list[ComparedModel]:
-    """The rows of a model; one that says why, if it failed."""
+    """The rows of a model; if it failed, one row with the reason."""
     progress.note(f"{head}: starting.")
     worker.start(_JOB, order)
     while True:
@@ -306,7 +306,7 @@ def _run_one(worker: Worker, order: CompareOrder, head: str, progress: Progress)
 
 
 def _shown(name: str) -> str:
-    """A model's name for its row: of a path the last two parts."""
+    """A model's name for its row: for a path, the last two parts."""
     path = Path(name).expanduser()
     return "/".join(path.absolute().parts[-2:]) if path.exists() else name
 
@@ -325,7 +325,7 @@ def _metric(rows: Sequence[ComparedModel], task: Task, metric: str | None) -> st
 
     Raises:
         DrivetrainError: no model has any.
-        OptionError: no model has the one that is asked for.
+        OptionError: no model has the requested one.
     """
     known = list(dict.fromkeys(name for row in rows for name in row.metrics))
     if not known:

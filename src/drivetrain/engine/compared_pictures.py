@@ -1,4 +1,4 @@
-"""The test images that compared models answer worst, drawn with the truth and the answer of each."""
+"""The test images with the worst answers of compared models, drawn with the truth and each answer."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from drivetrain.types import Predictions
     from drivetrain.types.comparison import ComparedModel, Comparison
 
-#: Test images that are looked at, evenly spread, and of these the ones that are shown.
+#: The maximum number of test images to examine, evenly spread, and of these to show.
 _LOOKED_AT, _SHOWN = 200, 6
 _MOST_MODELS = 6
 
-#: A caption, and pictures ``(H, W, 3) uint8`` with their titles: the truth first.
+#: A caption, and ``(H, W, 3) uint8`` pictures with titles, the truth first.
 HardImage = tuple[str, list[tuple[str, NDArray[np.uint8]]]]
 
 
 def hard_images(comparison: Comparison, test_data: Dataset) -> Iterator[HardImage]:
     """The images with the lowest mean quality over the models, the worst first.
 
-    Only artefacts are asked, the best ranked ones in full precision.
+    Only the best-ranked artefacts in full precision are used.
     """
     rows = [row for row in comparison.ranked if row.artifact and "int8" not in row.precision][:_MOST_MODELS]
     if not rows or not len(test_data):

@@ -1,4 +1,4 @@
-"""One model of a comparison, in a process of its own: trained, measured, exported, optimised and timed."""
+"""One model of a comparison, in its own process: trained, evaluated, exported, optimised and timed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from drivetrain.runtime.artifact import Artifact
     from drivetrain.types import Metrics, TrainResult
 
-#: The run of a model, in its folder.
+#: The name of a model's run in its folder.
 RUN = "run"
 _MOST_EPOCHS = 300
 
@@ -35,17 +35,17 @@ class CompareOrder:
     """What to do with a model.
 
     Attributes:
-        name: of its rows.
+        name: the name in its rows.
         model: a name, a path or a recipe.
-        data: what all models are trained on.
-        test_data: the images that all of them are measured on.
-        task: of the data.
-        device: to train and measure on.
-        folder: where the run and its artefacts go.
-        options: of the training.
-        seconds: for the training; ``None`` without a budget.
-        optimize: whether to add a row for the model in INT8.
-        timing_seconds: for each stage of the benchmark.
+        data: the data that all models are trained on.
+        test_data: the images that all models are evaluated on.
+        task: the task of the data.
+        device: the device to train and evaluate on.
+        folder: the folder for the run and its artefacts.
+        options: the options of the training.
+        seconds: the time for the training; ``None`` without a budget.
+        optimize: whether to add an INT8 row for the model.
+        timing_seconds: the time for each stage of the benchmark.
     """
 
     name: str
@@ -62,7 +62,7 @@ class CompareOrder:
 
 
 class _Relay(io.TextIOBase):
-    """A stream whose lines are sent to the process that started the worker."""
+    """A stream that sends its lines to the process that started the worker."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -83,40 +83,40 @@ class _EpochClock(LineProgress):
         self.epochs = 0
 
     def start(self, *, epochs: int, steps_per_epoch: int | None, first_epoch: int = 0) -> None:
-        """Begin to measure."""
+        """Start timing an epoch."""
         super().start(epochs=epochs, steps_per_epoch=steps_per_epoch, first_epoch=first_epoch)
         self.began = self.ended = time.monotonic()
         self.epochs = 0
 
     def epoch_end(self, record: EpochRecord) -> None:
-        """Note when it ended."""
+        """Record when the epoch ended."""
         super().epoch_end(record)
         self.ended = time.monotonic()
         self.epochs += 1
 
     @property
     def seconds_per_epoch(self) -> float:
-        """The mean, validation included."""
+        """The mean time of an epoch, including validation."""
         return (self.ended - self.began) / max(1, self.epochs)
 
 
 def run(channel: Channel, order: CompareOrder) -> list[ComparedModel]:
-    """Take a model from its name to the figures of its artefact.
+    """Turn a model's name into the measurements of its artefact.
 
     Args:
-        channel: told what is going on.
+        channel: receives the progress.
         order: what to do.
 
     Returns:
         One row, or two with the optimised variant.
 
     Raises:
-        DrivetrainError: it cannot be made, trained or measured.
+        DrivetrainError: the model cannot be created, trained or evaluated.
     """
     clock = _EpochClock(channel)
     engine, row = _ready(order, clock)
     if engine.task is not order.task:
-        raise OptionError(f"its task is {engine.task.value}, and the models are compared on {order.task.value}.")
+        raise OptionError(f"its task is {engine.task.value}, but the models are compared on {order.task.value}.")
     artifact = engine.framework.artifact
     if artifact is None:
         clock.note("Testing the model in its framework.")
@@ -133,11 +133,11 @@ def run(channel: Channel, order: CompareOrder) -> list[ComparedModel]:
 
 
 def _ready(order: CompareOrder, clock: _EpochClock) -> tuple[Engine, ComparedModel]:
-    """The engine with its trained model: as it was given, as an earlier call left it, or trained now."""
+    """The engine with its trained model: as given, as an earlier call left it, or trained now."""
     row = ComparedModel(order.name, state="running")
     if is_taken_as_it_is(order.model):
         engine = _made(order, order.model, order.folder / RUN)
-        notes = ("Taken as it was given, not trained here.",)
+        notes = ("Used as given, not trained here.",)
         return engine, replace(row, **_facts(engine), work_dir=str(Path(order.model).absolute()), notes=notes)
     engine, epochs, seconds = _trained(order, clock)
     facts = _facts(engine)
@@ -147,7 +147,7 @@ def _ready(order: CompareOrder, clock: _EpochClock) -> tuple[Engine, ComparedMod
 
 
 def is_taken_as_it_is(model: str) -> bool:
-    """Whether a model is a finished run, a checkpoint or an artefact; recipes and what only has a name are trained."""
+    """Whether a model is a finished run, a checkpoint or an artefact; recipes and names are to be trained."""
     path = Path(model).expanduser()
     return path.exists() and path.suffix.lower() not in (".yaml", ".yml", ".json")
 
@@ -164,7 +164,7 @@ def _made(order: CompareOrder, model: str, folder: Path) -> Engine:
 
 
 def _trained(order: CompareOrder, clock: _EpochClock) -> tuple[Engine, int | None, float]:
-    """Train, or go on where an earlier call was interrupted: the engine, its epochs, and the seconds it took."""
+    """Train, or continue where an earlier call was interrupted: the engine, its epochs, and the seconds it took."""
     folder = order.folder / RUN
     record = RunRecord.at(folder)
     begun = time.monotonic()
@@ -180,7 +180,7 @@ def _trained(order: CompareOrder, clock: _EpochClock) -> tuple[Engine, int | Non
 
 
 def _took(record: RunRecord) -> float:
-    """The seconds of a finished run, over all its parts."""
+    """The duration of a finished run in seconds, over all its parts."""
     spans = [
         datetime.fromisoformat(part["ended"]) - datetime.fromisoformat(part["started"])
         for part in record.content.get("parts", ())
@@ -190,7 +190,7 @@ def _took(record: RunRecord) -> float:
 
 
 def _train(order: CompareOrder, clock: _EpochClock) -> tuple[Engine, TrainResult]:
-    """Train for as many epochs as are asked for, or as fit the seconds, by the time that one takes."""
+    """Train for the requested number of epochs, or for as many as fit the time, judging by the first."""
     folder, probe = order.folder / RUN, order.folder / "probe"
     options = {name: value for name, value in order.options.items() if value is not None}
     if order.seconds is None:
@@ -206,7 +206,7 @@ def _train(order: CompareOrder, clock: _EpochClock) -> tuple[Engine, TrainResult
         del engine
         shutil.rmtree(probe, ignore_errors=True)
         return _fitted(order, folder, {**options, "max_epochs": epochs}, clock)
-    clock.note("No more than this epoch fits.")
+    clock.note("Only this epoch fits.")
     shutil.rmtree(folder, ignore_errors=True)
     probe.rename(folder)
     return _made(order, str(folder), folder), result
@@ -223,7 +223,7 @@ def _fitted(
 def _measured(
     order: CompareOrder, row: ComparedModel, artifact: Artifact | None, engine: Engine, clock: _EpochClock
 ) -> ComparedModel:
-    """The row with the figures of the artefact, or of the model where it cannot be exported."""
+    """The row with the measurements of the artefact, or of the model if it cannot be exported."""
     from drivetrain.engine.engine import Engine as Factory
 
     clock.note("Measuring accuracy and speed.")
@@ -247,7 +247,7 @@ def _measured(
 
 
 def _optimised(order: CompareOrder, row: ComparedModel, engine: Engine, clock: _EpochClock) -> ComparedModel:
-    """The row of the same model in INT8; why there is none, where it loses too much or cannot be made."""
+    """The INT8 row of the same model; if INT8 fails or loses too much accuracy, a row with the reason."""
     clock.note("Optimising.")
     before = replace(row, name=f"{row.name} int8", notes=())
     try:

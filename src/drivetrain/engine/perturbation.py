@@ -1,4 +1,4 @@
-"""Explain any black box by what it answers about an image of which random parts are hidden (RISE and D-RISE)."""
+"""Explain any black box by its answers about an image with random parts hidden (RISE and D-RISE)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from drivetrain.images.matching import overlaps
 from drivetrain.images.object_boxes import boxes_of
 from drivetrain.types import Prediction
 
-#: Answers that are asked for about each image, besides the one about the whole of it.
+#: The number of masked copies of each image that the model is asked about.
 MASKS = 600
 _SEED = 0
-#: Cells of a mask along the longer side, for answers about the whole image and about objects in it.
+#: Cells of a mask along the longer side, for answers about the whole image and for objects in it.
 _CELLS, _CELLS_FOR_OBJECTS = 8, 14
-#: The longer side at which an image is looked at, in pixels; one that is smaller stays as it is.
+#: Images with a longer side than this, in pixels, are reduced to it.
 _SIDE = 640
 
 Infer = Callable[[Iterable[tuple[str, NDArray[np.uint8]]]], Iterator[Prediction]]
@@ -26,13 +26,13 @@ Infer = Callable[[Iterable[tuple[str, NDArray[np.uint8]]]], Iterator[Prediction]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explained:
-    """What is explained on an image.
+    """The subject of an explanation.
 
     Attributes:
-        answer: the model's, about the whole image as it is looked at.
+        answer: the model's answer about the whole image at the reduced size.
         label: the number of the label.
-        score: of the label or object.
-        index: of the object in ``answer``; ``None`` where the whole image is meant.
+        score: the score of the label or object.
+        index: the object's index in ``answer``; ``None`` for the whole image.
     """
 
     answer: Prediction
@@ -44,21 +44,21 @@ class Explained:
 def explain_by_masks(
     image: NDArray[np.uint8], infer: Infer, choose: Callable[[Prediction], Explained | str], *, objects: bool
 ) -> tuple[NDArray[np.float32], Explained] | str:
-    """Hide random halves of an image and weigh each by what the model still says of the subject.
+    """Hide random halves of an image, and weight each by how much of the subject the model still finds.
 
-    The masks are those of RISE: coarse random grids, enlarged smoothly and shifted by a part of a cell; every second
-    one hides what the one before shows, which needs fewer of them for the same certainty. What is hidden becomes the
-    mean colour of the image. They are the same for every image of a size.
+    The masks are those of RISE: coarse random grids, enlarged smoothly and shifted by part of a cell; every second
+    one is the opposite of the one before, so that fewer give the same certainty. Hidden pixels get the
+    mean colour of the image. All images of a size get the same masks.
 
     Args:
         image: ``(H, W, 3) uint8`` RGB.
-        infer: asks the model about ``(path, image)`` pairs, in their order.
-        choose: what is to be explained, by the answer about the whole image, or why nothing is.
+        infer: yields the model's answers about ``(path, image)`` pairs, in order.
+        choose: given the answer about the whole image, returns the subject, or the reason why there is none.
         objects: whether the answers are objects, which need finer masks.
 
     Returns:
-        ``(H, W) float32`` in 0..1 and what is explained, with its box in pixels of the image as it is looked at, which
-        is at most 640 pixels long; or why there is nothing to explain.
+        ``(H, W) float32`` in 0..1 and the subject, with its box in pixels of the reduced image, which
+        is at most 640 pixels long; or the reason why there is nothing to explain.
     """
     seen = _reduced(image)
     shown: deque[NDArray[np.float32]] = deque()
@@ -74,16 +74,16 @@ def explain_by_masks(
         total += score * mask
         visible += mask
         scores += score
-    # how much higher the scores are where a pixel is seen than they are on average
+    # how much higher than average the scores are where a pixel is visible
     saliency = total / np.maximum(visible, 1e-6) - scores / MASKS
     return enlarged(normalised(saliency), (image.shape[0], image.shape[1])), subject
 
 
 def still_said(answer: Prediction, subject: Explained) -> float:
-    """How much of a subject an answer about a part of the image still has, 0..1.
+    """How much of a subject is still in the answer about a masked image, 0..1.
 
-    Of a label it is its probability; of an object the overlap (IoU) of the most alike object of its label, times that
-    object's score; of a class of pixels the overlap with the region it had.
+    For a label, its probability; for an object, the overlap (IoU) with the most similar object of its label, times that
+    object's score; for a class of pixels, the overlap with its original region.
     """
     if subject.index is not None:
         return _object_score(answer, subject, subject.index)
@@ -118,7 +118,7 @@ def _reduced(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _with_masks(
     image: NDArray[np.uint8], shown: deque[NDArray[np.float32]], cells: int
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """The image, then the image under each mask; the masks go into ``shown``."""
+    """Yield the image, then the image under each mask; the masks are appended to ``shown``."""
     yield "", image
     ground = image.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
     above = image.astype(np.float32) - ground
@@ -128,12 +128,12 @@ def _with_masks(
 
 
 def masks(size: tuple[int, int], cells: int, count: int) -> Iterator[NDArray[np.float32]]:
-    """Random masks, 1 where the image is seen, each followed by its opposite.
+    """Random masks, 1 where the image is visible, each followed by its opposite.
 
     Args:
         size: ``(height, width)`` of the image.
-        cells: along its longer side.
-        count: how many; an even number.
+        cells: the number of cells along its longer side.
+        count: the number of masks; even.
 
     Yields:
         ``(H, W) float32`` in 0..1.
@@ -156,7 +156,7 @@ def masks(size: tuple[int, int], cells: int, count: int) -> Iterator[NDArray[np.
 
 
 def normalised(values: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values on 0..1, the lowest 0 and the highest 1; all 0 where none is higher than another."""
+    """The values scaled to 0..1, the lowest 0 and the highest 1; all 0 if they are equal."""
     low, high = float(values.min()), float(values.max())
     if not high > low:
         return np.zeros(values.shape, np.float32)
@@ -164,7 +164,7 @@ def normalised(values: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.
 
 
 def enlarged(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map over a reduced image as ``(H, W) float32`` over the original."""
+    """A map of a reduced image, enlarged to ``(H, W) float32`` of the original."""
     import cv2
 
     if values.shape == size:

@@ -1,4 +1,4 @@
-"""Explanations before the eye: drawn beside their images, in files and as HTML for a notebook."""
+"""Explanations to look at: drawn next to their images, in files and as HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def draw_explanation(
 
     Args:
         item: the explanation.
-        image: if it is not to be read again.
-        opacity: of the map where it is strongest.
-        frames: what reads the files.
+        image: the image, if it need not be read again.
+        opacity: the opacity of the map at its maximum.
+        frames: reads the files.
 
     Raises:
         DataError: there is no image, or its size differs.
     """
     pixels = image_of(item, image, frames=frames)
     if pixels.shape[:2] != tuple(item.size):
-        raise DataError(f"the image is {pixels.shape[:2]} pixels, but the explanation is of {tuple(item.size)}.")
+        raise DataError(f"the image is {pixels.shape[:2]} pixels, but the explanation is for {tuple(item.size)}.")
     canvas = Canvas(pixels)
     lay_heat(canvas, item.saliency, opacity)
     colour = BAD if item.label is None else colour_of(item.label)

@@ -1,4 +1,4 @@
-"""Embed: what the model makes of images before it decides."""
+"""Embed: the model's features of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def embed(
     checkpoint: str | Path | None = None,
     batch_size: int | None = None,
 ) -> Embeddings:
-    """Describe each image by the numbers that the model decides by, to compare images with each other.
+    """Describe each image by the model's features, to compare images with each other.
 
     Args:
         source: an array (H, W, 3) uint8 RGB, a file, folder, glob or video, a list of them, or a data set; the test
@@ -43,11 +43,11 @@ def embed(
         batch_size: images in a step.
 
     Returns:
-        The paths and (N, D) float32: of a classifier what its last layer is given, of other models the mean of the
-        deepest feature map of their backbone over its places. An artefact gives the same to 1e-4.
+        The paths and (N, D) float32: for a classifier the input of its last layer, for other models the mean of the
+        deepest feature map of the backbone over its positions. An artefact gives the same numbers to within 1e-4.
 
     Raises:
-        UnsupportedError: the model has no such numbers, or does not say where they are.
+        UnsupportedError: the model has no such features, or they cannot be located.
         DataError: there are no images.
         ImageError: no image can be read.
     """

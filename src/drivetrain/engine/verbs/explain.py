@@ -1,4 +1,4 @@
-"""Explain: what in an image speaks for the model's answer."""
+"""Explain: show which parts of an image support the model's answer."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 NEEDS = ("infer",)
 
 _OBJECTS_FROM = 0.05
-"""Under a mask an object counts from this score on: one that is half hidden is still there."""
-#: What explains an answer of a task, the best first.
+"""The minimum score of an object under a mask: a half-hidden object still counts."""
+#: The methods for each task, the best first.
 _METHODS: Mapping[Task, tuple[ExplainMethod, ...]] = {
     Task.CLASSIFICATION: ("cam", "rise"),
     Task.MULTILABEL_CLASSIFICATION: ("cam", "rise"),
@@ -56,7 +56,7 @@ def explain(
     checkpoint: str | Path | None = None,
     save_images: bool = False,
 ) -> Explanations:
-    """Show what in each image speaks for the model's answer.
+    """Show which parts of each image support the model's answer.
 
     Args:
         source: an array (H, W, 3) uint8 RGB, a file, folder, glob or video, a list of them, or a data set; the test
@@ -124,7 +124,7 @@ def _check_method(method: str, target: str | int | None, task: Task) -> None:
 def _explainer(
     engine: EngineState, method: ExplainMethod, target: str | int | None
 ) -> Callable[[ImageStream], Iterator[Outcome]]:
-    """What explains a series of images by the method.
+    """The function that explains a series of images by the method.
 
     Raises:
         OptionError: there is no such label.
@@ -231,7 +231,7 @@ def _by_masks(
 
 
 def _box_on(image: NDArray[np.uint8], subject: Explained) -> NDArray[np.float32] | None:
-    """The box of an object in pixels of the image, of which a reduced one was looked at."""
+    """The box of an object in pixels of the original image; the model saw a reduced one."""
     if subject.index is None:
         return None
     import numpy as np
@@ -244,7 +244,7 @@ def _box_on(image: NDArray[np.uint8], subject: Explained) -> NDArray[np.float32]
 
 
 def _chosen(engine: EngineState, target: str | int | None, label: int | None, answer: Prediction) -> Explained | str:
-    """What is to be explained of an answer, or why there is nothing."""
+    """The subject to explain in an answer, or the reason why there is none."""
     import numpy as np
 
     from drivetrain.engine.perturbation import Explained
@@ -263,7 +263,7 @@ def _chosen(engine: EngineState, target: str | int | None, label: int | None, an
 
 
 def _largest_class(classes: NDArray[np.int64], counts: NDArray[np.int64], names: Sequence[str]) -> int:
-    """The class with the most pixels, the background left out if there is another."""
+    """The class with the most pixels, other than the background if there is another."""
     order = classes[(-counts).argsort(kind="stable")].tolist()
     shown = [label for label in order if 0 <= label < len(names) and names[label].lower() != "background"]
     return int((shown or order)[0])
