@@ -6,17 +6,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from drivetrain.engines.lightning.models.networks import Network, logits_of
 from drivetrain.engines.lightning.models.normalisation import quicken
-from drivetrain.engines.lightning.models.saving import save_pretrained
+from drivetrain.engines.lightning.models.saving import SavedModule
 from drivetrain.engines.lightning.models.trained_parts import optimizer_of
 from drivetrain.errors import DataError
 from drivetrain.torch_training.loader_task import require_task
@@ -51,7 +49,7 @@ class Schedule:
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, self.steps - rise))))
 
 
-class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # the upstream class is untyped here
+class ClassificationModule(SavedModule):
     """Any network that gives ``(B, labels)`` logits, as a LightningModule.
 
     A batch is ``(images, targets)``: images ``(B, 3, H, W)``, ``uint8`` as in the file or ``float32`` and
@@ -65,6 +63,9 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         learning_rate: the peak; by default 3e-4 for a pretrained network, 1e-3 for a new one.
     """
 
+    kind = "classification"
+    network: Network
+
     def __init__(
         self,
         network: Network,
@@ -74,50 +75,17 @@ class ClassificationModule(lightning.LightningModule):  # type: ignore[misc]  # 
         image_spec: ImageSpec,
         learning_rate: float | None = None,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.net: nn.Module = network.net
-        self.task = task
-        self.label_names = label_names
-        self.image_spec = image_spec
-        self.learning_rate = learning_rate
-        self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
+        super().__init__(
+            network, task=task, label_names=label_names, image_spec=image_spec, learning_rate=learning_rate
+        )
         #: ``(labels,)`` the weight of each in the training loss; ``None`` for equal weights.
         self.class_weights: Tensor | None = None
-        #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
-        self.backbone_rate: float | None = None
-        #: Notes for the user on the latest training.
-        self.training_notes: list[str] = []
         self._answers: list[tuple[Tensor, Tensor]] = []
 
     def forward(self, images: Tensor) -> Tensor:
         """``(B, labels)`` logits of normalised images."""
         logits: Tensor = logits_of(self.net(images))
         return logits
-
-    def describe(self) -> dict[str, Any]:
-        """Everything needed to build this module again, as plain data for the checkpoint."""
-        return {
-            "kind": "classification",
-            "source": self.network.source,
-            "name": self.network.name,
-            "args": self.network.args,
-            "task": self.task.value,
-            "label_names": list(self.label_names),
-            "image_spec": self.image_spec.to_dict(),
-        }
-
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write a transformers model with its configuration and image processor, readable by ``from_pretrained``.
-
-        Args:
-            folder: the folder to write to; created if it does not exist.
-
-        Raises:
-            UnsupportedError: the model has a different source; its weights are in the checkpoints.
-        """
-        return save_pretrained(self, folder)
 
     @property
     def head(self) -> Sequence[str]:

@@ -53,6 +53,11 @@ class Network:
     label_names: tuple[str, ...] | None = None
     knows_labels: bool = False
 
+    @property
+    def recorded_args(self) -> dict[str, Any]:
+        """Plain arguments, enough to create the network again without its weights; for checkpoints."""
+        return self.args
+
 
 def build_network(
     source: str, name: str, args: Mapping[str, Any], *, count: int | None, image_size: tuple[int, int] | None

@@ -6,16 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from drivetrain.engines.lightning.models.classification import Schedule
 from drivetrain.engines.lightning.models.normalisation import quicken
-from drivetrain.engines.lightning.models.saving import save_pretrained
+from drivetrain.engines.lightning.models.saving import SavedModule
 from drivetrain.engines.lightning.models.trained_parts import optimizer_of
 from drivetrain.engines.lightning.vision.adapter import Target, VisionAdapter
 from drivetrain.images.join_tiles import View
@@ -35,7 +33,7 @@ LOGGED = {
 }
 
 
-class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upstream class is untyped here
+class VisionModule(SavedModule):
     """Any network behind a :class:`VisionAdapter`, as a LightningModule.
 
     A batch is ``(images, targets)``: images ``(B, 3, H, W) uint8``, and one :class:`Target` for each.
@@ -47,6 +45,9 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         learning_rate: the peak; by default 2e-4 for a network with weights, the adapter's own for a new one.
     """
 
+    kind = "vision"
+    network: VisionAdapter
+
     def __init__(
         self,
         adapter: VisionAdapter,
@@ -55,47 +56,14 @@ class VisionModule(lightning.LightningModule):  # type: ignore[misc]  # the upst
         image_spec: ImageSpec,
         learning_rate: float | None = None,
     ) -> None:
-        super().__init__()
-        self.network = adapter
-        self.net: nn.Module = adapter.net
-        self.task = adapter.task
-        self.label_names = label_names
-        self.image_spec = image_spec
-        self.learning_rate = learning_rate
-        self.register_buffer("_shift", torch.tensor(image_spec.mean).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("_scale", 1 / (torch.tensor(image_spec.std).view(1, 3, 1, 1) * 255), persistent=False)
-        #: The peak of the learning rate of the backbone in a training; ``None`` for that of the rest.
-        self.backbone_rate: float | None = None
-        #: Notes for the user on the latest training.
-        self.training_notes: list[str] = []
+        super().__init__(
+            adapter, task=adapter.task, label_names=label_names, image_spec=image_spec, learning_rate=learning_rate
+        )
         self._answers: list[tuple[int, View | None, Prediction]] = []
 
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
         """The outputs by name, for each of the normalised images."""
         return self.network.answers(images)
-
-    def describe(self) -> dict[str, Any]:
-        """Everything needed to build this module again, as plain data for the checkpoint."""
-        return {
-            "kind": "vision",
-            "source": self.network.source,
-            "name": self.network.name,
-            "args": self.network.recorded_args,
-            "task": self.task.value,
-            "label_names": list(self.label_names),
-            "image_spec": self.image_spec.to_dict(),
-        }
-
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write a transformers model with its configuration and image processor, readable by ``from_pretrained``.
-
-        Args:
-            folder: the folder to write to; created if it does not exist.
-
-        Raises:
-            UnsupportedError: the model has a different source; its weights are in the checkpoints.
-        """
-        return save_pretrained(self, folder)
 
     @property
     def head(self) -> Sequence[str]:
