@@ -15,6 +15,7 @@ from drivetrain.cli.wording import reworded
 from drivetrain.data.tree import Tree
 from drivetrain.errors import DataError, DataFormatError
 from drivetrain.runs.progress import SilentProgress
+from drivetrain.testing import toy
 from drivetrain.testing.data import class_folders
 from drivetrain.types import Task
 
@@ -180,7 +181,7 @@ def test_synthia_keeps_the_numbers_of_16_bits(tmp_path: Path) -> None:
 
 def test_the_work_dir_of_a_run_and_an_artefact_are_no_data(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "data")
-    engine = Engine("drivetrain.testing.toy.ToyModel", source, work_dir=tmp_path / "a run", engine="toy")
+    engine = Engine("drivetrain.testing.toy.ToyModel", source, work_dir=tmp_path / "a run", engine=toy.SPEC.name)
     engine.progress = SilentProgress()
     engine.train(1)
     artefact = engine.export()
@@ -191,14 +192,14 @@ def test_the_work_dir_of_a_run_and_an_artefact_are_no_data(tmp_path: Path) -> No
     )
     assert reworded(str(caught.value)).endswith(f"To see what it is: drivetrain info '{tmp_path / 'a run'}'.")
     with pytest.raises(DataFormatError, match="is an exported model, not a data set"):
-        Engine("drivetrain.testing.toy.ToyModel", artefact.path, engine="toy").train(1)
+        Engine("drivetrain.testing.toy.ToyModel", artefact.path, engine=toy.SPEC.name).train(1)
     engine.predict(output=tmp_path / "a run" / "answers.json", output_format="coco")
     assert len(load_dataset(tmp_path / "a run" / "answers.json")) == len(load_dataset(source).subset("test"))
 
 
 def test_data_in_the_work_dir_itself_are_read(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "data")
-    engine = Engine("drivetrain.testing.toy.ToyModel", source, work_dir=source, engine="toy")
+    engine = Engine("drivetrain.testing.toy.ToyModel", source, work_dir=source, engine=toy.SPEC.name)
     engine.progress = SilentProgress()
     engine.train(1)
     assert load_dataset(source).task is Task.CLASSIFICATION
