@@ -123,11 +123,11 @@ def test_predict_writes_its_answers(trained: Path, colours: Path, tmp_path: Path
             ("--output_format", "coco"),
             "--output_format coco needs a file or folder to write to, such as --output answers.json.",
         ),
-        (("--output", "out.json", "--output_format", "coc"), "--output_format coc is no format of predictions. Did"),
+        (("--output", "out.json", "--output_format", "coc"), "--output_format coc is not a format of predictions. Did"),
         (("--output", "out.json", "--save_media"), "has no place for images"),
         (
             ("--output", "out", "--output_format", "dota"),
-            "--output_format dota cannot hold answers of classification. Use",
+            "--output_format dota cannot store predictions of classification. Use",
         ),
     ],
 )

@@ -81,7 +81,7 @@ def test_label_files_without_images_are_told_by_every_reader(tmp_path: Path) -> 
     maps.kitti_detection(tmp_path / "kitti")
     (tmp_path / "kitti" / "training" / "image_2" / "000002.png").unlink()
     notes = load_dataset(tmp_path / "kitti").notes
-    assert any("of no image that is there: training/label_2/000002.txt" in note for note in notes)
+    assert any("belong to no existing image: training/label_2/000002.txt" in note for note in notes)
     maps.dota(tmp_path / "dota")
     (tmp_path / "dota" / "train" / "images" / "P0001.png").unlink()
     data = load_dataset(tmp_path / "dota")
@@ -199,7 +199,9 @@ def test_the_work_dir_of_a_run_and_an_artefact_are_no_data(tmp_path: Path) -> No
 
 def test_data_in_the_work_dir_itself_are_read(tmp_path: Path) -> None:
     source = class_folders(tmp_path / "data")
-    engine = Engine("drivetrain.testing.toy.ToyModel", source, work_dir=source, engine=toy.SPEC.name)
-    engine.progress = SilentProgress()
-    engine.train(1)
+    record = {"engine": toy.SPEC.name, "model": {}, "parts": [], "data": {"source": str(source)}}
+    (source / "run.json").write_text(json.dumps(record))
     assert load_dataset(source).task is Task.CLASSIFICATION
+    (source / "run.json").write_text(json.dumps({**record, "data": {"source": str(tmp_path / "elsewhere")}}))
+    with pytest.raises(DataFormatError, match="is the work dir of a run"):
+        load_dataset(source)

@@ -115,7 +115,7 @@ def test_several_documents_missing_and_broken_images_and_orphans(
     quick, slow = both(root, monkeypatch)
     assert_same(quick, slow)
     assert quick.subsets == {"train": 5, "val": 5}
-    assert any("1 annotations of instances_train.json are of images that it does not list" in n for n in quick.notes)
+    assert any("1 annotations of instances_train.json are about images that it does not list" in n for n in quick.notes)
 
 
 def test_keypoints_named_and_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def coco(folder: Path, content: Any, *, strict: bool = False) -> Dataset:
         ({"segmentation": {"size": [30, 40], "counts": [0, 10]}}, "do not cover its size", 2),
         ({"segmentation": {"size": [30, 40], "counts": [0, 5000]}}, "do not cover its size", 2),
         ({"segmentation": {"size": [10, 10], "counts": [0, 100]}}, "differs from their image in size", 2),
-        ({"id": 1}, "have the id of another", 2),
+        ({"id": 1}, "have the same id as another", 2),
         ({"keypoints": "none"}, "keypoints that are not a list", 2),
     ],
     ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else None,

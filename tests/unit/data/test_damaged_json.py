@@ -97,6 +97,6 @@ def test_a_fault_is_an_error_under_strict(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "a.json").read_text())
     document["shapes"][0]["points"] = [[1, float("nan")]]
     sets.put(tmp_path / "a.json", document)
-    assert any("no pairs of finite numbers" in note for note in load_dataset(tmp_path).notes)
+    assert any("not pairs of finite numbers" in note for note in load_dataset(tmp_path).notes)
     with pytest.raises(DataFormatError, match=r"strict=True: .*a\.json, shape 0"):
         load_dataset(tmp_path, strict=True)

@@ -68,7 +68,7 @@ def test_mpii_of_something_else_is_refused(tmp_path: Path) -> None:
 
     sets.photo(tmp_path / "a.jpg")
     (tmp_path / "mpii.mat").write_bytes(b"no file of MATLAB")
-    with pytest.raises(DataFormatError, match="cannot be read as a file of MATLAB"):
+    with pytest.raises(DataFormatError, match="cannot be read as a MATLAB file"):
         load_dataset(tmp_path)
     savemat(str(tmp_path / "mpii.mat"), {"other": 1})
     with pytest.raises(DataFormatError, match="has no 'RELEASE'"):

@@ -253,11 +253,11 @@ def test_an_array_that_was_not_kept_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "format", "task", "error", "said"),
     [
-        ("out.json", "cocoo", Task.DETECTION, OptionError, r"format='cocoo' is no format.*Did you mean 'coco'"),
-        ("out.xyz", None, Task.DETECTION, OptionError, r"path='out\.xyz' does not say the format; give format"),
+        ("out.json", "cocoo", Task.DETECTION, OptionError, r"format='cocoo' is not a format.*Did you mean 'coco'"),
+        ("out.xyz", None, Task.DETECTION, OptionError, r"path='out\.xyz' does not imply a format; give format"),
         ("out.txt", "csv", Task.DETECTION, OptionError, r"whose name must end in \.csv"),
         ("out", "json", Task.DETECTION, OptionError, r"whose name must end in \.json"),
-        ("out", "yolo", Task.ANOMALY, UnsupportedOptionError, "cannot hold answers of anomaly"),
+        ("out", "yolo", Task.ANOMALY, UnsupportedOptionError, "cannot store predictions of anomaly"),
         ("o.csv", None, Task.DEPTH, UnsupportedOptionError, "Use 'json', 'images'"),
         ("full", "coco", Task.DETECTION, DataError, "already has something in it"),
         ("full/a.txt", "coco", Task.DETECTION, DataError, "is a file, but format='coco' is written to a folder"),
@@ -284,7 +284,7 @@ def test_what_cannot_be_written_is_refused(
 
 
 def test_messages_name_the_options_of_the_caller(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"output='x\.abc' does not say the format; give output_format"):
+    with pytest.raises(OptionError, match=r"output='x\.abc' does not imply a format; give output_format"):
         check_output("x.abc", None, None, name="output")
     with pytest.raises(OptionError, match=r"save_media=True: output_format='csv' at output='x\.csv' has no place"):
         check_output("x.csv", None, None, name="output", save_media=True)

@@ -472,9 +472,9 @@ def test_images_in_memory_are_kept_where_they_stay_or_are_needed(dataset: Path, 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"output": "a.json", "output_format": "jsn"}, r"output_format='jsn' is no format.*Did you mean 'json'"),
+        ({"output": "a.json", "output_format": "jsn"}, r"output_format='jsn' is not a format.*Did you mean 'json'"),
         ({"output_format": "json"}, r"output_format='json' needs a file or folder"),
-        ({"output": "a.xyz"}, "does not say the format; give output_format"),
+        ({"output": "a.xyz"}, "does not imply a format; give output_format"),
     ],
 )
 def test_outputs_are_checked_before_the_model_is_made(
