@@ -79,6 +79,10 @@ class Curves:
         """The mean over thresholds and classes; NaN without truth."""
         return _mean(self.recall[..., self.areas.index("all")])
 
+    def at_half(self) -> NDArray[np.float64]:
+        """``(101 recalls, classes)``: the precision at an overlap of 0.5, -1 for classes without truth."""
+        return self.precision[0, :, :, self.areas.index("all")]
+
     def by_class(self) -> list[float]:
         """The average precision of each class."""
         values = self.precision[..., self.areas.index("all")]

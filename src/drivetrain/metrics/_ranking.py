@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+#: The recalls at which precision is given for a curve.
+RECALLS = np.linspace(0.0, 1.0, 21)
 Scores = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -16,6 +21,36 @@ def average_precision(truth: NDArray[np.bool_], scores: Scores) -> float:
     precision = positives / (positives + negatives)
     gained = np.diff(positives, prepend=0)
     return float((gained * precision).sum() / positives[-1])
+
+
+def precision_curve(truth: NDArray[np.bool_], scores: Scores) -> list[float]:
+    """The highest precision at each of :data:`RECALLS` or a higher recall; empty without a positive."""
+    positives, negatives = _cumulative(truth, scores)
+    if not positives.size or not positives[-1]:
+        return []
+    best = np.maximum.accumulate((positives / (positives + negatives))[::-1])[::-1]
+    places = np.searchsorted(positives / positives[-1], RECALLS - 1e-9)
+    return rounded(best[places])
+
+
+def precision_by_recall(precision: NDArray[np.float64], label_names: Sequence[str]) -> dict[str, Any]:
+    """COCO's curves as plain data, at :data:`RECALLS`.
+
+    Args:
+        precision: ``(101, classes)``, at recalls of 0, 0.01 to 1; below 0 or NaN for classes without truth.
+        label_names: the name of each class.
+
+    Returns:
+        ``recall``, and ``by_class``: the precision of each class that occurs in the truth.
+    """
+    fewer = precision[:: (len(precision) - 1) // (len(RECALLS) - 1)]
+    known = {name: fewer[:, label] for label, name in enumerate(label_names) if (fewer[:, label] >= 0).all()}
+    return {"recall": rounded(RECALLS), "by_class": {name: rounded(curve) for name, curve in known.items()}}
+
+
+def rounded(curve: NDArray[np.float64]) -> list[float]:
+    """Values of a curve with four decimals, which is what can be seen of it."""
+    return [round(float(value), 4) for value in curve]
 
 
 def area_under_roc(truth: NDArray[np.bool_], scores: Scores) -> float:

@@ -18,6 +18,7 @@ from drivetrain.metrics._thresholds import threshold_rows
 from drivetrain.types import Prediction, Sample
 
 _THRESHOLD = 0.5
+_BINS = 20
 _NAN = float("nan")
 
 
@@ -40,7 +41,8 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     1/8192, and ``tables["pixel_auroc_error"]`` bounds the resulting error.
 
     ``tables["thresholds"]`` has recall and false alarms at a few thresholds, see
-    :func:`drivetrain.metrics._thresholds.threshold_rows`.
+    :func:`drivetrain.metrics._thresholds.threshold_rows`, and ``tables["score_histogram"]`` how many ``normal`` and
+    ``anomalous`` images have scores in each twentieth of 0..1.
 
     Raises:
         DataError: a prediction has no (finite) score, only some have a map, or a map differs in size from its image.
@@ -55,6 +57,7 @@ def anomaly(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     tables: dict[str, object] = {}
     if rows := images.thresholds():
         tables["thresholds"] = rows
+        tables["score_histogram"] = images.histogram()
     if images.unknown:
         tables["images_of_unknown_state"] = images.unknown
     if pixels.mapped:
@@ -121,6 +124,12 @@ class _Images:
     def thresholds(self) -> list[dict[str, Any]]:
         """Recall and false alarms at a few thresholds."""
         return threshold_rows(np.array(self._truth, np.bool_), np.array(self._scores), _THRESHOLD)
+
+    def histogram(self) -> dict[str, list[int]]:
+        """How many images have scores in each of the bins of equal width in 0..1, by their true state."""
+        truth, scores = np.array(self._truth, np.bool_), np.clip(self._scores, 0, 1)
+        states = (("normal", ~truth), ("anomalous", truth))
+        return {name: np.histogram(scores[mine], _BINS, (0, 1))[0].tolist() for name, mine in states}
 
     def by_type(self) -> dict[str, dict[str, float]]:
         truth, scores = np.array(self._truth, np.bool_), np.array(self._scores)

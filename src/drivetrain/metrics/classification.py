@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
 from drivetrain.metrics._outcome import Evaluation, Pairs
-from drivetrain.metrics._ranking import average_precision
+from drivetrain.metrics._ranking import RECALLS, average_precision, precision_curve, rounded
 from drivetrain.types import Prediction, Sample
 
 _TOP = 5
@@ -55,7 +55,8 @@ def multilabel(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``map`` (mean average precision), macro ``f1`` and ``accuracy`` (share of images with exactly the true labels).
 
     ``map`` is the mean over the labels that are true for at least one image and ``f1`` the mean over those that occur
-    in truth or prediction; the others are NaN in ``per_class``.
+    in truth or prediction; the others are NaN in ``per_class``. ``tables["precision_recall"]`` has the curve of each
+    label.
 
     Raises:
         DataError: a prediction has no probabilities, or a label has no name.
@@ -79,12 +80,20 @@ def multilabel(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
         "accuracy": float((truth == answers).all(axis=1).mean()),
     }
     per_class["map"] = dict(zip(label_names, precisions, strict=True))
+    curves = {name: precision_curve(truth[:, label], scores[:, label]) for label, name in enumerate(label_names)}
+    tables = {
+        "label_names": list(label_names),
+        "precision_recall": {
+            "recall": rounded(RECALLS),
+            "by_class": {name: curve for name, curve in curves.items() if curve},
+        },
+    }
     undefined = []
     if np.isnan(values["map"]):
         undefined.append("map, because no image has a true label")
     if np.isnan(f1):
         undefined.append("f1, because no label occurs in truth or prediction")
-    return Evaluation(values, per_class, {"label_names": list(label_names)}, undefined)
+    return Evaluation(values, per_class, tables, undefined)
 
 
 def _f1(

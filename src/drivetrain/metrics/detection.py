@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
 from drivetrain.images.masks import has_outline, object_count, rings_of
-from drivetrain.metrics._coco import Annotations, Curves, backend, evaluate_curves, mask_functions
+from drivetrain.metrics._coco import (
+    Annotations,
+    Curves,
+    backend,
+    evaluate_curves,
+    mask_functions,
+)
 from drivetrain.metrics._outcome import Evaluation, Pairs
+from drivetrain.metrics._ranking import precision_by_recall
 from drivetrain.types import Prediction, Sample
 
 # the published falloff of the 17 COCO keypoints, nose to ankles
@@ -22,7 +29,8 @@ _PERSON_KEYPOINTS = len(_PERSON_SIGMAS)
 def boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     """``map``, ``map_50``, ``map_75``, ``map_small``, ``map_medium``, ``map_large`` and ``mar_100`` of boxes.
 
-    An area range without true objects is NaN, without a warning. Ties in score are settled in the order of
+    ``tables["precision_recall"]`` has the curve of each class at an overlap of 0.5. An area range without true objects
+    is NaN, without a warning. Ties in score are settled in the order of
     ``image_id`` (then of the path), and within an image in the order of the predictions.
 
     Raises:
@@ -116,7 +124,9 @@ def _outcome(curves: dict[str, Curves], label_names: Sequence[str]) -> Evaluatio
         per_class[f"{prefix}map"] = dict(zip(label_names, curve.by_class(), strict=True))
     undefined = [name for name in values if name.endswith("map") and np.isnan(values[name])]
     reasons = [f"{', '.join(undefined)}, because there is no true object"] if undefined else []
-    return Evaluation(values, per_class, {"backend": backend(), "label_names": list(label_names)}, reasons)
+    tables: dict[str, Any] = {"backend": backend(), "label_names": list(label_names)}
+    tables["precision_recall"] = precision_by_recall(list(curves.values())[-1].at_half(), label_names)
+    return Evaluation(values, per_class, tables, reasons)
 
 
 def _in_order(pairs: Pairs, annotations: Annotations) -> Iterator[tuple[Sample, Prediction]]:

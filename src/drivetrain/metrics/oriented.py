@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
 from drivetrain.metrics._outcome import Evaluation, Pairs
+from drivetrain.metrics._ranking import precision_by_recall
 from drivetrain.types import Prediction, Sample
 
 Quads = NDArray[np.float64]
@@ -51,7 +52,11 @@ def oriented_boxes(pairs: Pairs, label_names: Sequence[str]) -> Evaluation:
     }
     per_class = {"map": {name: _mean(precision[..., label]) for label, name in enumerate(label_names)}}
     undefined = ["map, because there is no true object"] if np.isnan(values["map"]) else []
-    return Evaluation(values, per_class, {"label_names": list(label_names)}, undefined)
+    tables = {
+        "label_names": list(label_names),
+        "precision_recall": precision_by_recall(precision[0], label_names),
+    }
+    return Evaluation(values, per_class, tables, undefined)
 
 
 def quad_overlaps(
