@@ -24,7 +24,7 @@ _ANOMALY = "anomalous"
 
 
 def dataset_from_predictions(predictions: Predictions, *, files_only: bool = True) -> Dataset:
-    """The predicted labels, objects, class maps and defects as annotations, with their scores.
+    """The predicted labels, objects, class maps and defects as annotations, with their scores and tracks.
 
     Class maps and defects become run-length masks, one for each class on an image; images classified as normal have
     no defects. Predicted confidences of keypoints become visibilities: 2 from 0.5 on, 1 below, 0 for 0. Images whose
@@ -148,6 +148,7 @@ def _fill_objects(record: Record, item: Prediction) -> None:
     record.box_labels = labels
     record.iscrowd = [False] * len(labels)
     record.scores = _scores(item)
+    record.track_ids = None if item.track_ids is None else item.track_ids.tolist()
     if item.masks is None and record.polygons is not None:
         record.area = [polygon_area(rings) for rings in record.polygons]
     elif item.masks is None and boxes is not None:

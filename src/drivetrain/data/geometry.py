@@ -129,7 +129,7 @@ def _remove(record: Record, unwanted: Sequence[int]) -> None:
     kept = [index for index in range(len(record.boxes or ()) // 4) if index not in gone]
     boxes = _fours(record.boxes or [])
     record.boxes = list(chain.from_iterable(boxes[index] for index in kept))
-    for name in ("box_labels", "polygons", "rles", "keypoints", "area", "iscrowd", "scores"):
+    for name in ("box_labels", "polygons", "rles", "keypoints", "area", "iscrowd", "scores", "track_ids"):
         values = getattr(record, name)
         if values is not None:
             setattr(record, name, [values[index] for index in kept])

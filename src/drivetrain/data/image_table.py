@@ -154,6 +154,12 @@ class ImageTable:
         column = self._table.column("scores")
         return None if column.null_count == len(self) else list(column.to_pylist())
 
+    @property
+    def track_ids(self) -> list[list[int] | None] | None:
+        """The numbers of predicted objects that were followed over a video, one list per image and -1 for others."""
+        column = self._table.column("track_ids")
+        return None if column.null_count == len(self) else list(column.to_pylist())
+
     def class_counts(self) -> dict[str, int]:
         """How often each label occurs: the number of images, or of objects if objects are annotated.
 

@@ -29,10 +29,11 @@ def with_mask_objects(data: Dataset) -> Dataset:
     """
     if not any(data.mask_paths):
         return data
-    scores = data.scores
+    scores, tracks = data.scores, data.track_ids
     records = []
     for row, sample in enumerate(data):
         record = _record(sample, scores[row] if scores else None)
+        record.track_ids = tracks[row] if tracks else None
         if sample.mask_path is not None:
             _add(record, list(_parts(sample, data.task, len(data.label_names))))
         records.append(record)

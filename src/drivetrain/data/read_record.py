@@ -52,6 +52,7 @@ class Record:
         area: of each object, in square pixels; ``None`` to compute it.
         iscrowd: for each object; ``None`` means no crowds.
         scores: of predicted objects, or of predicted labels where there are no objects.
+        track_ids: the number of each object that is followed over a video, -1 for others.
         mask_path: the class map or the defect mask.
         anomalous: whether the image shows an anomaly.
         normalised: whether the coordinates are fractions of the image size.
@@ -71,6 +72,7 @@ class Record:
     area: list[float | None] | None = None
     iscrowd: list[bool] | None = None
     scores: list[float] | None = None
+    track_ids: list[int] | None = None
     mask_path: str | None = None
     anomalous: bool | None = None
     normalised: bool = False

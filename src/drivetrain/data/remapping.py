@@ -22,7 +22,7 @@ from drivetrain.types import Task
 
 Others = Literal["keep", "drop"]
 #: Columns with one entry, or four, per object.
-_OF_OBJECTS = ("box_labels", "polygons", "rles", "keypoints", "area", "iscrowd")
+_OF_OBJECTS = ("box_labels", "polygons", "rles", "keypoints", "area", "iscrowd", "track_ids")
 
 
 def remapped(data: ImageTable, labels: Mapping[str, str | None], others: Others) -> tuple[pa.Table, Facts]:

@@ -166,9 +166,6 @@ def _write_coco_file(predictions: Predictions, target: Path) -> None:
     names = [_relative(name, folder) for name in data.paths]
     info = {"description": f"predictions, {predictions.task.value}"}
     document = document_of(data, range(len(data)), names)
-    numbers = [number for item in predictions if item.track_ids is not None for number in item.track_ids.tolist()]
-    for entry, number in zip(document["annotations"], numbers, strict=False):  # empty if nothing was tracked
-        entry |= {"track_id": number} if number >= 0 else {}
     files.write_text(target, json.dumps({"info": info, "licenses": [], **document}))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from drivetrain.data.facts import Facts
+from drivetrain.data.table import SCHEMA
 from drivetrain.errors import DataError, DataNotFoundError
 from drivetrain.machine import files
 
@@ -41,4 +42,12 @@ def read_table(path: str | Path) -> tuple[pa.Table, Facts]:
         facts = Facts.from_json(table.schema.metadata[b"drivetrain"])
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is not a data set saved by drivetrain, or it is damaged: {error}") from error
-    return table.replace_schema_metadata(None), facts
+    return _with_new_columns(table.replace_schema_metadata(None)), facts
+
+
+def _with_new_columns(table: pa.Table) -> pa.Table:
+    """A table that an older version wrote, with the columns that came later, which are empty."""
+    for place, field in enumerate(SCHEMA):
+        if field.name not in table.column_names:
+            table = table.add_column(place, field, pa.nulls(len(table), field.type))
+    return table

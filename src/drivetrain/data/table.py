@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         ("area", pa.list_(pa.float32())),
         ("iscrowd", pa.list_(pa.bool_())),
         ("scores", pa.list_(pa.float32())),
+        ("track_ids", pa.list_(pa.int64())),
         ("mask_path", pa.string()),
         ("anomalous", pa.bool_()),
     ]
@@ -42,6 +43,7 @@ _NUMBERS: dict[str, type] = {
     "box_labels": np.int64,
     "area": np.float32,
     "scores": np.float32,
+    "track_ids": np.int64,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,41 @@ def test_parquet_has_everything(answers: Predictions, tmp_path: Path) -> None:
     assert rows[0]["boxes"] == [1, 2, 9, 12, 10.5, 3, 30, 20]
     facts = json.loads(table.schema.metadata[b"drivetrain"])
     assert (facts["label_names"], facts["task"]) == (list(NAMES), "detection")
+
+
+def test_the_numbers_of_tracked_objects_are_written_where_a_format_has_a_field(
+    answers: Predictions, tmp_path: Path
+) -> None:
+    items = [replace(answers[0], track_ids=np.array([7, -1])), replace(answers[1], track_ids=np.zeros(0, np.int64))]
+    tracked = Predictions(items, task=answers.task, label_names=NAMES)
+    data = tracked.to_dataset()
+    assert data.track_ids == [[7, -1], []]
+    assert answers.to_dataset().track_ids is None
+    assert data.remap({"nut": None}).track_ids == [[7], []], "the second object goes with its label"
+    for format_name in ("coco", "cvat", "datumaro", "parquet"):
+        tracked.save(tmp_path / format_name, format_name)
+    (document,) = (json.loads(file.read_text()) for file in (tmp_path / "coco").rglob("*.json"))
+    assert [entry.get("track_id") for entry in document["annotations"]] == [7, None]
+    boxes = next(ET.parse(file) for file in (tmp_path / "cvat").rglob("*.xml")).getroot().iter("box")
+    named = [{part.get("name"): part.text for part in box.iter("attribute")}.get("track_id") for box in boxes]
+    assert named == ["7", None]
+    (items_of,) = (json.loads(file.read_text())["items"] for file in (tmp_path / "datumaro").rglob("*.json"))
+    found = [part["attributes"].get("track_id") for item in items_of for part in item["annotations"]]
+    assert found == [7, None]
+    rows = pq.read_table(tmp_path / "parquet" / "annotations.parquet").to_pylist()
+    assert [row["track_ids"] for row in rows] == [[7, -1], []]
+    assert load_dataset(tmp_path / "parquet").track_ids == [[7, -1], []]
+
+
+def test_data_sets_that_were_saved_without_tracks_are_still_opened(answers: Predictions, tmp_path: Path) -> None:
+    data = answers.to_dataset()
+    old = Dataset(data.table.drop_columns(["track_ids"]), data.facts).save(tmp_path / "old.arrow")
+    assert Dataset.load(old).track_ids is None
+    assert Dataset.load(old).table.schema.names == data.table.schema.names
+    folder = answers.save(tmp_path / "out", "parquet")
+    file = folder / "annotations.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["track_ids"]), file)
+    assert load_dataset(folder).object_counts.tolist() == [2, 0]
 
 
 def test_labels_of_images_in_yolo_are_folders(tmp_path: Path) -> None:

@@ -31,8 +31,10 @@ _OWN = b"drivetrain"
 _HUB = b"huggingface"
 _BATCH = 256  # rows, each of which may contain a picture
 _IMAGE = "image"
-_LISTS = ("labels", "boxes", "box_labels", "polygons", "keypoints", "area", "iscrowd", "scores")
-_OF_OBJECTS = ("polygons", "rles", "keypoints", "area", "iscrowd")
+_LISTS = ("labels", "boxes", "box_labels", "polygons", "keypoints", "area", "iscrowd", "scores", "track_ids")
+_OF_OBJECTS = ("polygons", "rles", "keypoints", "area", "iscrowd", "track_ids")
+#: Columns that came later; files without them are whole.
+_NEW = ("track_ids",)
 
 
 def detect(tree: Tree) -> bool:
@@ -103,13 +105,14 @@ def _own(files: list[Path]) -> Parsed:
         facts = Facts.from_json(content.schema_arrow.metadata[_OWN])
     except (KeyError, TypeError, ValueError) as error:
         raise DataFormatError(f"{file} was not written by drivetrain, or its metadata are damaged: {error}.") from error
-    missing = [name for name in SCHEMA.names if name not in content.schema_arrow.names]
+    missing = [name for name in SCHEMA.names if name not in (*content.schema_arrow.names, *_NEW)]
     if missing:
         raise DataFormatError(f"{file} lacks the columns {', '.join(missing)}, which every data set of drivetrain has.")
     parsed = Parsed([], list(facts.label_names), facts.task, "parquet", annotated=facts.annotated)
     parsed.keypoint_names = facts.keypoint_names
+    known = [name for name in SCHEMA.names if name in content.schema_arrow.names]
     embedded = [_IMAGE] if _IMAGE in content.schema_arrow.names else []
-    for batch in content.iter_batches(batch_size=_BATCH, columns=[*SCHEMA.names, *embedded]):
+    for batch in content.iter_batches(batch_size=_BATCH, columns=[*known, *embedded]):
         rows = batch.to_pylist()
         for row in rows:
             parsed.records.append(_record(row, file, f"{file}, row {len(parsed.records)}", facts))
@@ -126,7 +129,7 @@ def _record(row: Mapping[str, Any], file: Path, where: str, facts: Facts) -> Rec
     record.image_id, record.anomalous = row["image_id"], row["anomalous"]
     record.mask_path = None if row["mask_path"] is None else str(file.parent / row["mask_path"])
     for name in _LISTS:
-        setattr(record, name, row[name])
+        setattr(record, name, row.get(name))
     record.labels = record.labels or []
     if row["rles"] is not None:
         record.rles = [rle and {"size": [rle["height"], rle["width"]], "counts": rle["counts"]} for rle in row["rles"]]

@@ -1,4 +1,4 @@
-"""COCO: ``annotations/instances_<subset>.json`` and ``images/<subset>``, or one file; predictions keep their scores."""
+"""COCO: ``annotations/instances_<subset>.json`` and ``images/<subset>``, or one file, with scores and tracks."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def document_of(data: Dataset, rows: Sequence[int], names: Sequence[str]) -> dic
     ids = [int(data.image_ids[row]) for row in rows]
     if len(set(ids)) < len(ids):
         ids = list(range(1, len(rows) + 1))
-    scores = data.scores
+    scores, tracks = data.scores, data.track_ids
     listed, annotations = [], list[dict[str, Any]]()
     for row, identity, name in zip(rows, ids, names, strict=True):
         sample = data[row]
         listed.append({"id": identity, "file_name": name, "height": sample.size[0], "width": sample.size[1]})
-        for entry in _annotations(sample, scores[row] if scores else None):
+        for entry in _annotations(sample, scores[row] if scores else None, tracks[row] if tracks else None):
             annotations.append({"id": len(annotations) + 1, "image_id": identity, **entry})
     return {"images": listed, "annotations": annotations, "categories": categories}
 
 
-def _annotations(sample: Sample, scores: list[float] | None) -> list[dict[str, Any]]:
+def _annotations(sample: Sample, scores: list[float] | None, tracks: list[int] | None) -> list[dict[str, Any]]:
     entries = []
     if sample.boxes is None:
         for index, label in enumerate(sample.labels):
@@ -74,6 +74,8 @@ def _annotations(sample: Sample, scores: list[float] | None) -> list[dict[str, A
             entry["num_keypoints"] = int((values[:, 2] > 0).sum())
         if scores:
             entry["score"] = scores[index]
+        if tracks and tracks[index] >= 0:
+            entry["track_id"] = tracks[index]
         entries.append(entry)
     return entries
 

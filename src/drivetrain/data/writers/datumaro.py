@@ -1,4 +1,4 @@
-"""VOC, CVAT and Datumaro's own format, written by Datumaro; the last two keep scores, as an attribute."""
+"""VOC, CVAT and Datumaro's own format, written by Datumaro; the last two keep scores and tracks, as attributes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SCORE = "score"
 """The attribute with the score of a predicted object or label."""
+TRACK = "track_id"
+"""The attribute with the number of an object that is followed over a video."""
 
 
 def write_voc(data: Dataset, folder: Path, images: ImagePlacer) -> None:
@@ -51,9 +53,10 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
     dm = require("datumaro", "lightning", purpose=f"Writing format={name!r}")
     kind = dm.AnnotationType
     categories: dict[Any, Any] = {kind.label: dm.LabelCategories.from_iterable(data.label_names)}
-    scores = None if boxes_only else data.scores
-    if scores is not None:
-        categories[kind.label].attributes.add(SCORE)
+    scores, tracks = (None, None) if boxes_only else (data.scores, data.track_ids)
+    for attribute, known in ((SCORE, scores), (TRACK, tracks)):
+        if known is not None:
+            categories[kind.label].attributes.add(attribute)
     if data.keypoint_names and not boxes_only:
         rows = [(index, list(data.keypoint_names)) for index in range(len(data.label_names))]
         categories[kind.points] = dm.PointsCategories.from_iterable(rows)
@@ -62,7 +65,9 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
     for row, sample in enumerate(data):
         media = dm.Image.from_file(path=images.name(row), size=sample.size)  # relative: its future location
         given = scores[row] if scores else None
-        annotations = _annotations(dm, sample, given, boxes_only=boxes_only, oriented=oriented)
+        annotations = _annotations(
+            dm, sample, given, tracks[row] if tracks else None, boxes_only=boxes_only, oriented=oriented
+        )
         items.append(dm.DatasetItem(images.stems[row], subset=sample.subset, media=media, annotations=annotations))
     logger = logging.getLogger("datumaro")
     level = logger.level
@@ -73,7 +78,15 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
         logger.setLevel(level)
 
 
-def _annotations(dm: Any, sample: Sample, scores: list[float] | None, *, boxes_only: bool, oriented: bool) -> list[Any]:
+def _annotations(
+    dm: Any,
+    sample: Sample,
+    scores: list[float] | None,
+    tracks: list[int] | None,
+    *,
+    boxes_only: bool,
+    oriented: bool,
+) -> list[Any]:
     """The labels of the image, and each object as a group of annotations."""
     if sample.boxes is None or sample.box_labels is None:
         attributes = [{} if scores is None else {SCORE: score} for score in scores or [0.0] * len(sample.labels)]
@@ -86,6 +99,8 @@ def _annotations(dm: Any, sample: Sample, scores: list[float] | None, *, boxes_o
             shared["attributes"]["is_crowd"] = True
         if scores is not None:
             shared["attributes"][SCORE] = scores[index]
+        if tracks is not None and tracks[index] >= 0:
+            shared["attributes"][TRACK] = tracks[index]
         parts = [] if boxes_only else _outlines(dm, sample, index, shared, oriented=oriented)
         if not parts:
             parts = [dm.Bbox(x1, y1, x2 - x1, y2 - y1, **shared)]
