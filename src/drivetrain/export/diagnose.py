@@ -73,6 +73,10 @@ def _other_images(spec: ImageSpec, images: Sequence[Image]) -> Iterator[tuple[st
                 f"its images are resized by {spec.resize!r}, the model's by {mode!r}",
                 [resize_uint8(image, other) for image in images],
             )
+    yield (
+        f"its images are not resized to {spec.height} x {spec.width} pixels as its image_spec says",
+        [resize_uint8(image, spec) for image in images],
+    )
     other = replace(spec, antialias=not spec.antialias)
     word = "with" if other.antialias else "without"
     yield f"the model's images are resized {word} antialiasing", [resize_uint8(image, other) for image in images]
