@@ -21,6 +21,8 @@ def plain_prediction(item: Prediction) -> dict[str, Any]:
     Maps of the whole image are left out. Floats are the shortest that round to the same ``float32``; NaN is ``None``.
     """
     row: dict[str, Any] = {"path": item.path, "size": list(item.size)}
+    if item.timestamp is not None:
+        row["timestamp"] = round(item.timestamp, 6)
     if item.labels is not None:
         row |= {"labels": item.labels.tolist(), "names": [item.name_of(label) for label in item.labels]}
     row |= {name: _numbers(getattr(item, name)) for name in _NUMBERS if getattr(item, name) is not None}

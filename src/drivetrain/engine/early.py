@@ -203,7 +203,11 @@ def check_source(source: Any) -> None:
 
     Raises:
         DataNotFoundError: the file or folder does not exist, or no file of a list does.
+        UnsupportedError: it is a camera or a stream.
     """
+    from drivetrain.images.live import require_end
+
+    require_end(source)
     paths = [item for item in _listed(source) if isinstance(item, str | Path)]
     if len(paths) != len(_listed(source)) or any(_is_there(path) for path in paths):
         return

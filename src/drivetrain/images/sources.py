@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError, DataNotFoundError, ImageError
 from drivetrain.images.file import is_hidden
+from drivetrain.images.live import is_live, live_frames
 from drivetrain.images.path_column import is_table, path_column
 from drivetrain.images.read import IMAGE_SUFFIXES, read_image
 from drivetrain.images.threads import run_ordered
@@ -29,8 +30,8 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset({".mp4", ".avi", ".mov", ".mkv", ".we
 _HELD = (str, Path, bytes, bytearray, list, tuple)
 _COLOURS = 3
 _ALLOWED = (
-    "an image (file, array, torch tensor, PIL image, bytes), a folder, a glob, a video, a series of these, "
-    "a table of pandas or polars with a column 'path', or a drivetrain data set"
+    "an image (file, array, torch tensor, PIL image, bytes), a folder, a glob, a video, a camera (camera:0), the "
+    "address of a stream, a series of these, a table of pandas or polars with a column 'path', or a drivetrain data set"
 )
 
 
@@ -41,12 +42,14 @@ class SourceItem:
     Attributes:
         path: where it comes from (``""`` for arrays, ``video.mp4#12`` for frame 12 of a video).
         read: returns the ``(H, W, 3) uint8`` RGB pixels; raises ImageError or DataNotFoundError.
-        given: the image itself, if it was passed in memory: array, PIL image or bytes.
+        given: the image itself, if it was passed in memory: array, PIL image or bytes; or the frame of a live source.
+        timestamp: seconds, of a frame of a video from its start, of a live source since 1970; ``None`` for others.
     """
 
     path: str
     read: Callable[[], NDArray[np.uint8]]
     given: Any = None
+    timestamp: float | None = None
 
 
 def expand_source(source: Any) -> Iterator[SourceItem]:
@@ -70,6 +73,8 @@ def is_held(source: Any) -> bool:
 
     Any other iterable (a generator, a camera, a loader) may create its images on demand.
     """
+    if is_live(source):
+        return False
     return not isinstance(source, Iterable) or isinstance(source, _HELD) or hasattr(source, "__array__")
 
 
@@ -80,6 +85,7 @@ def decode(
     skipped: list[tuple[str, str]] | None = None,
     workers: int | None = None,
     kept: list[Any] | None = None,
+    times: list[float | None] | None = None,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The images of a source, decoded ahead in threads, in order and in bounded memory.
 
@@ -89,6 +95,7 @@ def decode(
         skipped: without ``strict``, ``(path, reason)`` of each unreadable image is appended here.
         workers: number of threads; one per core by default.
         kept: for each image yielded, the in-memory object it came from is appended here, or ``None``.
+        times: for each image yielded, the time of its frame in seconds is appended here, or ``None``.
 
     Yields:
         ``(path, (H, W, 3) uint8 RGB)``.
@@ -98,7 +105,7 @@ def decode(
         ImageError: an image cannot be read and ``strict`` is set.
     """
     workers = workers or core_count()
-    for path, image, given in run_ordered(
+    for path, image, given, timestamp in run_ordered(
         expand_source(source), lambda: _Decoder(strict), workers=workers, window=4 * workers
     ):
         if isinstance(image, str):
@@ -107,6 +114,8 @@ def decode(
         else:
             if kept is not None:
                 kept.append(given)
+            if times is not None:
+                times.append(timestamp)
             yield path, image
 
 
@@ -145,8 +154,8 @@ def read_or_reason(item: SourceItem, *, strict: bool) -> NDArray[np.uint8] | str
         return str(error)
 
 
-#: The path of an image, its pixels or why they cannot be read, and the in-memory object it came from.
-_Decoded = tuple[str, NDArray[np.uint8] | str, Any]
+#: The path of an image, its pixels or why they cannot be read, the in-memory object it came from, and its time.
+_Decoded = tuple[str, NDArray[np.uint8] | str, Any, float | None]
 
 
 class _Decoder:
@@ -156,7 +165,7 @@ class _Decoder:
         self._strict = strict
 
     def submit(self, number: int, item: SourceItem) -> Iterable[tuple[int, _Decoded]]:
-        return [(number, (item.path, read_or_reason(item, strict=self._strict), item.given))]
+        return [(number, (item.path, read_or_reason(item, strict=self._strict), item.given, item.timestamp))]
 
     def drain(self) -> Iterable[tuple[int, _Decoded]]:
         return []
@@ -170,6 +179,9 @@ def _chain(first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem
 def _expand(source: Any) -> Iterator[SourceItem]:
     if isinstance(source, SourceItem):
         yield source
+    elif is_live(source):
+        for name, pixels, at in live_frames(source):
+            yield SourceItem(name, partial(np.asarray, pixels), pixels, at)
     elif isinstance(source, (str, Path)):
         yield from _expand_path(source)
     elif isinstance(source, np.ndarray) or _is_tensor(source):
@@ -305,13 +317,23 @@ def _frames(path: Path) -> Iterator[SourceItem]:
             found, frame = video.read()
             if not found:
                 break
-            pixels = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-            yield SourceItem(f"{path}#{number}", lambda pixels=pixels: pixels)  # type: ignore[misc]  # bound at once
+            pixels = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
+            yield SourceItem(f"{path}#{number}", partial(np.asarray, pixels), timestamp=_seconds(video, number))
             number += 1
         if number == 0:
             raise ImageError(f"{str(path)!r} is a video without a readable frame.")
     finally:
         video.release()
+
+
+def _seconds(video: Any, number: int) -> float | None:
+    """When the frame that was just read is shown, in seconds from the start of its video; ``None`` if unknown."""
+    import cv2
+
+    at, rate = video.get(cv2.CAP_PROP_POS_MSEC) / 1e3, video.get(cv2.CAP_PROP_FPS)
+    if at > 0:
+        return float(at)
+    return number / rate if rate > 0 else None
 
 
 def _describe(source: Any) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drivetrain.errors import UnsupportedOptionError
 from drivetrain.images.bytetrack import UNSURE, ByteTracker
 from drivetrain.images.frames import frame_of
+from drivetrain.images.live import is_live
 from drivetrain.images.object_boxes import boxes_of
 from drivetrain.images.sources import VIDEO_SUFFIXES
 from drivetrain.types import Prediction, Task
@@ -51,6 +52,8 @@ def check_track(track: str | None, source: Any, task: Task | None = None) -> Non
 
 
 def _is_series(source: Any) -> bool:
+    if is_live(source):
+        return True
     if isinstance(source, str | Path):
         return Path(source).suffix.lower() in VIDEO_SUFFIXES and not Path(source).is_dir()
     if isinstance(source, list | tuple):

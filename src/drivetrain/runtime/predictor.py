@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.images.auto_tiling import TileChoice
+from drivetrain.images.live import require_end
 from drivetrain.images.sources import SourceItem, expand_source, is_held, read_or_reason, require_readable
 from drivetrain.images.threads import run_ordered
 from drivetrain.images.tiling import Cutter, Tiling, check_tile
@@ -197,7 +198,8 @@ class Predictor:
 
         Args:
             source: an array ``(H, W, 3) uint8`` RGB, a torch tensor with such pixels, a PIL image, a file, folder
-                (recursive), glob or video, a series of these, or a data set.
+                (recursive), glob or video, a series of these, or a data set; with ``stream`` also a camera ("camera:0")
+                or the address of a stream ("rtsp://...").
             stream: yield the predictions one by one, as they are computed, in bounded memory. Each keeps an image
                 passed in memory, so that it can be drawn.
             confidence: drop objects with a lower score (0..1); for tasks with objects.
@@ -221,6 +223,8 @@ class Predictor:
         """
         check_tile(tile, self.task)
         check_track(track, source, self.task)
+        if not stream:
+            require_end(source)
         usual = (
             float(self.artifact.decoder_args.get("confidence_threshold", 0.25)) if confidence is None else confidence
         )
@@ -347,4 +351,5 @@ class Predictor:
 def _decoded(decoder: Decoder, keep: bool, outputs: Outputs, size: tuple[int, int], item: SourceItem) -> Prediction:
     """The answer about an image, with the image itself if it is kept."""
     answer = decoder.decode(outputs, size, item.path)
-    return replace(answer, label_names=decoder.label_names, image=item.given if keep else None)
+    image = item.given if keep else None
+    return replace(answer, label_names=decoder.label_names, image=image, timestamp=item.timestamp)

@@ -67,6 +67,7 @@ class Prediction:
         explanation: the text, from a model that explains in words.
         label_names: the name of each label, by its number.
         image: the image as given (array, PIL image or bytes), if it has no file and was kept for drawing.
+        timestamp: seconds, of a frame of a video from its start, of a camera or stream since 1970; else ``None``.
     """
 
     path: str
@@ -87,6 +88,7 @@ class Prediction:
     explanation: str | None = None
     label_names: tuple[str, ...] = ()
     image: Any = None
+    timestamp: float | None = None
 
     def __repr__(self) -> str:
         height, width = self.size
