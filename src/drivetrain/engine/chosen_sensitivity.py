@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from drivetrain.engine.early import Start
@@ -13,7 +12,6 @@ from drivetrain.engine.state import EngineState
 from drivetrain.errors import UnsupportedOptionError
 from drivetrain.types import Metrics
 from drivetrain.types.options import check_sensitivity
-from drivetrain.types.task import Task
 
 _DIGITS = (2, 3, 4, 5, 6)
 _WANTED_RECALL = 0.95
@@ -68,30 +66,6 @@ def with_sensitivities(metrics: Metrics, used: float | None) -> Metrics:
     if text := _advice(named):
         tables["threshold_advice"] = text
     return Metrics(dict(metrics), per_class=metrics.per_class, tables=tables, count=metrics.count)
-
-
-def validation_thresholds(engine: EngineState) -> dict[str, Any]:
-    """Recall and false alarms on validation images, for the report of a training run.
-
-    Returns:
-        The tables ``thresholds`` and ``threshold_advice``; empty if the model has no sensitivity, or if validation
-        lacks either normal or anomalous images.
-    """
-    if engine.has_native_data or engine.task is not Task.ANOMALY or "val" not in engine.dataset.subsets:
-        return {}
-    val = engine.dataset.subset("val")
-    used = engine.framework.used_sensitivity()
-    if used is None or not {0, 1} <= set(val.anomalous.tolist()):
-        return {}
-    from drivetrain.images.stream import ImageStream
-    from drivetrain.metrics import evaluate
-    from drivetrain.types import Predictions
-
-    answers = engine.answer(ImageStream(val.paths))
-    images = [replace(answer, anomaly_map=None, anomaly_mask=None) for answer in answers]
-    about = Predictions(images, task=engine.task, label_names=val.label_names, skipped=answers.skipped)
-    measured = evaluate(val, about, task=engine.task, label_names=val.label_names)
-    return with_sensitivities(measured, used).tables
 
 
 def _between(scores: tuple[float | None, float], used: float) -> float | None:

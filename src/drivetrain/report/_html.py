@@ -1,50 +1,145 @@
-"""The parts of every page: escaped text, sections and tables, and writing the file atomically."""
+"""Pages from templates: escaped text, sections and tables, and writing the file atomically."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from drivetrain._version import __version__
 from drivetrain.machine import files
-from drivetrain.report._sorting import SCRIPT
-from drivetrain.report._style import STYLE
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from PIL import Image
+
+#: The longest word in which a browser may not break a line.
+_LONGEST = 24
+_NUMBER = re.compile(r"[-+]?\d[\d,.]*(e[-+]?\d+)?( ?(%|ms|s|MB|GB|images/s))?( \(.*\))?|\N{EN DASH}|")
+_TOKEN = re.compile(rf"\S{{{_LONGEST + 1},}}")
+_PIECE = re.compile(rf".{{1,{_LONGEST}}}")
+_AFTER = re.compile(r"(?<=[/\\_.,:=-])")
 
 
 def text(value: object) -> str:
     """The escaped text, without control characters, which are not allowed in a page."""
-    kept = "".join(c for c in str(value) if c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f"))
-    return escape(kept.encode("utf-8", "replace").decode("utf-8"))
+    return escape(_allowed(str(value)))
 
 
-def section(title: str, body: str) -> str:
-    """A section with a headline; empty if it has no content."""
-    return f"<section><h2>{text(title)}</h2>{body}</section>" if body else ""
+def _allowed(value: str) -> str:
+    kept = "".join(c for c in value if c in "\t\n" or (c >= " " and not "\x7f" <= c <= "\x9f"))
+    return kept.encode("utf-8", "replace").decode("utf-8")
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, sortable: bool = False) -> str:
-    """A table of strings; the first cell of a row is its name. A sortable one is sorted by a click on a header."""
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
-    body = "".join(
-        f'<tr><th scope="row">{text(row[0])}</th>{"".join(f"<td>{text(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in rows
+def breakable(value: object) -> str:
+    """The escaped text, in which lines may break after separators of long words such as paths, but in no other word."""
+    parts, last, allowed = [], 0, _allowed(str(value))
+    for found in _TOKEN.finditer(allowed):
+        parts += [escape(allowed[last : found.start()]), _with_breaks(found[0])]
+        last = found.end()
+    return "".join([*parts, escape(allowed[last:])])
+
+
+def _with_breaks(token: str) -> str:
+    pieces = [piece for segment in _AFTER.split(token) for piece in _PIECE.findall(segment)]
+    return "<wbr/>".join(escape(piece) for piece in pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """A table of strings.
+
+    Attributes:
+        header: the names of the columns.
+        rows: the cells; the first of a row is its name.
+        numeric: for each column whether it is one of numbers, which are aligned on the right with their header.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: Sequence[bool]
+
+    @classmethod
+    def of(cls, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Self:
+        """A table; the columns of numbers are found by their cells."""
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
+        numeric = [
+            place > 0 and any(cell for cell in column) and all(_NUMBER.fullmatch(cell) for cell in column)
+            for place, column in enumerate(columns)
+        ]
+        return cls(list(header), [list(row) for row in rows], numeric)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("drivetrain.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
     )
-    kind = ' class="sortable"' if sortable else ""
-    return f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    environment.filters["breakable"] = breakable
+    return environment
+
+
+def _finalized(value: Any) -> Any:
+    """A value of a template, without characters that are not allowed in a page."""
+    return value if not isinstance(value, str) or hasattr(value, "__html__") else _allowed(value)
+
+
+def part(name: str, *arguments: Any, **options: Any) -> str:
+    """A part of a page, by the macro of that name in ``parts.html``; it is not escaped again in a template."""
+    found: str = getattr(_environment().get_template("parts.html").module, name)(*arguments, **options)
+    return found
+
+
+def section(title: str, body: str, name: str = "", kind: str = "") -> str:
+    """A section with a headline; empty if it has no content.
+
+    Args:
+        title: the headline.
+        body: HTML.
+        name: that links lead to.
+        kind: a class of the style sheet.
+    """
+    return part("section", title, body, id=name, kind=kind) if body else ""
+
+
+def notes(title: str, lines: Sequence[str]) -> str:
+    """A section of remarks; empty if there are none."""
+    items = "".join(f"<li>{text(line)}</li>" for line in lines)
+    return section(title, f"<ul>{items}</ul>" if items else "", name=title.lower(), kind="notes")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, sortable: bool = False, tall: bool = False) -> str:
+    """A table of strings in a frame that scrolls; the first cell of a row is its name.
+
+    Args:
+        header: the names of the columns.
+        rows: the cells.
+        sortable: a click on a header sorts.
+        tall: the frame has a limited height.
+    """
+    return part("table", TableView.of(header, rows), sortable=sortable, frame="tall" if tall else "wide")
 
 
 def fact_list(values: Mapping[str, object]) -> str:
     """Names and values in a row, below the headline of a page; those that are ``None`` are left out."""
-    known = {name: value for name, value in values.items() if value is not None}
-    items = "".join(f"<li><span>{text(name)}</span> <b>{text(value)}</b></li>" for name, value in known.items())
-    return f'<ul class="facts">{items}</ul>'
+    return part("facts", [(name, str(value)) for name, value in values.items() if value is not None])
 
 
 def picture_uri(image: Image.Image, quality: int) -> str:
@@ -54,12 +149,23 @@ def picture_uri(image: Image.Image, quality: int) -> str:
     return jpeg_uri(buffer.getvalue())
 
 
+def small_picture(pixels: NDArray[np.uint8], width: int, quality: int = 86) -> str:
+    """``(H, W, 3) uint8`` RGB as a data URI, scaled down to a width, and to twice that as its height."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    image.thumbnail((width, 2 * width), Image.Resampling.LANCZOS)
+    return picture_uri(image, quality)
+
+
 def jpeg_uri(data: bytes) -> str:
     """A JPEG as a data URI."""
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence[str]) -> Path:
+def write_page(
+    path: str | Path, *, title: str, summary: str, sections: Sequence[str], template: str = "page.html", **more: Any
+) -> Path:
     """Write a self-contained page.
 
     Args:
@@ -67,22 +173,24 @@ def write_page(path: str | Path, *, title: str, summary: str, sections: Sequence
         title: the headline.
         summary: HTML below the headline.
         sections: HTML of each section.
+        template: of the page.
+        more: what else the template shows.
 
     Returns:
         The file.
     """
-    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    body = "".join(sections)
-    script = f"<script>{SCRIPT}</script>" if 'class="sortable"' in body else ""
     document = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        '<meta name="color-scheme" content="light dark"/>'
-        f"<title>{text(title)}</title><style>{STYLE}</style></head>"
-        f'<body><header><p class="brand">drivetrain</p><h1>{text(title)}</h1>{summary}</header>'
-        f"<main>{body}</main><footer>written {written}</footer>"
-        f"{script}</body></html>\n"
+        _environment()
+        .get_template(template)
+        .render(
+            title=title,
+            summary=summary,
+            sections=[item for item in sections if item],
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=__version__,
+            **more,
+        )
     )
     target = Path(path)
-    files.write_text(target, document)
+    files.write_text(target, document.rstrip() + "\n")
     return target

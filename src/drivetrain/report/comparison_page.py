@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.report._html import fact_list, picture_uri, section, table, text, write_page
+from drivetrain.report._html import fact_list, part, section, small_picture, table, text, write_page
 from drivetrain.report._scatter import scatter_chart
 from drivetrain.report.tables import ABSENT, number
 from drivetrain.types.comparison import ComparedModel, Comparison
@@ -114,7 +114,7 @@ def _table(comparison: Comparison) -> str:
         '<p class="hint">Accuracy, latency (median of one image from memory to prediction), speed (from files), and '
         "size are those of the same file. Licences: of the code / of the published weights.</p>"
     )
-    return said + f'<div class="wide">{table(*comparison_rows(comparison), sortable=True)}</div>' + hint
+    return said + table(*comparison_rows(comparison), sortable=True) + hint
 
 
 def _front(comparison: Comparison) -> str:
@@ -136,7 +136,7 @@ def _metrics(comparison: Comparison) -> str:
     if not rows:
         return ""
     cells = [[name, *(number(row.metrics.get(name)) for row in rows)] for name in names]
-    return f'<div class="wide">{table(["metric", *(row.name for row in rows)], cells)}</div>'
+    return table(["metric", *(row.name for row in rows)], cells, sortable=True)
 
 
 def _classes(comparison: Comparison) -> list[str]:
@@ -148,7 +148,7 @@ def _classes(comparison: Comparison) -> list[str]:
     chosen = comparison.metric if comparison.metric in shared else shared[0]
     labels = list(dict.fromkeys(label for row in rows for label in row.per_class[chosen]))
     cells = [[label, *(number(row.per_class[chosen].get(label)) for row in rows)] for label in labels]
-    body = f'<div class="tall">{table(["class", *(row.name for row in rows)], cells, sortable=True)}</div>'
+    body = table(["class", *(row.name for row in rows)], cells, sortable=True, tall=True)
     return [section(f"By class: {chosen}", body)]
 
 
@@ -166,20 +166,11 @@ def _pictures(pictures: Iterable[tuple[str, Sequence[tuple[str, NDArray[np.uint8
     parts = []
     for caption, shown in pictures:
         figures = "".join(
-            f'<figure><img src="{_data_uri(picture)}" alt="{text(title)}" loading="lazy"/>'
-            f"<figcaption>{text(title)}</figcaption></figure>"
+            part("picture", {"uri": small_picture(picture, _WIDTH, quality=88), "title": title})
             for title, picture in shown
         )
         parts.append(f'<h3>{text(caption)}</h3><div class="side">{figures}</div>')
     return "".join(parts)
-
-
-def _data_uri(picture: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    image.thumbnail((_WIDTH, 2 * _WIDTH))
-    return picture_uri(image, quality=88)
 
 
 def _failures(comparison: Comparison) -> str:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from drivetrain.errors import DataError, OptionError
 from drivetrain.images.frames import FrameReader
 from drivetrain.machine import files
-from drivetrain.report._html import fact_list, picture_uri, section, table, text, write_page
+from drivetrain.report._html import fact_list, notes, part, section, small_picture, table, text, write_page
 from drivetrain.report.annotated import annotation_of, marked
 from drivetrain.report.drawing import draw
+from drivetrain.report.run_facts import class_table
 from drivetrain.types import Sample
 from drivetrain.types.data_findings import KINDS, DataFinding, DataFindings
 
@@ -50,9 +51,9 @@ def write_data_page(
     frames = FrameReader()
     facts = findings.statistics
     sections = [
-        _list("Notes", [*facts.get("notes", ()), *findings.notes]),
+        notes("Notes", [*facts.get("notes", ()), *findings.notes]),
         section("Found", _overview(findings)),
-        section("Images and classes", _classes(facts)),
+        section("Images and classes", class_table(facts)),
         section("Sizes and objects", _sizes(facts)),
         *(section(KINDS[kind], _kind(findings.of_kind(kind), frames)) for kind in findings.counts),
         section("Annotated images", _annotated(samples, label_names, frames)),
@@ -87,11 +88,6 @@ def _summary(findings: DataFindings) -> str:
     return fact_list(shown)
 
 
-def _list(title: str, lines: Sequence[str]) -> str:
-    items = "".join(f"<li>{text(line)}</li>" for line in lines)
-    return f'<section class="notes"><h2>{text(title)}</h2><ul>{items}</ul></section>' if items else ""
-
-
 def _overview(findings: DataFindings) -> str:
     if not findings:
         return "<p>Nothing.</p>"
@@ -100,28 +96,6 @@ def _overview(findings: DataFindings) -> str:
         for kind, count in findings.counts.items()
     )
     return f'<ul class="tiles">{tiles}</ul>'
-
-
-def _classes(facts: Mapping[str, Any]) -> str:
-    """The images of each label in each subset, with a bar for the total."""
-    per_subset, names = facts.get("images_per_class", {}), facts.get("label_names", ())
-    if not names:
-        return ""
-    objects = facts.get("objects_per_class", {})
-    totals = {name: objects.get(name, sum(counts[name] for counts in per_subset.values())) for name in names}
-    most = max(totals.values(), default=0) or 1
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in ("label", *per_subset))
-    rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th>'
-        + "".join(f"<td>{counts[name]}</td>" for counts in per_subset.values())
-        + f'<td><meter min="0" max="{most}" value="{totals[name]}">{totals[name]}</meter> {totals[name]}</td></tr>'
-        for name in names
-    )
-    last = "objects" if objects else "images"
-    return (
-        f'<div class="tall"><table><thead><tr>{head}<th scope="col">{last}</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
 
 
 def _sizes(facts: Mapping[str, Any]) -> str:
@@ -189,15 +163,7 @@ def _side_by_side(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArra
 
 
 def _figure(picture: NDArray[np.uint8], said: str) -> str:
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    if image.width > _WIDTH:
-        image = image.resize((_WIDTH, max(1, round(image.height * _WIDTH / image.width))), Image.Resampling.LANCZOS)
-    return (
-        f'<figure><img src="{picture_uri(image, quality=85)}" alt="{text(said)}" loading="lazy"/>'
-        f"<figcaption>{text(said)}</figcaption></figure>"
-    )
+    return part("picture", {"uri": small_picture(picture, _WIDTH, quality=85), "title": said})
 
 
 def _methods(findings: DataFindings) -> str:

@@ -38,7 +38,7 @@ def write_tuning_report(path: Path, result: TuneResult, *, definition: Mapping[s
         section("Best values", table(["option", "value"], [[name, str(value)] for name, value in result.best.items()])),
         section("History", f'<div class="charts">{_history(result)}{_curves(result)}</div>'),
         section("Importance", _importances(result.importances)),
-        section("Trials", f'<div class="tall">{_trials(result)}</div>'),
+        section("Trials", _trials(result)),
         section("Search", table(["name", "value"], [[name, str(value)] for name, value in definition.items()])),
     ]
     return write_page(path, title=f"Search of {model}", summary=summary, sections=sections)
@@ -62,9 +62,9 @@ def _history(result: TuneResult) -> str:
 def _curves(result: TuneResult) -> str:
     """The metric by epoch of the best trials."""
     sign = 1.0 if lower_is_better(result.metric) else -1.0
-    known = [trial for trial in result.trials if trial.value is not None and trial.curve]
+    known = [trial for trial in result.trials if trial.value is not None and len(trial.curve) > 1]
     chosen = sorted(known, key=lambda trial: sign * (trial.value or 0.0))[:_MOST_CURVES]
-    lines = {f"trial {trial.number}": [(float(epoch), value) for epoch, value in trial.curve] for trial in chosen}
+    lines = {f"trial {trial.number}": [(float(epoch + 1), value) for epoch, value in trial.curve] for trial in chosen}
     return line_chart(f"{result.metric} of the best trials", lines) if lines else ""
 
 
@@ -80,7 +80,7 @@ def _importances(shares: Mapping[str, float]) -> str:
 def _trials(result: TuneResult) -> str:
     names = list(dict.fromkeys(name for trial in result.trials for name in trial.values))
     header = ["trial", "state", result.metric, *names, "epochs", "seconds", "why"]
-    return table(header, [_row(trial, names) for trial in result.trials])
+    return table(header, [_row(trial, names) for trial in result.trials], sortable=True, tall=True)
 
 
 def _row(trial: TrialRecord, names: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ WRITTEN = (
     "metrics.csv",
     "report.html",
     "tests.json",
+    "validation.json",
     "config.yaml",
     "checkpoints",
     "upstream",

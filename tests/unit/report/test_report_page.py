@@ -19,8 +19,10 @@ from drivetrain.report import (
     metrics_table,
     write_report,
 )
-from drivetrain.report._charts import charts_of, line_chart
-from drivetrain.types import EpochRecord, Metrics, ParityReport
+from drivetrain.report._charts import bar_chart, charts_of, line_chart, measured_once
+from drivetrain.report._html import TableView, breakable
+from drivetrain.report.measured import Measured, PageExample
+from drivetrain.types import EpochRecord, Metrics
 
 METRICS = Metrics(
     {"accuracy": 0.75, "f1": math.nan, "upstream/val_acc": 0.7},
@@ -77,60 +79,163 @@ def _parsed(path):
     return text, ET.fromstring(text.removeprefix("<!DOCTYPE html>\n"))
 
 
+def _headings(root, level="h2"):
+    return ["".join(heading.itertext()) for heading in root.iter(level)]
+
+
+def _section(root, name):
+    return next(part for part in root.iter("section") if part[0].text == name)
+
+
+def _rows(part):
+    return [["".join(cell.itertext()) for cell in row] for row in part.iter("tr")]
+
+
+EXAMPLE = PageExample("7 & 8.png", "worst", ("truth: <a>", "answer: b"), (("truth", "data:image/jpeg;base64,"),))
+
+
 def test_the_page_is_well_formed_and_stands_alone(tmp_path):
     picture = tmp_path / "p & q.png"
     Image.fromarray(np.zeros((900, 1300, 3), np.uint8)).save(picture)
-    parity = ParityReport(("x",), {"boxes": 0.25}, {"boxes": 0.5}, 1.0, True)
     run = {"status": "finished", "model": {"name": "m<1>", "args": {}}, "options": {"seed": 7}, "command": "x" * 300,
-           "odd": "a\x00b\ud800", "none": None}  # fmt: skip
+           "odd": "a\x00b\ud800", "none": None,
+           "parts": [{"started": "2026-01-02T03:04:05+0000", "ended": "2026-01-02T03:05:15+0000"}]}  # fmt: skip
+    artifact = {"name": "openvino-fp32", "precision": "fp32", "size": "1.50", "verdict": "yes, on 8 images",
+                "metric": "", "before": "", "after": "", "said": "", "differences": [["a", "0.2", "1"]]}  # fmt: skip
     path = write_report(
         tmp_path / "new" / "report.html", title="a <b> & 'c'", run=run, metrics=METRICS, history=HISTORY,
-        pictures=[picture], notes=["n <i>"], parity=parity,
+        validation=Measured(METRICS, (EXAMPLE,)), pictures=[picture], notes=["n <i>"], artifacts=[artifact],
+        commands=[("Test it", "drivetrain test --model 'a b'")],
     )  # fmt: skip
     text, root = _parsed(path)
     assert root.find("head/title").text == "a <b> & 'c'"
-    assert "<script" not in text
-    assert not re.search(r'(?:src|href)="(?!data:)', text)
+    assert text.count("<script") == 1
+    assert not re.search(r'src="(?!data:)|href="(?!#)', text)
     assert "@import" not in text
     assert "url(" not in text
-    headings = [heading.text for heading in root.iter("h2")]
-    assert headings == ["Notes", "Metrics on 8 images", "Training", "Confusion matrix", "By class",
-                        "Artefact against model", "Predictions", "Run"]  # fmt: skip
+    assert _headings(root) == ["Notes", "Result", "Training", "On 8 validation images", "Predictions",
+                               "Exported models", "Options", "Next", "Record"]  # fmt: skip
+    assert _headings(root, "h3") == ["Confusion matrix", "By class", "Answered worst"]
     facts = ["".join(item.itertext()) for item in root.find("body/header/ul")]
-    assert facts == ["status finished", "model m<1>", "seed 7"]
-    image = next(root.iter("img"))
-    assert image.get("src").startswith("data:image/jpeg;base64,")
-    assert len(text) < 100_000
+    assert facts == ["status finished", "model m<1>", "seed 7", "started 2026-01-02 03:04 UTC", "took 1 min 10 s"]
+    assert [len(list(root.iter("img"))), len(text) < 100_000] == [2, True]
+    assert all(image.get("src").startswith("data:image/jpeg;base64,") for image in root.iter("img"))
     assert "prefers-color-scheme: dark" in html.unescape(text)
     cells = [cell.text for cell in root.iter("td") if cell.get("class") in ("hit", "miss")]
     assert cells == ["3", "1", None, "4"]
+    targets = {link.get("href")[1:] for link in root.iter("a")}
+    assert targets == {part.get("id") for part in root.iter("section")}
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_tests_stand_first_each_with_all_that_it_measured(tmp_path):
+def test_tests_stand_before_the_training_each_with_all_that_it_measured(tmp_path):
     row = {"recall": 1.0, "missed": 0, "false_alarm_rate": 0.25, "false_alarms": 1, "precision": math.nan}
     thresholds = [{**row, "aim": "in use", "sensitivity": 0.5}, {**row, "aim": "recall 100%", "sensitivity": None}]
-    tables = {"thresholds": thresholds, "threshold_advice": "Take 0.62.", "about_upstream": "It cuts scores off."}
+    tables = {"thresholds": thresholds, "threshold_advice": "Take 0.62.", "about_upstream": "It cuts scores off.",
+              "score_histogram": {"normal": [3, 0], "anomalous": [0, 1]}}  # fmt: skip
     found = Metrics({"image_auroc": 0.9, "upstream/image_AUROC": 0.8}, tables=tables, count=4)
-    path = write_report(
-        tmp_path / "report.html", title="t", run={}, metrics=METRICS, tests={"Test <1>": found, "Test 2": METRICS}
+    tests = {"Test <1> on 4 images": Measured(found), "Test 2 on 8 images": Measured(METRICS, (EXAMPLE,))}
+    text, root = _parsed(
+        write_report(tmp_path / "report.html", title="t", run={}, metrics=METRICS, history=HISTORY, tests=tests)
     )
-    text, root = _parsed(path)
-    assert [heading.text for heading in root.iter("h2")][:3] == ["Test <1>", "Test 2", "Metrics on 8 images"]
-    first = next(part for part in root.iter("section") if part[0].text == "Test <1>")
-    assert [heading.text for heading in first.iter("h3")] == ["Recall against false alarms"]
-    cells = [[cell.text for cell in line] for line in first.find("section/table/tbody")]
-    assert cells[0] == ["in use", "0.5", "100.0% (0 missed)", "25.0% (1)", "–"]  # noqa: RUF001
-    assert cells[1][1] == "out of 0..1"
+    assert _headings(root) == ["Result", *tests, "Training"]
+    first = _section(root, "Test <1> on 4 images")
+    assert _headings(first, "h3") == ["Recall against false alarms", "Scores"]
+    assert _rows(first)[1] == ["in use", "0.5", "100.0% (0 missed)", "25.0% (1)", "–"]  # noqa: RUF001
+    assert _rows(first)[2][1] == "out of 0..1"
+    assert [title.text for title in first.iter("title")] == [
+        "normal, score 0 to 0.5: 3", "anomalous, score 0.5 to 1: 1"
+    ]  # fmt: skip
     assert "Take 0.62." in text
     assert "It cuts scores off." in text
 
 
 def test_a_page_about_little_has_only_what_there_is(tmp_path):
     _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}))
-    assert list(root.iter("h2")) == []
+    assert _headings(root) == []
     _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}, metrics=Metrics({})))
-    assert list(root.iter("h2")) == []
+    assert _headings(root) == []
+
+
+def test_what_was_measured_in_one_epoch_is_a_number_and_no_chart(tmp_path):
+    history = [EpochRecord(0, {"train/loss": 0.5, "val/image_auroc": 0.75})]
+    page = write_report(tmp_path / "r.html", title="t", run={}, history=history, metrics=Metrics(history[0].metrics))
+    assert _headings(_parsed(page)[1]) == ["Result"], "its numbers are the result"
+    page = write_report(
+        tmp_path / "r.html", title="t", run={}, history=history, metrics=Metrics({"val/image_auroc": 0.75})
+    )
+    _, root = _parsed(page)
+    assert list(root.iter("svg")) == []
+    assert ["".join(item.itertext()) for item in _section(root, "Training").iter("li")] == ["train/loss0.5000"]
+
+
+def test_epochs_count_from_one_and_the_used_one_is_marked(tmp_path):
+    metrics = Metrics(HISTORY[3].metrics)
+    text, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}, history=HISTORY, metrics=metrics))
+    assert "Epoch 4 of 5, whose state is used." in text
+    titles = [title.text for title in root.iter("title")]
+    assert "val, epoch 1: 3.0000" in titles
+    assert not any("epoch 0" in title for title in titles)
+    assert sum(line.get("class") == "mark" for line in root.iter("line")) == 3
+
+
+def test_options_are_in_words_and_what_they_were_replaced_by(tmp_path):
+    run = {
+        "options": {"max_epochs": 40, "batch_size": None, "image_size": 96, "resume": False, "adaptive_bs": "none",
+                    "learning_rate": 0.1, "engine_args": {"optimizer": "SGD", "momentum": 0.9}},
+        "effective_options": {"max_epochs": 1, "batch_size": 8, "image_size": [96, 128], "deterministic": False,
+                              "learning_rate": 0.1},
+        "overrides": {"max_epochs": [40, 1]},
+    }  # fmt: skip
+    _, root = _parsed(write_report(tmp_path / "r.html", title="t", run=run))
+    assert _rows(_section(root, "Options")) == [
+        ["option", "used", "asked for", "remark", "name"],
+        ["epochs", "1", "40", "replaced by the framework", "max_epochs"],
+        ["batch size", "8", "", "the engine's default", "batch_size"],
+        ["image size (height x width)", "96 x 128", "96", "", "image_size"],
+        ["learning rate (highest)", "0.1", "", "", "learning_rate"],
+        ["arguments of the framework's own trainer", "optimizer SGD, momentum 0.9", "", "", "engine_args"],
+    ]
+
+
+def test_what_the_data_are(tmp_path):
+    run = {"data": {"source": "/data/shapes", "format": "coco", "subsets": {"train": 3, "val": 2}, "labels": 2}}
+    statistics = {
+        "label_names": ["a", "b"],
+        "images_per_class": {"train": {"a": 2, "b": 1}, "val": {"a": 1, "b": 1}},
+        "objects_per_class": {"a": 7, "b": 2},
+        "image_sizes": {"smallest": [48, 64]},
+    }
+    page = write_report(tmp_path / "r.html", title="t", run=run, statistics=statistics, samples=[EXAMPLE])
+    part = _section(_parsed(page)[1], "Data")
+    assert _headings(part, "h3") == ["Images and objects by class", "Sizes",
+                                     "Some of the images, with their annotations"]  # fmt: skip
+    assert _rows(part) == [
+        ["label", "train images", "val images", "objects"], ["a", "2", "1", "7"], ["b", "1", "1", "2"],
+        ["", "size"], ["smallest image", "64 x 48 px"],
+    ]  # fmt: skip
+    facts = ["".join(item.itertext()) for item in part.find("ul")]
+    assert facts == ["source /data/shapes", "format coco", "train images 3", "val images 2", "labels 2"]
+
+
+def test_curves_of_precision_show_the_mean_the_best_and_the_worst_of_many_classes(tmp_path):
+    curves = {f"c{n}": [1.0, n / 10] for n in range(10)}
+    tables = {"precision_recall": {"recall": [0.0, 0.5], "by_class": curves}}
+    page = write_report(
+        tmp_path / "r.html", title="t", run={}, validation=Measured(Metrics({}, tables=tables, count=1))
+    )
+    _, root = _parsed(page)
+    assert _headings(root) == ["On 1 validation image"]
+    keys = ["".join(key.itertext()) for key in root.iter("span") if key.get("class") == "key"]
+    assert keys == ["mean of 10 classes", "c9", "c8", "c1", "c0"]
+
+
+def test_columns_of_numbers_are_aligned_with_their_headers_and_only_long_words_break():
+    view = TableView.of(["name", "value", "share", "text"], [["1", "2.5", "3.0% (2)", "x"], ["2", "–", "4", "5"]])  # noqa: RUF001
+    assert view.numeric == [False, True, True, False]
+    assert breakable("a <b> option") == "a &lt;b&gt; option"
+    assert breakable("in /a/folder/that/is/very-long/x").count("<wbr/>") == 7
+    assert breakable("w" * 50) == "<wbr/>".join(["w" * 24, "w" * 24, "ww"])
 
 
 def test_what_was_chosen_is_on_the_page_with_its_reasons(tmp_path):
@@ -141,10 +246,10 @@ def test_what_was_chosen_is_on_the_page_with_its_reasons(tmp_path):
     ]
     plan = {"decisions": decisions, "warnings": ["Look out."]}
     path = write_report(tmp_path / "r.html", title="t", run={"plan": plan})
-    page, _ = path.read_text(), _parsed(path)
-    assert "What was chosen, and why" in page
-    assert '<th scope="row">model</th><td>timm:resnet10t</td><td>the best</td>' in page
-    assert "uneven &lt;classes&gt;" in page
+    page, root = _parsed(path)
+    rows = _rows(_section(root, "What was chosen, and why"))
+    assert rows[1] == ["model", "timm:resnet10t", "the best"]
+    assert rows[3] == ["arguments of the framework's own trainer", "a 1", "uneven <classes>"]
     assert "<li>Look out.</li>" in page
 
 
@@ -154,10 +259,8 @@ def test_many_classes_become_a_list_of_confusions(tmp_path):
     metrics = Metrics(
         {"accuracy": 0.9}, tables={"confusion_matrix": matrix.tolist(), "label_names": [f"c{n}" for n in range(60)]}
     )
-    _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}, metrics=metrics))
-    rows = [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
-    assert ["c3", "c7", "2", "28.6%"] in rows
-    assert len(rows) == 2
+    _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}, validation=Measured(metrics)))
+    assert _rows(root) == [["truth", "answer", "count", "of the class"], ["c3", "c7", "2", "28.6%"]]
 
 
 def test_pictures_that_are_not_there_or_broken_are_refused(tmp_path):
@@ -174,7 +277,16 @@ def test_charts_group_by_quantity_and_put_losses_first():
     assert list(charts) == ["loss", "map", "learning_rate"]
     assert list(charts["loss"]) == ["train", "val"]
     assert len(charts["loss"]["val"]) == 5
-    assert charts["map"]["val"][-1] == (4.0, 0.4)
+    assert charts["map"]["val"][-1] == (5.0, 0.4)
+    assert measured_once([*HISTORY, EpochRecord(5, {"val/loss": math.nan, "val/dice": 0.5})]) == [("val/dice", 0.5)]
+
+
+def test_bars_stand_on_the_axis():
+    figure = ET.fromstring(bar_chart("n", {"a": [0, 3], "b": [1, 0]}, across="score", marked=0.5))
+    bars = [[float(bar.get(name)) for name in ("x", "y", "height")] for bar in figure.iter("rect")]
+    assert len(bars) == 2
+    assert all(abs(y + height - 202) < 0.2 for _, y, height in bars)
+    assert bars[0][2] > 2.9 * bars[1][2]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from drivetrain.engine.artifacts import add_to_trackers, artifact_folder, check_
 from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sensitivity
 from drivetrain.engine.early import Start, check_checkpoint
 from drivetrain.engine.exported import export_model
+from drivetrain.engine.run_report import report_artifact
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataNotFoundError, OptionError
 from drivetrain.machine.files import explained
@@ -93,5 +94,6 @@ def export(
             images=images,
             overwrite=overwrite,
         )
+    report_artifact(self, artifact.path)
     add_to_trackers(self, artifact.path)
     return artifact

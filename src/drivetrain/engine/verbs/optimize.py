@@ -18,6 +18,7 @@ from drivetrain.engine.artifacts import (
 from drivetrain.engine.early import Start, check_checkpoint, check_data
 from drivetrain.engine.evidence import find_evidence
 from drivetrain.engine.exported import export_model
+from drivetrain.engine.run_report import report_artifact
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.machine.files import explained
@@ -123,6 +124,7 @@ def optimize(
         source = given or _exported(self)
         wish = Wish(precision, method, max_drop, metric)
         artifact = optimize_artifact(source, folder, wish, evidence, overwrite=overwrite, note=self.progress.note)
+    report_artifact(self, artifact.path)
     add_to_trackers(self, artifact.path)
     return artifact
 

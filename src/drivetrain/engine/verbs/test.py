@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,10 @@ from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
+    from drivetrain.report.measured import PageExample
     from drivetrain.types import Metrics, Predictions, Sample
+
+    Examples = Callable[[], Sequence[PageExample]]
 
 NEEDS = ("infer",)
 
@@ -75,23 +79,34 @@ def test(
     self.warn_if_untrained()
     with at_sensitivity(self, sensitivity):
         if self.has_native_data if data is None else self.framework.is_native(data):
-            metrics = _test_native(self, self.data.source if data is None else data, subset, batch_size, tile)
+            metrics, shown = _test_native(self, self.data.source if data is None else data, subset, batch_size, tile)
             name = self.data.name if data is None else type(data).__name__
         else:
             dataset = _dataset(self, data, subset)
-            metrics = _test_dataset(self, dataset, batch_size, tile)
+            metrics, shown = _test_dataset(self, dataset, batch_size, tile)
             name = str(dataset.source or self.data.name)
-    report_test(self, metrics, {"data": name, "subset": subset, "sensitivity": sensitivity, "tile": tile})
+    report_test(self, metrics, {"data": name, "subset": subset, "sensitivity": sensitivity, "tile": tile}, shown)
     return metrics
 
 
-def _test_dataset(engine: EngineState, dataset: Dataset, batch_size: int | None, tile: Tile | None) -> Metrics:
-    """Our metrics, and the framework's own on the images that could be read."""
+def _test_dataset(
+    engine: EngineState, dataset: Dataset, batch_size: int | None, tile: Tile | None
+) -> tuple[Metrics, Examples]:
+    """Our metrics, and the framework's own on the images that could be read; and what finds examples."""
     metrics, predictions = _measured(engine, dataset, dataset.paths, batch_size, tile)
     unread = {path for path, _ in predictions.skipped}
     if unread:
         dataset = dataset.select(number for number, path in enumerate(dataset.paths) if path not in unread)
-    return _beside(engine, metrics, engine.framework.upstream_metrics(dataset, batch_size))
+    metrics = _beside(engine, metrics, engine.framework.upstream_metrics(dataset, batch_size))
+    return metrics, partial(_examples, engine, dataset, predictions)
+
+
+def _examples(engine: EngineState, samples: Dataset | Sequence[Sample], answers: Predictions) -> list[PageExample]:
+    """Images that were answered worst and best."""
+    from drivetrain.engine.shown_examples import examples_of
+
+    confidence = engine.framework.default_confidence()
+    return examples_of(samples, answers, label_names=engine.label_names, confidence=confidence)
 
 
 def _beside(engine: EngineState, metrics: Metrics, upstream: Mapping[str, float]) -> Metrics:
@@ -118,14 +133,16 @@ def _measured(
     return with_sensitivities(metrics, engine.framework.used_sensitivity()), answers
 
 
-def _test_native(engine: EngineState, data: Any, subset: str, batch_size: int | None, tile: Tile | None) -> Metrics:
-    """The framework's own metrics, preceded by ours if its data can be read from outside."""
+def _test_native(
+    engine: EngineState, data: Any, subset: str, batch_size: int | None, tile: Tile | None
+) -> tuple[Metrics, Examples]:
+    """The framework's own metrics, preceded by ours if its data can be read; and what finds examples."""
     own = engine.framework.test_native(data, subset, batch_size)
     samples = engine.framework.native_samples(data, subset)
     if samples is None:
-        return own
-    measured, _ = _measured(engine, samples, [sample.path for sample in samples], batch_size, tile)
-    return _beside(engine, measured, own)
+        return own, tuple
+    measured, answers = _measured(engine, samples, [sample.path for sample in samples], batch_size, tile)
+    return _beside(engine, measured, own), partial(_examples, engine, samples, answers)
 
 
 def _dataset(engine: EngineState, data: Any, subset: str) -> Dataset:
