@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import ArtifactError
+from drivetrain.export.half_weights import halve_weights
 from drivetrain.machine.packages import openvino
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.preprocess import normalise
@@ -111,11 +112,12 @@ class OpenVinoNetwork(QuantizableNetwork):
 
     def write(self, graph: Any) -> None:
         spec = self.artifact.image_spec
+        halve_weights(graph)
         if self.artifact.embedded:
             graph = with_resize(graph, spec, dynamic_batch=self.artifact.dynamic_batch, planes=self.artifact.planes)
         file = self.artifact.model_path
         new = file.with_name(f"new_{file.name}")  # not in place: the old weights may still be mapped into memory
-        openvino().save_model(graph, new, compress_to_fp16=True)  # weights without 8 bits get 16
+        openvino().save_model(graph, new, compress_to_fp16=True)
         for suffix in (".bin", ".xml"):
             new.with_suffix(suffix).replace(file.with_suffix(suffix))
 

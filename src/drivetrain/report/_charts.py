@@ -188,7 +188,11 @@ def decades(low: float, high: float) -> list[float]:
 def _whole_steps(low: float, high: float, most: int = 8) -> list[float]:
     span = high - low
     step = next(size for size in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10**9) if span / size <= most)
-    return [low + n * step for n in range(int(span // step) + 1)]
+    first = math.ceil(low / step) * step
+    return [
+        low,
+        *(first + n * step for n in range(int((high - first) // step) + 1) if first + n * step - low > step / 2),
+    ]
 
 
 def _rank(title: str) -> tuple[int, str]:

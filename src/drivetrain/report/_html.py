@@ -102,9 +102,8 @@ def _finalized(value: Any) -> Any:
 
 
 def part(name: str, *arguments: Any, **options: Any) -> str:
-    """A part of a page, by the macro of that name in ``parts.html``; it is not escaped again in a template."""
-    found: str = getattr(_environment().get_template("parts.html").module, name)(*arguments, **options)
-    return found
+    """A part of a page as HTML, by the macro of that name in ``parts.html``."""
+    return str(getattr(_environment().get_template("parts.html").module, name)(*arguments, **options))
 
 
 def section(title: str, body: str, name: str = "", kind: str = "") -> str:

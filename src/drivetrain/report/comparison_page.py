@@ -38,6 +38,7 @@ def write_comparison_page(
         section("Accuracy against latency", _front(comparison)),
         section("All metrics", _metrics(comparison)),
         *_classes(comparison),
+        section(f"By size of the objects: {comparison.metric}", _sizes(comparison)),
         section("Artefact against model", _artefact_against_model(comparison)),
         section("Answered worst", _pictures(pictures)),
         section("Failed", _failures(comparison)),
@@ -150,6 +151,18 @@ def _classes(comparison: Comparison) -> list[str]:
     cells = [[label, *(number(row.per_class[chosen].get(label)) for row in rows)] for label in labels]
     body = table(["class", *(row.name for row in rows)], cells, sortable=True, tall=True)
     return [section(f"By class: {chosen}", body)]
+
+
+def _sizes(comparison: Comparison) -> str:
+    """The metric of small, medium and large objects, as COCO divides them; ``""`` where it is none of objects."""
+    ranges = {"small": "below 32 x 32 pixels", "medium": "up to 96 x 96", "large": "above"}
+    rows = comparison.ranked
+    cells = [
+        [f"{size} ({extent})", *(number(row.metrics.get(f"{comparison.metric}_{size}")) for row in rows)]
+        for size, extent in ranges.items()
+        if any(not math.isnan(row.metrics.get(f"{comparison.metric}_{size}", math.nan)) for row in rows)
+    ]
+    return table(["objects", *(row.name for row in rows)], cells) if cells else ""
 
 
 def _artefact_against_model(comparison: Comparison) -> str:

@@ -17,6 +17,7 @@ from drivetrain.types import EpochRecord, Metrics
 
 _PICTURE_WIDTH = 640
 _SHORT = 120
+_NO_RESULT = ("learning_rate",)
 
 
 def write_report(
@@ -135,7 +136,8 @@ def _result(metrics: Metrics | None, history: Sequence[EpochRecord]) -> str:
     where = f"Epoch {epoch} of {len(history)}, whose state is used. " if epoch is not None and len(history) > 1 else ""
     images = f"On {metrics.count} images." if metrics.count else ""
     said = f'<p class="hint">{where}{images}</p>' if where or images else ""
-    return said + metric_tiles(metrics, main=main)
+    shown = Metrics({name: value for name, value in metrics.items() if name not in _NO_RESULT})
+    return said + metric_tiles(shown, main=main)
 
 
 def _training(metrics: Metrics | None, history: Sequence[EpochRecord]) -> str:
