@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
 
 from drivetrain import load
 from drivetrain.export import ExportSource, export_artifact
@@ -68,6 +67,8 @@ def milliseconds(decoder: Decoder, outputs: dict[str, np.ndarray], rounds: int) 
 
 def small_artifact(folder: Path) -> Artifact:
     """A classifier that takes no time: the mean colour through a matrix."""
+    import openvino as ov
+
     ops = ov.opset13
     image = ops.parameter([1, 3, 32, 32], np.float32, name="image")
     matrix = np.random.default_rng(0).normal(size=(3, CLASSES)).astype(np.float32)
