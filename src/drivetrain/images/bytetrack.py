@@ -1,8 +1,8 @@
 """ByteTrack: the same number for the same object in every frame of a video.
 
 After Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box" (2022). Sure boxes are matched
-with the tracks first, by their overlap with where the motion of each track puts it; then the tracks that are left are
-matched with unsure boxes, which are often objects that are half hidden.
+with the tracks first, by their overlap with where the motion of each track puts it; then the tracks that are left, lost
+ones too, are matched with unsure boxes, which are often objects that are half hidden.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from drivetrain.images.motion import Motion
 SURE = 0.25
 #: Boxes below this score are not looked at.
 UNSURE = 0.1
-_MOST_COST, _MOST_COST_UNSURE, _MOST_COST_NEW = 0.8, 0.5, 0.7  # 1 - overlap
+_LEAST_OVERLAP = 0.1
+"""With where a track is expected; the paper has 0.2, 0.5 for unsure boxes, 0.3 for new tracks: too much for fast ones."""
 _KEPT_FOR = 30
 """Frames after which a track that is not seen any more is given up."""
 _SAME = 0.85
@@ -57,10 +58,9 @@ class ByteTracker:
         sure = np.flatnonzero(scores >= SURE)
         unsure = np.flatnonzero((scores < SURE) & (scores >= UNSURE))
         old, new = np.flatnonzero(self._confirmed), np.flatnonzero(~self._confirmed)
-        old, sure = self._match(numbers, old, sure, boxes, _MOST_COST)
-        watched = old[self._seen[old] == self._frame - 1]
-        self._match(numbers, watched, unsure, boxes, _MOST_COST_UNSURE)
-        unmatched, sure = self._match(numbers, new, sure, boxes, _MOST_COST_NEW)
+        old, sure = self._match(numbers, old, sure, boxes)
+        self._match(numbers, old, unsure, boxes)
+        unmatched, sure = self._match(numbers, new, sure, boxes)
         self._renew(numbers, unmatched, sure, boxes)
         return numbers
 
@@ -70,13 +70,12 @@ class ByteTracker:
         tracks: NDArray[np.int64],
         found: NDArray[np.int64],
         boxes: NDArray[np.float32],
-        most_cost: float,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Match rows of the tracks with boxes, and write the numbers; what is left of both."""
         if not len(tracks) or not len(found):
             return tracks, found
         alike = overlaps(self._motion.boxes[tracks], boxes[found].astype(np.float64))
-        rows, columns = best_pairs(alike - (1 - most_cost))
+        rows, columns = best_pairs(alike - _LEAST_OVERLAP)
         matched, seen = tracks[rows], found[columns]
         self._motion.update(matched, boxes[seen])
         self._seen[matched] = self._frame

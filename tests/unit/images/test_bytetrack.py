@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
@@ -40,11 +45,11 @@ def whole_filter(boxes: np.ndarray) -> np.ndarray:
 
     move, look = np.eye(8) + np.eye(8, k=4), np.eye(4, 8)
     mean = np.concatenate([seen(boxes[0]), np.zeros(4)])
-    spread = noise(mean[3], 2 / 20, 10 / 160, 1e-2, 1e-5)
+    spread = noise(mean[3], 2 / 20, 10 / 40, 1e-2, 1e-5)
     for box in boxes[1:]:
-        step = noise(mean[3], 1 / 20, 1 / 160, 1e-2, 1e-5)
+        step = noise(mean[3], 1 / 20, 1 / 40, 1e-2, 1e-5)
         mean, spread = move @ mean, move @ spread @ move.T + step
-        error = noise(mean[3], 1 / 20, 0, 1e-1, 0)[:4, :4]
+        error = noise(mean[3], 1 / 30, 0, 1e-1, 0)[:4, :4]
         gain = spread @ look.T @ np.linalg.inv(look @ spread @ look.T + error)
         mean = mean + gain @ (seen(box) - look @ mean)
         spread = spread - gain @ look @ spread
@@ -101,6 +106,38 @@ def test_fifty_objects_keep_their_numbers() -> None:
         first = numbers[np.argsort(order)] if frame == 0 else first
         assert (numbers[np.argsort(order)] == first).all()
     assert set(first.tolist()) == set(range(50))
+
+
+@pytest.fixture(scope="module")
+def tracking() -> ModuleType:
+    """The script that makes scenes and counts switches."""
+    path = Path(__file__).resolve().parents[3] / "benchmarks" / "tracking.py"
+    spec = importlib.util.spec_from_file_location("tracking_of_benchmarks", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_objects_that_turn_and_hide_each_other_rarely_change_their_numbers(tracking: ModuleType) -> None:
+    """With the constants of the paper there are 15 switches in these scenes."""
+    scenes = [list(tracking.scene(seed, 150)) for seed in (0, 2, 3, 9)]
+    counts = np.array([tracking.switches(tracking.ours(), frames) for frames in scenes]).sum(axis=0)
+    assert counts[0] <= 5
+    assert counts[1] <= 0.005 * counts[2], "objects without a track"
+
+
+@pytest.mark.slow
+def test_no_more_switches_than_ultralytics(tracking: ModuleType) -> None:
+    pytest.importorskip("ultralytics")
+    scenes = [list(tracking.scene(seed, 150)) for seed in range(12)]
+    ours, theirs = (
+        np.array([tracking.switches(make(), frames) for frames in scenes]).sum(axis=0)
+        for make in (tracking.ours, tracking.of_ultralytics)
+    )
+    assert ours[0] <= theirs[0]
+    assert ours[1] <= theirs[1]
 
 
 def test_videos_are_tracked_one_by_one_and_share_no_number() -> None:
