@@ -18,7 +18,7 @@ SURE = 0.25
 #: Boxes below this score are not looked at.
 UNSURE = 0.1
 _LEAST_OVERLAP = 0.1
-"""With where a track is expected; the paper has 0.2, 0.5 for unsure boxes, 0.3 for new tracks: too much for fast ones."""
+"""With where a track is expected; the 0.2, 0.5 (unsure) and 0.3 (new) of the paper are too much for fast objects."""
 _KEPT_FOR = 30
 """Frames after which a track that is not seen any more is given up."""
 _SAME = 0.85
