@@ -66,7 +66,7 @@ def line_chart(title: str, lines: Mapping[str, Series], *, by: str = "epoch", ma
     low_x, high_x = (0.0, 1.0) if shares else (min(xs), max(max(xs), min(xs) + 1))
     height = math.log10 if logarithmic else float
     low_y = 0.0 if shares else min(ys)
-    y_ticks = decades(low_y, max(ys)) if logarithmic else round_steps(low_y, max(ys))
+    y_ticks = decades(low_y, max(ys)) if logarithmic else value_steps(low_y, max(ys))
     low, high = height(min(y_ticks[0], *ys)), height(max(y_ticks[-1], *ys))
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -176,6 +176,12 @@ def round_steps(low: float, high: float, most: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(n * step, 12) for n in range(first, last + 1)]
+
+
+def value_steps(low: float, high: float) -> list[float]:
+    """As :func:`round_steps`; of values in 0..1, which may be shares that cannot be higher, none beyond."""
+    steps = round_steps(low, high)
+    return [step for step in steps if 0 <= step <= 1] if 0 <= low <= high <= 1 else steps
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from drivetrain.report._charts import decades, round_steps
+from drivetrain.report._charts import decades, round_steps, value_steps
 from drivetrain.report.tables import number
 
 _WIDTH, _HEIGHT = 720, 360
@@ -30,7 +30,7 @@ def scatter_chart(points: Sequence[tuple[str, float, float, bool]], *, across: s
     logarithmic = max(xs) / min(xs) >= _LOG_FROM
     scale = math.log10 if logarithmic else float
     x_ticks = decades(min(xs), max(xs)) if logarithmic else round_steps(0.0, max(xs))
-    y_ticks = round_steps(min(ys), max(ys))
+    y_ticks = value_steps(min(ys), max(ys))
     low, high = scale(min(x_ticks[0], *xs)), scale(max(x_ticks[-1], *xs))
 
     def place(x: float, y: float) -> tuple[float, float]:

@@ -107,10 +107,10 @@ class Comparison:
 
     @property
     def ranked(self) -> tuple[ComparedModel, ...]:
-        """The rows that have a value of the metric, the best first."""
+        """The rows that have a value of the metric, the best first, and of equal ones the fastest."""
         known = [row for row in self.models if not math.isnan(row.metrics.get(self.metric, math.nan))]
         sign = 1 if lower_is_better(self.metric) else -1
-        return tuple(sorted(known, key=lambda row: sign * row.metrics[self.metric]))
+        return tuple(sorted(known, key=lambda row: (sign * row.metrics[self.metric], row.latency_ms or math.inf)))
 
     @property
     def front(self) -> tuple[ComparedModel, ...]:
