@@ -1,4 +1,4 @@
-"""Models of every source learn shapes from random weights, and their artefacts reproduce the metric.
+"""Models of every source learn shapes from random weights, and their artefacts reproduce the metric, in INT8 too.
 
 Each floor is a good part of what the training reaches; random weights stay below half of it.
 """
@@ -33,6 +33,7 @@ class Case:
         floor: what a training must reach.
         options: of ``train``.
         args: of the constructor of a model that is made by name.
+        smaller: how many times smaller its weights are in INT8 at least; 0 where it is not optimised here.
     """
 
     make: Callable[[], Any]
@@ -41,6 +42,7 @@ class Case:
     floor: float
     options: Mapping[str, Any]
     args: Mapping[str, Any] = field(default_factory=dict)
+    smaller: float = 0.0
 
 
 def _small_rcnn(width: int = 48) -> dict[str, Any]:
@@ -134,12 +136,14 @@ CASES = {
         0.5,
         {"max_epochs": 40, "image_size": 96},
     ),
-    "rt-detr": Case(rt_detr, "boxes", "map_50", 0.7, {"max_epochs": 40, "learning_rate": 5e-4}),
+    "rt-detr": Case(rt_detr, "boxes", "map_50", 0.7, {"max_epochs": 40, "learning_rate": 5e-4}, smaller=2.0),
     "mask-rcnn": Case(mask_rcnn, "boxes", "mask_map", 0.6, {"max_epochs": 30, "learning_rate": 2e-3}),
     "keypoint-rcnn": Case(keypoint_rcnn, "points", "keypoint_map", 0.4, {"max_epochs": 30, "learning_rate": 2e-3}),
-    "lraspp": Case(lambda: "torchvision:lraspp_mobilenet_v3_large", "maps", "miou", 0.75, {"max_epochs": 20}),
+    "lraspp": Case(
+        lambda: "torchvision:lraspp_mobilenet_v3_large", "maps", "miou", 0.75, {"max_epochs": 20}, smaller=2.0
+    ),
     "segformer": Case(
-        lambda: "transformers:SegformerForSemanticSegmentation", "maps", "miou", 0.8, {"max_epochs": 20}, SEGFORMER
+        lambda: "transformers:SegformerForSemanticSegmentation", "maps", "miou", 0.8, {"max_epochs": 20}, SEGFORMER, 2.0
     ),
 }
 
@@ -171,3 +175,9 @@ def test_a_model_learns_shapes_and_its_artefacts_measure_the_same(
         artefact = load(engine.export(form).path, precision="f32")
         measured = Engine(artefact, data, work_dir=tmp_path / form).test()[case.metric]
         assert measured == pytest.approx(reached, abs=1e-3), form
+    if case.smaller:
+        pytest.importorskip("nncf")
+        report = engine.optimize().optimization
+        print(name, report["before"], report["after"], report["bytes"], report["method"], report["layers"])
+        assert report["drop"] <= 0.01
+        assert report["bytes"]["before"] >= case.smaller * report["bytes"]["after"]
