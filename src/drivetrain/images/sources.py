@@ -177,9 +177,7 @@ def _chain(first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem
 
 
 def _expand(source: Any) -> Iterator[SourceItem]:
-    if isinstance(source, SourceItem):
-        yield source
-    elif is_live(source):
+    if is_live(source):
         for name, pixels, at in live_frames(source):
             yield SourceItem(name, partial(np.asarray, pixels), pixels, at)
     elif isinstance(source, (str, Path)):
@@ -205,7 +203,7 @@ def _expand(source: Any) -> Iterator[SourceItem]:
 def _expand_item(item: Any) -> Iterator[SourceItem]:
     """One element of a series: a plain image path is not opened until it is read."""
     if not isinstance(item, (str, Path)):
-        return _expand(item)
+        return iter([item]) if isinstance(item, SourceItem) else _expand(item)
     if not str(item).strip():
         empty = DataNotFoundError(f"source={str(item)!r} is empty; is a variable unset?")
         return iter([SourceItem(str(item), partial(_refuse, empty))])
