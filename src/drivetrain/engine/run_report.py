@@ -17,7 +17,7 @@ from drivetrain.types.results import Metrics
 
 if TYPE_CHECKING:
     from drivetrain.engine.state import EngineState
-    from drivetrain.report.measured import Measured, PageExample
+    from drivetrain.report.measured import MeasuredPart, PageExample
 
 REPORT = "report.html"
 #: The tests of the final weights, newest last; the newest has its examples.
@@ -209,7 +209,7 @@ def _headline(item: Mapping[str, Any]) -> str:
     return f"Test on {item['count']} images of {about.get('data')} ({', '.join([str(about.get('subset')), *options])})"
 
 
-def _measured_as_plain(found: Measured) -> dict[str, Any]:
+def _measured_as_plain(found: MeasuredPart) -> dict[str, Any]:
     return {**_as_plain(found.metrics), "examples": [item.to_dict() for item in found.examples], "said": found.said}
 
 
@@ -225,13 +225,13 @@ def _as_plain(metrics: Metrics) -> dict[str, Any]:
     return found
 
 
-def _as_measured(item: Mapping[str, Any]) -> Measured:
-    from drivetrain.report.measured import Measured, PageExample
+def _as_measured(item: Mapping[str, Any]) -> MeasuredPart:
+    from drivetrain.report.measured import MeasuredPart, PageExample
 
     values, per_class = _with_nan(item["values"]), _with_nan(item.get("per_class") or {})
     metrics = Metrics(values, per_class=per_class, tables=_with_nan(item.get("tables") or {}), count=item["count"])
     examples = tuple(PageExample.from_dict(one) for one in item.get("examples") or ())
-    return Measured(metrics, examples, str(item.get("said") or ""))
+    return MeasuredPart(metrics, examples, str(item.get("said") or ""))
 
 
 def _without_nan(value: Any) -> Any:

@@ -16,7 +16,7 @@ from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
-    from drivetrain.report.measured import Measured
+    from drivetrain.report.measured import MeasuredPart
     from drivetrain.types import Metrics, Predictions, Sample
 
 #: The time for it: a share of that of the training, and at least some seconds.
@@ -24,7 +24,7 @@ _SHARE, _SECONDS = 0.05, 3.0
 _FIRST = 4
 
 
-def measured_validation(engine: EngineState, started: str | None) -> Measured | None:
+def measured_validation(engine: EngineState, started: str | None) -> MeasuredPart | None:
     """Measure the model on validation images, for a small share of the time that the training took.
 
     All images are looked at for an anomaly model whose threshold can be judged; of others up to 200, as far as the
@@ -40,7 +40,7 @@ def measured_validation(engine: EngineState, started: str | None) -> Measured | 
     samples = _validation_samples(engine)
     if samples is None or not len(samples):
         return None
-    from drivetrain.report.measured import Measured
+    from drivetrain.report.measured import MeasuredPart
 
     label_names = _names(engine, samples)
     used = engine.framework.used_sensitivity() if engine.task is Task.ANOMALY else None
@@ -56,7 +56,7 @@ def measured_validation(engine: EngineState, started: str | None) -> Measured | 
     examples = examples_of(
         looked_at, answers, label_names=label_names, confidence=engine.framework.default_confidence()
     )
-    return Measured(metrics, tuple(examples), said)
+    return MeasuredPart(metrics, tuple(examples), said)
 
 
 def _validation_samples(engine: EngineState) -> Dataset | Sequence[Sample] | None:

@@ -122,8 +122,12 @@ def check_answers(
         report = replace(report, details={**report.details, **({"cause": f"Probably {cause}."} if cause else {})})
     elif artifact.embedded:
         raw = partial(open_session, artifact, device=device, precision=precision, raw=True, backend="openvino")
-        foreign = compare(_answers(Predictor(artifact, raw, num_requests=1), images))
+        ask = partial(_answers, Predictor(artifact, raw, num_requests=1))
+        answers = ask(images)
+        foreign = compare(answers)
         details = {**report.details, "raw_images": foreign.to_dict()}
+        if not foreign.passed and (cause := likely_cause(artifact, images, expected, answers, ask, compare)):
+            details["cause"] = f"Probably {cause}."
         report = replace(report, passed=foreign.passed, details=details)
     return replace(report, images=tuple(names) or report.images)
 

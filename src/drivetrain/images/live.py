@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,8 @@ def source_name(source: str | Path) -> str:
     camera = _camera(source)
     if camera is not None:
         return f"camera:{camera}" if isinstance(camera, int) else camera
-    parts = urlsplit(str(source))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    scheme, host, *rest = urlsplit(str(source))
+    return urlunsplit((scheme, host.rpartition("@")[2], *rest))
 
 
 def live_frames(source: str | Path) -> Iterator[tuple[str, NDArray[np.uint8], float]]:

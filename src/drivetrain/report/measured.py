@@ -46,7 +46,7 @@ class PageExample:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredPart:
     """What a model reached on some images.
 
     Attributes:
@@ -60,7 +60,7 @@ class Measured:
     said: str = ""
 
 
-def measured_parts(found: Measured, *, tiles: bool = True) -> str:
+def measured_parts(found: MeasuredPart, *, tiles: bool = True) -> str:
     """All that was measured as HTML with headings of the third level; ``""`` for nothing."""
     metrics = found.metrics
     said = f'<p class="hint">{text(found.said)}</p>' if found.said else ""

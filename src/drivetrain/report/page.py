@@ -12,7 +12,7 @@ from drivetrain.report import run_facts
 from drivetrain.report._charts import charts_of, line_chart, measured_once
 from drivetrain.report._html import fact_list, part, section, small_picture, text, write_page
 from drivetrain.report._html import notes as notes_section
-from drivetrain.report.measured import Measured, PageExample, measured_parts, metric_tiles
+from drivetrain.report.measured import MeasuredPart, PageExample, measured_parts, metric_tiles
 from drivetrain.types import EpochRecord, Metrics
 
 _PICTURE_WIDTH = 640
@@ -26,8 +26,8 @@ def write_report(
     title: str,
     run: Mapping[str, Any],
     metrics: Metrics | None = None,
-    tests: Mapping[str, Measured] | None = None,
-    validation: Measured | None = None,
+    tests: Mapping[str, MeasuredPart] | None = None,
+    validation: MeasuredPart | None = None,
     history: Sequence[EpochRecord] = (),
     pictures: Sequence[str | Path] = (),
     notes: Sequence[str] = (),
@@ -149,7 +149,7 @@ def _training(metrics: Metrics | None, history: Sequence[EpochRecord]) -> str:
     return (f'{hint}<div class="charts">{figures}</div>' if figures else "") + run_facts.once(single)
 
 
-def _validation(validation: Measured | None) -> tuple[str, str]:
+def _validation(validation: MeasuredPart | None) -> tuple[str, str]:
     """Headline and body."""
     if validation is None:
         return "", ""

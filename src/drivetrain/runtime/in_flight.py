@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.images.sources import SourceItem, read_or_reason
-from drivetrain.runtime.postprocess.base import Outputs
+from drivetrain.runtime.postprocess.base import Decoder, Outputs
 from drivetrain.runtime.sessions import InferenceRequest, Session
+from drivetrain.types import Prediction
 
 IN_FLIGHT = 2
 """Images that a thread has in the device while it reads the next one."""
@@ -60,3 +62,12 @@ class InferenceWorker(Generic[Made]):
         outputs = request.wait()
         self._idle.append(request)
         return number, self._read(outputs, size, item)
+
+
+def decoded_answer(
+    decoder: Decoder, keep: bool, outputs: Outputs, size: tuple[int, int], item: SourceItem
+) -> Prediction:
+    """The answer about an image, with the image itself if it is kept."""
+    answer = decoder.decode(outputs, size, item.path)
+    image = item.given if keep else None
+    return replace(answer, label_names=decoder.label_names, image=image, timestamp=item.timestamp)

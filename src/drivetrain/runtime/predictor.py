@@ -22,10 +22,9 @@ from drivetrain.images.tiling import Cutter, Tiling, check_tile
 from drivetrain.images.tracks import check_track, least_score, tracked
 from drivetrain.machine.resources import core_count
 from drivetrain.runtime.artifact import Artifact
-from drivetrain.runtime.in_flight import IN_FLIGHT, InferenceWorker, OutputReader
+from drivetrain.runtime.in_flight import IN_FLIGHT, InferenceWorker, OutputReader, decoded_answer
 from drivetrain.runtime.postprocess import Decoder, make_decoder
 from drivetrain.runtime.postprocess.anomaly import AnomalyDecoder
-from drivetrain.runtime.postprocess.base import Outputs
 from drivetrain.runtime.postprocess.sensitivity import require_shiftable
 from drivetrain.runtime.prediction_stream import PredictionStream
 from drivetrain.runtime.sessions import (
@@ -261,7 +260,7 @@ class Predictor:
     def _run(
         self, items: Iterator[SourceItem], decoder: Decoder, *, strict: bool, keep: bool
     ) -> Iterator[Prediction | tuple[str, str]]:
-        return self._asked(items, self.session, partial(_decoded, decoder, keep), strict=strict)
+        return self._asked(items, self.session, partial(decoded_answer, decoder, keep), strict=strict)
 
     def _asked(
         self, items: Iterator[SourceItem], session: Session, read: OutputReader[Answer], *, strict: bool
@@ -346,10 +345,3 @@ class Predictor:
             return decoder
         changed = {**artifact.decoder_args, **changes}
         return make_decoder(artifact.decoder, changed, artifact.label_names, artifact.image_spec)
-
-
-def _decoded(decoder: Decoder, keep: bool, outputs: Outputs, size: tuple[int, int], item: SourceItem) -> Prediction:
-    """The answer about an image, with the image itself if it is kept."""
-    answer = decoder.decode(outputs, size, item.path)
-    image = item.given if keep else None
-    return replace(answer, label_names=decoder.label_names, image=image, timestamp=item.timestamp)

@@ -219,7 +219,7 @@ def test_the_numbers_of_tracked_objects_are_written_where_a_format_has_a_field(
     (document,) = (json.loads(file.read_text()) for file in (tmp_path / "coco").rglob("*.json"))
     assert [entry.get("track_id") for entry in document["annotations"]] == [7, None]
     boxes = next(ET.parse(file) for file in (tmp_path / "cvat").rglob("*.xml")).getroot().iter("box")
-    named = [{part.get("name"): part.text for part in box.iter("attribute")}.get("track_id") for box in boxes]
+    named = [{part.get("name"): part.text for part in box.iter("attribute")}.get("track") for box in boxes]
     assert named == ["7", None]
     (items_of,) = (json.loads(file.read_text())["items"] for file in (tmp_path / "datumaro").rglob("*.json"))
     found = [part["attributes"].get("track_id") for item in items_of for part in item["annotations"]]

@@ -23,6 +23,7 @@ from drivetrain.export import ExportSource, export_artifact
 from drivetrain.runtime.artifact import Artifact
 from drivetrain.runtime.postprocess import make_decoder
 from drivetrain.runtime.preprocess import preprocess
+from drivetrain.runtime.preprocess_graph import RESIZED_NAME
 from drivetrain.types import ImageSpec, Predictions, Task
 
 Answer = Callable[[Sequence[NDArray[np.uint8]]], Predictions]
@@ -154,7 +155,7 @@ def without_resize(model: ov.Model) -> ov.Model:
     steps.input().preprocess().convert_element_type(ov.Type.f32)
     steps.input().preprocess().mean([255 * value for value in SPEC.mean]).scale(scale)
     built = steps.build()
-    built.input(0).get_tensor().set_names(model.input(0).get_names())
+    built.input(0).get_tensor().set_names({*model.input(0).get_names(), RESIZED_NAME})
     built.output(0).get_tensor().set_names(model.output(0).get_names())
     return built
 

@@ -21,7 +21,7 @@ from drivetrain.report import (
 )
 from drivetrain.report._charts import bar_chart, charts_of, line_chart, measured_once
 from drivetrain.report._html import TableView, breakable
-from drivetrain.report.measured import Measured, PageExample
+from drivetrain.report.measured import MeasuredPart, PageExample
 from drivetrain.types import EpochRecord, Metrics
 
 METRICS = Metrics(
@@ -104,7 +104,7 @@ def test_the_page_is_well_formed_and_stands_alone(tmp_path):
                 "metric": "", "before": "", "after": "", "said": "", "differences": [["a", "0.2", "1"]]}  # fmt: skip
     path = write_report(
         tmp_path / "new" / "report.html", title="a <b> & 'c'", run=run, metrics=METRICS, history=HISTORY,
-        validation=Measured(METRICS, (EXAMPLE,)), pictures=[picture], notes=["n <i>"], artifacts=[artifact],
+        validation=MeasuredPart(METRICS, (EXAMPLE,)), pictures=[picture], notes=["n <i>"], artifacts=[artifact],
         commands=[("Test it", "drivetrain test --model 'a b'")],
     )  # fmt: skip
     text, root = _parsed(path)
@@ -134,15 +134,18 @@ def test_tests_stand_before_the_training_each_with_all_that_it_measured(tmp_path
     tables = {"thresholds": thresholds, "threshold_advice": "Take 0.62.", "about_upstream": "It cuts scores off.",
               "score_histogram": {"normal": [3, 0], "anomalous": [0, 1]}}  # fmt: skip
     found = Metrics({"image_auroc": 0.9, "upstream/image_AUROC": 0.8}, tables=tables, count=4)
-    tests = {"Test <1> on 4 images": Measured(found), "Test 2 on 8 images": Measured(METRICS, (EXAMPLE,))}
+    tests = {"Test <1> on 4 images": MeasuredPart(found), "Test 2 on 8 images": MeasuredPart(METRICS, (EXAMPLE,))}
     text, root = _parsed(
         write_report(tmp_path / "report.html", title="t", run={}, metrics=METRICS, history=HISTORY, tests=tests)
     )
     assert _headings(root) == ["Result", *tests, "Training"]
     first = _section(root, "Test <1> on 4 images")
     assert _headings(first, "h3") == ["Recall against false alarms", "Scores"]
-    assert _rows(first)[1] == ["in use", "0.5", "100.0% (0 missed)", "25.0% (1)", "–"]  # noqa: RUF001
-    assert _rows(first)[2][1] == "out of 0..1"
+    rows = _rows(first)
+    at = next(place for place, row in enumerate(rows) if row and row[0] == "in use")
+    assert ["image_AUROC", "0.8000"] in rows[:at], "the framework's own numbers are beside ours"
+    assert rows[at] == ["in use", "0.5", "100.0% (0 missed)", "25.0% (1)", "–"]  # noqa: RUF001
+    assert rows[at + 1][1] == "out of 0..1"
     assert [title.text for title in first.iter("title")] == [
         "normal, score 0 to 0.5: 3", "anomalous, score 0.5 to 1: 1"
     ]  # fmt: skip
@@ -222,7 +225,7 @@ def test_curves_of_precision_show_the_mean_the_best_and_the_worst_of_many_classe
     curves = {f"c{n}": [1.0, n / 10] for n in range(10)}
     tables = {"precision_recall": {"recall": [0.0, 0.5], "by_class": curves}}
     page = write_report(
-        tmp_path / "r.html", title="t", run={}, validation=Measured(Metrics({}, tables=tables, count=1))
+        tmp_path / "r.html", title="t", run={}, validation=MeasuredPart(Metrics({}, tables=tables, count=1))
     )
     _, root = _parsed(page)
     assert _headings(root) == ["On 1 validation image"]
@@ -259,7 +262,7 @@ def test_many_classes_become_a_list_of_confusions(tmp_path):
     metrics = Metrics(
         {"accuracy": 0.9}, tables={"confusion_matrix": matrix.tolist(), "label_names": [f"c{n}" for n in range(60)]}
     )
-    _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}, validation=Measured(metrics)))
+    _, root = _parsed(write_report(tmp_path / "r.html", title="t", run={}, validation=MeasuredPart(metrics)))
     assert _rows(root) == [["truth", "answer", "count", "of the class"], ["c3", "c7", "2", "28.6%"]]
 
 

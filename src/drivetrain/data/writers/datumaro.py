@@ -20,6 +20,8 @@ SCORE = "score"
 """The attribute with the score of a predicted object or label."""
 TRACK = "track_id"
 """The attribute with the number of an object that is followed over a video."""
+TRACK_IN_CVAT = "track"
+"""The same in CVAT, whose writer keeps the other name for its own interpolated tracks."""
 
 
 def write_voc(data: Dataset, folder: Path, images: ImagePlacer) -> None:
@@ -54,7 +56,8 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
     kind = dm.AnnotationType
     categories: dict[Any, Any] = {kind.label: dm.LabelCategories.from_iterable(data.label_names)}
     scores, tracks = (None, None) if boxes_only else (data.scores, data.track_ids)
-    for attribute, known in ((SCORE, scores), (TRACK, tracks)):
+    track = TRACK_IN_CVAT if name == "cvat" else TRACK
+    for attribute, known in ((SCORE, scores), (track, tracks)):
         if known is not None:
             categories[kind.label].attributes.add(attribute)
     if data.keypoint_names and not boxes_only:
@@ -65,9 +68,9 @@ def _export(data: Dataset, folder: Path, images: ImagePlacer, name: str, *, boxe
     for row, sample in enumerate(data):
         media = dm.Image.from_file(path=images.name(row), size=sample.size)  # relative: its future location
         given = scores[row] if scores else None
-        annotations = _annotations(
-            dm, sample, given, tracks[row] if tracks else None, boxes_only=boxes_only, oriented=oriented
-        )
+        numbers = (tracks[row] or []) if tracks else []
+        followed = [{track: number} if number >= 0 else {} for number in numbers]
+        annotations = _annotations(dm, sample, given, followed, boxes_only=boxes_only, oriented=oriented)
         items.append(dm.DatasetItem(images.stems[row], subset=sample.subset, media=media, annotations=annotations))
     logger = logging.getLogger("datumaro")
     level = logger.level
@@ -82,7 +85,7 @@ def _annotations(
     dm: Any,
     sample: Sample,
     scores: list[float] | None,
-    tracks: list[int] | None,
+    followed: list[dict[str, int]],
     *,
     boxes_only: bool,
     oriented: bool,
@@ -99,8 +102,8 @@ def _annotations(
             shared["attributes"]["is_crowd"] = True
         if scores is not None:
             shared["attributes"][SCORE] = scores[index]
-        if tracks is not None and tracks[index] >= 0:
-            shared["attributes"][TRACK] = tracks[index]
+        if followed:
+            shared["attributes"] |= followed[index]
         parts = [] if boxes_only else _outlines(dm, sample, index, shared, oriented=oriented)
         if not parts:
             parts = [dm.Bbox(x1, y1, x2 - x1, y2 - y1, **shared)]
