@@ -70,7 +70,9 @@ def test_what_was_trained_here_goes_on_with_the_yolo_command(trained: Any, shape
     images = shapes.parent / "images" / "test"
     said = _yolo(tmp_path, "detect", "val", f"model={best}", f"data={shapes}", "name=val")
     assert "circle" in said
-    _yolo(tmp_path, "detect", "predict", f"model={best}", f"source={images}", "name=predict", "save_txt=True")
+    _yolo(
+        tmp_path, "detect", "predict", f"model={best}", f"source={images}", "name=predict", "save_txt=True", "conf=0.01"
+    )
     assert len(list((tmp_path / "predict" / "labels").iterdir())) == COUNTS["test"]
     _yolo(tmp_path, "detect", "train", f"model={last}", f"data={shapes}", "epochs=1", "name=on")
     assert (tmp_path / "on" / "weights" / "last.pt").is_file()
