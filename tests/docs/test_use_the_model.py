@@ -67,8 +67,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def __init__(self, number: int) -> None:
             assert number == 0
 
+        def isOpened(self) -> bool:  # noqa: N802 - the name in OpenCV
+            return True
+
+        def get(self, what: int) -> float:
+            return 2.0  # frames in all
+
         def read(self) -> tuple[bool, Any]:
             return (True, frames.pop(0)) if frames else (False, None)
+
+        def release(self) -> None:
+            frames.clear()
 
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
     monkeypatch.setattr(cv2, "imshow", lambda title, picture: None)
@@ -109,7 +118,7 @@ def test_the_fields_of_the_page_are_those_of_a_prediction() -> None:
         for row in re.findall(r"^\|[^|]*\|([^|]*)\|", table, flags=re.MULTILINE)
         for name in re.findall(r"`(\w+)`", row)
     }
-    others = {"path", "size", "label_names", "image"}
+    others = {"path", "size", "label_names", "image", "timestamp"}
     assert named == {field.name for field in fields(Prediction)} - others
     for name in re.findall(r"answers?(?:\[0\])?\.(\w+)", PAGE):
         assert hasattr(Prediction, name) or name in ("csv", "json", "jpg", "skipped", "truth"), name

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from drivetrain.errors import ImageError, UnsupportedError
+from drivetrain.errors import ImageError, UnsupportedError, either
 
 _CAMERA = re.compile(r"camera:(\d+)")
 _SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
@@ -35,7 +35,8 @@ def require_end(source: Any) -> None:
     if is_live(source):
         raise UnsupportedError(
             f"source={source_name(source)!r} is a camera or a stream, which has no end, so its answers cannot be "
-            "returned all at once. Take them one by one: load(artefact).predict(source, stream=True)."
+            "returned all at once. Take them one by one, or give a recorded video: "
+            f"{either('load(artefact).predict(source, stream=True)', 'drivetrain predict --source VIDEO')}."
         )
 
 
