@@ -177,11 +177,8 @@ def _chain(first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem
 
 
 def _expand(source: Any) -> Iterator[SourceItem]:
-    if is_live(source):
-        for name, pixels, at in live_frames(source):
-            yield SourceItem(name, partial(np.asarray, pixels), pixels, at)
-    elif isinstance(source, (str, Path)):
-        yield from _expand_path(source)
+    if isinstance(source, (str, Path)):
+        yield from _from_live(source) if is_live(source) else _expand_path(source)
     elif isinstance(source, np.ndarray) or _is_tensor(source):
         pixels = source if isinstance(source, np.ndarray) else _pixels_of(source)
         yield from map(_in_memory, pixels if pixels.ndim == 4 else [pixels])
@@ -198,6 +195,11 @@ def _expand(source: Any) -> Iterator[SourceItem]:
             yield from _expand_item(item)
     else:
         raise DataError(f"source={_describe(source)} holds no images that could be read. Allowed: {_ALLOWED}.")
+
+
+def _from_live(source: str | Path) -> Iterator[SourceItem]:
+    for name, pixels, at in live_frames(source):
+        yield SourceItem(name, partial(np.asarray, pixels), pixels, at)
 
 
 def _expand_item(item: Any) -> Iterator[SourceItem]:
