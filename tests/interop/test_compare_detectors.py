@@ -24,7 +24,15 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     root = tmp_path_factory.mktemp("detectors")
     folder = data.coco(root / "shapes", subsets=SUBSETS)
     return compare(
-        MODELS, folder, max_epochs=2, image_size=64, seed=0, optimize=True, work_dir=root / "all", timing_seconds=0.3
+        MODELS,
+        folder,
+        task="detection",
+        max_epochs=2,
+        image_size=64,
+        seed=0,
+        optimize=True,
+        work_dir=root / "all",
+        timing_seconds=0.3,
     )
 
 

@@ -82,7 +82,8 @@ def page(tmp_path: Path) -> Path:
 
 def numbers(cells: list[str]) -> list[float]:
     """What the cells are sorted by."""
-    return [float(re.match(r"[\d.]+", cell)[0]) for cell in cells if re.match(r"[\d.]+", cell)]  # type: ignore[index]
+    found = [re.match(r"\d+(\.\d+)?(?![\w-]|\.\d)", cell) for cell in cells]
+    return [float(number[0]) for number in found if number is not None]
 
 
 def assert_whole(page: Path, pictures: int, tables: int) -> None:

@@ -1,6 +1,6 @@
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.querySelectorAll("thead th")], body = table.querySelector("tbody");
-  const number = /^[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?(?![\w-])/i;
+  const number = /^[-+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?(?![\w-]|\.\d)/i;
   const value = (row, column) => {
     const cell = row.cells[column].textContent.trim(), found = cell.match(number);
     return found ? parseFloat(found[0].replaceAll(",", "")) : cell;
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const a = value(one, column), b = value(two, column);
         if (isEmpty(a) || isEmpty(b)) return isEmpty(a) - isEmpty(b);
         if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-        const order = typeof a === "number" ? a - b : a.localeCompare(b);
+        const order = typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true });
         return up ? order : -order;
       }).forEach(row => body.append(row));
     };
