@@ -107,7 +107,7 @@ def test_the_base_alone_runs_an_artefact(wheel: Path, tmp_path: Path) -> None:
     artifact, pictures = engine.export("openvino").path, tmp_path / "digits" / "test" / "7"
     installed = install(wheel, "", tmp_path / "environment")
     answers = run(installed / "python", "-c", PREDICT, artifact, pictures, folder=tmp_path)
-    assert answers == "Predictions(4 images, task='classification', labels=2)\n"
+    assert answers.startswith("Predictions(4 images, classification: ")
     command = (installed / "drivetrain", "predict", "--model", artifact, "--source", pictures, "--json")
     assert '"7"' in run(*command, folder=tmp_path)
     container = drivetrain.deploy(artifact, tmp_path / "container", wheel=wheel)
@@ -122,4 +122,4 @@ def test_the_extra_lightning_runs_the_example_of_the_readme(wheel: Path, tmp_pat
     example = blocks("python")[0]  # the second trains models of other frameworks
     printed = run(installed / "python", "-c", example, folder=tmp_path)
     assert "accuracy=" in printed
-    assert "Predictions(4 images, task='classification', labels=2)" in printed
+    assert "Predictions(4 images, classification: " in printed
