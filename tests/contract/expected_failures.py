@@ -35,10 +35,6 @@ EXPECTED: dict[tuple[str, str], Expectation] = {
         "The comparison within the export pairs boxes by their overlap, and passes.",
         raises=AssertionError,
     ),
-    ("transformers-segment", "embeddings"): NotYet(
-        "SegFormer has neither a part named backbone nor one linear layer at its end, which `embed` looks for.",
-        raises=UnsupportedError,
-    ),
     ("toy", "export[onnx-fp32]"): Never("An example builds one graph; OpenVINO's.", raises=UnsupportedError),
 }
 

@@ -264,3 +264,11 @@ def test_a_frozen_backbone_has_no_learning_rate(tmp_path: Path) -> None:
     engine = Engine("timm:mobilenetv3_small_050", class_folders(tmp_path / "data"), work_dir=tmp_path / "run")
     with pytest.raises(OptionError, match="freeze_backbone=True and backbone_learning_rate contradict each other"):
         engine.train(max_epochs=1, freeze_backbone=True, backbone_learning_rate=0.1)
+
+
+def test_a_search_starts_from_rates_for_detectors(scenes: Path, tmp_path: Path) -> None:
+    space = Engine(SSD, scenes, work_dir=tmp_path).framework.search_space()
+    assert (space["learning_rate"]["low"], space["learning_rate"]["high"]) == (5e-5, 5e-3)
+    assert space["batch_size"] == [4, 8, 16]
+    classes = class_folders(tmp_path / "classes")
+    assert Engine("timm:resnet10t", classes, work_dir=tmp_path).framework.search_space()["batch_size"] == [8, 16, 32]

@@ -242,7 +242,7 @@ class LightningFramework(Framework):
         return value if isinstance(value, bool | int | float | str) else network.args[name]
 
     def search_space(self) -> Mapping[str, Any]:
-        return {} if self._is_own_module else self.default_space
+        return {} if self._is_own_module else special.search_space(self.default_space, scenes=is_vision(self._origin))
 
     # --- steps ---------------------------------------------------------------------------------------------------
 

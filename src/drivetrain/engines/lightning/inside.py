@@ -96,13 +96,19 @@ def features(
         yield from read_features(ask, images, spec=spec, place=place, batch_size=batch_size)
 
 
+def _own_name_of_features(net: Any) -> tuple[str, ...]:
+    """The name of the part without the head, which models of transformers state."""
+    name = getattr(net, "base_model_prefix", "")
+    return (name,) if name else ()
+
+
 def _features(module: Any, inputs: torch.Tensor) -> torch.Tensor | None:
     """``(B, D)``, by the first way that there is: the module's own, the input of its last layer, its backbone."""
     if inspect.ismethod(getattr(module, "embed", None)):
         own: torch.Tensor = module.embed(inputs)
         return own
     if isinstance(module, VisionModule):
-        backbone = part_named(module.net, _BACKBONES)
+        backbone = part_named(module.net, (*_BACKBONES, *_own_name_of_features(module.net)))
         return None if backbone is None else pooled_output(module, backbone, inputs)
     found = before_the_head(module, inputs)
     net: Any = getattr(module, "net", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,18 @@ from drivetrain.types import Task
 from drivetrain.types.options import TrainOptions
 
 _OF_SCENES = ("mosaic", "scale_jitter", "tile")
+#: Around the rates that these models start from: 1e-3 of SSD to 2e-4 of transformers.
+_SPACE_OF_SCENES = {"learning_rate": {"low": 5e-5, "high": 5e-3, "log": True}, "batch_size": [4, 8, 16]}
+
+
+def search_space(usual: Mapping[str, Any], *, scenes: bool) -> Mapping[str, Any]:
+    """What a search varies if nothing else is asked for.
+
+    Args:
+        usual: for classifiers.
+        scenes: whether the model finds objects or classifies pixels.
+    """
+    return _SPACE_OF_SCENES if scenes else usual
 
 
 def check_task(options: TrainOptions, find_task: Callable[[], Task]) -> None:
