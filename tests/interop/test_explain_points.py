@@ -121,7 +121,7 @@ def assert_alike(own: Any, other: Any) -> None:
 @pytest.mark.slow
 def test_a_detector_and_its_artefact_point_at_the_object(tmp_path: Path) -> None:
     boxes = coco(tmp_path / "shapes")
-    engine, predictor = trained("yolo11n", tmp_path / "shapes", tmp_path / "work", max_epochs=25)
+    engine, predictor = trained("yolo11n", tmp_path / "shapes", tmp_path / "work", max_epochs=40)
     assert engine.test()["map_50"] > 0.5
     exported = Engine(predictor, str(tmp_path / "shapes"))
     for each in (engine, exported):
