@@ -74,6 +74,10 @@ class QuantizableNetwork(ABC):
     def around(self) -> list[str]:
         """Nodes before and after the quantised layers: normalisation, and the decoding of answers."""
 
+    def fed_by_splits(self) -> list[str]:
+        """Layers that the runtime cannot load with compressed weights, because of what they take their input from."""
+        return []
+
     @abstractmethod
     def is_transformer(self) -> bool:
         """Whether it has attention and layer normalisation."""
@@ -131,6 +135,14 @@ class OpenVinoNetwork(QuantizableNetwork):
             for node in nodes
             if node.get_type_name() not in ("Constant", "Parameter", "Result")
             and node.get_friendly_name() not in layers | inside
+        ]
+
+    def fed_by_splits(self) -> list[str]:
+        # OpenVINO turns a 1x1 convolution with compressed weights into a product, and fails on an input of many outputs
+        return [
+            node.get_friendly_name()
+            for node in self.graph.get_ops()
+            if node.get_type_name() == "Convolution" and node.input_value(0).get_node().get_output_size() > 1
         ]
 
     def is_transformer(self) -> bool:

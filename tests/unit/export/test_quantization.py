@@ -42,6 +42,19 @@ class Net(nn.Module):
         return self.head(self.features(x).flatten(1)) * 2 + 1
 
 
+class Parts(nn.Module):
+    """A convolution of half the channels of another one, as in the attention of YOLO11."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.head = nn.Conv2d(3, 32, 3), nn.Conv2d(16, 16, 1, bias=False), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept, changed = self.first(x).split((16, 16), dim=1)
+        return self.head((kept + self.second(changed)).mean((2, 3)))
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from PIL import Image
@@ -55,8 +68,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module", params=["openvino", "onnx"])
 def artifact(request: pytest.FixtureRequest, images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    return exported(Net(), request.param, images, tmp_path_factory.mktemp("artifacts") / request.param)
+
+
+def exported(net: nn.Module, form: str, images: list[Path], folder: Path) -> Artifact:
     source = ExportSource(
-        module=Net().eval(),
+        module=net.eval(),
         image_spec=SPEC,
         task=Task.CLASSIFICATION,
         label_names=("a", "b", "c"),
@@ -64,9 +81,8 @@ def artifact(request: pytest.FixtureRequest, images: list[Path], tmp_path_factor
         output_names=("logits",),
         dynamic_batch=True,
     )
-    folder = tmp_path_factory.mktemp("artifacts") / request.param
     asked: dict[str, Any] = {"reference": None, "images": images, "engine": "", "model_name": "net"}
-    return export_artifact(source, folder, format=request.param, **asked)
+    return export_artifact(source, folder, format=form, **asked)
 
 
 def answers(artifact: Artifact, images: Sequence[Path]) -> NDArray[np.float32]:
@@ -146,6 +162,17 @@ def test_weights_alone(artifact: Artifact, images: list[Path], tmp_path: Path) -
     assert network.count(graph)[1] > 0
     network.write(graph)
     assert np.abs(answers(artifact, images) - answers(light.write_manifest(), images)).max() < 0.05
+
+
+def test_a_convolution_of_a_part_of_the_channels_keeps_its_weights(images: list[Path], tmp_path: Path) -> None:
+    """OpenVINO cannot load it with light ones."""
+    light = exported(Parts(), "openvino", images, tmp_path / "parts")
+    before = answers(light, images)
+    network = quantization.open_network(light)
+    graph = quantization.weights_only(network)
+    assert network.count(graph) == (3, 2)
+    network.write(graph)
+    assert np.abs(before - answers(light.write_manifest(), images)).max() < 0.05
 
 
 def test_anomaly_models_in_onnx_are_refused_with_what_to_do(artifact: Artifact) -> None:
