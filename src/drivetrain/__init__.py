@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # "X as X": public for type checkers, which cannot follow the
     from drivetrain.engine.check_dataset import check_dataset as check_dataset
     from drivetrain.engine.compare_models import compare as compare
     from drivetrain.engines.anomalib.engine import AnomalibEngine as AnomalibEngine
+    from drivetrain.engines.getitune.engine import GetituneEngine as GetituneEngine
     from drivetrain.engines.lightning.engine import LightningEngine as LightningEngine
     from drivetrain.engines.openvino.engine import OpenVINOEngine as OpenVINOEngine
     from drivetrain.engines.ultralytics.engine import UltralyticsEngine as UltralyticsEngine
@@ -47,6 +48,7 @@ _PUBLIC = {
     "Dataset": "drivetrain.data:Dataset",
     "Engine": "drivetrain.engine:Engine",
     "EngineSpec": "drivetrain.models.spec:EngineSpec",
+    "GetituneEngine": "drivetrain.engines.getitune.engine:GetituneEngine",
     "LightningEngine": "drivetrain.engines.lightning.engine:LightningEngine",
     "Metrics": "drivetrain.types:Metrics",
     "OpenVINOEngine": "drivetrain.engines.openvino.engine:OpenVINOEngine",

@@ -15,7 +15,7 @@ from drivetrain.cli.signature import verbs
 
 HEAVY = {
     *("torch", "torchvision", "lightning", "pytorch_lightning", "timm", "anomalib", "ultralytics", "rfdetr"),
-    *("transformers", "openvino", "onnx", "onnxruntime", "nncf", "cv2", "datumaro"),
+    *("getitune", "transformers", "openvino", "onnx", "onnxruntime", "nncf", "cv2", "datumaro"),
 }
 
 REPORT = f"""

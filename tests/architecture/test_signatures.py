@@ -12,7 +12,7 @@ from drivetrain.models.registry import load_engine
 from drivetrain.types.options import TrainOptions
 
 VERBS = ("__init__", *verbs_of(Engine))
-OWN = ("anomalib", "lightning", "openvino", "rfdetr", "ultralytics")
+OWN = ("anomalib", "getitune", "lightning", "openvino", "rfdetr", "ultralytics")
 
 
 def parameters(function: object) -> list[tuple[str, object, object, object]]:

@@ -34,6 +34,8 @@ class ModelSource:
             [...]}}``: dicts with the fields of :class:`ModelEntry` (``source`` is filled in) and of :class:`Argument`.
             It runs in a child process and may import the package.
         install: the command to show if the package is missing; empty for the engine's own.
+        elsewhere: ``"module:function"`` that takes a name which the listing lacks and returns what to use instead, or
+            ``""``. It runs in this process, so it must not import the package.
     """
 
     prefix: str
@@ -41,6 +43,7 @@ class ModelSource:
     distribution: str
     listing: str
     install: str = ""
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,12 @@ def cached_listing(source: ModelSource) -> Listing | None:
     """The cached listing of the source, if there is one; never queries the package."""
     version = installed_version(source)
     return None if version is None else _read(_cache_path(source, version), source, version)
+
+
+def served_elsewhere(name: str, sources: Sequence[ModelSource]) -> str:
+    """What to use instead of a name that one of the sources knows but does not list; ``""`` if none knows it."""
+    asked = (source for source in sources if source.elsewhere and installed_version(source) is not None)
+    return next(filter(None, (str(import_object(source.elsewhere)(name)) for source in asked)), "")
 
 
 def argument_names(model: Any, sources: Sequence[ModelSource]) -> tuple[str, ...] | None:

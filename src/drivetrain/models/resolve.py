@@ -22,9 +22,9 @@ from drivetrain.errors import (
 )
 from drivetrain.machine.packages import import_class
 from drivetrain.models import checkpoint as checkpoints
-from drivetrain.models.catalog import ModelEntry, installed_version
+from drivetrain.models.catalog import ModelEntry, installed_version, served_elsewhere
 from drivetrain.models.registry import engine_specs, listings, spec_by_name
-from drivetrain.models.spec import EngineSpec, Resolution, claimed_by
+from drivetrain.models.spec import EngineSpec, Resolution, claimed_by, unwrap
 from drivetrain.recipes import list_recipes
 
 
@@ -81,23 +81,6 @@ def _why_not(spec: EngineSpec) -> str:
 # --- objects ---------------------------------------------------------------------------------------------------------
 
 
-def unwrap(model: Any) -> Any:
-    """Remove the wrappers that torch.compile, DataParallel, DDP or PEFT put around a model."""
-    wrappers = {
-        "torch:OptimizedModule": "_orig_mod",
-        "torch:DistributedDataParallel": "module",
-        "torch:DataParallel": "module",
-        "peft:PeftModel": "base_model",
-        "peft:BaseTuner": "model",
-    }
-    for _ in range(8):
-        wrapper = claimed_by(type(model), tuple(wrappers))
-        if wrapper is None:
-            return model
-        model = getattr(model, wrappers[wrapper])
-    return model
-
-
 def _resolve_object(model: Any, forced: EngineSpec | None) -> Resolution:
     inner = model if isinstance(model, type) else unwrap(model)
     cls = inner if isinstance(inner, type) else type(inner)
@@ -152,7 +135,9 @@ def _resolve_text(text: str, forced: EngineSpec | None) -> Resolution:
         specs = [spec for spec in specs if spec.name == prefix or any(s.prefix == prefix for s in spec.sources)]
         return _resolve_name(name, specs, prefix=prefix)
     if path.suffix in {*checkpoints.SUFFIXES, *_file_suffixes(specs)} and _is_file_name(text, specs):
-        raise CheckpointNotFoundError(_absent(path, [*_beside(path), *_names(specs)]) + " Nothing was downloaded.")
+        raise CheckpointNotFoundError(
+            _absent(path, [*_beside(path), *(entry.name for entry in _entries(specs))]) + " Nothing was downloaded."
+        )
     return _resolve_name(text, specs)
 
 
@@ -186,10 +171,6 @@ def _is_path(text: str) -> bool:
 
 def _entries(specs: Iterable[EngineSpec]) -> list[ModelEntry]:
     return [entry for spec in specs for source in listings(spec) for entry in source.models]
-
-
-def _names(specs: Iterable[EngineSpec]) -> list[str]:
-    return [entry.name for entry in _entries(specs)]
 
 
 def _resolve_path(path: Path, forced: EngineSpec | None) -> Resolution:
@@ -313,6 +294,9 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
                     f"model={prefix + ':' + name!r} needs the package {source.package!r}, which is not installed. "
                     f"Install it with: {source.install or spec.install}"
                 )
+    hint = served_elsewhere(name, [s for spec in specs for s in spec.sources if prefix in ("", s.prefix)])
+    if hint:
+        return UnknownModelError(hint)
     recipes = list_recipes()
     if _is_path(name) and not prefix and not near(name, recipes):
         path = Path(name)
@@ -320,7 +304,8 @@ def _unknown(name: str, specs: list[EngineSpec], prefix: str) -> Exception:
             f"{_absent(path, _beside(path))} Give the work dir of a run, a checkpoint, an artefact, or the name of a "
             "model (drivetrain find lists them)."
         )
-    names = [entry.full_name for entry in _entries(specs)] if prefix else [*_names(specs), *recipes]
+    known = _entries(specs)
+    names = [entry.full_name for entry in known] if prefix else [*(entry.name for entry in known), *recipes]
     written = f"{prefix}:{name}" if prefix else name
     return UnknownModelError(
         f"model={written!r} is not known.{near(written, names)} "

@@ -121,3 +121,20 @@ def class_keys(cls: type) -> tuple[str, ...]:
 def claimed_by(cls: type, claims: tuple[str, ...]) -> str | None:
     """The nearest class in the MRO that is among the claims."""
     return next((key for key in class_keys(cls) if key in claims), None)
+
+
+def unwrap(model: Any) -> Any:
+    """Remove the wrappers that torch.compile, DataParallel, DDP or PEFT put around a model."""
+    wrappers = {
+        "torch:OptimizedModule": "_orig_mod",
+        "torch:DistributedDataParallel": "module",
+        "torch:DataParallel": "module",
+        "peft:PeftModel": "base_model",
+        "peft:BaseTuner": "model",
+    }
+    for _ in range(8):
+        wrapper = claimed_by(type(model), tuple(wrappers))
+        if wrapper is None:
+            return model
+        model = getattr(model, wrappers[wrapper])
+    return model
