@@ -49,9 +49,12 @@ def write_onnx(source: ExportSource, folder: Path) -> tuple[str, tuple[str, ...]
         raise ExportError(f"the graph has the outputs {names}, and output_names={source.output_names}.")
     if source.embed:
         _embed(model, source)
-    for key, value in model_info(source).items():
+    known = {entry.key: entry.value for entry in model.metadata_props}  # of the upstream's own exporter
+    known |= {f"model_info {key}": value for key, value in model_info(source).items()}
+    del model.metadata_props[:]
+    for key, value in known.items():
         entry = model.metadata_props.add()
-        entry.key, entry.value = f"model_info {key}", value
+        entry.key, entry.value = key, value
     _save(model, folder / file)
     return file, names
 

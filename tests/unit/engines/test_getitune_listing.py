@@ -136,7 +136,9 @@ def test_recipes_that_others_serve_are_refused_with_what_to_use(
     with pytest.raises(ModelError, match=said):
         recipes.find_recipe(name, None)
     only_engines(SPEC)
-    monkeypatch.setattr(catalog, "installed_version", lambda source: "0.4.0")
+    monkeypatch.setattr(type(SPEC), "missing", property(lambda self: ()))
+    for module in ("catalog", "resolve"):
+        monkeypatch.setattr(f"drivetrain.models.{module}.installed_version", lambda source: "0.4.0")
     monkeypatch.setattr("drivetrain.models.resolve.listings", lambda spec: [])
     with pytest.raises(UnknownModelError, match=said):
         resolve(f"getitune:{name}")

@@ -147,5 +147,10 @@ def image_spec(module: Any) -> ImageSpec:
     """How an image becomes the input of a model."""
     params = module.data_input_params
     height, width = params.input_size
-    mean, std = (tuple(float(value) for value in values) for values in (params.mean, params.std))
+    mean, std = _three(params.mean), _three(params.std)
     return ImageSpec(int(height), int(width), resize="stretch", antialias=True, mean=mean, std=std)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)

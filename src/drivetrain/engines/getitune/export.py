@@ -15,8 +15,10 @@ from drivetrain.types.options import ExportFormat
 
 _NAME = "model"
 #: What the exporter of ours writes itself, as the preprocessing becomes part of the graph.
-_OURS = ("labels", "label_ids", "mean_values", "scale_values", "resize_type", "orig_height", "orig_width")
-_OURS += ("reverse_input_channels", "pad_value", "interpolation_type", "embedded_processing", "tile_config")
+_OURS = {
+    *("labels", "label_ids", "mean_values", "scale_values", "resize_type", "orig_height", "orig_width"),
+    *("reverse_input_channels", "pad_value", "interpolation_type", "embedded_processing", "tile_config"),
+}
 
 
 def export_source(module: Any, deployed: DeployedNetwork, format: ExportFormat, folder: Path) -> ExportSource:  # noqa: A002

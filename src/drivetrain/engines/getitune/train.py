@@ -60,11 +60,22 @@ def recipe_callbacks(recipe: Recipe | None, options: TrainOptions, data: Any) ->
     """
     with contained():
         made = [
-            instantiate(node) for node in (recipe.callbacks if recipe is not None else ()) if _is_kept(node, options)
+            instantiate(_with_monitor(node, recipe.monitor))
+            for node in (recipe.callbacks if recipe is not None else ())
+            if recipe is not None and _is_kept(node, options)
         ]
         augment = augmentation(data)
     _share_epoch(made, data)
     return [*([augment] if augment is not None else []), *made]
+
+
+def _with_monitor(node: Mapping[str, Any], monitor: str | None) -> Mapping[str, Any]:
+    """Early stopping by the recipe's metric, which getitune's command line fills in; more of a score is better."""
+    arguments = dict(node.get("init_args") or {})
+    if not str(node["class_path"]).rpartition(".")[2].startswith("EarlyStopping") or monitor is None:
+        return node
+    best = "min" if "loss" in monitor else "max"
+    return {**node, "init_args": {"monitor": monitor, "mode": best, **arguments}}
 
 
 def _is_kept(node: Mapping[str, Any], options: TrainOptions) -> bool:
