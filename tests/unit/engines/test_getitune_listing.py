@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch  # noqa: TID253 - a checkpoint is written
 
-from drivetrain.engines.getitune import SPEC, checkpoint, listing, quiet, recipes
+from drivetrain.engines.getitune import SPEC, checkpoint, listing, recipes, side_effects
+from drivetrain.engines.lightning import SPEC as LIGHTNING
 from drivetrain.errors import (
     MissingDependencyError,
     ModelError,
@@ -144,7 +145,10 @@ def test_recipes_that_others_serve_are_refused_with_what_to_use(
         resolve(f"getitune:{name}")
 
 
-def test_a_model_of_getitune_is_taken_before_lightning_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_getitune_is_taken_before_lightning_modules(
+    only_engines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_engines(LIGHTNING, SPEC)
     module = type("LightningModule", (), {"__module__": "lightning.pytorch.core.module"})
     base = type("LightningModel", (module,), {"__module__": "getitune.backend.lightning.models.base"})
     net = type("MobileNetV3", (base,), {"__module__": "getitune.backend.lightning.models.classification"})
@@ -152,7 +156,8 @@ def test_a_model_of_getitune_is_taken_before_lightning_modules(monkeypatch: pyte
     assert resolve(net()).spec.name == "getitune"
 
 
-def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_extra_is_named(only_engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    only_engines(SPEC)
     monkeypatch.setattr("drivetrain.models.spec.is_installed", lambda name: name != "getitune")
     monkeypatch.setattr("drivetrain.models.catalog.is_installed", lambda name: name != "getitune")
     with pytest.raises(MissingDependencyError, match=r'pip install "drivetrain\[getitune\]"'):
@@ -170,9 +175,9 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_other_releases_and_otx_beside_it_are_refused(
     versions: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quiet, "version_of", versions.get)
+    monkeypatch.setattr(side_effects, "version_of", versions.get)
     with pytest.raises(MissingDependencyError, match=said):
-        quiet.require_release()
+        side_effects.require_release()
 
 
 def test_a_checkpoint_of_otx_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +204,7 @@ def test_rows_of_a_head_follow_the_names_of_the_labels() -> None:
 
     old, new = Head(2, 10.0), Head(3, 100.0)
     tensors = dict(old.state_dict())
-    saved = checkpoint.Saved(Path("old.ckpt"), None, None, None, ("cat", "dog"), None, {}, tensors)
+    saved = checkpoint.SavedGetitune(Path("old.ckpt"), None, None, None, ("cat", "dog"), None, {}, tensors)
     notes = checkpoint.fit_weights(new, saved, ("dog", "eel", "cat"), ["cls.weight", "cls.bias"])
     assert new.cls.bias.tolist() == [11.0, 101.0, 10.0, 13.0, 104.0, 12.0]
     assert torch.equal(new.body.weight, old.body.weight)

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from drivetrain.engines.getitune.quiet import contained, imported
-from drivetrain.engines.getitune.recipes import SUBSETS, TASKS, Recipe
+from drivetrain.engines.getitune.recipes import SUBSETS, TASKS, GetituneRecipe
+from drivetrain.engines.getitune.side_effects import contained, imported
 from drivetrain.errors import DataError, OptionError, UnsupportedOptionError, near
 from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.torch_training.process import own_randomness
@@ -22,7 +22,7 @@ _WEIGHTS = "pretrained_weights"
 
 
 def build(
-    recipe: Recipe,
+    recipe: GetituneRecipe,
     arguments: Mapping[str, Any],
     *,
     labels: Sequence[str],
@@ -110,7 +110,7 @@ def _made_later() -> tuple[type, ...]:
     return optim.Optimizer, optim.lr_scheduler.LRScheduler
 
 
-def normalisation(recipe: Recipe) -> dict[str, tuple[float, ...]]:
+def normalisation(recipe: GetituneRecipe) -> dict[str, tuple[float, ...]]:
     """The mean and the deviation by which the recipe normalises test images; empty for the model's own."""
     subset = recipe.subset(SUBSETS[-1])
     for node in [*(subset.get("augmentations_cpu") or []), *(subset.get("augmentations_gpu") or [])]:

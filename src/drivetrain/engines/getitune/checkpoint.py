@@ -17,7 +17,7 @@ OUR_KEY = "drivetrain_getitune"
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedGetitune:
     """A model in a file.
 
     Attributes:
@@ -41,7 +41,7 @@ class Saved:
     tensors: Mapping[str, Tensor]
 
 
-def read(path: Path) -> Saved:
+def read(path: Path) -> SavedGetitune:
     """The model in a checkpoint.
 
     Raises:
@@ -67,7 +67,7 @@ def read(path: Path) -> Saved:
         )
     ours = content.get(OUR_KEY) or {}
     size = (hyper.get("data_input_params") or {}).get("input_size")
-    return Saved(
+    return SavedGetitune(
         path,
         ours.get("recipe") or None,
         ours.get("task") or None,
@@ -79,7 +79,7 @@ def read(path: Path) -> Saved:
     )
 
 
-def load(module: Any, saved: Saved, origin: str) -> None:
+def load(module: Any, saved: SavedGetitune, origin: str) -> None:
     """Load the weights of a file into a model of the same class and labels.
 
     Raises:
@@ -91,7 +91,7 @@ def load(module: Any, saved: Saved, origin: str) -> None:
         raise CheckpointError(f"{origin} does not fit the model: {' '.join(str(error).split())[:300]}") from error
 
 
-def fit_weights(module: Any, saved: Saved, label_names: Sequence[str], head: Sequence[str]) -> list[str]:
+def fit_weights(module: Any, saved: SavedGetitune, label_names: Sequence[str], head: Sequence[str]) -> list[str]:
     """Load what fits, and the rows of the head by the names of the labels.
 
     Args:

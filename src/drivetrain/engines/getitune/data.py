@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torchvision import tv_tensors
 
-from drivetrain.engines.getitune.quiet import contained, imported
-from drivetrain.engines.getitune.recipes import SUBSETS, Recipe
+from drivetrain.engines.getitune.recipes import SUBSETS, GetituneRecipe
+from drivetrain.engines.getitune.side_effects import contained, imported
 from drivetrain.errors import DataError
 from drivetrain.images.read import read_image
 from drivetrain.types import Sample, Task
@@ -30,7 +30,7 @@ with contained():
 _KINDS = {"train": Subset.TRAINING, "val": Subset.VALIDATION, "test": Subset.TESTING}
 
 
-class Images:
+class GetituneImages:
     """The images of one subset in the form of getitune's own data sets, whose augmentation and batches stay theirs.
 
     Args:
@@ -73,7 +73,7 @@ class Images:
         return found
 
 
-class OneLabel(Images, MulticlassClsDataset):  # type: ignore[misc]  # the upstream class is untyped here
+class OneLabel(GetituneImages, MulticlassClsDataset):  # type: ignore[misc]  # the upstream class is untyped here
     """Images with one label each."""
 
     def made(self, sample: Sample, **common: Any) -> Any:
@@ -81,7 +81,7 @@ class OneLabel(Images, MulticlassClsDataset):  # type: ignore[misc]  # the upstr
         return ClassificationSample(label=torch.tensor(int(sample.labels[0])), **common)
 
 
-class ManyLabels(Images, MultilabelClsDataset):  # type: ignore[misc]  # the upstream class is untyped here
+class ManyLabels(GetituneImages, MultilabelClsDataset):  # type: ignore[misc]  # the upstream class is untyped here
     """Images with any number of labels."""
 
     def made(self, sample: Sample, **common: Any) -> Any:
@@ -89,7 +89,7 @@ class ManyLabels(Images, MultilabelClsDataset):  # type: ignore[misc]  # the ups
         return ClassificationMultiLabelSample(label=torch.from_numpy(np.array(sample.labels, np.int64)), **common)
 
 
-class Boxes(Images, DetectionDataset):  # type: ignore[misc]  # the upstream class is untyped here
+class Boxes(GetituneImages, DetectionDataset):  # type: ignore[misc]  # the upstream class is untyped here
     """Images with boxes."""
 
     def made(self, sample: Sample, **common: Any) -> Any:
@@ -119,7 +119,7 @@ def usable(sample: Sample) -> list[int]:
     return kept
 
 
-def subset_config(recipe: Recipe, name: str, input_size: Sequence[int], options: TrainOptions) -> Any:
+def subset_config(recipe: GetituneRecipe, name: str, input_size: Sequence[int], options: TrainOptions) -> Any:
     """Getitune's settings of a subset: those of the recipe, with the options.
 
     No worker processes unless they were asked for: each imports getitune again, which takes ten seconds.
@@ -135,7 +135,9 @@ def subset_config(recipe: Recipe, name: str, input_size: Sequence[int], options:
     return imported("getitune.config.data").SubsetConfig(**fields)
 
 
-def data_module(dataset: Dataset, recipe: Recipe, task: Task, input_size: Sequence[int], options: TrainOptions) -> Any:
+def data_module(
+    dataset: Dataset, recipe: GetituneRecipe, task: Task, input_size: Sequence[int], options: TrainOptions
+) -> Any:
     """Getitune's own data module over an existing data set.
 
     Args:

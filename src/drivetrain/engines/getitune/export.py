@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.engines.getitune.predict import detached
-from drivetrain.engines.getitune.quiet import contained, imported
+from drivetrain.engines.getitune.side_effects import contained, imported
 from drivetrain.errors import ExportError
 from drivetrain.export.source import ExportSource
 from drivetrain.machine.packages import openvino, version_of

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from drivetrain.engine import FitResult, Framework
 from drivetrain.engine.data import EngineData
 from drivetrain.engines.getitune import build, native, train
-from drivetrain.engines.getitune.checkpoint import OUR_KEY, Saved, fit_weights, read
+from drivetrain.engines.getitune.checkpoint import OUR_KEY, SavedGetitune, fit_weights, read
 from drivetrain.engines.getitune.checkpoint import load as load_weights
 from drivetrain.engines.getitune.predict import deploy, infer
-from drivetrain.engines.getitune.quiet import contained, require_release
-from drivetrain.engines.getitune.recipes import TASKS, Recipe, default_recipe, find_recipe
+from drivetrain.engines.getitune.recipes import TASKS, GetituneRecipe, default_recipe, find_recipe
+from drivetrain.engines.getitune.side_effects import contained, require_release
 from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError, UnsupportedOptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
@@ -62,7 +62,7 @@ class GetituneFramework(Framework):
     _module: Any = None
     _deployed: DeployedNetwork | None = None
     _has_state: bool = False  # whether the weights were trained or loaded
-    _recipe: Recipe | None = None
+    _recipe: GetituneRecipe | None = None
     _folder: tempfile.TemporaryDirectory[str] | None = None  # files that the last export needs
 
     def __init__(self, model: Any, setup: Setup, data: EngineData) -> None:
@@ -84,7 +84,7 @@ class GetituneFramework(Framework):
         return self._module
 
     @property
-    def recipe(self) -> Recipe | None:
+    def recipe(self) -> GetituneRecipe | None:
         """The recipe of a model given by name or by a checkpoint of one; ``None`` for the user's own object."""
         given: Any = self.given
         if self._recipe is None and isinstance(given, ModelEntry):
@@ -170,7 +170,7 @@ class GetituneFramework(Framework):
         self._has_state = False
         self.task, self.label_names = recipe.task, labels
 
-    def _new(self, recipe: Recipe, labels: Sequence[str], options: TrainOptions | None) -> Any:
+    def _new(self, recipe: GetituneRecipe, labels: Sequence[str], options: TrainOptions | None) -> Any:
         size = options.image_size_hw if options is not None else None
         if size is None and self.has_native_data:
             height, width = self.data.source.input_size
@@ -196,7 +196,7 @@ class GetituneFramework(Framework):
         self._deployed, self._has_state = None, True
         self.task, self.label_names = build.task_of(self._module), saved.label_names
 
-    def _open(self, saved: Saved) -> None:
+    def _open(self, saved: SavedGetitune) -> None:
         """Create the model of a checkpoint, with its labels and its size."""
         given: Any = self.given
         named = given.name if isinstance(given, ModelEntry) else saved.recipe

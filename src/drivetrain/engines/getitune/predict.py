@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from drivetrain.engines.getitune.build import image_spec, names_of, task_of
-from drivetrain.engines.getitune.quiet import contained
+from drivetrain.engines.getitune.side_effects import contained
 from drivetrain.torch_training.deployed import DeployedNetwork, infer_deployed
 from drivetrain.torch_training.look_inside import Images
 from drivetrain.types import ImageSpec, Prediction, Task

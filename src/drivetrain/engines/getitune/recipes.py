@@ -23,7 +23,7 @@ _REPLACED = ("augmentations_cpu", "augmentations_gpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class GetituneRecipe:
     """One recipe: a model for a task, with its data, optimiser, schedule and callbacks.
 
     Attributes:
@@ -104,7 +104,7 @@ def runs_on_lightning(content: Mapping[str, Any]) -> bool:
     return str(content.get("backend", "lightning")).lower() == "lightning" and ".backend.lightning." in class_path
 
 
-def find_recipe(name: str, task: Task | None) -> Recipe:
+def find_recipe(name: str, task: Task | None) -> GetituneRecipe:
     """The recipe of a name.
 
     Args:
@@ -119,7 +119,7 @@ def find_recipe(name: str, task: Task | None) -> Recipe:
     named = [row for row in known if row[1] == name]
     for found, _, path, content in named:
         if task is None or found is task:
-            return Recipe(name, found, _complete(content, path))
+            return GetituneRecipe(name, found, _complete(content, path))
     if named:
         tasks = ", ".join(repr(row[0].value) for row in named)
         wanted = task.value if task is not None else ""
@@ -131,7 +131,7 @@ def find_recipe(name: str, task: Task | None) -> Recipe:
     raise ModelError(hint)
 
 
-def default_recipe(task: Task) -> Recipe:
+def default_recipe(task: Task) -> GetituneRecipe:
     """The recipe whose data settings serve a user's own model of a task: the first one of the task.
 
     Raises:
@@ -140,7 +140,7 @@ def default_recipe(task: Task) -> Recipe:
     folder = recipe_folder()
     for found, name, path, content in recipe_files(folder) if folder is not None else []:
         if found is task:
-            return Recipe(name, found, _complete(content, path))
+            return GetituneRecipe(name, found, _complete(content, path))
     raise ModelError(f"getitune has no recipe for the task {task.value!r}.")
 
 

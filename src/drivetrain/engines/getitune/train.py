@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from drivetrain.engines.getitune.build import instantiate
-from drivetrain.engines.getitune.quiet import contained, imported
-from drivetrain.engines.getitune.recipes import SUBSETS, Recipe
+from drivetrain.engines.getitune.recipes import SUBSETS, GetituneRecipe
+from drivetrain.engines.getitune.side_effects import contained, imported
 from drivetrain.torch_training.trainer import effective_options as effective_trainer_options
 from drivetrain.torch_training.trainer import make_trainer as make_lightning_trainer
 from drivetrain.torch_training.trainer import trainer_arguments
@@ -40,7 +40,7 @@ def metric_names(task: Task) -> Callable[[Mapping[str, float]], dict[str, float]
     return named
 
 
-def default_metric(recipe: Recipe | None, task: Task) -> str:
+def default_metric(recipe: GetituneRecipe | None, task: Task) -> str:
     """The metric that selects the best state: that of the recipe, under our name."""
     monitor = recipe.monitor if recipe is not None else None
     if monitor is None:
@@ -48,7 +48,7 @@ def default_metric(recipe: Recipe | None, task: Task) -> str:
     return next(iter(metric_names(task)({monitor: 0.0})))
 
 
-def recipe_callbacks(recipe: Recipe | None, options: TrainOptions, data: Any) -> list[Any]:
+def recipe_callbacks(recipe: GetituneRecipe | None, options: TrainOptions, data: Any) -> list[Any]:
     """The callbacks of the recipe, and getitune's augmentation of batches.
 
     Left out are those that save states, as the run does, and those that an option replaces.
@@ -111,7 +111,7 @@ def _share_epoch(callbacks: Sequence[Any], data: Any) -> None:
 
 
 def make_trainer(
-    recipe: Recipe | None, options: TrainOptions, *, device: str, folder: Path, callbacks: Sequence[Any]
+    recipe: GetituneRecipe | None, options: TrainOptions, *, device: str, folder: Path, callbacks: Sequence[Any]
 ) -> Any:
     """Lightning's trainer with the settings of the recipe, which options and ``engine_args`` override.
 
@@ -128,7 +128,7 @@ def make_trainer(
         )
 
 
-def usual_epochs(recipe: Recipe | None) -> int:
+def usual_epochs(recipe: GetituneRecipe | None) -> int:
     """The number of epochs without an option: the recipe's, else getitune's."""
     found = recipe.trainer_args.get("max_epochs") if recipe is not None else None
     return int(found) if found else 200
