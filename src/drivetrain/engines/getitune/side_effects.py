@@ -18,6 +18,10 @@ from drivetrain.machine.packages import version_of
 
 _MODULES = r"(getitune|lightning|torchmetrics|torch|torchvision|kornia|timm|datumaro|openvino|onnx\w*)\b.*"
 
+#: Variables that getitune sets when imported, and some of its models read when built.
+_NEEDED = ("PRETRAINED_WEIGHTS_CACHE_DIR",)
+_theirs: dict[str, str] = {}
+
 
 def require_release() -> None:
     """Refuse a release that the engine does not support, and OTX beside getitune: both bring a package ``otx``.
@@ -65,6 +69,8 @@ def contained() -> Iterator[None]:
     Its import sets variables of Hugging Face's hub and of oneDNN, and it logs to the root logger.
     """
     before = dict(os.environ)
+    for name, value in _theirs.items():
+        os.environ.setdefault(name, value)
     loggers, errors = [logging.getLogger(name) for name in (None, "getitune")], _ErrorsOnly()
     for logger in loggers:
         logger.addFilter(errors)
@@ -75,6 +81,7 @@ def contained() -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(errors)
+        _theirs.update({name: os.environ[name] for name in _NEEDED if name in os.environ})
         for name in set(os.environ) - set(before):
             del os.environ[name]
         os.environ.update(before)
