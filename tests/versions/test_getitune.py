@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import drivetrain
 from drivetrain import Engine, load
@@ -37,7 +38,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_listed_model_has_its_class_and_its_arguments() -> None:
     found = listing.models()
-    assert len(found["models"]) > 20
+    assert len(found["models"]) > 10
     for row in found["models"]:
         cls = build.object_at(row["class_path"].replace(":", "."))
         assert isinstance(cls, type), row
@@ -71,6 +72,28 @@ def test_a_classifier_trains_answers_and_is_exported(classes: Path, tmp_path: Pa
     assert opened.test()["accuracy"] == pytest.approx(metrics["accuracy"])
 
 
+def test_several_labels_an_image(tmp_path: Path) -> None:
+    random, rows = np.random.default_rng(0), ["path,labels,split"]
+    for number in range(24):
+        has = random.random(2) < 0.5
+        pixels = random.integers(0, 40, (64, 64, 3)).astype(np.uint8)
+        pixels[:, :32, 0] += np.uint8(200 * has[0])
+        pixels[:, 32:, 1] += np.uint8(200 * has[1])
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        labels = "|".join(name for name, there in zip(("left", "right"), has, strict=True) if there)
+        rows.append(f"{number}.png,{labels},{'train' if number < 16 else 'val' if number < 20 else 'test'}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows) + "\n")
+    engine = Engine("getitune:mobilenet_v3_large", table, task="multilabel_classification", work_dir=tmp_path / "run")
+    result = engine.train(max_epochs=1, **SMALL)
+    assert "upstream/val/map" in result.metrics
+    images = [tmp_path / f"{number}.png" for number in range(20, 24)]
+    there = load(engine.export("openvino").path)
+    for mine, theirs in zip(engine.predict(images), there.predict(images), strict=True):
+        assert mine.probabilities.shape == (2,)
+        np.testing.assert_allclose(mine.probabilities, theirs.probabilities, atol=2e-3)
+
+
 def test_a_run_is_continued(classes: Path, tmp_path: Path) -> None:
     whole = Engine("getitune:mobilenet_v3_large", classes, work_dir=tmp_path / "whole")
     whole.train(max_epochs=2, **SMALL)
@@ -83,7 +106,7 @@ def test_a_run_is_continued(classes: Path, tmp_path: Path) -> None:
 
 
 def test_bad_input_is_refused_with_the_next_step(classes: Path, tmp_path: Path) -> None:
-    with pytest.raises((ModelError, DataError, OptionError), match="task"):
+    with pytest.raises((ModelError, DataError, OptionError), match="DETECTION, which drivetrain does not serve yet"):
         Engine("getitune:atss_mobilenetv2", classes, task="classification", work_dir=tmp_path / "a").train(1)
     with pytest.raises(ModelError, match="ultralytics:yolo26n"):
         Engine("getitune:yolo26_n", classes)

@@ -80,6 +80,7 @@ def recipe_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = package / "backend" / "lightning" / "models" / "nets.py"
     file.parent.mkdir(parents=True)
     file.write_text(NET, encoding="utf-8")
+    monkeypatch.setitem(recipes.TASKS, "DETECTION", Task.DETECTION)  # any task
     for module in (recipes, listing):
         monkeypatch.setattr(module, "recipe_folder", lambda: package / "recipe")
     return package / "recipe"

@@ -23,7 +23,7 @@ SPEC = EngineSpec(
             elsewhere="drivetrain.engines.getitune.recipes:served_elsewhere",
         ),
     ),
-    tasks=(Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION, Task.DETECTION),
+    tasks=(Task.CLASSIFICATION, Task.MULTILABEL_CLASSIFICATION),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native"),
     checkpoint_marks=("drivetrain_getitune", "getitune_version"),
     limits="drivetrain.torch_training.trainer_limits:check",

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 with contained():
     from datumaro.experimental.fields import ImageInfo, Subset
     from getitune.data.dataset.classification import MulticlassClsDataset, MultilabelClsDataset
-    from getitune.data.dataset.detection import DetectionDataset
-    from getitune.data.entity.sample import ClassificationMultiLabelSample, ClassificationSample, DetectionSample
+    from getitune.data.entity.sample import ClassificationMultiLabelSample, ClassificationSample
     from getitune.types.label import LabelInfo
 
 _KINDS = {"train": Subset.TRAINING, "val": Subset.VALIDATION, "test": Subset.TESTING}
@@ -66,8 +65,7 @@ class GetituneImages:
         """The images that have each label."""
         found: dict[int | str, list[int]] = {}
         for index, sample in enumerate(self.dm_subset):
-            numbers = sample.labels if sample.box_labels is None else sample.box_labels
-            for number in dict.fromkeys(int(value) for value in numbers):
+            for number in dict.fromkeys(int(value) for value in sample.labels):
                 key = self.dm_subset.label_names[number] if use_string_label else number
                 found.setdefault(key, []).append(index)
         return found
@@ -89,34 +87,10 @@ class ManyLabels(GetituneImages, MultilabelClsDataset):  # type: ignore[misc]  #
         return ClassificationMultiLabelSample(label=torch.from_numpy(np.array(sample.labels, np.int64)), **common)
 
 
-class Boxes(GetituneImages, DetectionDataset):  # type: ignore[misc]  # the upstream class is untyped here
-    """Images with boxes."""
-
-    def made(self, sample: Sample, **common: Any) -> Any:
-        """Getitune's item for one image."""
-        keep = usable(sample)
-        boxes = sample.boxes[keep] if sample.boxes is not None else np.zeros((0, 4), np.float32)
-        labels = sample.box_labels[keep] if sample.box_labels is not None else np.zeros(0, np.int64)
-        found = tv_tensors.BoundingBoxes(torch.from_numpy(np.array(boxes)), format="XYXY", canvas_size=sample.size)
-        return DetectionSample(bboxes=found, label=torch.from_numpy(np.array(labels)), **common)
-
-
 _CLASSES: dict[Task, Any] = {
     Task.CLASSIFICATION: OneLabel,
     Task.MULTILABEL_CLASSIFICATION: ManyLabels,
-    Task.DETECTION: Boxes,
 }
-
-
-def usable(sample: Sample) -> list[int]:
-    """The objects to learn from: no crowds, and only boxes that are not empty inside the image."""
-    height, width = sample.size
-    kept = []
-    for number, (x1, y1, x2, y2) in enumerate(sample.boxes if sample.boxes is not None else ()):
-        crowd = sample.iscrowd is not None and bool(sample.iscrowd[number])
-        if not crowd and min(x2, width) > max(x1, 0) and min(y2, height) > max(y1, 0):
-            kept.append(number)
-    return kept
 
 
 def subset_config(recipe: GetituneRecipe, name: str, input_size: Sequence[int], options: TrainOptions) -> Any:

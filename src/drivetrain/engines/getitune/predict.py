@@ -67,9 +67,7 @@ def decoding(task: Task) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """The decoder of a task, its arguments, and the outputs of the model."""
     if task is Task.CLASSIFICATION:
         return "classification", {}, ("logits",)
-    if task is Task.MULTILABEL_CLASSIFICATION:
-        return "multilabel", {}, ("logits",)
-    return "boxes", {"boxes": "bboxes", "scores": "scores", "labels": "labels"}, ("bboxes", "labels", "scores")
+    return "multilabel", {}, ("logits",)
 
 
 def infer(

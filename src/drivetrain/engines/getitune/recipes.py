@@ -12,11 +12,10 @@ from typing import Any
 from drivetrain.errors import ModelError, near
 from drivetrain.types.task import Task
 
-#: getitune's name of a task -> ours; its hierarchical classification has no counterpart.
+#: getitune's name of a task -> ours; those of other tasks are refused by name.
 TASKS = {
     "MULTI_CLASS_CLS": Task.CLASSIFICATION,
     "MULTI_LABEL_CLS": Task.MULTILABEL_CLASSIFICATION,
-    "DETECTION": Task.DETECTION,
 }
 SUBSETS = ("train", "val", "test")
 _REPLACED = ("augmentations_cpu", "augmentations_gpu")

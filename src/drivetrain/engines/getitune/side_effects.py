@@ -71,7 +71,7 @@ def contained() -> Iterator[None]:
     before = dict(os.environ)
     for name, value in _theirs.items():
         os.environ.setdefault(name, value)
-    loggers, errors = [logging.getLogger(name) for name in (None, "getitune")], _ErrorsOnly()
+    loggers, errors = [logging.getLogger(name) for name in (None, "getitune", "getitune.data.module")], _ErrorsOnly()
     for logger in loggers:
         logger.addFilter(errors)
     try:

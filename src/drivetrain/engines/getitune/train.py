@@ -21,7 +21,6 @@ PACKAGE = "lightning.pytorch"
 _NAMES = {
     Task.CLASSIFICATION: {"val/accuracy": "val/accuracy"},
     Task.MULTILABEL_CLASSIFICATION: {},
-    Task.DETECTION: {"val/map": "val/map", "val/map_50": "val/map_50", "val/map_75": "val/map_75"},
 }
 _LOSSES = ("train/", "val/loss")
 
