@@ -175,7 +175,7 @@ def test_checkpoint_alone_opens_as_a_model(padim: Any, data: Path) -> None:
 
 def test_run_leaves_nothing_outside_its_places(padim: Any) -> None:
     names = {path.name for path in padim.work_dir.iterdir()} - {".lock", "artifacts", "config.yaml", "tests.json"}
-    assert names == {"run.json", "metrics.csv", "checkpoints", "report.html"}
+    assert names == {"run.json", "metrics.csv", "checkpoints", "report.html", "validation.json"}
     record = json.loads((padim.work_dir / "run.json").read_text())
     assert record["engine"] == "anomalib"
     assert record["overrides"] == {"max_epochs": [7, 1]}

@@ -189,7 +189,7 @@ def test_a_checkpoint_of_otx_is_not_opened(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, module.__name__, module)
     file = tmp_path / "best_checkpoint.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"label_info": module.LabelInfo()}}, file)
-    with pytest.raises(UnsafeCheckpointError, match=r"written by OTX 2.*drivetrain\.load\('exported_model\.xml'\)"):
+    with pytest.raises(UnsafeCheckpointError, match=r"written by OTX 2.*load\(MODEL_XML\)"):
         checkpoint.read(file)
 
 

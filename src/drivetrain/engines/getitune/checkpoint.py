@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from drivetrain.errors import CheckpointError, UnsafeCheckpointError
+from drivetrain.errors import CheckpointError, UnsafeCheckpointError, either
 from drivetrain.torch_training.checkpoint import read_checkpoint
 
 OUR_KEY = "drivetrain_getitune"
@@ -56,8 +56,8 @@ def read(path: Path) -> SavedGetitune:
             raise
         raise UnsafeCheckpointError(
             f"checkpoint={str(path)!r} was written by OTX 2, whose checkpoints can only be opened by running code from "
-            "them. Nothing was run. Export the model with OTX and open the IR: drivetrain.load('exported_model.xml'), "
-            "or train again with model='getitune:...'."
+            "them. Nothing was run. Export the model with OTX and open its IR: "
+            f"{either('load(MODEL_XML)', 'drivetrain predict --model MODEL_XML')}, or train a model of getitune again."
         ) from error
     state, hyper = content.get("state_dict"), content.get("hyper_parameters") or {}
     labels = (hyper.get("label_info") or {}).get("label_names")
