@@ -241,6 +241,9 @@ def test_data_sets_that_were_saved_without_tracks_are_still_opened(answers: Pred
 
 
 def test_labels_of_images_in_yolo_are_folders(tmp_path: Path) -> None:
+    from drivetrain.engines.ultralytics.containment import ultralytics
+
+    ultralytics()  # first, so that it leaves this process as it was
     from ultralytics.cfg import get_cfg
     from ultralytics.data.dataset import ClassificationDataset
 
