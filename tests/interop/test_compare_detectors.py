@@ -12,8 +12,6 @@ from drivetrain.testing import data
 from drivetrain.types import Task
 
 pytestmark = pytest.mark.slow
-for package in ("rfdetr", "ultralytics", "nncf"):
-    pytest.importorskip(package)
 
 MODELS = ("rfdetr-nano", "torchvision:ssdlite320_mobilenet_v3_large", "yolo11n")
 SUBSETS = {"train": 48, "val": 16, "test": 12}
