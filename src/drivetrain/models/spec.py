@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drivetrain.errors import MissingDependencyError
-from drivetrain.machine.packages import is_installed
+from drivetrain.machine.packages import is_installed, version_of
 from drivetrain.models.candidate import Candidate
 from drivetrain.models.catalog import ModelSource
 from drivetrain.models.licence import UNKNOWN
@@ -93,6 +93,24 @@ class EngineSpec:
             raise MissingDependencyError(
                 f"The engine {self.name!r} needs {', '.join(self.missing)}, which is not installed. "
                 f"Install it with: {self.install}"
+            )
+
+    def require_release(self, distribution: str) -> None:
+        """Refuse a release of the upstream that the engine does not support.
+
+        Args:
+            distribution: the upstream, one of ``upstream``.
+
+        Raises:
+            MissingDependencyError: the installed one is too old or too new.
+        """
+        from packaging.specifiers import SpecifierSet
+
+        installed, wanted = version_of(distribution), self.upstream[distribution]
+        if installed is not None and installed not in SpecifierSet(wanted, prereleases=True):
+            raise MissingDependencyError(
+                f"{distribution} {installed} is installed, but the engine {self.name!r} supports {wanted}. "
+                f"Install one of these: pip install '{distribution}{wanted}'"
             )
 
 

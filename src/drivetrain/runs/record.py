@@ -250,6 +250,18 @@ def own_checkpoint(model: Any, artifact_suffixes: Sequence[str] = (), run: RunRe
     return run.chosen() if run.directory is not None else None
 
 
+def require_own_checkpoint(model: Path, artifact_suffixes: Sequence[str] = ()) -> Path:
+    """The checkpoint that was given as the model; see :func:`own_checkpoint`.
+
+    Raises:
+        CheckpointNotFoundError: there is none.
+    """
+    found = own_checkpoint(model, artifact_suffixes)
+    if found is None:
+        raise CheckpointNotFoundError(f"model={str(model)!r} has no checkpoint. Train again with overwrite=True.")
+    return found
+
+
 def is_held(directory: Path) -> bool:
     """Whether a process holds the lock of a work dir."""
     try:

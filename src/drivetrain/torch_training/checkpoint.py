@@ -1,4 +1,4 @@
-"""Reading torch checkpoints without executing anything in them."""
+"""Reading torch checkpoints without executing anything in them, and saying what was taken over from them."""
 
 # ruff: noqa: TID253  (loaded by the engines on PyTorch only)
 from __future__ import annotations
@@ -6,12 +6,15 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from drivetrain.errors import CheckpointError, UnsafeCheckpointError
 from drivetrain.models.checkpoint import read_facts, require_file
+
+if TYPE_CHECKING:
+    from drivetrain.runs.run import Run
 
 
 def read_checkpoint(path: Path, allowed: Sequence[type] = ()) -> dict[str, Any]:
@@ -70,3 +73,43 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def state_to_resume(run: Run, label_names: Sequence[str], read: Callable[[Path], Any]) -> Path:
+    """The last state of a run.
+
+    Args:
+        run: the run.
+        label_names: the labels of the data.
+        read: reads a checkpoint, and says its ``label_names``.
+
+    Raises:
+        CheckpointError: there is none, or it has other labels.
+    """
+    path = run.checkpoints / "last.ckpt"
+    theirs = read(path).label_names
+    if theirs != label_names:
+        raise CheckpointError(
+            f"resume=True: the last state in {str(run.directory)!r} has the labels "
+            f"{', '.join(theirs or ())}, but the data have {', '.join(label_names)}. Give the data "
+            "of the run, or another work_dir."
+        )
+    return path
+
+
+def note_of_start(origin: str, ours: Sequence[str], theirs: Sequence[str]) -> str:
+    """What a model took over from a checkpoint, for the user.
+
+    Args:
+        origin: the checkpoint.
+        ours: the labels of the model.
+        theirs: those of the checkpoint.
+    """
+    if list(ours) == list(theirs):
+        return f"Started from {origin}."
+    kept = [name for name in ours if name in theirs]
+    new = [name for name in ours if name not in theirs]
+    return (
+        f"Started from {origin}, whose labels differ: the head keeps {', '.join(kept[:10]) or 'none'}; "
+        f"new: {', '.join(new[:10]) or 'none'}."
+    )

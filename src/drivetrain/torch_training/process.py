@@ -50,6 +50,34 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+class _ErrorsOnly(logging.Filter):
+    """Lets only errors pass. A level would not do: some packages reset their own when one of them is imported."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is an error."""
+        return record.levelno >= logging.ERROR
+
+
+@contextmanager
+def only_errors(loggers: Sequence[str | None], modules: str) -> Iterator[None]:
+    """Within the block, silence an upstream except for errors.
+
+    Args:
+        loggers: the names of its loggers; ``None`` for the root.
+        modules: a pattern of the modules whose warnings are ignored.
+    """
+    found, errors = [logging.getLogger(name) for name in loggers], _ErrorsOnly()
+    for logger in found:
+        logger.addFilter(errors)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=modules)
+            yield
+    finally:
+        for logger in found:
+            logger.removeFilter(errors)
+
+
 @contextmanager
 def untouched_process() -> Iterator[None]:
     """Restore what the upstream changes in the process: torch's flags, environment variables, signals, log levels."""

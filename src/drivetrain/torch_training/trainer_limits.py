@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from drivetrain.errors import UnsupportedOptionError
 from drivetrain.types.options import TrainOptions
@@ -40,6 +41,24 @@ def check(options: TrainOptions, *, device: str) -> None:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
     check_one_device(options.devices)
     check_precision(options.precision, device.partition(":")[0])
+
+
+def refuse_fixed(given: Mapping[str, Any], fixed: Sequence[str], data: Any) -> None:
+    """Refuse options that the user's own data module already fixes.
+
+    Args:
+        given: the options that were given, by name.
+        fixed: the options that it fixes.
+        data: the data module.
+
+    Raises:
+        UnsupportedOptionError: the message names the first of them.
+    """
+    for name in fixed:
+        if name in given:
+            raise UnsupportedOptionError(
+                f"{name}={given[name]!r} cannot be honoured: your own {type(data).__name__} fixes it. Set it there."
+            )
 
 
 def check_one_device(devices: int | Sequence[int]) -> None:

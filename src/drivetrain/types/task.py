@@ -71,3 +71,21 @@ _MAIN_METRIC = {
     Task.ANOMALY: "image_auroc",
     Task.DEPTH: "delta1_aligned",
 }
+
+
+def require_task(asked: Task | None, own: Task, model: str) -> None:
+    """Refuse a task that is not that of the model.
+
+    Args:
+        asked: the task that was asked for, if any.
+        own: that of the model.
+        model: the name of the model.
+
+    Raises:
+        OptionError: they differ.
+    """
+    if asked is not None and asked is not own:
+        raise OptionError(
+            f"task={asked.value!r}, but {model} is a model for the task {own.value!r}. "
+            f"List models for it with: drivetrain find --task {asked.value}"
+        )

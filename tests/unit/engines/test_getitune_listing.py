@@ -177,6 +177,7 @@ def test_other_releases_and_otx_beside_it_are_refused(
     versions: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(side_effects, "version_of", versions.get)
+    monkeypatch.setattr("drivetrain.models.spec.version_of", versions.get)
     with pytest.raises(MissingDependencyError, match=said):
         side_effects.require_release()
 

@@ -109,7 +109,7 @@ def test_names_are_served(name: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.7.1", "1.9.0", "1.11.2"])
 def test_another_release_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr("drivetrain.engines.rfdetr.quiet.version_of", lambda name: version)
+    monkeypatch.setattr("drivetrain.models.spec.version_of", lambda name: version)
     with pytest.raises(MissingDependencyError, match=rf"rfdetr {version} is installed.*pip install 'rfdetr>=1.8,<1.9'"):
         Engine("rfdetr:rfdetr-nano")
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from drivetrain.errors import CheckpointError, UnsafeCheckpointError, either
-from drivetrain.torch_training.checkpoint import read_checkpoint
+from drivetrain.torch_training.checkpoint import note_of_start, read_checkpoint
 
 OUR_KEY = "drivetrain_getitune"
 
@@ -120,7 +120,7 @@ def fit_weights(module: Any, saved: SavedGetitune, label_names: Sequence[str], h
     if not set(taken) - set(head):
         raise CheckpointError(f"checkpoint={str(saved.path)!r} does not fit the model: it is from another one.")
     module.load_state_dict({**own, **taken})
-    return [_note(saved.path.name, ours, theirs), *_left_out(saved.path.name, skipped)]
+    return [note_of_start(saved.path.name, ours, theirs), *_left_out(saved.path.name, skipped)]
 
 
 def _by_label(mine: Tensor, other: Tensor, ours: Sequence[str], theirs: Sequence[str]) -> Tensor:
@@ -136,17 +136,6 @@ def _by_label(mine: Tensor, other: Tensor, ours: Sequence[str], theirs: Sequence
         if name in theirs:
             value[:, row] = source[:, theirs.index(name)]
     return value.reshape(mine.shape)
-
-
-def _note(origin: str, ours: Sequence[str], theirs: Sequence[str]) -> str:
-    if list(ours) == list(theirs):
-        return f"Started from {origin}."
-    kept = [name for name in ours if name in theirs]
-    new = [name for name in ours if name not in theirs]
-    return (
-        f"Started from {origin}, whose labels differ: the head keeps {', '.join(kept[:10]) or 'none'}; "
-        f"new: {', '.join(new[:10]) or 'none'}."
-    )
 
 
 def _left_out(origin: str, skipped: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 # ruff: noqa: TID253 - loaded with the engine only
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ with contained():
 _KINDS = {"train": Subset.TRAINING, "val": Subset.VALIDATION, "test": Subset.TESTING}
 
 
-class GetituneImages:
+class GetituneImages(ABC):
     """The images of one subset in the form of getitune's own data sets, whose augmentation and batches stay theirs.
 
     Args:
@@ -57,9 +58,9 @@ class GetituneImages:
             subset=_KINDS.get(sample.subset, Subset.TRAINING),
         )
 
+    @abstractmethod
     def made(self, sample: Sample, **common: Any) -> Any:
         """Getitune's item for one image."""
-        raise NotImplementedError
 
     def get_idx_list_per_classes(self, use_string_label: bool = False) -> dict[int | str, list[int]]:
         """The images that have each label."""

@@ -19,15 +19,19 @@ from drivetrain.engines.getitune.checkpoint import load as load_weights
 from drivetrain.engines.getitune.predict import deploy, infer
 from drivetrain.engines.getitune.recipes import TASKS, GetituneRecipe, default_recipe, find_recipe
 from drivetrain.engines.getitune.side_effects import contained, require_release
-from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError, UnsupportedOptionError
+from drivetrain.errors import CheckpointError, UnsupportedOptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
+from drivetrain.runs.record import require_own_checkpoint
+from drivetrain.torch_training.checkpoint import state_to_resume
 from drivetrain.torch_training.deployed import DeployedNetwork
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import LightningRunCallback, run_callback
 from drivetrain.torch_training.trainer import check_options, run_trainer, trainer_arguments
+from drivetrain.torch_training.trainer_limits import refuse_fixed
 from drivetrain.types import Metrics, Prediction, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
+from drivetrain.types.task import require_task
 
 if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
@@ -124,11 +128,7 @@ class GetituneFramework(Framework):
             options, device=self.setup.device, package=train.PACKAGE, usual_epochs=train.usual_epochs(self.recipe)
         )
         own = self.find_task()
-        if self.known_task is not None and self.known_task is not own:
-            raise OptionError(
-                f"task={self.known_task.value!r}, but {self.setup.model_name} is a model for the task {own.value!r}. "
-                f"List models for it with: drivetrain find --task {self.known_task.value}"
-            )
+        require_task(self.known_task, own, self.setup.model_name)
         if self.has_native_data:
             native.check_options(options, self.data.source)
             native.check_task(self.data.source, own, TASKS)
@@ -151,12 +151,7 @@ class GetituneFramework(Framework):
             if self._module is None or options is not None:
                 self._make(options)
         elif self._module is None and isinstance(given, Path):
-            found = self.own_checkpoint
-            if found is None:
-                raise CheckpointNotFoundError(
-                    f"model={str(given)!r} has no checkpoint. Train again with overwrite=True."
-                )
-            self.load_state(found)
+            self.load_state(require_own_checkpoint(given, self.spec.suffixes))
         elif self._module is None:
             self._module = given
 
@@ -245,7 +240,7 @@ class GetituneFramework(Framework):
             trainer = train.make_trainer(
                 recipe, options, device=self.setup.device, folder=run.directory, callbacks=callbacks
             )
-            state = self._state_to_resume(run) if resume else None
+            state = state_to_resume(run, self.label_names, read) if resume else None
             module.train()
             run_trainer(trainer, module, {"datamodule": data}, state)
             module.trainer = None  # it holds the data, the optimiser and the run
@@ -291,22 +286,6 @@ class GetituneFramework(Framework):
         recipe = self.recipe or default_recipe(self.task)
         return data_module(dataset, recipe, self.task, self._module.data_input_params.input_size, options)
 
-    def _state_to_resume(self, run: Run) -> Path:
-        """The last state of the run.
-
-        Raises:
-            CheckpointError: there is none, or it has other labels.
-        """
-        path = run.checkpoints / "last.ckpt"
-        saved = read(path)
-        if saved.label_names != self.label_names:
-            raise CheckpointError(
-                f"resume=True: the last state in {str(run.directory)!r} has the labels "
-                f"{', '.join(saved.label_names)}, but the data have {', '.join(self.label_names)}. Give the data "
-                "of the run, or another work_dir."
-            )
-        return path
-
     # --- prediction --------------------------------------------------------------------------------------------------
 
     def _deploy(self) -> DeployedNetwork:
@@ -328,10 +307,7 @@ class GetituneFramework(Framework):
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         """Evaluate with getitune's own steps and metrics."""
-        if batch_size is not None:
-            raise UnsupportedOptionError(
-                f"batch_size={batch_size} cannot be honoured: your own {type(data).__name__} fixes it. Set it there."
-            )
+        refuse_fixed({} if batch_size is None else {"batch_size": batch_size}, ("batch_size",), data)
         native.check_task(data, self.task, TASKS)
         options = TrainOptions(max_epochs=1)
         with untouched_process(), contained(), tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivetrain.errors import DataError, UnsupportedOptionError
+from drivetrain.errors import DataError
+from drivetrain.torch_training.trainer_limits import refuse_fixed
 from drivetrain.types import Task
 from drivetrain.types.options import TrainOptions
 
@@ -17,12 +18,7 @@ def check_options(options: TrainOptions, data: Any) -> None:
     Raises:
         UnsupportedOptionError: the message names the first of them.
     """
-    given = options.given()
-    for name in _FIXED:
-        if name in given:
-            raise UnsupportedOptionError(
-                f"{name}={given[name]!r} cannot be honoured: your own {type(data).__name__} fixes it. Set it there."
-            )
+    refuse_fixed(options.given(), _FIXED, data)
 
 
 def check_task(data: Any, task: Task, known: dict[str, Task]) -> None:

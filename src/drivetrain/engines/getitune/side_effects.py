@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
-import warnings
 from collections.abc import Iterator
 from typing import Any
-
-from packaging.specifiers import SpecifierSet
 
 from drivetrain.engines.getitune import SPEC
 from drivetrain.errors import MissingDependencyError
 from drivetrain.machine.packages import version_of
+from drivetrain.torch_training.process import only_errors
 
 _MODULES = r"(getitune|lightning|torchmetrics|torch|torchvision|kornia|timm|datumaro|openvino|onnx\w*)\b.*"
 
@@ -29,17 +26,12 @@ def require_release() -> None:
     Raises:
         MissingDependencyError: the installed getitune is too old or too new, or OTX is installed, too.
     """
-    installed, wanted = version_of("getitune"), SPEC.upstream["getitune"]
-    if installed is not None and installed not in SpecifierSet(wanted, prereleases=True):
-        raise MissingDependencyError(
-            f"getitune {installed} is installed, but the engine 'getitune' supports {wanted}. "
-            f"Install one of these: pip install 'getitune{wanted}'"
-        )
+    SPEC.require_release("getitune")
     old = version_of("otx")
     if old is not None:
         raise MissingDependencyError(
-            f"otx {old} and getitune {installed} are both installed; they overwrite each other's package 'otx'. "
-            "Remove both and install getitune again: pip uninstall otx getitune; "
+            f"otx {old} and getitune {version_of('getitune')} are both installed; they overwrite each other's package "
+            "'otx'. Remove both and install getitune again: pip uninstall otx getitune; "
             'pip install "drivetrain[getitune]"'
         )
 
@@ -54,14 +46,6 @@ def imported(module: str) -> Any:
         return importlib.import_module(module)
 
 
-class _ErrorsOnly(logging.Filter):
-    """Lets only errors pass."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is an error."""
-        return record.levelno >= logging.ERROR
-
-
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
     """Within the block, silence getitune except for errors; afterwards the environment variables are as before.
@@ -71,16 +55,10 @@ def contained() -> Iterator[None]:
     before = dict(os.environ)
     for name, value in _theirs.items():
         os.environ.setdefault(name, value)
-    loggers, errors = [logging.getLogger(name) for name in (None, "getitune", "getitune.data.module")], _ErrorsOnly()
-    for logger in loggers:
-        logger.addFilter(errors)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=_MODULES)
+        with only_errors((None, "getitune", "getitune.data.module"), _MODULES):
             yield
     finally:
-        for logger in loggers:
-            logger.removeFilter(errors)
         _theirs.update({name: os.environ[name] for name in _NEEDED if name in os.environ})
         for name in set(os.environ) - set(before):
             del os.environ[name]

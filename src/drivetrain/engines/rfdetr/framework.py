@@ -16,18 +16,22 @@ from drivetrain.engines.rfdetr import build, native, train
 from drivetrain.engines.rfdetr.checkpoint import read
 from drivetrain.engines.rfdetr.data import data_module
 from drivetrain.engines.rfdetr.predict import deploy, features, infer
-from drivetrain.engines.rfdetr.quiet import contained, require_release
+from drivetrain.engines.rfdetr.quiet import contained
 from drivetrain.engines.rfdetr.states import RFDETRRunCallback, metric_names
 from drivetrain.engines.rfdetr.variants import class_of, task_of
 from drivetrain.engines.rfdetr.weights import set_labels
-from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError, UnsupportedOptionError
+from drivetrain.errors import CheckpointError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
+from drivetrain.runs.record import require_own_checkpoint
+from drivetrain.torch_training.checkpoint import state_to_resume
 from drivetrain.torch_training.deployed import DeployedNetwork
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import run_callback
+from drivetrain.torch_training.trainer_limits import refuse_fixed
 from drivetrain.types import Metrics, Prediction, Sample, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
+from drivetrain.types.task import require_task
 
 if TYPE_CHECKING:
     from drivetrain.export.source import ExportSource
@@ -64,7 +68,7 @@ class RFDETRFramework(Framework):
             MissingDependencyError: the installed one is too old or too new.
         """
         super().__init__(model, setup, data)
-        require_release()
+        self.spec.require_release("rfdetr")  # later ones score keypoints and augment images differently
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
@@ -114,12 +118,7 @@ class RFDETRFramework(Framework):
 
     def check_options(self, options: TrainOptions) -> None:
         train.check_options(options, device=self.setup.device)
-        own = self.find_task()
-        if self.known_task is not None and self.known_task is not own:
-            raise OptionError(
-                f"task={self.known_task.value!r}, but {self.setup.model_name} is a model for the task {own.value!r}. "
-                f"List models for it with: drivetrain find --task {self.known_task.value}"
-            )
+        require_task(self.known_task, self.find_task(), self.setup.model_name)
         if not self._is_made_here:
             train.check_resolution(options, self.model.model_config)
         if self.has_native_data:
@@ -139,7 +138,7 @@ class RFDETRFramework(Framework):
             if self._detr is None or options is not None:
                 self._make(options)
         elif self._detr is None and isinstance(given, Path):
-            self._load_own(given)
+            self.load_state(require_own_checkpoint(given, self.spec.suffixes))
         elif self._detr is None:
             self._detr = given
         if options is not None:
@@ -165,12 +164,6 @@ class RFDETRFramework(Framework):
         if self.data.source is None or self.find_task() is not Task.KEYPOINT_DETECTION:
             return 0
         return native.keypoints(self.data.source) if self.has_native_data else len(self.dataset.keypoint_names)
-
-    def _load_own(self, given: Path) -> None:
-        found = self.own_checkpoint
-        if found is None:
-            raise CheckpointNotFoundError(f"model={str(given)!r} has no checkpoint. Train again with overwrite=True.")
-        self.load_state(found)
 
     def _fit_to_data(self, options: TrainOptions) -> None:
         """Give the model the labels of the data and the requested size."""
@@ -229,7 +222,7 @@ class RFDETRFramework(Framework):
         for note in self._notes:
             run.note(note)
         folder = run.directory / "upstream"
-        state = self._state_to_resume(run) if resume else None
+        state = state_to_resume(run, self.label_names, read) if resume else None
         with untouched_process(), contained(), own_randomness(options.seed):
             self.model.model_config.model_name = self._class_name() or type(self.model).__name__
             config = self._configuration(options, folder)
@@ -273,22 +266,6 @@ class RFDETRFramework(Framework):
         )
         return found
 
-    def _state_to_resume(self, run: Run) -> Path:
-        """The last state of the run.
-
-        Raises:
-            CheckpointError: there is none, or it has other labels.
-        """
-        path = run.checkpoints / "last.ckpt"
-        saved = read(path)
-        if saved.label_names != self.label_names:
-            raise CheckpointError(
-                f"resume=True: the last state in {str(run.directory)!r} has the labels "
-                f"{', '.join(saved.label_names or ())}, but the data have {', '.join(self.label_names)}. Give the data "
-                "of the run, or another work_dir."
-            )
-        return path
-
     # --- prediction --------------------------------------------------------------------------------------------------
 
     def infer(
@@ -314,10 +291,7 @@ class RFDETRFramework(Framework):
 
     def test_native(self, data: Any, subset: str, batch_size: int | None) -> Metrics:
         """Evaluate with RF-DETR's own trainer."""
-        if batch_size is not None:
-            raise UnsupportedOptionError(
-                f"batch_size={batch_size} cannot be honoured: your own {type(data).__name__} fixes it. Set it there."
-            )
+        refuse_fixed({} if batch_size is None else {"batch_size": batch_size}, ("batch_size",), data)
         native.check_model(data, self.model.model_config)
         with untouched_process(), contained(), tempfile.TemporaryDirectory() as folder:
             given = native.given_fields(data, train.SET_BY_ENGINE)

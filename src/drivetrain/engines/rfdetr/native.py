@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivetrain.engines.rfdetr.variants import task_of
 from drivetrain.errors import DataError, UnsupportedOptionError
+from drivetrain.torch_training.trainer_limits import refuse_fixed
 from drivetrain.types.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -51,12 +52,8 @@ def check_options(options: TrainOptions, module: Any, set_elsewhere: Mapping[str
     Raises:
         UnsupportedOptionError: the message names the first of them.
     """
-    own, given = module.train_config, options.given()
-    for name in _FIXED:
-        if name in given:
-            raise UnsupportedOptionError(
-                f"{name}={given[name]!r} cannot be honoured: your own {type(module).__name__} fixes it. Set it there."
-            )
+    own = module.train_config
+    refuse_fixed(options.given(), _FIXED, module)
     for name in options.engine_args or {}:
         if name in type(own).model_fields:
             raise UnsupportedOptionError(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from drivetrain.errors import CheckpointError
+from drivetrain.torch_training.checkpoint import note_of_start
 
 _HEADS = ("class_embed.", "transformer.enc_out_class_embed.")
 
@@ -64,7 +65,7 @@ def fit_weights(
             state[name] = value
             skipped.append(name)
     net.load_state_dict(state)
-    return [_note(origin, ours, theirs, same_labels=same_labels), *_left_out(origin, skipped)]
+    return [note_of_start(origin, ours or (), (ours if same_labels else theirs) or ()), *_left_out(origin, skipped)]
 
 
 def _by_class(mine: Tensor, other: Tensor, ours: Sequence[str], theirs: Sequence[str]) -> Tensor:
@@ -87,17 +88,6 @@ def _difference(wrong: Sequence[str], own: Mapping[str, Tensor], found: Mapping[
         if name in found:
             return f"{name} is {tuple(found[name].shape)} in it and {tuple(own[name].shape)} in the model."
     return f"{len(wrong)} tensors of the model are missing in it, the first is {wrong[0]}. Is it from another model?"
-
-
-def _note(origin: str, ours: Sequence[str] | None, theirs: Sequence[str] | None, *, same_labels: bool) -> str:
-    if same_labels or ours is None or theirs is None:
-        return f"Started from {origin}."
-    kept = [name for name in ours if name in theirs]
-    new = [name for name in ours if name not in theirs]
-    return (
-        f"Started from {origin}, whose labels differ: the head keeps {', '.join(kept[:10]) or 'none'}; "
-        f"new: {', '.join(new[:10]) or 'none'}."
-    )
 
 
 def _left_out(origin: str, skipped: Sequence[str]) -> list[str]:

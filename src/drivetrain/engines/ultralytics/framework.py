@@ -20,12 +20,14 @@ from drivetrain.engines.ultralytics.data import facts, records
 from drivetrain.engines.ultralytics.depth import depth_facts, depth_records, depth_samples, is_depth_yaml
 from drivetrain.engines.ultralytics.predict import cells, deploy, features, infer
 from drivetrain.engines.ultralytics.states import RunCallback
-from drivetrain.errors import CheckpointError, CheckpointNotFoundError, OptionError
+from drivetrain.errors import CheckpointError
 from drivetrain.launch.setup import Setup
 from drivetrain.models.catalog import ModelEntry
+from drivetrain.runs.record import require_own_checkpoint
 from drivetrain.torch_training.deployed import DeployedNetwork
 from drivetrain.types import Metrics, Prediction, Sample, Task
 from drivetrain.types.options import ExportFormat, TrainOptions
+from drivetrain.types.task import require_task
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
@@ -111,11 +113,7 @@ class UltralyticsFramework(Framework):
 
     def _check_task(self) -> None:
         own = build.task_of(self.model) if not isinstance(self.given, ModelEntry) else self.find_task()
-        if self.known_task is not None and self.known_task is not own:
-            raise OptionError(
-                f"task={self.known_task.value!r}, but {self.setup.model_name} is a model for the task {own.value!r}. "
-                f"List models for it with: drivetrain find --task {self.known_task.value}"
-            )
+        require_task(self.known_task, own, self.setup.model_name)
 
     def accumulated(self, steps: int, batch_size: int, options: TrainOptions) -> Mapping[str, Any]:
         """Ultralytics accumulates up to its nominal batch size."""
@@ -136,12 +134,7 @@ class UltralyticsFramework(Framework):
             return
         given: Any = self.given
         if isinstance(given, Path):
-            found = self.own_checkpoint
-            if found is None:
-                raise CheckpointNotFoundError(
-                    f"model={str(given)!r} has no checkpoint. Train again with overwrite=True."
-                )
-            self.load_state(found)
+            self.load_state(require_own_checkpoint(given, self.spec.suffixes))
             return
         if options is not None:
             self._has_state = False
