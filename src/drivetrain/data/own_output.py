@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 from drivetrain.errors import DataFormatError, either
+from drivetrain.machine.files import read_object
 
 
 def refuse_own_output(folder: Path) -> None:
@@ -18,7 +17,7 @@ def refuse_own_output(folder: Path) -> None:
     Raises:
         DataFormatError: the message says what the folder is, and where the data of the run are.
     """
-    run = _content(folder / "run.json")
+    run = read_object(folder / "run.json")
     if {"engine", "model", "parts"} <= run.keys():
         data = run.get("data")
         source = str(data.get("source") or "") if isinstance(data, dict) else ""
@@ -27,16 +26,8 @@ def refuse_own_output(folder: Path) -> None:
         known = Path(source).exists() if source else False
         read = f" Read its data with: {_both('load_dataset', 'data', source)}." if known else ""
         raise DataFormatError(f"{folder} is the work dir of a run, not a data set.{read} {_about(folder)}")
-    if {"decoder", "model_file", "image_spec"} <= _content(folder / "manifest.json").keys():
+    if {"decoder", "model_file", "image_spec"} <= read_object(folder / "manifest.json").keys():
         raise DataFormatError(f"{folder} is an exported model, not a data set. {_about(folder)}")
-
-
-def _content(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _both(function: str, verb: str, path: str) -> str:

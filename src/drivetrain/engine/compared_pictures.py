@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from drivetrain.engine.shown_examples import LOOKED_AT, spread_rows
 from drivetrain.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     from drivetrain.types import Predictions
     from drivetrain.types.comparison import ComparedModel, Comparison
 
-#: The maximum number of test images to examine, evenly spread, and of these to show.
-_LOOKED_AT, _SHOWN = 200, 6
-_MOST_MODELS = 6
+#: The maximum number of images to show, of those that are examined, and of models.
+_SHOWN, _MOST_MODELS = 6, 6
 
 #: A caption, and ``(H, W, 3) uint8`` pictures with titles, the truth first.
 HardImage = tuple[str, list[tuple[str, NDArray[np.uint8]]]]
@@ -32,8 +32,7 @@ def hard_images(comparison: Comparison, test_data: Dataset) -> Iterator[HardImag
     rows = [row for row in comparison.ranked if row.artifact and "int8" not in row.precision][:_MOST_MODELS]
     if not rows or not len(test_data):
         return
-    places = np.unique(np.linspace(0, len(test_data) - 1, min(_LOOKED_AT, len(test_data))).round().astype(int))
-    samples = test_data.select(places.tolist())
+    samples = test_data.select(spread_rows(len(test_data), LOOKED_AT))
     answers = [_answers(row, samples) for row in rows]
     qualities = np.stack([_qualities(found, samples) for found in answers])
     for number in np.argsort(qualities.mean(axis=0), kind="stable")[:_SHOWN].tolist():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -167,7 +166,7 @@ def _write(engine: EngineState, directory: Path, record: Mapping[str, Any]) -> N
 
     kept = record.get("report") or {}
     values = {name: float(value) for name, value in (record.get("metrics") or {}).items()}
-    beside = _read_json(directory / VALIDATION)
+    beside = files.read_object(directory / VALIDATION)
     validation = beside.get("validation")
     write_report(
         directory / REPORT,
@@ -187,18 +186,9 @@ def _write(engine: EngineState, directory: Path, record: Mapping[str, Any]) -> N
 
 def _read(directory: Path) -> list[dict[str, Any]]:
     """The tests so far; none where their file is damaged, for the numbers can be measured again."""
-    found = _read_json(directory / TESTS).get("tests")
+    found = files.read_object(directory / TESTS).get("tests")
     items = found if isinstance(found, list) else []
     return [item for item in items if isinstance(item, dict) and "values" in item]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """An object from a file; empty where the file is absent or damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _headline(item: Mapping[str, Any]) -> str:

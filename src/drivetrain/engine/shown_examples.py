@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
+from drivetrain.images.object_boxes import with_objects
 
 if TYPE_CHECKING:
     from drivetrain.data import Dataset
@@ -22,7 +22,6 @@ LOOKED_AT = 200
 _WORST, _BEST, _OF_THE_DATA = 6, 3, 6
 _WIDTH = 320
 _PERFECT = 0.9995
-_PARTS = ("labels", "scores", "boxes", "masks", "keypoints", "corners", "track_ids")
 
 
 def examples_of(
@@ -118,6 +117,4 @@ def confident(answer: Prediction, least: float) -> Prediction:
     has_objects = any(part is not None for part in (answer.boxes, answer.masks, answer.keypoints, answer.corners))
     if answer.scores is None or not has_objects:
         return answer
-    kept = answer.scores >= least
-    parts = {name: getattr(answer, name) for name in _PARTS}
-    return replace(answer, **{name: value[kept] for name, value in parts.items() if value is not None})
+    return with_objects(answer, answer.scores >= least)

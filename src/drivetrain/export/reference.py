@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.errors import ArtifactError
+from drivetrain.images.object_boxes import OBJECT_FIELDS
 from drivetrain.images.read import read_image
 from drivetrain.types import ImageSpec, Prediction, Predictions, Task
 
@@ -22,7 +23,6 @@ _ANSWERS = "answers.npz"
 _LEAST_SCORE = 0.02  # below the score of a clear object in the comparison
 _LEAST_OBJECTS = 10
 _LEAST_SIDE = 512
-_OF_OBJECTS = ("labels", "scores", "boxes", "masks", "keypoints", "corners")
 _ARRAYS = tuple(
     item.name
     for item in fields(Prediction)
@@ -87,7 +87,7 @@ def _plain(answer: Prediction) -> dict[str, NDArray[Any]]:
     if answer.scores is not None and answer.probabilities is None:
         clear = max(int((answer.scores >= _LEAST_SCORE).sum()), min(_LEAST_OBJECTS, len(answer.scores)))
         kept = np.argsort(-answer.scores, kind="stable")[:clear]
-        found |= {name: found[name][kept] for name in _OF_OBJECTS if found[name] is not None}
+        found |= {name: found[name][kept] for name in OBJECT_FIELDS if found[name] is not None}
     return {name: np.asarray(value) for name, value in found.items() if value is not None}
 
 

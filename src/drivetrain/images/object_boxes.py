@@ -1,11 +1,28 @@
-"""The box round each object of an answer, whatever the object is described by."""
+"""The objects of an answer: some of them alone, and the box round each, whatever it is described by."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivetrain.types import Prediction
+
+#: The fields of a prediction with an entry for each object.
+OBJECT_FIELDS = ("labels", "scores", "boxes", "masks", "keypoints", "corners", "track_ids")
+
+
+def with_objects(answer: Prediction, kept: NDArray[Any]) -> Prediction:
+    """An answer with some of its objects only.
+
+    Args:
+        answer: the answer.
+        kept: the numbers of these objects, or for each object whether it is one of them.
+    """
+    fields = {name: getattr(answer, name) for name in OBJECT_FIELDS}
+    return replace(answer, **{name: value[kept] for name, value in fields.items() if value is not None})
 
 
 def boxes_of(prediction: Prediction) -> NDArray[np.float32]:

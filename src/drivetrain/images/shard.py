@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
 from drivetrain.errors import DataError, OptionError
-from drivetrain.images.sources import SourceItem, expand_source
+from drivetrain.images.sources import expand_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,11 @@ class Shard:
                 raise self._too_many(len(source))
             return source.select(range(self.number - 1, len(source), self.count))
         items = expand_source(source)
-        before = len(list(islice(items, self.number - 1)))
+        before = sum(1 for _ in islice(items, self.number - 1))
         first = next(items, None)
         if first is None:
             raise self._too_many(before)
-        return self._from(first, items)
-
-    def _from(self, first: SourceItem, rest: Iterator[SourceItem]) -> Iterator[SourceItem]:
-        return chain([first], islice(rest, self.count - 1, None, self.count))
+        return chain([first], islice(items, self.count - 1, None, self.count))
 
     def _too_many(self, images: int) -> DataError:
         return DataError(

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drivetrain.errors import UnsupportedOptionError
 from drivetrain.images.bytetrack import UNSURE, ByteTracker
 from drivetrain.images.frames import frame_of
 from drivetrain.images.live import is_live
-from drivetrain.images.object_boxes import boxes_of
+from drivetrain.images.object_boxes import boxes_of, with_objects
 from drivetrain.images.sources import VIDEO_SUFFIXES
 from drivetrain.types import Prediction, Task
 from drivetrain.types.options import Track, check_choice
 
 Answer = TypeVar("Answer")
-_OF_OBJECT = ("labels", "scores", "boxes", "masks", "keypoints", "corners")
 
 
 def check_track(track: str | None, source: Any, task: Task | None = None) -> None:
@@ -103,10 +101,4 @@ def _numbered(answer: Prediction, tracker: ByteTracker, usual: float) -> Any:
     scores = answer.scores if answer.scores is not None else np.zeros(0, np.float32)
     numbers = tracker.update(boxes_of(answer), scores)
     kept = np.flatnonzero((scores >= usual) | (numbers >= 0))
-    return replace(answer, track_ids=numbers[kept], **_chosen(answer, kept))
-
-
-def _chosen(answer: Prediction, kept: NDArray[np.int64]) -> dict[str, Any]:
-    """The fields of the objects, with some of the objects only."""
-    fields = {name: getattr(answer, name) for name in _OF_OBJECT}
-    return {name: value[kept] for name, value in fields.items() if value is not None}
+    return replace(with_objects(answer, kept), track_ids=numbers[kept])

@@ -66,6 +66,15 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if the file is absent or damaged, or contains something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
     """Within the block, turn errors caused by the disk or its permissions into one that names the folder and a remedy.

@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 
 from drivetrain.errors import DataError
 from drivetrain.images.masks import has_outline, object_count, rings_of
-from drivetrain.metrics._coco import (
-    Annotations,
-    Curves,
-    backend,
-    evaluate_curves,
-    mask_functions,
-)
+from drivetrain.metrics._coco import Annotations, Curves, backend, evaluate_curves, mask_functions
 from drivetrain.metrics._outcome import Evaluation, Pairs
 from drivetrain.metrics._ranking import precision_by_recall
 from drivetrain.types import Prediction, Sample

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -32,6 +31,8 @@ class PredictionStream(Iterator[Prediction]):
 
     async def __anext__(self) -> Prediction:
         """The next one; it is waited for in a thread, so that the event loop goes on."""
+        import asyncio
+
         found = await asyncio.to_thread(next, self, None)
         if found is None:
             raise StopAsyncIteration
