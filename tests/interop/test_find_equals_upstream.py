@@ -121,7 +121,8 @@ def test_find_itself(tmp_path, monkeypatch, capsys) -> None:
         for source in spec.sources:
             expected = [f"{source.prefix}:{row['name']}" for row in offered(engine, source.prefix)]
             assert [line for line in out.splitlines() if line.startswith(f"{source.prefix}:")] == expected
-            assert err.count(f"Listing the models of {source.distribution} ") == 1, "one line for a cold catalogue"
+            lines = 0 if spec.missing else 1
+            assert err.count(f"Listing the models of {source.distribution} ") == lines, "one line for a cold catalogue"
     capsys.readouterr()  # transformers itself has words about some of its configurations
     assert main(["find", "--names"]) == 0
     assert capsys.readouterr() == (out, ""), "a warm catalogue needs none"
