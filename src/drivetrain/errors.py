@@ -105,7 +105,13 @@ class WorkDirError(DrivetrainError, OSError):
 
 
 class StorageError(DrivetrainError, OSError):
-    """A file cannot be written: the disk is full, read-only or broken, or this user lacks permission."""
+    """A file cannot be written: the disk is full, read-only or broken, or this user lacks permission.
+
+    Attributes:
+        remedy: how to choose another folder, if that is known.
+    """
+
+    remedy: str = ""
 
 
 class OutOfMemoryError(DrivetrainError, MemoryError):

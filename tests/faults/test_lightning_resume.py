@@ -144,6 +144,7 @@ def test_nothing_is_written_beside_the_work_dir(uninterrupted: Path) -> None:
     assert {path.name for path in uninterrupted.iterdir()} <= {
         ".lock",
         "run.json",
+        "validation.json",
         "metrics.csv",
         "checkpoints",
         "report.html",

@@ -233,7 +233,10 @@ def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
             token = {"-h": "--help", "-c": "--config"}[token]
         if not token.startswith("--"):
             if name is None:
-                raise OptionError(f"{token!r} has no option before it. Options are written as: --name value.")
+                raise OptionError(
+                    f"{token!r} has no option before it. Options are written as: --name value, for example: "
+                    f"--model {token}."
+                )
             values.append(token)
             continue
         if name is not None:

@@ -16,6 +16,11 @@ from drivetrain.cli.answer import Answer, Command, results_only_on_stdout
 from drivetrain.cli.option_name import option_name
 from drivetrain.errors import OptionError, near
 
+#: Options of every command, which nobody means who misspells another.
+_ALWAYS = ("--help", "--json", "--debug")
+#: What most commands are about; some take it without an option.
+_SUBJECTS = ("--model", "--data", "--source", "--path", "--run", "--artifact", "--folder", "--work_dir")
+
 
 class WordParser(argparse.ArgumentParser):
     """An argument parser that raises instead of exiting, and suggests the closest spelling."""
@@ -50,10 +55,17 @@ class WordParser(argparse.ArgumentParser):
                 name = f"--{option_name(name[2:])}"
                 if name not in self._names:
                     raise OptionError(
-                        f"{name} is not an option of {self.prog}.{near(name, self._names)} See: {self.prog} --help."
+                        f"{name} is not an option of {self.prog}.{self._instead(name)} See: {self.prog} --help."
                     )
             words.append(name + equals + value)
         return self.parse_args(words)
+
+    def _instead(self, name: str) -> str:
+        """A sentence with the options that were perhaps meant, or with the arguments that have no option here."""
+        plain = " ".join(action.dest.upper() for action in self._get_positional_actions())
+        if plain and name in _SUBJECTS:
+            return f" Write {plain} without an option: {self.prog} {plain}."
+        return near(name, [known for known in self._names if known not in _ALWAYS])
 
 
 def parser_of(

@@ -61,7 +61,11 @@ def keep(path: Path, data: Dataset, state: str, watched: Iterable[str]) -> str:
         files.write_text(path.with_suffix(".json"), json.dumps(content))
         remove_when_due()
     except OSError as error:
-        return f"The parsed data set could not be cached in {path.parent}: {error}."
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return (
+            f"The parsed data set could not be cached in {path.parent}: {reason}. "
+            "Set DRIVETRAIN_CACHE to a writable folder."
+        )
     return ""
 
 

@@ -63,6 +63,10 @@ def require_types(function: Callable[..., Any], args: Sequence[Any], given: Mapp
     """
     allowed = _allowed(function)
     for name, value in {**dict(zip(inspect.signature(function).parameters, args, strict=False)), **given}.items():
+        if type(value).__name__ == "EngineData":
+            raise OptionError(
+                f"{name}=<engine.data> is the source of the data. Give engine.dataset, the data set itself."
+            )
         kinds = allowed.get(name)
         unset = value is None and kinds != ("str",)
         if not unset and kinds is not None and not any(_TYPES[kind][0](value) for kind in kinds if kind != "None"):

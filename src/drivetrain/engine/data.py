@@ -47,6 +47,9 @@ class EngineData:
         self._dataset = dataset
         self._as_given = dataset
 
+    def __repr__(self) -> str:
+        return f"EngineData({described(self.source)})"
+
     def read(self, task: Task | None, *, native: bool = False) -> Dataset:
         """The data set, divided into train, val and test; read on the first call and kept.
 
@@ -118,6 +121,14 @@ class EngineData:
         return type(self.source).__name__ if self.source is not None else ""
 
 
+def described(source: Any) -> str:
+    """Data in a few words: the path, else the class, except for data sets, which describe themselves."""
+    if isinstance(source, str | Path):
+        return repr(str(source))
+    described_itself = source is None or type(source).__module__.startswith("drivetrain.")
+    return repr(source) if described_itself else type(source).__name__
+
+
 def absent_data(purpose: str = "", more: str = "") -> DataError:
     """The error for a verb that needs data when there are none."""
     return DataError(f"There are no data{purpose}.{more} Give them: {either('Engine(model, data)', '--data FOLDER')}.")
@@ -148,7 +159,7 @@ def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None
     normal = _normal_labels(dataset) if dataset.task is Task.ANOMALY else []
     sizes = object_sizes(dataset) if dataset.task.has_objects else None
     return {
-        "source": dataset.source,
+        "source": _findable(dataset.source),
         "format": dataset.format,
         "fingerprint": dataset.fingerprint,
         "subsets": dict(dataset.subsets),
@@ -158,6 +169,11 @@ def describe_dataset(dataset: Dataset, args: Mapping[str, Any], task: str | None
         **({"normal": normal} if normal else {}),
         **({"object_sizes": sizes.to_dict()} if sizes is not None else {}),
     }
+
+
+def _findable(source: str) -> str:
+    """A path that is valid in any current folder; data that are no path keep their name."""
+    return str(Path(source).absolute()) if source and Path(source).exists() else source
 
 
 def _normal_labels(dataset: Dataset) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from drivetrain.engine.argument_types import require_types
-from drivetrain.engine.data import EngineData
+from drivetrain.engine.data import EngineData, described
 from drivetrain.engine.early import check_arguments, check_task
 from drivetrain.engine.framework import NEEDED
 from drivetrain.engine.objects import load_with
@@ -131,6 +131,10 @@ class Engine(OldNames, EngineState):
             self.framework.engine = self
         self.progress = default_progress()
         self.config = None
+
+    def __repr__(self) -> str:
+        work = f", work_dir={str(self.given_work_dir)!r}" if self.given_work_dir is not None else ""
+        return f"{type(self).__name__}({self.setup.model_name!r}, {described(self.data.source)}{work})"
 
     def used_value(self, name: str) -> Any:
         """The value that the last training actually used for an option, ``"model.NAME"`` or ``"engine_args.NAME"``.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, repeatable
 from drivetrain.errors import OptionError
 from drivetrain.launch.setup import Setup
-from drivetrain.machine.files import explained
+from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.models.catalog import argument_names
 from drivetrain.tuning import SearchOptions, SearchSubject, applied, search
 from drivetrain.tuning.batch_size import choose
@@ -101,7 +101,7 @@ def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, An
 
 def search_options(engine: EngineState, options: TrainOptions, how: SearchOptions, *, overwrite: bool) -> TuneResult:
     """Search in the work dir of the engine or, without one, in a folder determined by the search itself."""
-    with explained(engine.given_work_dir or Path("runs")):
+    with explained(engine.given_work_dir or Path("runs"), WORK_DIR):
         return search(search_subject(engine), options, how, engine.given_work_dir, overwrite=overwrite)
 
 

@@ -20,6 +20,8 @@ _STORAGE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.EMFILE}
 )
 _PROBE = bytes(64 * 1024)
+#: How a user chooses the folder of a run, for :func:`explained`.
+WORK_DIR = "work_dir=... names that of a run"
 
 
 @contextlib.contextmanager
@@ -76,7 +78,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path, remedy: str = "") -> Iterator[None]:
     """Within the block, turn errors caused by the disk or its permissions into one that names the folder and a remedy.
 
     Libraries report such errors in their own words ("iostream error"). If one fails because of such an error,
@@ -84,23 +86,26 @@ def explained(folder: Path) -> Iterator[None]:
 
     Args:
         folder: the folder being written to; it need not exist yet.
+        remedy: how the user chooses another folder, such as :data:`WORK_DIR`; that of the innermost block is given.
 
     Raises:
         StorageError: something cannot be written.
     """
     try:
         yield
-    except StorageError:
-        raise
+    except StorageError as error:
+        if not remedy or error.remedy:
+            raise
+        raise _with_remedy(error, remedy) from error.__cause__
     except OSError as error:
         if error.errno not in _STORAGE:
             raise
-        raise _storage_error(error, folder) from error
+        raise _with_remedy(_storage_error(error, folder), remedy) from error
     except Exception as error:
         reason = _cause(error) or _refusal(folder)
         if reason is None:
             raise
-        raise _storage_error(reason, folder) from error
+        raise _with_remedy(_storage_error(reason, folder), remedy) from error
 
 
 def _storage_error(error: OSError, folder: Path) -> StorageError:
@@ -111,8 +116,15 @@ def _storage_error(error: OSError, folder: Path) -> StorageError:
         way = f"{_free(place)} Free some space there, or choose another folder"
     else:
         way = "Choose a writable folder"
-    found = StorageError(f"{str(place)!r} cannot be written: {reason}. {way}: work_dir=... names that of a run.")
+    found = StorageError(f"{str(place)!r} cannot be written: {reason}. {way}.")
     found.errno = error.errno
+    return found
+
+
+def _with_remedy(error: StorageError, remedy: str) -> StorageError:
+    """The same error, with the remedy at its end."""
+    found = StorageError(f"{str(error).removesuffix('.')}: {remedy}.") if remedy else error
+    found.errno, found.remedy = error.errno, remedy
     return found
 
 

@@ -198,7 +198,7 @@ class Run:
             "git": git_state(),
             "notes": list(self.notes),
         }
-        with files.explained(self.directory):
+        with files.explained(self.directory, files.WORK_DIR):
             self.checkpoints.mkdir(exist_ok=True)
         self._begun = True
         if config is not None:

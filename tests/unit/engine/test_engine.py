@@ -484,3 +484,23 @@ def test_outputs_are_checked_before_the_model_is_made(
     monkeypatch.setattr(engine, "select", lambda checkpoint: pytest.fail("the model was made"))
     with pytest.raises(OptionError, match=said):
         engine.predict(**values)
+
+
+def test_an_engine_says_what_it_holds(dataset: Path, tmp_path: Path) -> None:
+    engine = toy_engine(dataset, tmp_path / "work")
+    assert (
+        repr(engine)
+        == f"ToyEngine('drivetrain.testing.toy.ToyModel', {str(dataset)!r}, work_dir={str(tmp_path / 'work')!r})"
+    )
+    assert repr(engine.data) == f"EngineData({str(dataset)!r})"
+    with pytest.raises(OptionError, match=r"source=<engine.data> .* Give engine.dataset"):
+        engine.predict(engine.data)
+
+
+def test_a_run_is_tested_from_any_folder(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data given by a relative path are found again from elsewhere."""
+    monkeypatch.chdir(dataset.parent)
+    toy_engine(dataset.name, tmp_path / "work").train(max_epochs=1)
+    monkeypatch.chdir(tmp_path)
+    assert "accuracy" in Engine(tmp_path / "work").test()
+    assert json.loads((tmp_path / "work" / "run.json").read_text())["data"]["source"] == str(dataset)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from drivetrain.engine.early import Start, check_images
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedError, UnsupportedOptionError, near
-from drivetrain.machine.files import explained
+from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.types.options import ExplainMethod, check_choice
 from drivetrain.types.task import Task
 
@@ -99,7 +99,7 @@ def explain(
     result = Explanations(items, task=self.task, label_names=self.label_names, skipped=[*images.skipped, *without])
     if save_images:
         folder = self.work_dir / "explanations"
-        with explained(folder):
+        with explained(folder, WORK_DIR):
             result.save(folder)
         self.progress.note(f"Drawn explanations: {folder}")
     return result

@@ -13,7 +13,7 @@ from drivetrain.engine.exported import export_model
 from drivetrain.engine.run_report import report_artifact
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import DataNotFoundError, OptionError
-from drivetrain.machine.files import explained
+from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.runs.place import require_new
 from drivetrain.types.options import ExportFormat, ExportPrecision, check_choice, check_sensitivity
 
@@ -85,7 +85,7 @@ def export(
     check_sensitivity(sensitivity)
     self.select(checkpoint)
     self.warn_if_untrained()
-    with explained(self.work_dir), at_sensitivity(self, sensitivity):
+    with explained(self.work_dir, WORK_DIR), at_sensitivity(self, sensitivity):
         artifact = export_model(
             self,
             artifact_folder(self, name or self.framework.artifact_name(format, precision)),

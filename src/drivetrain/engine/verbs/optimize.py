@@ -21,7 +21,7 @@ from drivetrain.engine.exported import export_model
 from drivetrain.engine.run_report import report_artifact
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.machine.files import explained
+from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.machine.packages import check_nncf
 from drivetrain.runs.place import require_new
 from drivetrain.types.options import ExportFormat, OptimizeMethod, OptimizePrecision, check_at_least, check_choice
@@ -120,7 +120,7 @@ def optimize(
     if not overwrite:
         require_new(folder)
     evidence = find_evidence(self, subset, samples if precision == "int8" else 0, metric)
-    with explained(folder.parent):
+    with explained(folder.parent, WORK_DIR):
         source = given or _exported(self)
         wish = Wish(precision, method, max_drop, metric)
         artifact = optimize_artifact(source, folder, wish, evidence, overwrite=overwrite, note=self.progress.note)

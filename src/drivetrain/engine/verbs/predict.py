@@ -11,7 +11,7 @@ from drivetrain.engine.chosen_sensitivity import at_sensitivity, check_early_sen
 from drivetrain.engine.early import Start, check_images, check_tiles, check_tracks
 from drivetrain.engine.state import EngineState
 from drivetrain.errors import OptionError, UnsupportedOptionError
-from drivetrain.machine.files import explained
+from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.types.options import Tile, Track, check_at_least, check_sensitivity, check_share
 
 if TYPE_CHECKING:
@@ -130,11 +130,12 @@ def predict(
         predictions = _predicted(self, source, asked, shard=shard, strict=strict, keep=save_images or needs_pixels)
     if save_images:
         folder = self.work_dir / "predictions"
-        with explained(folder):
+        with explained(folder, WORK_DIR):
             predictions.save(folder, "images")
         self.progress.note(f"Drawn predictions: {folder}")
     if output is not None:
-        written = predictions.save(output, output_format, save_media=save_media)
+        with explained(Path(output).parent, "output=... names the file"):
+            written = predictions.save(output, output_format, save_media=save_media)
         self.progress.note(f"Predictions written: {written}")
     return predictions
 

@@ -23,7 +23,7 @@ from drivetrain.engine.run_report import report_training
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.errors import OptionError, TrainingInterrupted, TrialPruned
-from drivetrain.machine.files import explained
+from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.machine.openmp import free_threads
 from drivetrain.runs.place import check_place
 from drivetrain.runs.progress import terminal_width
@@ -158,7 +158,7 @@ def train(
     run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
     run.trackers = trackers
     try:
-        with explained(self.work_dir):
+        with explained(self.work_dir, WORK_DIR):
             if options.run_hpo:
                 from drivetrain.engine.search import search_before
 
