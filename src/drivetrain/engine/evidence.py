@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from drivetrain.engine.data import spread
@@ -48,10 +48,17 @@ def find_evidence(engine: EngineState, subset: str, most: int, metric: str | Non
     if not any(found.values()):
         found = {subset: [sample.path for sample in samples]}
     found = {part: paths for part, paths in found.items() if paths}
-    chosen = [path for part, paths in found.items() for path in spread(paths, max(1, most // len(found)))]
-    return Evidence(
-        samples, [sample.path for sample in samples], label_names, subset, chosen[:most], " and ".join(found)
-    )
+    chosen = _shared(found.values(), most)
+    return Evidence(samples, [sample.path for sample in samples], label_names, subset, chosen, " and ".join(found))
+
+
+def _shared(parts: Collection[Sequence[str]], most: int) -> list[str]:
+    """At most ``most`` paths, as many of each part as of the others; what a small part lacks, larger ones add."""
+    chosen: list[str] = []
+    for done, paths in enumerate(sorted(parts, key=len)):
+        share = (most - len(chosen)) // (len(parts) - done)
+        chosen += spread(paths, share) if share else []
+    return chosen
 
 
 def _known(engine: EngineState, subset: str) -> tuple[Dataset | Sequence[Sample], tuple[str, ...]]:

@@ -25,6 +25,7 @@ from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.machine.packages import check_nncf
 from drivetrain.runs.place import require_new
 from drivetrain.types.options import ExportFormat, OptimizeMethod, OptimizePrecision, check_at_least, check_choice
+from drivetrain.types.task import Task
 
 if TYPE_CHECKING:
     from drivetrain.runtime.artifact import Artifact
@@ -119,7 +120,8 @@ def optimize(
     folder = _folder(self, given, name or _usual_name(self, given, precision))
     if not overwrite:
         require_new(folder)
-    evidence = find_evidence(self, subset, samples if precision == "int8" else 0, metric)
+    calibrates = precision == "int8" or (precision != "fp16" and self.task is Task.ANOMALY)  # its scores, then
+    evidence = find_evidence(self, subset, samples if calibrates else 0, metric)
     with explained(folder.parent, WORK_DIR):
         source = given or _exported(self)
         wish = Wish(precision, method, max_drop, metric)

@@ -32,7 +32,7 @@ class OptimizeChecks(Subject):
         assert report["layers"]["light"] > 0
         assert report["bytes"]["after"] < report["bytes"]["before"]
         assert artifact.label_names == trained.engine.label_names
-        measured = Engine(artifact.path, dataset, task=self.task).test(subset="val")
+        measured = Engine(artifact.path, dataset, task=self.task).test(subset=report["subset"])
         for name in report["metrics"]:
             assert measured[name] == pytest.approx(report["after"][name], abs=0.1)
         verify(artifact)
