@@ -41,15 +41,29 @@ class FailingDiskChecks(Subject):
 
     Attributes:
         every_fault: whether every error occurs at every operation; otherwise the errors take turns at operations of
-            different kinds, which keeps the checks of a large model short.
+            different kinds, and only the last failure of each test is followed by another call, which keeps the
+            checks of a large model short.
     """
 
     every_fault: ClassVar[bool] = False
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def operations(cls) -> dict[str, list[tuple[str, str]]]:
+        """What each verb writes, in order; filled by the first test of the verb."""
+        return {}
+
     @pytest.mark.parametrize("code", ERRORS)
     @pytest.mark.parametrize("verb", _VERBS)
     def test_a_failing_disk(
-        self, verb: str, code: str, trained: Trained, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        verb: str,
+        code: str,
+        trained: Trained,
+        dataset: Path,
+        operations: dict[str, list[tuple[str, str]]],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The error names folder and reason; the lock is free; the record is correct; the last good state works."""
         self.needs(_NEEDED.get(verb, verb))
@@ -57,11 +71,13 @@ class FailingDiskChecks(Subject):
             pytest.importorskip("nncf", reason="the extra 'optimize' is not installed")
         monkeypatch.setattr(perturbation, "MASKS", 4)  # what is drawn is not looked at
         finished = trained.engine.work_dir
-        dry = FailingDisk(self._copy(finished, tmp_path / "dry"))
-        with dry.mounted():
-            self._call(verb, dry_engine := self._engine(verb, dataset, tmp_path / "dry"))
-        del dry_engine
-        for at, lasting in self._faults(dry.operations, code):
+        if verb not in operations:
+            dry = FailingDisk(self._copy(finished, tmp_path / "dry"))
+            with dry.mounted():
+                self._call(verb, self._engine(verb, dataset, tmp_path / "dry"))
+            operations[verb] = dry.operations
+        faults = list(self._faults(operations[verb], code))
+        for at, lasting in faults:
             work = self._copy(finished, tmp_path / f"{at}-{lasting}")
             before = {path.name for path in (work / "checkpoints").iterdir()}
             engine = self._engine(verb, dataset, work)
@@ -73,14 +89,15 @@ class FailingDiskChecks(Subject):
                     self._call(verb, engine)
                 except DrivetrainError as error:
                     failed = error
-            place = f"{verb}, {code} at operation {at}, {dry.operations[at - 1]}" + ", and from there on" * lasting
+            place = f"{verb}, {code} at operation {at}, {operations[verb][at - 1]}" + ", and from there on" * lasting
             assert disk.fired, place
             noticed = failed is not None or any(os.strerror(ERRORS[code]) in note for note in told.notes)
             assert noticed or not lasting, f"{place}: no error was raised"
             self._check(work, failed, ERRORS[code], place)
             if verb != "train":
                 assert before <= {path.name for path in (work / "checkpoints").iterdir()}, place
-            self._call(verb, self._engine(verb, dataset, work))
+            if self.every_fault or (at, lasting) == faults[-1]:
+                self._call(verb, self._engine(verb, dataset, work))
             shutil.rmtree(work)
 
     def _faults(self, operations: list[tuple[str, str]], code: str) -> Iterator[tuple[int, bool]]:
