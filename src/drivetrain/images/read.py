@@ -28,6 +28,8 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 """Lower-case suffixes of the files in a folder that :func:`read_image` reads."""
 
 _TIFF_BITS_TAG = 258
+_JPEG = b"\xff\xd8\xff"
+_SCALES = (8, 4, 2)  # of libjpeg
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -58,6 +60,31 @@ def read_image(source: str | Path | bytes | NDArray[Any] | Image) -> NDArray[np.
     raise ImageError(f"an image of type {type(source).__name__!r} cannot be read. Give {_TYPES}.")
 
 
+def read_shrunken(path: str | Path, least: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read an image file for a rough look: a large JPEG at half, a quarter or an eighth of its size, which is faster.
+
+    A damaged file is noticed as by :func:`read_image`: its data are decoded to the end in any case.
+
+    Args:
+        path: the file.
+        least: the sides of the result are not smaller than this, in pixels, unless those of the file are.
+
+    Returns:
+        ``(H, W, 3) uint8`` RGB, and the height and width of the file's own image when upright.
+
+    Raises:
+        DataNotFoundError: the file does not exist.
+        ImageError: the image is unreadable, truncated or has pixels without a known range.
+    """
+    data, name = _read_bytes(path), str(path)
+    if data[:3] != _JPEG:
+        pixels = _decode(data, name)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    height, width = _upright_size(io.BytesIO(data), name)
+    scale = next((part for part in _SCALES if min(width, height) // part >= least), 1)
+    return _decode_jpeg(data, name, scale), (height, width)
+
+
 def image_size(path: str | Path) -> tuple[int, int]:
     """``(height, width)`` of the upright image, read from the header alone.
 
@@ -66,13 +93,18 @@ def image_size(path: str | Path) -> tuple[int, int]:
         ImageError: the file is not an image.
     """
     try:
-        with open_image(path) as image:
-            width, height = stored_size(image)
-            swap = orientation_of(image) in SWAPPING_ORIENTATIONS
+        return _upright_size(path, str(path))
     except FileNotFoundError:
         raise DataNotFoundError(f"the image {str(path)!r} does not exist.") from None
+
+
+def _upright_size(file: str | Path | io.BytesIO, name: str) -> tuple[int, int]:
+    try:
+        with open_image(file) as image:
+            width, height = stored_size(image)
+            swap = orientation_of(image) in SWAPPING_ORIENTATIONS
     except NoImage as error:
-        raise ImageError(f"{str(path)!r} is not a readable image: {error}.") from error
+        raise ImageError(f"{name!r} is not a readable image: {error}.") from error
     return (width, height) if swap else (height, width)
 
 
@@ -86,7 +118,7 @@ def _read_bytes(path: str | Path) -> bytes:
 
 
 def _decode(data: bytes, name: str) -> NDArray[np.uint8]:
-    if data[:3] == b"\xff\xd8\xff":
+    if data[:3] == _JPEG:
         return _decode_jpeg(data, name)
     if data[:8] == _PNG:
         _check_png(data, name)
@@ -116,8 +148,14 @@ def _check_png(data: bytes, name: str) -> None:
         at = end + 4
 
 
-def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode JPEG with OpenCV: the same underlying library as Pillow's, but without its copies."""
+def _decode_jpeg(data: bytes, name: str, scale: int = 1) -> NDArray[np.uint8]:
+    """Decode JPEG with OpenCV: the same underlying library as Pillow's, but without its copies.
+
+    Args:
+        data: the file.
+        name: of the file, for messages.
+        scale: divides the sides: 1, 2, 4 or 8.
+    """
     import cv2
 
     orientation = 1
@@ -125,7 +163,8 @@ def _decode_jpeg(data: bytes, name: str) -> NDArray[np.uint8]:
     whole = data.endswith(b"\xff\xd9")
     if has_exif or not whole:
         orientation = _inspect_jpeg(data, name, load=not whole)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    reduced = {2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8}
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | reduced.get(scale, 0)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from drivetrain.errors import DataNotFoundError, ImageError
-from drivetrain.images.read import IMAGE_SUFFIXES, image_size, read_image
+from drivetrain.images.read import IMAGE_SUFFIXES, image_size, read_image, read_shrunken
 
 
 def _picture(height: int = 24, width: int = 40) -> NDArray[np.uint8]:
@@ -120,3 +120,22 @@ def test_rgb_arrays_are_not_copied() -> None:
     array = _picture()
     assert read_image(array) is array
     assert all(suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_shrunken_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    ramp = np.linspace(0, 255, 403)[:, None] + np.zeros((1, 900))
+    whole = np.stack([ramp, ramp[::-1], ramp / 2], -1).astype(np.uint8)
+    path = tmp_path / "large.jpg"
+    Image.fromarray(whole).save(path, exif=exif, quality=95)
+    pixels, size = read_shrunken(path, 100)
+    assert size == image_size(path) == read_image(path).shape[:2]
+    assert pixels.shape[:2] == tuple(-(-side // 4) for side in size)
+    same = cv2.resize(read_image(path), pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(pixels.astype(int) - same).max() <= 6
+    assert read_shrunken(path, 300)[0].shape == read_image(path).shape
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(ImageError, match=r"truncated|not a readable image"):
+        read_shrunken(path, 100)

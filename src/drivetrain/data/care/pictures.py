@@ -20,11 +20,14 @@ from drivetrain.data.care.descriptors import (
     tones_of,
 )
 from drivetrain.errors import DataError
-from drivetrain.images.frames import shared_reader
+from drivetrain.images.frames import frame_of, shared_reader
+from drivetrain.images.read import read_shrunken
 from drivetrain.machine.resources import core_count
 
 #: Pictures per task of a thread.
 _CHUNK = 16
+#: Pixels of the shorter side that suffice for describing a picture by 64 x 64.
+_ENOUGH = 96
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +113,7 @@ def _look_at_all(items: Sequence[tuple[str, NDArray[np.float32]]]) -> list[_Pict
 
 def _look_at(path: str, boxes: NDArray[np.float32]) -> _Picture:
     try:
-        pixels = shared_reader().read(path)
+        pixels, size = _pixels_of(path, whole=bool(len(boxes)))
     except DataError as error:
         return _Picture(reason=str(error), objects=np.zeros((len(boxes), SIZE), np.float16))
     small = shrink(pixels)
@@ -118,11 +121,19 @@ def _look_at(path: str, boxes: NDArray[np.float32]) -> _Picture:
     thumb = thumbnail(grey)
     return _Picture(
         "",
-        (pixels.shape[0], pixels.shape[1]),
+        size,
         (hash_of(thumb), thumb, colour_of_small(small), describe_small(small, grey)),
         tones_of(small, grey),
         _describe_objects(pixels, boxes),
     )
+
+
+def _pixels_of(path: str, *, whole: bool) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The picture, unless ``whole`` a large one at a smaller scale, and its full height and width."""
+    if whole or frame_of(path) is not None:
+        pixels = shared_reader().read(path)
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    return read_shrunken(path, _ENOUGH)
 
 
 def _describe_objects(pixels: NDArray[np.uint8], boxes: NDArray[np.float32]) -> NDArray[np.float16]:
