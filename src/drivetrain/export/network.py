@@ -74,7 +74,7 @@ class QuantizableNetwork(ABC):
     def around(self) -> list[str]:
         """Nodes before and after the quantised layers: normalisation, and the decoding of answers."""
 
-    def fed_by_splits(self) -> list[str]:
+    def unloadable_if_light(self) -> list[str]:
         """Layers that the runtime cannot load with compressed weights, because of what they take their input from."""
         return []
 
@@ -137,13 +137,21 @@ class OpenVinoNetwork(QuantizableNetwork):
             and node.get_friendly_name() not in layers | inside
         ]
 
-    def fed_by_splits(self) -> list[str]:
-        # OpenVINO turns a 1x1 convolution with compressed weights into a product, and fails on an input of many outputs
-        return [
-            node.get_friendly_name()
-            for node in self.graph.get_ops()
-            if node.get_type_name() == "Convolution" and node.input_value(0).get_node().get_output_size() > 1
-        ]
+    def unloadable_if_light(self) -> list[str]:
+        # OpenVINO turns a 1x1 convolution with compressed weights into a product, and fails on an input of many
+        # outputs; and it computes a layer of constants when it loads them (attention to learned queries), and fails
+        depends_on_image: set[str] = set()
+        found = []
+        for node in self.graph.get_ordered_ops():
+            feeding = [value.get_node().get_friendly_name() for value in node.input_values()]
+            kind = node.get_type_name()
+            if kind == "Parameter" or (kind != "ShapeOf" and depends_on_image.intersection(feeding)):
+                depends_on_image.add(node.get_friendly_name())
+            elif feeding:
+                found.append(node.get_friendly_name())
+            if kind == "Convolution" and node.input_value(0).get_node().get_output_size() > 1:
+                found.append(node.get_friendly_name())
+        return found
 
     def is_transformer(self) -> bool:
         path = ["model_info", "optimization_config"]  # written by getitune and Geti

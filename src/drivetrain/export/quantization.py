@@ -90,7 +90,7 @@ def weights_only(network: QuantizableNetwork) -> Any:
         ExportError: NNCF failed.
     """
     package = nncf()
-    kept = {*network.fed_by_splits(), *(network.around() if network.artifact.task is Task.ANOMALY else ())}
+    kept = {*network.unloadable_if_light(), *(network.around() if network.artifact.task is Task.ANOMALY else ())}
     scope = package.IgnoredScope(names=sorted(kept), validate=False)
     with _quietly("compress the weights of"):
         return package.compress_weights(network.graph, mode=package.CompressWeightsMode.INT8_SYM, ignored_scope=scope)

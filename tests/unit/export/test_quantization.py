@@ -55,6 +55,20 @@ class Parts(nn.Module):
         return self.head((kept + self.second(changed)).mean((2, 3)))
 
 
+class Queries(nn.Module):
+    """A layer of learned queries, which does not depend on the image, as in the decoders of DETR."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.values, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 16), nn.Linear(16, 3)
+        self.queries = nn.Parameter(torch.randn(1, 5, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values = self.values(self.queries.expand(x.shape[0], -1, -1))
+        return self.head((self.first(x).mean((2, 3)).unsqueeze(1) + values).mean(1))
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     from PIL import Image
@@ -164,9 +178,11 @@ def test_weights_alone(artifact: Artifact, images: list[Path], tmp_path: Path) -
     assert np.abs(answers(artifact, images) - answers(light.write_manifest(), images)).max() < 0.05
 
 
-def test_a_convolution_of_a_part_of_the_channels_keeps_its_weights(images: list[Path], tmp_path: Path) -> None:
-    """OpenVINO cannot load it with light ones."""
-    light = exported(Parts(), "openvino", images, tmp_path / "parts")
+@pytest.mark.parametrize("net", [Parts, Queries])
+def test_what_openvino_cannot_load_compressed_keeps_its_weights(
+    net: type[nn.Module], images: list[Path], tmp_path: Path
+) -> None:
+    light = exported(net(), "openvino", images, tmp_path / "parts")
     before = answers(light, images)
     network = quantization.open_network(light)
     graph = quantization.weights_only(network)
