@@ -137,8 +137,11 @@ def _fail(error: BaseException, message: str, code: int, arguments: Sequence[str
     if "--debug" in arguments or os.environ.get("DRIVETRAIN_DEBUG", "0") not in ("", "0", "false", "no", "off"):
         traceback.print_exception(error)
     from drivetrain.cli.wording import reworded
+    from drivetrain.launch.ranks import Ranks
 
-    print(f"drivetrain: {reworded(message, own=own_options(*_command_of(arguments)[:1]))}", file=sys.stderr)
+    ranks = Ranks.here()
+    who = "drivetrain" if ranks is None else f"drivetrain, {ranks}"
+    print(f"{who}: {reworded(message, own=own_options(*_command_of(arguments)[:1]))}", file=sys.stderr)
     return code
 
 

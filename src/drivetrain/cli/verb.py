@@ -20,6 +20,7 @@ from drivetrain.engine.objects import OBJECTS, load_with, make_objects
 from drivetrain.engine.recipe import fitting_recipe
 from drivetrain.engine.verbs import check_early
 from drivetrain.errors import OptionError
+from drivetrain.launch.ranks import follows
 from drivetrain.machine.openmp import set_openmp
 from drivetrain.runs.record import RunRecord
 
@@ -51,10 +52,12 @@ def run(verb: str, arguments: Sequence[str], verbs: Sequence[str]) -> int:
     if "dry_run" in request.flags:
         return show_plan(verb, effective(verb, request), as_json="json" in request.flags)
     with results_only_on_stdout() as stdout:
-        result, follows = run_verb(verb, request)
+        result, after = run_verb(verb, request)
+        if follows():
+            return 0
         from drivetrain.cli.render import show
 
-        show(result, stdout, as_json="json" in request.flags, follows=follows)
+        show(result, stdout, as_json="json" in request.flags, follows=after)
     return 0
 
 
@@ -119,7 +122,7 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     Raises:
         DrivetrainError: as the constructor does.
     """
-    from drivetrain.runs.progress import NotesOnly, RewordedNotes
+    from drivetrain.runs.progress import NotesOnly, RewordedNotes, SilentProgress
 
     names = [name for name, option in options_of("train").items() if option.owner == "engine" and name != "data_args"]
     arguments = {name: values[name] for name in names}
@@ -128,7 +131,8 @@ def make_engine(values: Mapping[str, Any], *, quiet: bool = False) -> Engine:
     factory: Callable[..., Engine] = Engine  # called as a factory, though the class is abstract
     engine = factory(**arguments)
     engine.config = repeatable(values)
-    engine.progress = RewordedNotes(NotesOnly() if quiet else engine.progress, reworded_note)
+    shown = SilentProgress() if follows() else NotesOnly() if quiet else engine.progress
+    engine.progress = RewordedNotes(shown, reworded_note)
     return engine
 
 

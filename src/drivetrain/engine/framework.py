@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from drivetrain.engine.data import SHOWN, EngineData, spread
+from drivetrain.engine.one_device import OneDevice
 from drivetrain.errors import OptionError, UnsupportedError
 from drivetrain.launch.setup import Setup
 from drivetrain.machine.device import device_in_use
@@ -60,7 +61,7 @@ class FitResult:
     notes: tuple[str, ...] = ()
 
 
-class Framework(ABC):
+class Framework(OneDevice, ABC):
     """One framework behind the verbs; ``model``, ``build`` and ``infer`` are required, other hooks are optional.
 
     Args:

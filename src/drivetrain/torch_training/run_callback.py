@@ -169,7 +169,8 @@ class LightningRunCallback:
         # reading the loss synchronises with an accelerator, so there it is only read occasionally
         shown = loss is not None and (pl_module.device.type == "cpu" or batch_idx % 20 == 0)
         value = float(loss) if shown and loss is not None else None
-        self.run.progress.step(epoch=trainer.current_epoch, step=batch_idx, images=self.count_images(batch), loss=value)
+        images = self.count_images(batch) * trainer.world_size
+        self.run.progress.step(epoch=trainer.current_epoch, step=batch_idx, images=images, loss=value)
 
     def count_images(self, batch: Any) -> int:
         """The number of images in a batch."""

@@ -14,9 +14,12 @@ from typing import Any
 import torch
 
 from drivetrain.errors import OptionError
+from drivetrain.launch.ranks import Ranks
 from drivetrain.machine.device import choose_device
 from drivetrain.torch_training.process import untouched_process
-from drivetrain.torch_training.trainer_limits import SET_BY_ENGINE, check_one_device, check_precision
+from drivetrain.torch_training.rank_group import rank_and_size
+from drivetrain.torch_training.several_devices import trainer_arguments as arguments_of_ranks
+from drivetrain.torch_training.trainer_limits import SET_BY_ENGINE, check_for_several, check_precision
 from drivetrain.torch_training.trainer_limits import check as check_limits
 from drivetrain.types.options import TrainOptions, check_validated
 
@@ -37,7 +40,9 @@ def trainer_arguments(package: str = "lightning.pytorch") -> tuple[str, ...]:
     return tuple(name for name in names if name != "self" and name not in SET_BY_ENGINE)
 
 
-def check_options(options: TrainOptions, *, device: str, package: str, usual_epochs: int | None) -> None:
+def check_options(
+    options: TrainOptions, *, device: str, package: str, usual_epochs: int | None, several: bool = False
+) -> None:
     """Refuse options that the trainer cannot honour, before anything is built or written.
 
     Args:
@@ -45,12 +50,13 @@ def check_options(options: TrainOptions, *, device: str, package: str, usual_epo
         device: as given to the engine.
         package: see :func:`package_of`.
         usual_epochs: the engine's default number of epochs; ``None`` if unknown.
+        several: whether the engine trains on several devices.
 
     Raises:
         OptionError: an option has a wrong value.
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
-    check_limits(options, device=device)
+    (check_for_several if several else check_limits)(options, device=device)
     if "max_steps" not in (options.engine_args or {}):
         check_validated(options, options.max_epochs or usual_epochs)
     upstream = importlib.import_module(package)
@@ -98,6 +104,7 @@ def make_trainer(
     work_dir: Path,
     callbacks: Sequence[Any],
     defaults: Mapping[str, Any],
+    unused: bool = False,
 ) -> Any:
     """Create the upstream's trainer.
 
@@ -108,6 +115,7 @@ def make_trainer(
         work_dir: where the upstream may write.
         callbacks: the engine's callbacks; the user's come first.
         defaults: trainer arguments that apply unless ``engine_args`` sets them.
+        unused: whether the model may leave parameters without a gradient in a step.
 
     Raises:
         OptionError: an option has a wrong value.
@@ -115,6 +123,9 @@ def make_trainer(
     """
     settings = trainer_settings(options, device=device, package=package)
     settings["callbacks"] += callbacks
+    ranks = Ranks.here()
+    if ranks is not None and rank_and_size()[1] > 1:
+        settings |= arguments_of_ranks(package, ranks, settings, unused=unused)
     settings = {
         **defaults,
         **settings,
@@ -150,6 +161,7 @@ def effective_options(trainer: Any, module: Any, options: TrainOptions) -> dict[
         "val_check_interval": options.val_check_interval and trainer.val_check_interval,
         "check_val_every_n_epoch": trainer.check_val_every_n_epoch,
         "devices": trainer.num_devices,
+        "nodes": trainer.num_nodes if trainer.num_nodes > 1 else None,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "seed": torch.initial_seed(),
     }
@@ -241,12 +253,10 @@ def place_of(device: str, devices: int | Sequence[int]) -> dict[str, Any]:
 
     Raises:
         OptionError: there is no such device, or ``device`` and ``devices`` contradict each other.
-        UnsupportedOptionError: more than one device.
     """
     chosen = choose_device(device)
     kind, _, number = chosen.partition(":")
     accelerator = {"cuda": "gpu"}.get(kind, kind)
-    check_one_device(devices)
     if number and accelerator != "cpu":
         if not isinstance(devices, int) and list(devices) != [int(number)]:
             raise OptionError(f"devices={devices!r} contradicts device={device!r}; leave out one of them.")

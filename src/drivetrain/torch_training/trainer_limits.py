@@ -12,6 +12,7 @@ from drivetrain.types.options import TrainOptions
 SET_BY_ENGINE = {
     "accelerator": "Engine(device=...)",
     "devices": "train(devices=...)",
+    "num_nodes": "train(nodes=...)",
     "precision": "train(precision=...)",
     "logger": "train(logger=...)",
     "callbacks": "train(callbacks=...)",
@@ -36,10 +37,23 @@ def check(options: TrainOptions, *, device: str) -> None:
     Raises:
         UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
     """
+    check_one_device(options.devices)
+    check_for_several(options, device=device)
+
+
+def check_for_several(options: TrainOptions, *, device: str) -> None:
+    """As :func:`check`, for an engine that trains on several devices too.
+
+    Args:
+        options: the options of ``train``.
+        device: as given to the engine; "auto" is not resolved.
+
+    Raises:
+        UnsupportedOptionError: an option cannot be honoured, or is set elsewhere.
+    """
     for name in options.engine_args or {}:
         if name in SET_BY_ENGINE:
             raise UnsupportedOptionError(f"engine_args: {name} is set by {SET_BY_ENGINE[name]}; leave it out.")
-    check_one_device(options.devices)
     check_precision(options.precision, device.partition(":")[0])
 
 

@@ -66,6 +66,7 @@ class TrainOptions:
     check_val_every_n_epoch: int | None = None
     num_workers: int | None = None
     devices: int | Sequence[int] = 1
+    nodes: int = 1
     callbacks: Sequence[Any] | None = None
     logger: Any = None
     metric: str | None = None
@@ -86,7 +87,7 @@ class TrainOptions:
     engine_args: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "batch_size", "patience", "check_val_every_n_epoch"):
+        for name in ("max_epochs", "batch_size", "patience", "check_val_every_n_epoch", "nodes"):
             check_at_least(name, getattr(self, name), 1)
         check_at_least("num_workers", self.num_workers, 0)
         check_seed(self.seed)

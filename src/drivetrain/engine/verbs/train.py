@@ -12,6 +12,7 @@ from drivetrain.engine.early import Start, check_checkpoint, check_data, check_l
 from drivetrain.engine.explained_fit import fit_explained
 from drivetrain.engine.framework import FitResult
 from drivetrain.engine.losses import require_numbers
+from drivetrain.engine.ranked import check_several, placed, train_in_rank, train_on_ranks
 from drivetrain.engine.resumed_run import (
     check_same_run,
     compare_with_record,
@@ -23,6 +24,7 @@ from drivetrain.engine.run_report import report_training
 from drivetrain.engine.state import EngineState
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, given_options, repeatable
 from drivetrain.errors import OptionError, TrainingInterrupted, TrialPruned
+from drivetrain.launch.ranks import Ranks, follows
 from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.machine.openmp import free_threads
 from drivetrain.runs.place import check_place
@@ -71,6 +73,7 @@ def train(
     check_val_every_n_epoch: int | None = None,
     num_workers: int | None = None,
     devices: int | Sequence[int] | None = None,
+    nodes: int | None = None,
     callbacks: Sequence[Any] | None = None,
     logger: Any = None,
     metric: str | None = None,
@@ -94,7 +97,7 @@ def train(
 
     Args:
         max_epochs: number of passes through the training images.
-        batch_size: images per step.
+        batch_size: images per step, over all devices.
         learning_rate: the highest learning rate of the schedule.
         image_size: size of the model input in pixels, one number or (height, width).
         seed: seed of everything random.
@@ -104,7 +107,9 @@ def train(
         val_check_interval: validate within an epoch: after a fraction of it (0.5), or a number of batches (100).
         check_val_every_n_epoch: validate every this many epochs.
         num_workers: processes or threads that load data.
-        devices: how many devices, or which.
+        devices: how many devices of this machine, or which; each trains in a process of its own on its part of the
+            batch.
+        nodes: how many machines with as many devices each; the same command is started on every one.
         callbacks: instances of the framework's own callback class.
         logger: where to log the training: "tensorboard", "mlflow", "wandb", a logger object of the framework, or a
             list of these; the table "csv" is always written.
@@ -142,7 +147,8 @@ def train(
     """
     given = given_options(locals())
     self.require("train", NEEDS)
-    options = effective_options(self, given)
+    ranks = Ranks.here()
+    options = placed(effective_options(self, given), given, ranks)
     if options.resume:
         keep_device(self)
     check_options(self, for_framework(options, RunRecord.at(self.work_dir) if options.resume else None))
@@ -153,10 +159,24 @@ def train(
         from drivetrain.data.trainable import require_trainable
 
         require_trainable(self.dataset, self.task)
+    count = self.framework.device_count(options)
+    check_several(self, options, count)
+    if ranks is None and count * options.nodes > 1:
+        return train_on_ranks(self, options, given, count)
     from drivetrain.runs.run import Run
 
-    run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
-    run.trackers = trackers
+    def open_run() -> Run:
+        run = Run.open(self.work_dir, self.progress, resume=options.resume, overwrite=options.overwrite)
+        run.trackers = trackers
+        return run
+
+    if ranks is not None:
+        return train_in_rank(self, ranks, open_run, lambda run: _train(self, run, options, given))
+    return _train(self, open_run(), options, given)
+
+
+def _train(self: EngineState, run: Run, options: TrainOptions, given: Mapping[str, Any]) -> TrainResult:
+    """Train in a work dir that is held, and close its run in any case."""
     try:
         with explained(self.work_dir, WORK_DIR):
             if options.run_hpo:
@@ -216,6 +236,8 @@ def _finish(engine: EngineState, run: Run, fit: FitResult) -> TrainResult:
     """Load the best state into the model, and close the run with its result, its report and its pictures."""
     from drivetrain.types.results import Metrics, TrainResult
 
+    if follows():
+        return TrainResult(fit.best_checkpoint, fit.last_checkpoint, Metrics({}), (), {}, run.directory, (), None, None)
     require_numbers(run, has_best=fit.best_checkpoint is not None)
     for note in fit.notes:
         run.note(note)

@@ -99,7 +99,7 @@ SPEC = EngineSpec(
     ),
     hooks=("infer", "fit", "load_state", "warm_start", "export_source", "test_native", "cells", "features"),
     checkpoint_marks=("drivetrain_model",),
-    limits="drivetrain.torch_training.trainer_limits:check",
+    limits="drivetrain.torch_training.trainer_limits:check_for_several",
     candidates=(
         *_candidates(Task.CLASSIFICATION, "val/accuracy", "val/f1"),
         *_candidates(Task.MULTILABEL_CLASSIFICATION, "val/map", "val/f1"),

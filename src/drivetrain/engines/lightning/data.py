@@ -21,6 +21,8 @@ from drivetrain.errors import DataError
 from drivetrain.images.read import read_image
 from drivetrain.machine.resources import available_memory, core_count
 from drivetrain.runtime.preprocess import resize_uint8
+from drivetrain.torch_training.rank_group import rank_and_size
+from drivetrain.torch_training.several_devices import batch_part, usual_batch
 from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import TrainOptions
 
@@ -87,8 +89,8 @@ class EpochSampler:
             order = random.choice(self.count, self.count, p=self.weights)
         elif self.shuffle:
             order = random.permutation(self.count)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            size, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+        rank, size = rank_and_size()
+        if size > 1:
             order = np.resize(order, -(-self.count // size) * size)[rank::size]
         return order
 
@@ -98,7 +100,7 @@ class BatchSampler:
 
     Args:
         sampler: their order; Lightning sets its epoch.
-        batch_size: images per batch.
+        batch_size: images per batch, over all processes.
         drop_single: drop a last batch of one image, which batch normalisation cannot use.
     """
 
@@ -112,8 +114,8 @@ class BatchSampler:
         return len(self._batches())
 
     def _batches(self) -> list[NDArray[np.int64]]:
-        order = self.sampler.order()
-        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        order, part = self.sampler.order(), batch_part(self.batch_size)
+        batches = [order[start : start + part] for start in range(0, len(order), part)]
         if self.drop_single and len(batches) > 1 and len(batches[-1]) == 1:
             batches.pop()
         return batches
@@ -235,7 +237,7 @@ def loaders_for(
     Without ``batch_size`` it is 32, or fewer for a small data set, so that an epoch has at least four steps.
     """
     train = Labelled.of(dataset.subset("train"), task)
-    batch_size = options.batch_size or min(_BATCH_SIZE, max(2, len(train.paths) // 4))
+    batch_size = options.batch_size or usual_batch(min(_BATCH_SIZE, max(2, len(train.paths) // 4)))
     fit = ImageLoader(
         train,
         spec,

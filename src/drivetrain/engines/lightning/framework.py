@@ -30,6 +30,7 @@ from drivetrain.models.catalog import ModelEntry
 from drivetrain.torch_training.checkpoint import read_checkpoint
 from drivetrain.torch_training.process import own_randomness, untouched_process
 from drivetrain.torch_training.run_callback import check_logged, run_callback
+from drivetrain.torch_training.several_devices import OnSeveralDevices, randomness_of_rank
 from drivetrain.torch_training.trainer import (
     check_options,
     effective_options,
@@ -38,7 +39,7 @@ from drivetrain.torch_training.trainer import (
     run_trainer,
     trainer_arguments,
 )
-from drivetrain.types import ImageSpec, Metrics, Prediction, Task
+from drivetrain.types import Metrics, Prediction, Task
 from drivetrain.types.options import SPECIAL_OPTIONS, ExportFormat, TrainOptions
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 _MAX_EPOCHS = 30
 
 
-class LightningFramework(Framework):
+class LightningFramework(OnSeveralDevices, Framework):
     """Lightning's trainer over our module for a task, or over a user-defined LightningModule."""
 
     default_space: ClassVar = {
@@ -108,7 +109,7 @@ class LightningFramework(Framework):
             default_metric=None if self._is_own_module else f"val/{self.task.main_metric}",
             patience=options.patience,
         )
-        with untouched_process(), own_randomness(options.seed):
+        with untouched_process(), randomness_of_rank(options.seed):
             trainer = self._trainer(options, [*special.callbacks(options), keeper], run.directory)
             state = state_to_resume(run, self._describe_model()) if resume else None
             self._module.train()
@@ -193,7 +194,7 @@ class LightningFramework(Framework):
 
     def check_options(self, options: TrainOptions) -> None:
         package = package_of(self.given)
-        check_options(options, device=self.setup.device, package=package, usual_epochs=_MAX_EPOCHS)
+        check_options(options, device=self.setup.device, package=package, usual_epochs=_MAX_EPOCHS, several=True)
         native.check_options(options, own_module=self._is_own_module, own_data=self.has_native_data)
         rare_classes.check_task(options, self.find_task)
         special.check_task(options, self.find_task)
@@ -325,10 +326,8 @@ class LightningFramework(Framework):
         dataset = self.dataset
         if dataset.label_names != self.label_names:
             dataset = dataset.relabel(self.label_names)
-        spec: ImageSpec = self._module.image_spec
-        if isinstance(self._module, VisionModule):
-            return dict(scene_loaders(dataset, spec, self.task, options, run))
-        return loaders_for(dataset, spec, self.task, options, run)
+        loaders = scene_loaders if isinstance(self._module, VisionModule) else loaders_for
+        return dict(loaders(dataset, self._module.image_spec, self.task, options, run))
 
     def _trainer(self, options: TrainOptions, callbacks: list[Any], folder: Path, *, package: str | None = None) -> Any:
         defaults: dict[str, Any] = {} if self._is_own_module else {"num_sanity_val_steps": 0, "log_every_n_steps": 10}
@@ -339,6 +338,7 @@ class LightningFramework(Framework):
             work_dir=folder,
             callbacks=callbacks,
             defaults=defaults,
+            unused=not isinstance(self._module, ClassificationModule),
         )
 
     def _describe_model(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from drivetrain.engines.lightning.models.networks import Network, logits_of
@@ -18,6 +19,8 @@ from drivetrain.engines.lightning.models.saving import SavedModule
 from drivetrain.engines.lightning.models.trained_parts import optimizer_of
 from drivetrain.errors import DataError
 from drivetrain.torch_training.loader_task import require_task
+from drivetrain.torch_training.rank_group import in_order
+from drivetrain.torch_training.several_devices import image_count
 from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
 
 _IMAGE_AXES = 4
@@ -114,7 +117,14 @@ class ClassificationModule(SavedModule):
         """The loss of a batch."""
         images, targets = self._pair(batch)
         loss = self._loss(self(self.normalised(images)), targets, self.class_weights)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
+        self.log(
+            "train/loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(images),
+            sync_dist=self.trainer.world_size > 1,
+        )
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
@@ -184,11 +194,19 @@ class ClassificationModule(SavedModule):
                 f"{logits.shape[1] - 1}. Set dataset.classes to the names of all of its labels."
             ) from error
 
+    def _all_answers(self) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Probabilities and truths of all validation images, in their order, also of those that other ranks saw."""
+        rows = torch.cat([row for row, _ in self._answers]).numpy()
+        truths = torch.cat([truth for _, truth in self._answers]).numpy()
+        if self.trainer.world_size == 1:
+            return rows, truths
+        pairs = in_order(list(zip(rows, truths, strict=True)), image_count(self.trainer.val_dataloaders))
+        return np.stack([row for row, _ in pairs]), np.stack([truth for _, truth in pairs])
+
     def _metrics(self) -> dict[str, float]:
         from drivetrain.metrics import evaluate
 
-        rows = torch.cat([row for row, _ in self._answers]).numpy()
-        truths = torch.cat([truth for _, truth in self._answers]).numpy()
+        rows, truths = self._all_answers()
         self._answers.clear()
         several = self.task is Task.MULTILABEL_CLASSIFICATION
         samples = [

@@ -20,6 +20,7 @@ from drivetrain.errors import DataError
 from drivetrain.images.join_tiles import View
 from drivetrain.images.masks import IGNORED
 from drivetrain.images.read import read_image
+from drivetrain.torch_training.several_devices import usual_batch
 from drivetrain.types import ImageSpec, Task
 from drivetrain.types.options import TrainOptions
 
@@ -130,7 +131,7 @@ def scene_loaders(
     tiling = chosen_tiling(options.tile, dataset, spec, run)
     tiles = None if tiling is None else tiles_to_learn(train, task, tiling, options.seed, run)
     count = len(train) if tiles is None else len(tiles.items)
-    batch_size = options.batch_size or min(_BATCH_SIZE, max(2, count // 4))
+    batch_size = options.batch_size or usual_batch(min(_BATCH_SIZE, max(2, count // 4)))
     common: dict[str, Any] = {"batch_size": batch_size, "seed": options.seed, "num_workers": options.num_workers}
     zoom = {} if options.scale_jitter is None else {"zoom": options.scale_jitter - 1}
     fit = SceneLoader(

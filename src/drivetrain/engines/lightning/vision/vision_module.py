@@ -19,6 +19,7 @@ from drivetrain.engines.lightning.vision.adapter import Target, VisionAdapter
 from drivetrain.images.join_tiles import View
 from drivetrain.images.tiling import join_views
 from drivetrain.runtime.postprocess import Decoder, make_decoder
+from drivetrain.torch_training.rank_group import in_order
 from drivetrain.types import ImageSpec, Prediction, Predictions, Sample, Task
 
 _WEIGHT_DECAY = 1e-4
@@ -92,7 +93,8 @@ class VisionModule(SavedModule):
         total = parts.pop("total", None)
         loss = torch.stack([part.float() for part in parts.values()]).sum() if total is None else total
         logged = {"train/loss": loss, **{f"train/loss_{name}": value for name, value in parts.items()}}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
+        several = self.trainer.world_size > 1
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=several)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002  (the upstream's signature)
@@ -111,10 +113,11 @@ class VisionModule(SavedModule):
         """Log the metrics, computed by drivetrain's own code."""
         from drivetrain.metrics import evaluate
 
-        dataset = self.trainer.val_dataloaders.dataset
+        loader = self.trainer.val_dataloaders
+        dataset, items = loader.dataset, in_order(self._answers, len(loader.data.paths))
         samples: list[Sample] = []
         whole: list[Prediction] = []
-        for number, parts in groupby(self._answers, key=lambda part: part[0]):
+        for number, parts in groupby(items, key=lambda part: part[0]):
             _, views, found = zip(*parts, strict=True)
             sample = dataset[number]
             samples.append(sample)
@@ -124,7 +127,8 @@ class VisionModule(SavedModule):
         self._answers.clear()
         answers = Predictions(whole, task=self.task, label_names=self.label_names)
         metrics = evaluate(samples, answers, task=self.task, label_names=self.label_names)
-        self.log_dict({f"val/{name}": metrics[name] for name in LOGGED[self.task] if name in metrics})
+        logged = {f"val/{name}": metrics[name] for name in LOGGED[self.task] if name in metrics}
+        self.log_dict(logged, sync_dist=self.trainer.world_size > 1)
 
     def configure_optimizers(self) -> Any:
         """AdamW without decay on biases and norms; the schedule advances with every step."""
