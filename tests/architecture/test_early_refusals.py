@@ -115,8 +115,9 @@ SLIPS = {
     "honoured: Ultralytics validates after whole epochs. Give --check_val_every_n_epoch.",
     "train --model yolo11n-cls --data pictures --image_size 50": "--image_size 50 must be a multiple of 32. The next "
     "one is 64.",
-    "train --model anomalib:Padim --data pictures --devices 2": "--devices 2 cannot be honoured: training on several "
-    "devices is not supported in this version. Leave --devices out, or give one.",
+    "train --model anomalib:Padim --data pictures --devices 2": "--devices 2 cannot be honoured: a memory bank such as "
+    "those of Patchcore and Padim holds the features of every image in one process, and the threshold of every model "
+    "is found in the answers of one. Leave --devices out, or give one.",
     f"{TRAIN} --device cpu --precision fp16": "--precision fp16 cannot be honoured on the CPU. Allowed there: auto, "
     "fp32, bf16.",
     f"{TRAIN} --engine_args.precision 16": "--engine_args.precision is set by --precision; leave it out.",

@@ -112,8 +112,10 @@ def _short_warnings() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not issubclass(category, _ONLY_FOR_DEVELOPERS):
+        if not issubclass(category, _ONLY_FOR_DEVELOPERS) and not follows():
             print(f"warning: {message}", file=sys.stderr)
+
+    from drivetrain.launch.ranks import follows
 
     before = warnings.showwarning
     warnings.showwarning = show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -166,6 +167,7 @@ def train_as_rank(
         belongings: attributes of the engine that the setup does not make.
         command: the command line, for the record.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell inherits "ignore"
     sys.argv[:] = command
     engine = setup.make(work_dir)
     for name, value in belongings.items():

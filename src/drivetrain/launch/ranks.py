@@ -158,6 +158,7 @@ def _wait(workers: Sequence[Worker], places: Sequence[Mapping[str, str]], hear: 
                 results[number] = message.value
             elif message.kind == "failed":
                 failures.append((number, _named(message.value, pid)))
+                worker.stop()  # so that ranks that wait for this one learn that it is gone
                 until = until or time.monotonic() + _GRACE
     if failures or len(results) < len(workers):
         raise _first_cause(failures, workers, places)

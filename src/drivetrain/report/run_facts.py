@@ -19,6 +19,8 @@ _OPTION_NAMES = {
     "val_check_interval": "validation within an epoch",
     "check_val_every_n_epoch": "epochs between validations",
     "num_workers": "workers that load data",
+    "devices": "devices of each machine",
+    "nodes": "machines",
     "metric": "metric that selects the best state",
     "tile": "tiles of the images",
     "ema": "moving average of the weights",

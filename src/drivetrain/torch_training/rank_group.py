@@ -69,24 +69,29 @@ def joined(ranks: Ranks, kind: str) -> Iterator[Group]:
     Raises:
         DrivetrainError: the processes do not find each other, or another one ended during the training.
     """
-    with _losses_said(ranks):
+    with losses_said():
         dist.init_process_group(_BACKENDS.get(kind, "gloo"))
         yield RankGroup(ranks)
         dist.destroy_process_group()
 
 
 @contextmanager
-def _losses_said(ranks: Ranks) -> Iterator[None]:
-    """Turn what a back end says when another process has ended into an error that says so."""
+def losses_said() -> Iterator[None]:
+    """Turn what a back end says when another process has ended into an error that says so.
+
+    Raises:
+        DrivetrainError: another process of the training has ended.
+    """
     try:
         yield
     except RuntimeError as error:
         text = str(error)
         if isinstance(error, DrivetrainError) or not any(part in text.lower() for part in _BROKEN):
             raise
+        who, said = Ranks.here() or "this process", " ".join(text.split())[:200]
         raise DrivetrainError(
-            f"{ranks} {LOST}: one of them has ended ({' '.join(text.split())[:200]}). Its own message says why; to "
-            "continue from the last state: resume=True."
+            f"{who} {LOST}: one of them has ended ({said}). Its own message says why; to continue from the last state: "
+            "resume=True."
         ) from error
 
 

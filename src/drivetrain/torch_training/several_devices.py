@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from drivetrain.launch.ranks import Group, Ranks
 from drivetrain.machine.device import choose_device
 from drivetrain.machine.resources import core_count
 from drivetrain.torch_training.process import own_randomness
-from drivetrain.torch_training.rank_group import joined, rank_and_size
+from drivetrain.torch_training.rank_group import joined, losses_said, rank_and_size
 from drivetrain.types.options import TrainOptions
 
 
@@ -73,9 +73,15 @@ def count_devices(device: str, devices: int | Sequence[int]) -> int:
     return devices
 
 
-def randomness_of_rank(seed: int) -> AbstractContextManager[None]:
-    """As :func:`~drivetrain.torch_training.process.own_randomness`, with a seed of its own for each process."""
-    return own_randomness(seed + rank_and_size()[0])
+@contextmanager
+def randomness_of_rank(seed: int) -> Iterator[None]:
+    """As :func:`~drivetrain.torch_training.process.own_randomness`, with a seed of its own for each process.
+
+    Raises:
+        DrivetrainError: another process of the training has ended.
+    """
+    with own_randomness(seed + rank_and_size()[0]), losses_said():
+        yield
 
 
 def batch_part(batch_size: int) -> int:

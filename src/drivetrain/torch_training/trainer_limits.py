@@ -75,8 +75,12 @@ def refuse_fixed(given: Mapping[str, Any], fixed: Sequence[str], data: Any) -> N
             )
 
 
-def check_one_device(devices: int | Sequence[int]) -> None:
+def check_one_device(devices: int | Sequence[int], reason: str = "this engine trains in one process") -> None:
     """Refuse several devices.
+
+    Args:
+        devices: as given to ``train``.
+        reason: why.
 
     Raises:
         UnsupportedOptionError: more than one is requested.
@@ -84,8 +88,7 @@ def check_one_device(devices: int | Sequence[int]) -> None:
     count = devices if isinstance(devices, int) else len(devices)
     if count != 1:
         raise UnsupportedOptionError(
-            f"devices={devices!r} cannot be honoured: training on several devices is not supported in this version. "
-            "Leave devices out, or give one."
+            f"devices={devices!r} cannot be honoured: {reason}. Leave devices out, or give one."
         )
 
 

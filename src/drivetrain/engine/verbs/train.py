@@ -49,7 +49,7 @@ def check(start: Start, given: Mapping[str, Any]) -> None:
 
         SearchOptions.from_config(options.hpo_config)
     require_trackers(options.logger)
-    if start.given_work_dir is not None:
+    if start.given_work_dir is not None and not follows():
         check_place(start.given_work_dir, resume=options.resume, overwrite=options.overwrite)
     if options.checkpoint is not None:
         check_checkpoint(start, options.checkpoint)

@@ -338,7 +338,7 @@ class LightningFramework(OnSeveralDevices, Framework):
             work_dir=folder,
             callbacks=callbacks,
             defaults=defaults,
-            unused=not isinstance(self._module, ClassificationModule),
+            unused=isinstance(self._module, VisionModule) and self._module.network.skips_parameters,
         )
 
     def _describe_model(self) -> dict[str, Any]:

@@ -60,6 +60,7 @@ EXTREMES: Mapping[str, Mapping[str, Ends]] = {
         "check_val_every_n_epoch": Ends((1, _HUGE), _COUNT.wrong),
         "num_workers": Ends((0, 1), (_HUGE, -1, 1.5, "many", True)),
         "devices": Ends((1, 2, _HUGE, -1, [0], [0, 1], [_HUGE]), (0, -2, 1.5, "all", [], [-1], True)),
+        "nodes": Ends((1, 2), (0, -1, 1.5, "two", True)),
         "callbacks": Ends(([],), (3, [3], "x", {"x": 3})),
         "logger": Ends(("csv", []), ("no such", 3, [3])),
         "metric": Ends(wrong=("no such", "", 3, ["val/loss"])),

@@ -26,6 +26,7 @@ _SAMPLES: dict[str, Any] = {
     "check_val_every_n_epoch": 1,  # at most max_epochs, which may be 1
     "num_workers": 1,
     "devices": 2,
+    "nodes": 2,
     "callbacks": [object()],
     "logger": object(),
     "metric": "val/something",

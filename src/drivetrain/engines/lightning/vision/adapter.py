@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 from torch import Tensor, nn
 
@@ -68,6 +68,9 @@ class VisionAdapter(ABC):
         pretrained: whether it has been trained at all.
         notes: notes for the user.
     """
+
+    #: Whether a step may leave parameters without a gradient, as where a batch has no object.
+    skips_parameters: ClassVar[bool] = False
 
     def __init__(self, net: nn.Module, *, source: str, name: str, args: Mapping[str, Any], task: Task) -> None:
         self.net = net

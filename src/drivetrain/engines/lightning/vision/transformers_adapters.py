@@ -40,6 +40,8 @@ _RATES = {Task.DETECTION: 2e-4, Task.INSTANCE_SEGMENTATION: 2e-4, Task.SEMANTIC_
 class TransformersAdapter(VisionAdapter):
     """What transformers models have in common."""
 
+    skips_parameters = True
+
     def __init__(self, net: Any, args: Mapping[str, Any], task: Task) -> None:
         super().__init__(net, source="transformers", name=type(net).__name__, args=args, task=task)
         self.label_names = label_names_of(net.config)
