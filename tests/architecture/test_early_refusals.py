@@ -87,7 +87,7 @@ SLIPS = {
     "log: true}.",
     "tune --model timm:test_resnet --data pictures --space.learning_rat [1]": "space has no option 'learning_rat'. Did "
     "you mean 'learning_rate' or 'backbone_learning_rate'? Allowed: backbone_learning_rate, batch_size, "
-    "check_val_every_n_epoch, deterministic, devices, ema, engine_args.NAME, freeze_backbone, image_size, "
+    "check_val_every_n_epoch, deterministic, ema, engine_args.NAME, freeze_backbone, image_size, "
     "learning_rate, max_epochs, model.NAME, mosaic, num_workers, patience, precision, scale_jitter, seed, "
     "val_check_interval.",
     "data pictures --splits 0.8 0.1 0.1 --seed -1": "--seed -1 must be at least 0.",

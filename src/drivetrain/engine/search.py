@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drivetrain.engine.train_options import check_options, effective_options, for_framework, repeatable
-from drivetrain.errors import OptionError
+from drivetrain.errors import OptionError, UnsupportedOptionError
 from drivetrain.launch.setup import Setup
 from drivetrain.machine.files import WORK_DIR, explained
 from drivetrain.models.catalog import argument_names
@@ -100,7 +100,16 @@ def default_space(engine: EngineState, given: Mapping[str, Any]) -> dict[str, An
 
 
 def search_options(engine: EngineState, options: TrainOptions, how: SearchOptions, *, overwrite: bool) -> TuneResult:
-    """Search in the work dir of the engine or, without one, in a folder determined by the search itself."""
+    """Search in the work dir of the engine or, without one, in a folder determined by the search itself.
+
+    Raises:
+        UnsupportedOptionError: each trial would train on several devices.
+    """
+    if engine.framework.device_count(options) > 1:
+        raise UnsupportedOptionError(
+            f"devices={options.devices!r} cannot be honoured by a search: each trial trains on one device. Give "
+            "workers=2 for two trials at a time."
+        )
     with explained(engine.given_work_dir or Path("runs"), WORK_DIR):
         return search(search_subject(engine), options, how, engine.given_work_dir, overwrite=overwrite)
 

@@ -214,8 +214,7 @@ def _places(devices: int, nodes: int) -> list[dict[str, str]]:
         if absent:
             raise OptionError(
                 f"nodes={nodes} needs the variables {', '.join(_OF_A_NODE)}, which say where the nodes meet; not set: "
-                f"{', '.join(absent)}. Set them on each node, or start every node by torchrun --nnodes {nodes} "
-                f"--nproc_per_node {devices} --rdzv_backend c10d --rdzv_endpoint HOST:PORT -m drivetrain train ..."
+                f"{', '.join(absent)}. Set them on each node, or start the same command on each by torchrun."
             )
         node, address, port = _whole("NODE_RANK"), os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
         if node >= nodes:

@@ -18,6 +18,8 @@ NOT_SEARCHED: Mapping[str, str] = {
     "hpo_config": "it is what you are doing",
     "callbacks": "objects cannot be written to a file",
     "logger": "it does not change what is learned",
+    "devices": "each trial trains on one device",
+    "nodes": "each trial trains on one device",
     "metric": "trials are compared by one metric",
     "class_weights": "it changes the loss that trials are compared by; compare two training runs instead",
     "sampler": "compare two training runs instead",

@@ -209,4 +209,6 @@ def test_what_several_devices_cannot_honour_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(kind, match=message):
             engine.train(1, **options)
+    with pytest.raises(UnsupportedOptionError, match="devices=2 cannot be honoured by a search"):
+        engine.tune(1, devices=2, trials=1)
     assert not (tmp_path / "run").exists()

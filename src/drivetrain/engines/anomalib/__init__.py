@@ -77,7 +77,7 @@ SPEC = EngineSpec(
         "post_processor._image_threshold",
         "anomalib.",
     ),
-    limits="drivetrain.engines.anomalib.limits:check",
+    limits="drivetrain.engines.anomalib.one_process:check",
     candidates=_candidates(),
     upstream={"anomalib": ">=2.7,<3"},
     summary="Anomaly detection from normal images: every Anomalib model, by its own engine.",
