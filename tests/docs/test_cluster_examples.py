@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -35,15 +37,21 @@ def on_two_nodes(command: list[list[str]], variables: list[dict[str, str]], fold
     path = {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     nodes = [
         subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **path, **own}
+            words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **path, **own},
         )
         for words, own in zip(command, variables, strict=True)
     ]
     try:
         said = [node.communicate(timeout=300) for node in nodes]
     finally:
-        for node in nodes:
-            node.kill()
+        for node in nodes:  # with the ranks that it has started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGKILL)
     assert [node.returncode for node in nodes] == [0, 0], said
     return [out for out, _ in said]
 
