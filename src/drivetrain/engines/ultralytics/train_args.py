@@ -33,6 +33,7 @@ OPTIONS = {
     "check_val_every_n_epoch": "",  # toggles "val" before each epoch
     "num_workers": "workers",
     "devices": "device",
+    "nodes": "",  # refused: it trains in one process
     "callbacks": "",  # added to the events of its trainer
     "logger": "",  # names of trackers, which the run feeds
     "metric": "",  # the fitness
